@@ -1,0 +1,49 @@
+# Every target does its own set-up: Python >= 3.11, make and a package index are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BASELINES := random prior static-flat static-best static-preset
+
+.PHONY: help install demo test check bench format clean
+
+help:
+	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
+	@echo 'make test     make check, then the test suite'
+	@echo 'make check    formatting, lint and types'
+	@echo 'make bench    timings, as ratios against the plain way'
+	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("popeq needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: install
+	$(BIN)/popeq run $(BASELINES) --dataset simulated-120 --jobs 2
+	@echo
+	$(BIN)/popeq leaderboard show --dataset simulated-120
+	@echo
+	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv).'
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m bench --benchmark-enable --benchmark-only \
+		--benchmark-json=.benchmarks/latest.json --benchmark-disable-gc -q tests/bench
+	$(BIN)/python -m tests.bench.ratios .benchmarks/latest.json
+
+clean:
+	rm -rf $(VENV) build dist .benchmarks .mypy_cache .pytest_cache .ruff_cache

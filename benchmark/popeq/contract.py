@@ -1,0 +1,128 @@
+"""What a plugin sees: prompts, labelled prompts, the Predictor protocol and the specs that plugins return.
+
+Nothing here imports more than NumPy and pydantic, so a plugin that only declares itself loads fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence to predict for. It never carries answers."""
+
+    prompt_id: str
+    text: str
+    category: str
+    split: str = "test"
+    audio_id: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPrompt:
+    """A prompt with its listeners' points: ``responses`` (m, 2) in dB, row i by ``listeners[i]``."""
+
+    prompt: Prompt
+    responses: NDArray[np.float64]
+    listeners: tuple[str, ...]
+
+
+class Parameters(BaseModel):
+    """Base of a predictor's or importer's parameters: typed, frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
+
+    A predictor may also have ``describe() -> Mapping[str, Any]`` (plain JSON values), called after ``fit``;
+    popeq keeps it in the run. The key ``model`` names the model behind a row and ``stand_in`` (bool) says
+    that it is only a stand-in for the one meant.
+    """
+
+    def fit(
+        self,
+        train: Sequence[LabelledPrompt],
+        validation: Sequence[LabelledPrompt],
+        rng: np.random.Generator,
+    ) -> None:
+        """Learn from labelled prompts; ``validation`` may be empty."""
+        ...
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.float64]:
+        """Draw ``n`` settings for each prompt, shape (len(prompts), n, 2), dB, inside the space.
+
+        Use ``rngs[i]`` alone for ``prompts[i]``: then samples do not depend on batches, order or resumption.
+        """
+        ...
+
+
+def load_object(reference: str) -> Any:
+    """Import ``"module:name"``."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True)
+class PredictorSpec:
+    """How a plugin announces a predictor; ``factory`` is imported only when the predictor runs."""
+
+    name: str
+    summary: str
+    factory: str
+    parameters: type[Parameters] = Parameters
+    extra: str | None = None
+    wants_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """How a plugin announces a data set: a folder in popeq's format."""
+
+    name: str
+    summary: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an importer made: the data set, and what it dropped, clipped and measured, line by line."""
+
+    dataset: Dataset
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImporterSpec:
+    """How a plugin announces an importer of somebody else's files.
+
+    ``factory`` names a function ``f(*files: Path, parameters) -> ImportResult``, one file for each name in
+    ``files``; the command line makes an option of every field of ``parameters``.
+    """
+
+    name: str
+    summary: str
+    factory: str
+    files: tuple[str, ...] = ("FILE",)
+    parameters: type[Parameters] = Parameters
+
+    def load(self) -> Callable[..., ImportResult]:
+        """The importing function."""
+        loaded: Callable[..., ImportResult] = load_object(self.factory)
+        return loaded

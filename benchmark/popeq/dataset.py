@@ -1,0 +1,178 @@
+"""A data set in memory: prompts, listeners' responses, and what is fitted on what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from popeq.contract import LabelledPrompt, Prompt
+from popeq.space import Space
+
+SPLITS = ("train", "validation", "test")
+PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id")
+RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
+LISTENER_COLUMNS = ("listener_id", "group")
+
+
+class SpaceCard(BaseModel):
+    """Bounds and unit of the plane, as ``dataset.toml`` writes them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest smile")
+    y_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest tilt")
+    unit: Literal["dB"] = "dB"
+
+    @field_validator("x_db", "y_db")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not (np.isfinite(bounds).all() and bounds[0] < bounds[1]):
+            raise ValueError("needs two finite numbers, the lower first")
+        return bounds
+
+
+class DatasetCard(BaseModel):
+    """What ``dataset.toml`` says about a data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="short name, used on the command line"
+    )
+    version: str = Field(min_length=1, description="the maker's own version")
+    title: str = Field(min_length=1, description="one line that says what it is")
+    licence: str = Field(min_length=1, description="SPDX identifier or a sentence")
+    citation: str = Field(min_length=1, description="who to cite")
+    simulated: bool = Field(description="true if no real listener made these responses")
+    second_panel: str | None = Field(
+        None,
+        description="folder, relative to this one, of a data set with the same prompts and other listeners",
+    )
+    space: SpaceCard = SpaceCard()
+
+    @property
+    def label(self) -> str:
+        """Name as shown everywhere: a simulated set always says so."""
+        return f"{self.name} (simulated)" if self.simulated else self.name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit and what is predicted with it: the whole split, or one fold."""
+
+    name: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Prompts and responses that have been checked; build it with ``popeq.load_dataset``.
+
+    ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None),
+    ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns ``LISTENER_COLUMNS`` or no rows.
+    """
+
+    card: DatasetCard
+    prompts: pd.DataFrame
+    responses: pd.DataFrame
+    listeners: pd.DataFrame
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @cached_property
+    def space(self) -> Space:
+        """The box of settings."""
+        (x_low, x_high), (y_low, y_high) = self.card.space.x_db, self.card.space.y_db
+        return Space(x_low, x_high, y_low, y_high)
+
+    @property
+    def by_folds(self) -> bool:
+        """Whether prompts carry folds (each tested once) rather than a split."""
+        return bool(self.prompts["fold"].notna().any())
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns."""
+
+        def rows(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Any]]:
+            cells = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), None)
+            return sorted((list(r) for r in cells.itertuples(index=False)), key=lambda r: [str(c) for c in r])
+
+        content = {
+            "space": [list(self.card.space.x_db), list(self.card.space.y_db), self.card.space.unit],
+            "prompts": rows(self.prompts, PROMPT_COLUMNS),
+            "responses": [
+                [p, u, float(x).hex(), float(y).hex()]
+                for p, u, x, y in rows(self.responses, RESPONSE_COLUMNS)
+            ],
+            "listeners": rows(self.listeners, LISTENER_COLUMNS),
+        }
+        canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is fitted on what. With folds, each fold is tested by a fit on all the others."""
+        if self.by_folds:
+            folds = self.prompts.set_index("prompt_id")["fold"].astype(int)
+            return tuple(
+                Stage(f"fold-{f}", tuple(folds.index[folds != f]), (), tuple(folds.index[folds == f]))
+                for f in sorted(folds.unique())
+            )
+        by_split = {s: tuple(self.prompts.loc[self.prompts["split"] == s, "prompt_id"]) for s in SPLITS}
+        return (Stage("split", by_split["train"], by_split["validation"], by_split["test"]),)
+
+    @cached_property
+    def test_ids(self) -> tuple[str, ...]:
+        """Every prompt that a run predicts, in the order of ``prompts.csv``."""
+        tested = {p for stage in self.stages for p in stage.test}
+        return tuple(p for p in self.prompts["prompt_id"] if p in tested)
+
+    @cached_property
+    def _labelled(self) -> dict[str, LabelledPrompt]:
+        groups = {str(key): group for key, group in self.responses.groupby("prompt_id", sort=False)}
+        labelled = {}
+        for row in self.prompts.to_dict(orient="records"):
+            prompt = Prompt(
+                prompt_id=row["prompt_id"],
+                text=row["text"],
+                category=row["category"],
+                split=row["split"] or "fold",
+                audio_id=row["audio_id"] or None,
+            )
+            group = groups[prompt.prompt_id]
+            points = group[["x_db", "y_db"]].to_numpy(dtype=np.float64)
+            points.setflags(write=False)
+            labelled[prompt.prompt_id] = LabelledPrompt(prompt, points, tuple(group["listener_id"]))
+        return labelled
+
+    def labelled(self, prompt_ids: Sequence[str]) -> list[LabelledPrompt]:
+        """Prompts with their listeners' points."""
+        return [self._labelled[p] for p in prompt_ids]
+
+    def unlabelled(self, prompt_ids: Sequence[str]) -> list[Prompt]:
+        """Prompts without answers, as a predictor sees them."""
+        return [self._labelled[p].prompt for p in prompt_ids]
+
+    def points(self, prompt_id: str) -> NDArray[np.float64]:
+        """One prompt's responses (m, 2), dB; read-only."""
+        return self._labelled[prompt_id].responses
+
+    def pooled(self, prompt_ids: Sequence[str]) -> NDArray[np.float64]:
+        """All responses of several prompts, (sum of m, 2), dB."""
+        return np.concatenate([self.points(p) for p in prompt_ids])

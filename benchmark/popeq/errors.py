@@ -1,0 +1,73 @@
+"""Errors that a person can cause or mend: one clear line each, and the exit code the command line gives.
+
+Exit codes of ``popeq``: 0 done, 1 something ran and failed, 2 wrong use or wrong input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class PopeqError(Exception):
+    """Something that popeq can explain in a line; printed without a traceback."""
+
+    exit_code = 1
+
+
+class RunError(PopeqError):
+    """A run could not be made, finished or read for a reason that is not the user's input."""
+
+
+class UsageError(PopeqError):
+    """Wrong use or wrong input: says what is wrong, where, and what to do."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing is registered under; offers the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        if near:
+            offer = f"did you mean {' or '.join(repr(n) for n in near)}?"
+        else:
+            offer = f"known: {', '.join(known) if known else 'none'}"
+        super().__init__(f"no {kind} is called {name!r}; {offer}{' ' + hint if hint else ''}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    ``row`` is the line of the file, the header being line 1.
+    """
+
+    file: str
+    message: str
+    row: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        where = [self.file]
+        if self.row is not None:
+            where.append(f"row {self.row}")
+        if self.column is not None:
+            where.append(f"column {self.column}")
+        return f"{', '.join(where)}: {self.message}"
+
+
+class InvalidInputError(UsageError):
+    """Everything that is wrong in somebody's files, at once; ``problems`` holds the single ones."""
+
+    shown = 100
+
+    def __init__(self, what: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [str(p) for p in self.problems[: self.shown]]
+        if len(self.problems) > self.shown:
+            lines.append(f"... and {len(self.problems) - self.shown} more of the same files")
+        super().__init__("\n".join([f"{what}: {len(self.problems)} problem(s)", *lines]))

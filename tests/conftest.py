@@ -1,0 +1,102 @@
+"""What several test packages need: the shared listening data, small data sets, the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+settings.register_profile("popeq", deadline=None, derandomize=True)
+settings.load_profile("popeq")
+
+
+def shared_file(*parts: str) -> Path:
+    """A file of the shared listening data; the test is skipped where it is absent."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"the shared listening data is absent ({path.name} is not beside the checkout)")
+    return path
+
+
+CARD = """\
+name = "{name}"
+version = "1"
+title = "a small set for tests"
+licence = "MIT"
+citation = "nobody"
+simulated = true
+"""
+
+
+def write_small_dataset(folder: Path, *, folds: bool = False, seed: int = 1, name: str = "small") -> Path:
+    """A valid data set folder: 12 prompts, 5 listeners; 6 train, 2 validation, 4 test, or 3 folds."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.toml").write_text(CARD.format(name=name))
+    splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
+    prompts = [f"prompt_id,text,category,{'fold' if folds else 'split'}"]
+    responses = ["prompt_id,listener_id,x_db,y_db"]
+    for i in range(12):
+        prompts.append(f"p{i:02d},make it sound like number {i},colour,{i % 3 if folds else splits[i]}")
+        centre = rng.normal(0, 2, 2)
+        for j in range(5):
+            x, y = np.clip(centre + rng.normal(0, 1.5, 2), -6, 6).round(2)
+            responses.append(f"p{i:02d},l{j},{x},{y}")
+    (folder / "prompts.csv").write_text("\n".join(prompts) + "\n")
+    (folder / "responses.csv").write_text("\n".join(responses) + "\n")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Folder of a small data set with a split."""
+    return write_small_dataset(tmp_path / "small")
+
+
+@pytest.fixture(scope="session")
+def example_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The third-party example package, really installed (without its dependencies) into a folder.
+
+    Put the folder on PYTHONPATH and its entry point is found, as if it stood in site-packages.
+    """
+    target = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        + ["--disable-pip-version-check", "--target", str(target), str(ROOT / "tests" / "example_plugin")],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return target
+
+
+Popeq = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def popeq(tmp_path: Path) -> Popeq:
+    """Run the command line in a folder of the test's own: ``popeq("list")``."""
+
+    def call(
+        *arguments: object, env: dict[str, str] | None = None, check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from popeq.cli import main; main()", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=check,
+        )
+
+    return call

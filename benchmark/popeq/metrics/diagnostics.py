@@ -1,0 +1,107 @@
+"""Diagnostics for the failure signatures that the paper names; they describe a run, they do not rank it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from popeq.metrics.kde import DensitySettings, as_points, densities, grid_of
+from popeq.metrics.transport import point_wasserstein
+from popeq.space import PLANE, Space
+
+_DEFAULT = DensitySettings()
+
+
+def spread_ratio(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
+    """Total standard deviation of the samples over that of the responses; far below 1 is collapse.
+
+    ``sqrt(trace cov(samples) / trace cov(responses))``; NaN if the responses do not spread at all.
+    """
+    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
+    if len(y) < 2 or not np.ptp(y, axis=0).any():
+        return float("nan")
+    own = x.var(axis=0, ddof=1).sum() if len(x) > 1 else 0.0
+    return float(np.sqrt(own / y.var(axis=0, ddof=1).sum()))
+
+
+def mean_shift(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
+    """Distance between the mean of the samples and the mean of the responses, dB."""
+    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
+    return float(np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)))
+
+
+def edge_mass_gap(
+    samples: ArrayLike, responses: ArrayLike, space: Space = PLANE, width_db: float = 0.5
+) -> float:
+    """Share of samples within ``width_db`` of an edge minus that of the responses; below 0: edges shunned."""
+
+    def edge_mass(points: NDArray[np.float64]) -> float:
+        gap = np.minimum(points - space.low, space.high - points).min(axis=1)
+        return float((gap <= width_db).mean())
+
+    return edge_mass(as_points(samples, space, "samples")) - edge_mass(
+        as_points(responses, space, "responses")
+    )
+
+
+def coverage(
+    samples: ArrayLike,
+    responses: ArrayLike,
+    space: Space = PLANE,
+    settings: DensitySettings = _DEFAULT,
+    level: float = 0.8,
+) -> float:
+    """Share of responses inside the predicted highest-density region of mass ``level``.
+
+    The region is made of the densest cells of the samples' reflective density (Hyndman 1996). A calibrated
+    predictor has a coverage near ``level``; less is over-confidence, more is too much spread.
+    """
+    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
+    grid = grid_of(space, settings.cells)
+    masses = densities(x, grid, settings.floor_db).reflective
+    order = np.argsort(-masses, kind="stable")
+    needed = int(np.searchsorted(np.cumsum(masses[order]), level)) + 1
+    region = np.zeros(len(masses), dtype=bool)
+    region[order[:needed]] = True
+    cell = np.minimum(((y - space.low) / grid.step).astype(int), settings.cells - 1)
+    return float(region[cell[:, 0] * settings.cells + cell[:, 1]].mean())
+
+
+def retrieval_rank_correlation(
+    similarity: ArrayLike, query_responses: ArrayLike, retrieved_responses: list[ArrayLike]
+) -> float:
+    """Spearman correlation between text similarity and distributional similarity of retrieved prompts.
+
+    The paper's failure signature of retrieval: sentences that read alike but are set differently.
+
+    Parameters
+    ----------
+    similarity : (k,)
+        Text similarity of the query to each retrieved prompt.
+    query_responses : (m, 2)
+        The listeners' points for the query, dB.
+    retrieved_responses
+        The k point sets of the retrieved prompts, dB.
+
+    Returns
+    -------
+    float
+        Rank correlation of ``similarity`` with minus the Wasserstein-1 distance between the point sets; NaN
+        if either does not vary or k < 2.
+    """
+    text = np.asarray(similarity, dtype=np.float64)
+    own = np.asarray(query_responses, dtype=np.float64)
+    if text.shape != (len(retrieved_responses),):
+        raise ValueError(f"similarity must have shape ({len(retrieved_responses)},), not {text.shape}")
+    distance = np.array(
+        [point_wasserstein(own, np.asarray(r, dtype=np.float64)) for r in retrieved_responses]
+    )
+    if len(text) < 2 or not np.ptp(text) or not np.ptp(distance):
+        return float("nan")
+    return float(np.corrcoef(_ranks(text), _ranks(-distance))[0, 1])
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values))

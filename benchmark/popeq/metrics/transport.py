@@ -1,0 +1,104 @@
+"""Exact Wasserstein-1 distances between cell masses on a grid and between point sets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from popeq.metrics.kde import Grid
+
+Floats = NDArray[np.float64]
+
+_MAX_PIVOTS = 10_000_000
+_OTHER_BACKENDS = ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")
+
+
+@lru_cache(maxsize=1)
+def _pot() -> Any:
+    """POT, imported late and without its optional array backends: importing torch costs seconds.
+
+    If torch is loaded already, nothing is saved and POT is left to use it.
+    """
+    hidden = {f"POT_BACKEND_DISABLE_{name}": "1" for name in _OTHER_BACKENDS}
+    added = [] if "torch" in sys.modules else [key for key in hidden if key not in os.environ]
+    os.environ.update({key: hidden[key] for key in added})
+    try:
+        import ot
+    finally:
+        for key in added:
+            del os.environ[key]
+    return ot
+
+
+class Transport(NamedTuple):
+    """An optimal transport on a grid: ``cost`` in dB, ``potential`` (cells^2,) in dB.
+
+    The potential f is 1-Lipschitz and sum(f * (a - b)) equals the cost, which proves that it is optimal.
+    """
+
+    cost: float
+    potential: Floats
+
+
+@lru_cache(maxsize=8)
+def _scattered_order(cells: int) -> NDArray[np.intp]:
+    """Cells ordered so that neighbours in the list are far apart in the plane.
+
+    The network simplex prices arcs in blocks of consecutive ones; blocks that sample the whole plane need
+    a third fewer pivots than row order.
+    """
+    i, j = np.indices((cells, cells))
+    return np.lexsort((j.ravel(), i.ravel(), ((i + j) % 4).ravel()))
+
+
+def _solve(p: Floats, q: Floats, cost: Floats) -> tuple[float, Floats]:
+    value, log = _pot().emd2(
+        p, q, cost, numItermax=_MAX_PIVOTS, log=True, center_dual=False, check_marginals=False
+    )
+    if log["warning"] is not None:
+        raise RuntimeError(f"optimal transport did not converge: {log['warning']}")
+    return float(value), np.asarray(log["v"])
+
+
+def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
+    """Wasserstein-1 (dB, Euclidean) between two mass vectors on one grid, and its dual potential.
+
+    Because the cost is a metric, mass that both have in a cell stays there; only the surplus of ``a`` has to
+    reach the deficit (Kantorovich-Rubinstein), which shrinks the problem without changing its value.
+
+    Parameters
+    ----------
+    a, b : (cells^2,)
+        Non-negative, each summing to 1.
+    """
+    order = _scattered_order(grid.cells)
+    difference = (a - b)[order]
+    if (difference > 0).sum() < (difference < 0).sum():  # the larger side first: fewer pivots
+        flipped = grid_transport(b, a, grid)
+        return Transport(flipped.cost, -flipped.potential)
+    surplus, deficit = order[difference > 0], order[difference < 0]
+    p, q = (a - b)[surplus], (b - a)[deficit]
+    if len(deficit) == 0 or p.sum() <= np.finfo(np.float64).eps:
+        return Transport(0.0, np.zeros(grid.cells**2))
+    q *= p.sum() / q.sum()
+    cost, v = _solve(p, q, grid.distances[np.ix_(surplus, deficit)])
+    # The c-transform of v: 1-Lipschitz by construction and optimal by complementary slackness.
+    potential = (grid.distances[:, deficit] - v).min(axis=1)
+    return Transport(cost, potential)
+
+
+def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
+    """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid."""
+    return grid_transport(a, b, grid).cost
+
+
+def point_wasserstein(x: Floats, y: Floats) -> float:
+    """Exact Wasserstein-1 distance (dB, Euclidean) between equally weighted points (n, 2) and (m, 2)."""
+    p, q = np.full(len(x), 1.0 / len(x)), np.full(len(y), 1.0 / len(y))
+    return _solve(p, q, cdist(x, y))[0]

@@ -1,0 +1,32 @@
+"""The predictors to beat: chance, the training prior and static settings. NumPy only."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from popeq.contract import Parameters, PredictorSpec
+from popeq.hookspecs import hookimpl
+
+
+class PresetParameters(Parameters):
+    fallback: str = Field("Flat", description="preset for a sentence that no keyword matches")
+
+
+@hookimpl
+def popeq_predictors() -> list[PredictorSpec]:
+    return [
+        PredictorSpec("random", "uniform on the box, whatever the sentence", "popeq_baselines.chance:Random"),
+        PredictorSpec("prior", "draws from the pooled training responses", "popeq_baselines.chance:Prior"),
+        PredictorSpec("static-flat", "always (0, 0) dB", "popeq_baselines.static:Flat"),
+        PredictorSpec(
+            "static-best",
+            "the one point that is best for the training prompts",
+            "popeq_baselines.static:Best",
+        ),
+        PredictorSpec(
+            "static-preset",
+            "a named EQ preset chosen by keyword, as products ship",
+            "popeq_baselines.presets:Preset",
+            parameters=PresetParameters,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Runs: planned, drawn in child processes, kept in folders, resumed."""

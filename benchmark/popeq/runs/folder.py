@@ -1,0 +1,153 @@
+"""A run on disk: run.json, predictions.csv and, while it is drawn, one file a prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popeq.atomic import write_text
+from popeq.errors import InvalidInputError, Problem, RunError
+from popeq.runs.record import RunRecord, read_record
+from popeq.space import PLANE, Space
+
+RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv", "partial"
+PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its record, as read or last written."""
+
+    folder: Path
+    record: RunRecord
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """Read a run folder; raises RunError if it is none."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise RunError(f"{folder}: is not a run folder")
+        return cls(folder, read_record(folder / RECORD))
+
+    @property
+    def partial(self) -> Path:
+        """Folder of the prompts drawn so far, while the run is not complete."""
+        return self.folder / PARTIAL
+
+    def done(self, prompt_ids: Iterable[str]) -> list[str]:
+        """Those prompts whose samples are on disk."""
+        present = {p.stem for p in self.partial.glob("*.csv")} if self.partial.is_dir() else set()
+        return [p for p in prompt_ids if p in present]
+
+    def update(self, **changes: object) -> Run:
+        """Write run.json with some fields changed and return the run as it now is."""
+        record = RunRecord.model_validate({**self.record.model_dump(), **changes})
+        write_text(self.folder / RECORD, record.model_dump_json(indent=2) + "\n")
+        return Run(self.folder, record)
+
+    def assemble(self, prompt_ids: Sequence[str]) -> str:
+        """Write predictions.csv from the prompts' files, in the given order; returns its SHA-256."""
+        parts = [",".join(PREDICTION_COLUMNS) + "\n"]
+        parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
+        text = "".join(parts)
+        write_text(self.folder / PREDICTIONS, text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def drop_partial(self) -> None:
+        """Remove the per-prompt files once predictions.csv stands."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
+        """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
+
+        Raises
+        ------
+        RunError
+            If the run is not complete or predictions.csv is not the file that the run wrote.
+        InvalidInputError
+            If prompts or samples are missing, too many, not numbers or outside the box.
+        """
+        if self.record.status != "complete":
+            raise RunError(
+                f"{self.folder}: the run is {self.record.status} "
+                f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
+                f"{self.record.command}"
+            )
+        path = self.folder / PREDICTIONS
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
+            raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
+        frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        return samples_of(frame, prompt_ids, self.record.protocol.n_samples, space, path.name)
+
+
+def samples_of(
+    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str = PREDICTIONS
+) -> NDArray[np.float64]:
+    """Predictions as an array (len(prompt_ids), n, 2) in dB, from a table of text cells.
+
+    Raises
+    ------
+    InvalidInputError
+        With everything that is wrong: columns, numbers (with their rows), points outside the box, missing
+        or unknown prompts, missing or repeated samples.
+    """
+    missing = [c for c in PREDICTION_COLUMNS if c not in frame.columns]
+    if missing:
+        raise InvalidInputError(
+            "wrong predictions", [Problem(file, "the column is missing", 1, c) for c in missing]
+        )
+    problems: list[Problem] = []
+    points = np.stack([_numbers(frame[c], file, problems) for c in ("x_db", "y_db")], axis=1)
+    finite = np.isfinite(points).all(axis=1)
+    for i in np.flatnonzero(finite & ~space.contains(points)):
+        where = f"({points[i, 0]:g}, {points[i, 1]:g}) dB is outside the box"
+        problems.append(Problem(file, where, int(i) + 2))
+    asked, wanted = set(prompt_ids), {str(i): i for i in range(n)}
+    rows = {str(p): index for p, index in frame.groupby("prompt_id", sort=False).indices.items()}
+    problems += [Problem(file, f"no samples for prompt {p!r}") for p in prompt_ids if p not in rows]
+    order = {}
+    for p, index in rows.items():
+        if p not in asked:
+            problems.append(
+                Problem(file, f"prompt {p!r} is not to be predicted in this data set", int(index[0]) + 2)
+            )
+        samples = [wanted.get(text, -1) for text in frame["sample"].iloc[index]]
+        if sorted(samples) != list(range(n)):
+            problems.append(Problem(file, f"prompt {p!r} needs the samples 0 to {n - 1}, each once"))
+        order[p] = index[np.argsort(samples, kind="stable")]
+    if problems:
+        raise InvalidInputError("wrong predictions", problems)
+    return np.stack([points[order[p]] for p in prompt_ids])
+
+
+def _numbers(column: pd.Series, file: str, problems: list[Problem]) -> NDArray[np.float64]:
+    """The column as floats, exactly as written; what is no finite number is NaN and a problem."""
+    values = np.full(len(column), np.nan)
+    for i, text in enumerate(column):
+        try:
+            values[i] = float(text)
+        except ValueError:
+            problems.append(Problem(file, f"{text!r} is not a number", i + 2, str(column.name)))
+            continue
+        if not np.isfinite(values[i]):
+            problems.append(Problem(file, f"{text} is not a finite number", i + 2, str(column.name)))
+    return values
+
+
+def find_runs(root: Path) -> list[Run]:
+    """Every run in a folder of runs, oldest first; folders that are no runs are passed over."""
+    if not root.is_dir():
+        return []
+    return [Run.open(f) for f in sorted(root.iterdir()) if (f / RECORD).is_file()]

@@ -1,0 +1,94 @@
+"""What the process that runs a predictor is told: prompts and training answers, never test answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from popeq.contract import LabelledPrompt, Prompt
+from popeq.space import Space
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptMessage(_Message):
+    prompt_id: str
+    text: str
+    category: str
+    split: str
+    audio_id: str | None
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> PromptMessage:
+        return cls(**dataclasses.asdict(prompt))
+
+    def prompt(self) -> Prompt:
+        return Prompt(**self.model_dump())
+
+
+class LabelledMessage(_Message):
+    prompt: PromptMessage
+    responses: list[tuple[float, float]]
+    listeners: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labelled: LabelledPrompt) -> LabelledMessage:
+        points = [(float(x), float(y)) for x, y in labelled.responses]
+        return cls(prompt=PromptMessage.of(labelled.prompt), responses=points, listeners=labelled.listeners)
+
+    def labelled(self) -> LabelledPrompt:
+        points = np.array(self.responses, dtype=np.float64).reshape(-1, 2)
+        points.setflags(write=False)
+        return LabelledPrompt(self.prompt.prompt(), points, self.listeners)
+
+
+class SpaceMessage(_Message):
+    x_low_db: float
+    x_high_db: float
+    y_low_db: float
+    y_high_db: float
+
+    @classmethod
+    def of(cls, space: Space) -> SpaceMessage:
+        return cls(**dataclasses.asdict(space))
+
+    def space(self) -> Space:
+        return Space(**self.model_dump())
+
+
+class Job(_Message):
+    """One fit and the prompts to draw with it; sent to the worker as one line of JSON."""
+
+    predictor: str = Field(description="name, part of every generator's seed")
+    factory: str = Field(description="'module:Class' of the predictor")
+    parameters_model: str = Field(description="'module:Class' of its parameters")
+    parameters: dict[str, Any]
+    extra: str | None = Field(description="extra that brings what the predictor imports")
+    space: SpaceMessage
+    seed: int
+    n_samples: int
+    batch_size: int
+    stage: str
+    train: list[LabelledMessage]
+    validation: list[LabelledMessage]
+    prompts: list[PromptMessage] = Field(description="those still to be drawn")
+    partial: Path = Field(description="folder that gets one file a prompt")
+    report: Path = Field(description="file that gets the worker's report")
+    traceback: Path = Field(description="file that gets a traceback, if there is one")
+
+
+class Report(_Message):
+    """How the worker ended, if it could still say so."""
+
+    kind: Literal["done", "error", "contract"]
+    message: str = ""
+    fit_s: float = 0.0
+    sample_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    described: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,181 @@
+"""From names, options and seeds to runs on disk: new ones, ones to go on with, ones that are done."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from popeq.atomic import new_folder
+from popeq.contract import Parameters, PredictorSpec
+from popeq.dataset import Dataset
+from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq.plugins import Registry
+from popeq.protocol import Protocol
+from popeq.runs.folder import PARTIAL, RECORD, Run
+from popeq.runs.provenance import environment
+from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run is to be, before anything is on disk."""
+
+    spec: PredictorSpec
+    source: str
+    parameters: Parameters
+    dataset: Dataset
+    dataset_name: str
+    protocol: Protocol
+    seed: int
+
+    @property
+    def parameter_values(self) -> dict[str, Any]:
+        return self.parameters.model_dump(mode="json")
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over everything that the predictions depend on."""
+        identity = [
+            self.spec.name,
+            self.source,
+            self.parameter_values,
+            self.dataset.revision,
+            self.protocol.model_dump(mode="json"),
+            self.seed,
+        ]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this run again."""
+        words = ["popeq", "run", self.spec.name, "--dataset", self.dataset_name, "--seed", str(self.seed)]
+        defaults = type(self.parameters).model_construct().model_dump(mode="json")
+        for name, value in self.parameter_values.items():
+            if value != defaults.get(name):
+                words += ["-o", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+        return shlex.join(words)
+
+
+def parse_options(options: Sequence[str]) -> dict[str, str]:
+    """``name=value`` words as a dict; raises UsageError for any other form."""
+    parsed: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-o {option!r}: must have the form name=value")
+        if name in parsed:
+            raise UsageError(f"-o {name}: given twice")
+        parsed[name] = value
+    return parsed
+
+
+def typed_parameters(spec: PredictorSpec, values: Mapping[str, object]) -> Parameters:
+    """A predictor's parameters from named values; text is read as JSON where the field does not take text.
+
+    Raises UsageError that names the parameter, what is wrong with it, and what it is for.
+    """
+    model = spec.parameters
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        failed = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
+    read = {k: _as_json(v) if k in failed else v for k, v in values.items()}
+    try:
+        return model.model_validate(read)
+    except ValidationError as error:
+        first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "parameters"
+    message = f"{spec.name}: -o {name}={values.get(name)}: {first['msg']}"
+    about = model.model_fields[name].description if name in model.model_fields else None
+    raise UsageError(f"{message} ({about})" if about else message)
+
+
+def _as_json(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def make_plans(
+    registry: Registry,
+    predictors: Sequence[str | PredictorSpec],
+    options: Mapping[str, object],
+    dataset: Dataset,
+    dataset_name: str,
+    protocol: Protocol,
+    seeds: Sequence[int],
+) -> list[Plan]:
+    """Check every name and option before anything runs; one plan a predictor and seed.
+
+    An option goes to every predictor that has it; one that no predictor has is an error.
+    """
+    specs = [registry.predictor(p) if isinstance(p, str) else p for p in dict.fromkeys(predictors)]
+    for name in options:
+        if not any(name in spec.parameters.model_fields for spec in specs):
+            known = {field for spec in specs for field in spec.parameters.model_fields}
+            raise UnknownNameError(f"parameter of {', '.join(s.name for s in specs)}", name, known)
+    plans = []
+    for spec in specs:
+        own = {k: v for k, v in options.items() if k in spec.parameters.model_fields}
+        parameters = typed_parameters(spec, own)
+        source = registry.source_of(spec.name)
+        for seed in dict.fromkeys(seeds):
+            plans.append(Plan(spec, source, parameters, dataset, dataset_name, protocol, seed))
+    return plans
+
+
+def find_existing(plan: Plan, runs_dir: Path) -> Run | None:
+    """The newest run of the same key, if there is one."""
+    same = []
+    for path in sorted(runs_dir.glob(f"*/{RECORD}")):
+        try:
+            run = Run.open(path.parent)
+        except RunError:
+            continue
+        if run.record.key == plan.key:
+            same.append(run)
+    return same[-1] if same else None
+
+
+def create_run(plan: Plan, runs_dir: Path) -> Run:
+    """A new run folder with its record and an empty folder for prompts."""
+    now = datetime.datetime.now(datetime.UTC)
+    stem = f"{now:%Y%m%dT%H%M%SZ}-{plan.spec.name}-{plan.key[:8]}"
+    run_id = stem
+    for again in range(2, 1000):
+        if not (runs_dir / run_id).exists():
+            break
+        run_id = f"{stem}-{again}"
+    card = plan.dataset.card
+    record = RunRecord(
+        run_id=run_id,
+        key=plan.key,
+        status="unfinished",
+        predictor=PredictorRecord(name=plan.spec.name, source=plan.source, parameters=plan.parameter_values),
+        dataset=DatasetRecord(
+            name=card.name,
+            given=plan.dataset_name,
+            version=card.version,
+            revision=plan.dataset.revision,
+            simulated=card.simulated,
+        ),
+        protocol=plan.protocol,
+        seed=plan.seed,
+        command=plan.command,
+        started_at=now.isoformat(timespec="seconds"),
+        prompts=len(plan.dataset.test_ids),
+        environment=environment(plan.source),
+    )
+    with new_folder(runs_dir / run_id) as folder:
+        (folder / PARTIAL).mkdir()
+        (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return Run(runs_dir / run_id, record)

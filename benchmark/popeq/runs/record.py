@@ -1,0 +1,141 @@
+"""What run.json holds: every field with a sentence, a schema version, and chained migrations of old files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from popeq.errors import RunError
+from popeq.protocol import Protocol
+
+SCHEMA_VERSION = 1
+
+#: ``MIGRATIONS[v]`` turns the raw content of a version v file into version v + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PredictorRecord(_Section):
+    name: str = Field(description="name it is registered under")
+    source: str = Field(description="distribution and version that brought it")
+    parameters: dict[str, Any] = Field(description="every parameter with its value, defaults included")
+    described: dict[str, Any] = Field(
+        default_factory=dict, description="what the fitted predictor said of itself, such as its model"
+    )
+
+
+class DatasetRecord(_Section):
+    name: str = Field(description="name of the data set")
+    given: str = Field(description="name or folder that it was asked for by")
+    version: str = Field(description="the maker's version")
+    revision: str = Field(description="SHA-256 over its content")
+    simulated: bool = Field(description="true if no real listener made the responses")
+
+
+class StageRecord(_Section):
+    name: str = Field(description="'split', or the fold that was tested")
+    fit_s: float = Field(description="seconds in fit, the last time it was fitted")
+    sample_s: float = Field(description="seconds in sample, the last time any was drawn")
+    peak_memory_mb: float = Field(description="largest resident size of the predictor's process, MiB")
+
+
+class Failure(_Section):
+    stage: str = Field(description="stage that failed")
+    kind: Literal["error", "contract", "crash", "timeout"] = Field(
+        description="error: raised; contract: broke the protocol; crash: the process died; timeout: killed"
+    )
+    message: str = Field(description="one line")
+    detail: str | None = Field(None, description="file in the run folder with the traceback or output")
+
+
+class EnvironmentRecord(_Section):
+    python: str = Field(description="Python version")
+    platform: str = Field(description="operating system and processor")
+    cores: int = Field(description="logical cores of the machine")
+    packages: dict[str, str] = Field(description="versions of the packages that numbers depend on")
+
+
+class RunRecord(_Section):
+    """One predictor with one set of parameters on one data set revision under one protocol and seed."""
+
+    schema_version: int = Field(SCHEMA_VERSION, description="version of this layout")
+    run_id: str = Field(description="name of the run's folder when it was made")
+    key: str = Field(description="SHA-256 over predictor, parameters, data set revision, protocol and seed")
+    status: Literal["unfinished", "complete", "failed"] = Field(
+        description="unfinished: being drawn, or stopped; failed: see failures; the same command goes on"
+    )
+    predictor: PredictorRecord
+    dataset: DatasetRecord
+    protocol: Protocol
+    seed: int = Field(description="seed that every generator is derived from")
+    command: str = Field(description="command that makes this run again")
+    started_at: str = Field(description="UTC time of the first attempt, ISO 8601")
+    finished_at: str | None = Field(None, description="UTC time of the end, ISO 8601")
+    wall_s: float = Field(0.0, description="seconds over all attempts that ended in order")
+    prompts: int = Field(description="prompts to predict")
+    prompts_done: int = Field(0, description="prompts whose samples are on disk")
+    stages: list[StageRecord] = Field(default_factory=list, description="one entry a fit")
+    failures: list[Failure] = Field(default_factory=list, description="what went wrong in the last attempt")
+    predictions_sha256: str | None = Field(None, description="SHA-256 of predictions.csv, once complete")
+    environment: EnvironmentRecord
+
+    @property
+    def model(self) -> str:
+        """The model behind the predictor as tables show it; a stand-in says so; empty if there is none."""
+        model = self.predictor.described.get("model")
+        if not model:
+            return ""
+        return f"{model} (stand-in)" if self.predictor.described.get("stand_in") else str(model)
+
+
+def migrate(
+    raw: Mapping[str, Any],
+    where: str,
+    migrations: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
+    current: int = SCHEMA_VERSION,
+) -> dict[str, Any]:
+    """Bring the content of an old run.json to the current version, one version at a time.
+
+    Raises
+    ------
+    RunError
+        If the file is of a newer popeq, or has no version.
+    """
+    steps = MIGRATIONS if migrations is None else migrations
+    content = dict(raw)
+    version = content.get("schema_version")
+    if not isinstance(version, int) or version < 1:
+        raise RunError(f"{where}: has no schema_version; it is not a popeq run")
+    if version > current:
+        raise RunError(
+            f"{where}: schema version {version} is newer than this popeq reads ({current}); upgrade popeq"
+        )
+    for step in range(version, current):
+        content = steps[step](content)
+        content["schema_version"] = step + 1
+    return content
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read run.json, migrating an old one. Raises RunError with one line if it cannot be read."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path.parent}: is not a run folder; it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(raw, dict):
+        raise RunError(f"{path}: is not a JSON object")
+    try:
+        return RunRecord.model_validate(migrate(raw, str(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path}: field {field}: {first['msg']}") from None

@@ -1,0 +1,156 @@
+"""The process that runs a predictor: ``python -m popeq.runs.worker``, with a Job as one line on its input.
+
+It dies with its parent: when the input closes, it kills its own process group.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.atomic import write_text
+from popeq.contract import Predictor, Prompt, load_object
+from popeq.runs.job import Job, Report
+from popeq.seeding import generator
+from popeq.space import Space
+
+
+class ContractError(Exception):
+    """The predictor gave back something that the contract does not allow."""
+
+
+def check_samples(given: object, prompts: Sequence[Prompt], n: int, space: Space) -> NDArray[np.float64]:
+    """Samples as a float array (len(prompts), n, 2), or ContractError that says what came instead."""
+    try:
+        samples = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ContractError(f"sample() must give an array of numbers, not {type(given).__name__}") from None
+    if samples.shape != (len(prompts), n, 2):
+        raise ContractError(f"sample() must give shape ({len(prompts)}, {n}, 2), not {samples.shape}")
+    for prompt, points in zip(prompts, samples, strict=True):
+        if not np.isfinite(points).all():
+            raise ContractError(f"sample() gave a value that is not finite for prompt {prompt.prompt_id!r}")
+        outside = points[~space.contains(points)]
+        if len(outside):
+            raise ContractError(
+                f"sample() gave ({outside[0, 0]:g}, {outside[0, 1]:g}) dB for prompt {prompt.prompt_id!r}, "
+                f"outside the box {space.low.tolist()}..{space.high.tolist()}"
+            )
+    return samples
+
+
+def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
+    """Rows of predictions.csv for one prompt; every float is written so that it reads back the same."""
+    return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
+
+
+def _described(predictor: Predictor) -> dict[str, Any]:
+    describe = getattr(predictor, "describe", None)
+    if describe is None:
+        return {}
+    try:
+        described: dict[str, Any] = json.loads(json.dumps(dict(describe())))
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"describe() must give a mapping of plain JSON values: {error}") from None
+    return described
+
+
+def _load(job: Job) -> Predictor:
+    try:
+        factory = load_object(job.factory)
+    except ImportError as error:
+        hint = f"; install it with: pip install 'popeq[{job.extra}]'" if job.extra else ""
+        raise ContractError(f"cannot import {job.factory}: {error}{hint}") from error
+    parameters = load_object(job.parameters_model).model_validate(job.parameters)
+    predictor: Predictor = factory(parameters, job.space.space())
+    for method in ("fit", "sample"):
+        if not callable(getattr(predictor, method, None)):
+            raise ContractError(f"{job.factory} has no method {method}()")
+    return predictor
+
+
+def work(job: Job) -> Report:
+    """Fit, then draw and store batch by batch."""
+    predictor = _load(job)
+    started = time.perf_counter()
+    predictor.fit(
+        [m.labelled() for m in job.train],
+        [m.labelled() for m in job.validation],
+        generator(job.seed, job.predictor, "fit", job.stage),
+    )
+    fitted = time.perf_counter()
+    described = _described(predictor)
+    prompts = [m.prompt() for m in job.prompts]
+    for start in range(0, len(prompts), job.batch_size):
+        batch = prompts[start : start + job.batch_size]
+        rngs = [generator(job.seed, job.predictor, "sample", p.prompt_id) for p in batch]
+        samples = check_samples(
+            predictor.sample(batch, job.n_samples, rngs), batch, job.n_samples, job.space.space()
+        )
+        for prompt, points in zip(batch, samples, strict=True):
+            write_text(job.partial / f"{prompt.prompt_id}.csv", predictions_text(prompt.prompt_id, points))
+    return Report(
+        kind="done",
+        fit_s=fitted - started,
+        sample_s=time.perf_counter() - fitted,
+        peak_memory_mb=_peak_memory_mb(),
+        described=described,
+    )
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process, MiB."""
+    try:  # on Linux ru_maxrss would begin at the parent's size
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return float(status.split("VmHWM:")[1].split()[0]) / 1024.0
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0**2  # bytes on macOS
+
+
+def _die_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main() -> int:
+    """Read the job, work, report; 0 if all prompts are on disk."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        chunk = os.read(0, 1 << 20)
+        if not chunk:
+            return 1
+        line += chunk
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    job = Job.model_validate_json(bytes(line))
+    try:
+        report = work(job)
+    except Exception as error:
+        write_text(job.traceback, traceback.format_exc())
+        contract = isinstance(error, ContractError)
+        message = " ".join(str(error).split())
+        if not contract:
+            message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        report = Report(kind="contract" if contract else "error", message=message)
+    write_text(job.report, report.model_dump_json())
+    return 0 if report.kind == "done" else 1
+
+
+if __name__ == "__main__":
+    sys.stdout.flush()
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # the thread that watches the parent never ends

@@ -1,0 +1,264 @@
+"""popeq run as a person meets it: resumed, killed, timed out, misbehaving, reproducible."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import write_small_dataset
+
+
+@pytest.fixture
+def with_plugin(popeq, example_plugin):
+    """The command line with the example plugin installed."""
+
+    def call(*arguments, env=None):
+        return popeq(*arguments, env={"PYTHONPATH": str(example_plugin), **(env or {})})
+
+    return call
+
+
+def only_run(runs: Path) -> Path:
+    (folder,) = [p for p in runs.iterdir() if (p / "run.json").exists()]
+    return folder
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_run_folder_says_everything_about_the_run(popeq, small, tmp_path):
+    result = popeq("run", "prior", "--dataset", small, "--seed", 7)
+    assert result.returncode == 0, result.stderr
+    folder = only_run(tmp_path / "runs")
+    found = record(folder)
+    assert folder.name == found["run_id"]
+    assert folder.name.endswith(f"-prior-{found['key'][:8]}")
+    assert found["status"] == "complete"
+    assert found["dataset"]["simulated"] is True
+    assert found["seed"] == 7
+    assert found["environment"]["packages"]["popeq"]
+    assert found["stages"][0]["peak_memory_mb"] > 1
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert lines[0] == "prompt_id,sample,x_db,y_db"
+    assert len(lines) == 1 + 4 * 110
+    assert not (folder / "partial").exists()
+    assert "small (simulated)" in result.stdout
+    again = popeq(*found["command"].split()[1:], "--runs", "elsewhere")
+    assert again.returncode == 0, again.stderr
+    other = only_run(tmp_path / "elsewhere")
+    assert (other / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+
+
+def test_a_complete_run_is_not_drawn_again_unless_asked(with_plugin, small, tmp_path):
+    drawn = tmp_path / "drawn"
+    command = ("run", "example-slow", "-o", "pause_s=0", "--dataset", small)
+    env = {"POPEQ_EXAMPLE_DRAWN": str(drawn)}
+    with_plugin(*command, env=env)
+    second = with_plugin(*command, env=env)
+    assert "complete already" in second.stdout
+    assert len(drawn.read_text().split()) == 4
+    with_plugin(*command, "--fresh", env=env)
+    assert len(drawn.read_text().split()) == 8
+
+
+def start_slow_run(tmp_path, small, example_plugin, drawn, pause_s=0.4):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from popeq.cli import main; main()", "run", "example-slow"]
+        + ["-o", f"pause_s={pause_s}", "--batch-size", "1", "--dataset", str(small)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(example_plugin), "POPEQ_EXAMPLE_DRAWN": str(drawn)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_prompts(tmp_path, n, limit_s=60):
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if len(list(tmp_path.glob("runs/*/partial/*.csv"))) >= n:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the run did not get going")
+
+
+def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
+    with_plugin, example_plugin, small, tmp_path
+):
+    drawn = tmp_path / "drawn"
+    process = start_slow_run(tmp_path, small, example_plugin, drawn)
+    wait_for_prompts(tmp_path, 2)
+    process.kill()
+    process.wait()
+    time.sleep(1.0)  # the orphaned child sees its input close and dies with its group
+    folder = only_run(tmp_path / "runs")
+    kept = {p.name: p.read_bytes() for p in (folder / "partial").glob("*.csv")}
+    assert 2 <= len(kept) < 4
+    assert record(folder)["status"] == "unfinished"
+    command = ("run", "example-slow", "-o", "pause_s=0.4", "--dataset", small)
+    resumed = with_plugin(*command, env={"POPEQ_EXAMPLE_DRAWN": str(drawn)})
+    assert resumed.returncode == 0, resumed.stderr
+    assert only_run(tmp_path / "runs") == folder
+    unbroken = with_plugin(*command, "--runs", "unbroken")
+    assert unbroken.returncode == 0
+    whole = (only_run(tmp_path / "unbroken") / "predictions.csv").read_bytes()
+    assert (folder / "predictions.csv").read_bytes() == whole
+    for name in kept:  # a prompt may be drawn twice only if the kill came before its file was whole
+        assert drawn.read_text().split().count(name.removesuffix(".csv")) == 1
+
+
+def test_ctrl_c_ends_the_children_and_keeps_what_was_drawn(example_plugin, small, tmp_path, with_plugin):
+    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn")
+    wait_for_prompts(tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    folder = only_run(tmp_path / "runs")
+    assert record(folder)["status"] == "unfinished"
+    assert record(folder)["prompts_done"] == len(list((folder / "partial").glob("*.csv"))) >= 1
+    shown = with_plugin("leaderboard", "show")
+    assert shown.returncode == 2
+    assert "unfinished" in shown.stderr
+
+
+def test_a_timeout_kills_the_whole_process_group(with_plugin, small, tmp_path):
+    started, children = time.monotonic(), tmp_path / "children"
+    result = with_plugin(
+        "run", "example-hangs", "--dataset", small, "--timeout", 3, env={"POPEQ_EXAMPLE_CHILD": str(children)}
+    )
+    assert time.monotonic() - started < 30
+    assert result.returncode == 1
+    assert "timeout: stopped at the time limit of 3 s" in result.stdout
+    time.sleep(0.2)
+    assert not any(alive(int(pid)) for pid in children.read_text().split())
+
+
+BROKEN = {
+    "crashes": ("error", "RuntimeError: no luck today"),
+    "dies": ("crash", "SIGKILL"),
+    "wrong-shape": ("contract", "shape (4, 110, 2), not (4, 109, 2)"),
+    "leaves-the-box": ("contract", "(7, 7) dB for prompt 'p08', outside the box"),
+    "not-finite": ("contract", "not finite for prompt 'p08'"),
+    "not-json": ("contract", "plain JSON"),
+    "needs-more": ("contract", "pip install 'popeq[llm]'"),
+}
+
+
+def test_a_failure_costs_its_own_run_and_is_shown_with_its_traceback(with_plugin, small, tmp_path):
+    names = [f"example-{name}" for name in BROKEN]
+    result = with_plugin("run", *names, "example-blob", "--dataset", small, "--jobs", 2)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    runs = {record(f)["predictor"]["name"]: f for f in (tmp_path / "runs").glob("*-example-*")}
+    assert record(runs["example-blob"])["status"] == "complete"
+    for name, (kind, says) in BROKEN.items():
+        folder = runs[f"example-{name}"]
+        (failure,) = record(folder)["failures"]
+        assert failure["kind"] == kind, name
+        assert says in failure["message"], name
+        assert f"{kind}: {failure['message']}" in result.stdout
+        if kind != "crash":
+            assert "Traceback" in (folder / failure["detail"]).read_text()
+        assert not (folder / "predictions.csv").exists()
+    board = with_plugin("leaderboard", "show", "--format", "csv")
+    assert board.returncode == 0, board.stderr
+    assert board.stderr.count("left out: ") == len(BROKEN)
+
+
+def test_a_failure_is_never_cached(with_plugin, small, tmp_path):
+    for _ in range(2):
+        assert with_plugin("run", "example-crashes", "--dataset", small).returncode == 1
+    only_run(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_predictions_do_not_depend_on_jobs_batches_or_company(popeq, tmp_path, folds):
+    data = write_small_dataset(tmp_path / "data", folds=folds)
+    names = ["random", "prior", "static-best"]
+    popeq("run", *names, "--dataset", data, "--runs", "one", "--jobs", 1, "--batch-size", 1)
+    popeq("run", *reversed(names), "--dataset", data, "--runs", "four", "--jobs", 4, "--batch-size", 5)
+    for name in names:
+        (one,), (four,) = (
+            list(tmp_path.glob(f"{runs}/*-{name}-*/predictions.csv")) for runs in ("one", "four")
+        )
+        assert one.read_bytes() == four.read_bytes()
+
+
+def test_seeds_and_options_make_runs_of_their_own(with_plugin, small, tmp_path):
+    command = ("run", "example-blob", "--dataset", small, "--seed", 0, "--seed", 1)
+    assert (
+        with_plugin(*command, "-o", "spread_db=0.5", "-o", "centre=[1, -1]", "-o", "label=3").returncode == 0
+    )
+    records = [record(f) for f in sorted((tmp_path / "runs").glob("*-example-blob-*"))]
+    assert sorted(r["seed"] for r in records) == [0, 1]
+    for r in records:
+        assert r["predictor"]["parameters"] == {"spread_db": 0.5, "label": "3", "centre": [1.0, -1.0]}
+        assert r["predictor"]["described"] == {"model": "blob-1", "stand_in": True, "trained_on": 6}
+        assert r["predictor"]["source"] == "popeq-example 0.3.0"
+        assert "'centre=[1.0, -1.0]'" in r["command"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pryor"], "no predictor is called 'pryor'; did you mean 'prior'"),
+        (
+            ["prior", "--dataset", "simulated-12"],
+            "no data set is called 'simulated-12'; did you mean 'simulated-120'",
+        ),
+        (["prior", "--dataset", "nowhere/at/all"], "nowhere/at/all: is not a folder"),
+        (["prior", "-o", "spread=1"], "no parameter of prior is called 'spread'"),
+        (["prior", "-o", "spread"], "must have the form name=value"),
+        (["static-preset", "-o", "fallbck=Rock"], "did you mean 'fallback'"),
+        (["example-blob", "-o", "spread_db=wide"], "-o spread_db=wide: Input should be a valid number"),
+        (["example-blob", "-o", "spread_db=9"], "less than or equal to 6"),
+        ([], "Missing argument"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_exit_code_2(with_plugin, tmp_path, arguments, says):
+    result = with_plugin("run", *arguments)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_two_processes_do_not_draw_the_same_run(example_plugin, small, tmp_path, with_plugin):
+    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn")
+    wait_for_prompts(tmp_path, 1)
+    second = with_plugin("run", "example-slow", "-o", "pause_s=0.4", "--dataset", small)
+    process.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "another popeq process is drawing this run" in second.stderr
+    assert process.returncode == 0
+
+
+def test_observers_see_every_event_and_cannot_break_a_run(with_plugin, small, tmp_path):
+    events = tmp_path / "events"
+    result = with_plugin("run", "example-blob", "--dataset", small, env={"POPEQ_EXAMPLE_EVENTS": str(events)})
+    assert result.returncode == 0
+    seen = events.read_text().splitlines()
+    assert seen[0] == "started example-blob"
+    assert sorted(seen[1:-1]) == [f"done p{i:02d}" for i in range(8, 12)]
+    assert seen[-1] == "finished complete"
+    broken = with_plugin(
+        "run", "example-blob", "--dataset", small, "--fresh", env={"POPEQ_EXAMPLE_EVENTS": str(tmp_path)}
+    )
+    assert broken.returncode == 0
+    assert "popeq_run_started failed" in broken.stderr

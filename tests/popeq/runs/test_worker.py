@@ -1,0 +1,82 @@
+"""What the predictor's process is told, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.conftest import write_small_dataset
+
+from popeq.contract import Prompt
+from popeq.dataset_folder import read_dataset
+from popeq.plugins import registry
+from popeq.protocol import PROTOCOL_1
+from popeq.runs.plan import create_run, make_plans
+from popeq.runs.runner import _Attempt
+from popeq.runs.worker import ContractError, check_samples, predictions_text
+from popeq.seeding import generator
+from popeq.space import PLANE
+
+PROMPTS = [Prompt("a", "warm", "colour"), Prompt("b", "bright", "colour")]
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_no_job_carries_an_answer_of_a_prompt_it_has_to_predict(tmp_path, folds):
+    """Every test response is a number that stands nowhere else, so any leak would show in the job's text."""
+    folder = write_small_dataset(tmp_path / "data", folds=folds)
+    lines = (folder / "responses.csv").read_text().splitlines()
+    marked = [lines[0]]
+    for k, line in enumerate(lines[1:]):
+        prompt_id, listener, *_ = line.split(",")
+        marked.append(f"{prompt_id},{listener},{1 + k / 1e6 + 0.0000001:.7f},{2 + k / 1e6 + 0.0000001:.7f}")
+    (folder / "responses.csv").write_text("\n".join(marked) + "\n")
+    dataset = read_dataset(folder)
+    (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
+    attempt = _Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
+    assert len(attempt.stages) == (3 if folds else 1)
+    for stage in attempt.stages:
+        text = attempt.job(stage, 16).model_dump_json()
+        for prompt_id in stage.test:
+            for x, y in dataset.points(prompt_id):
+                assert repr(float(x)) not in text
+                assert repr(float(y)) not in text
+        for prompt_id in stage.train:
+            assert repr(float(dataset.points(prompt_id)[0, 0])) in text
+        assert str(folder) not in text
+
+
+@pytest.mark.parametrize(
+    ("given_", "says"),
+    [
+        (np.zeros((2, 3, 3)), "shape (2, 4, 2), not (2, 3, 3)"),
+        ([["x"]], "array of numbers"),
+        (None, "shape|array of numbers"),
+        (np.full((2, 4, 2), np.inf), "not finite for prompt 'a'"),
+        (np.stack([np.zeros((4, 2)), np.full((4, 2), -6.1)]), "(-6.1, -6.1) dB for prompt 'b'"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused(given_, says):
+    with pytest.raises(ContractError) as caught:
+        check_samples(given_, PROMPTS, 4, PLANE)
+    assert any(part in str(caught.value) for part in says.split("|"))
+
+
+@given(st.lists(st.tuples(st.floats(-6, 6), st.floats(-6, 6)), min_size=1, max_size=5))
+def test_floats_read_back_the_same(points):
+    text = predictions_text("p", np.array(points))
+    read = [tuple(map(float, line.split(",")[2:])) for line in text.splitlines()]
+    assert read == points
+
+
+def test_generators_depend_on_every_part_and_on_nothing_else():
+    def draw(*parts):
+        return generator(*parts).integers(2**62)
+
+    assert draw(0, "prior", "p1") == draw(0, "prior", "p1")
+    assert (
+        len({draw(0, "prior", "p1"), draw(1, "prior", "p1"), draw(0, "knn", "p1"), draw(0, "prior", "p2")})
+        == 4
+    )
+    assert draw("ab", "c") != draw("a", "bc")
+    assert draw(0, "prior", "sample", "p1") == 727917246043219715  # a promise: runs are repeatable for ever

@@ -1,0 +1,52 @@
+"""Plugin that brings the bundled simulated panels and the importers of public listening data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from popeq.contract import DatasetSpec, ImporterSpec
+from popeq.hookspecs import hookimpl
+from popeq_data.importers.options import CsvOptions, SafeOptions, SocialEqOptions
+
+_PANELS = Path(__file__).parent / "simulated_120"
+
+
+@hookimpl
+def popeq_datasets() -> list[DatasetSpec]:
+    """The simulated listeners that stand in for data that may not be redistributed."""
+    return [
+        DatasetSpec("simulated-120", "120 prompts, 11 simulated listeners each", _PANELS / "data"),
+        DatasetSpec(
+            "simulated-120-b",
+            "the same prompts, 11 other simulated listeners whose taste is shifted",
+            _PANELS / "panel_b",
+        ),
+    ]
+
+
+@hookimpl
+def popeq_importers() -> list[ImporterSpec]:
+    """Importers for data that people fetch themselves."""
+    return [
+        ImporterSpec(
+            "safe",
+            "SAFE-DB equaliser settings (25 columns, no header)",
+            "popeq_data.importers.safe:import_safe",
+            ("CSV",),
+            SafeOptions,
+        ),
+        ImporterSpec(
+            "socialeq",
+            "SocialEQ / SocialFX equaliser contributions (CSV or Parquet)",
+            "popeq_data.importers.socialeq:import_socialeq",
+            ("FILE",),
+            SocialEqOptions,
+        ),
+        ImporterSpec(
+            "csv",
+            "your own prompts and responses",
+            "popeq_data.importers.plain_csv:import_csv",
+            ("PROMPTS", "RESPONSES"),
+            CsvOptions,
+        ),
+    ]

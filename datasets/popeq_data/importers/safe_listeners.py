@@ -1,0 +1,86 @@
+"""Who made each SAFE-DB setting: the rules by which its listeners are recovered.
+
+The published rows name no listener. Three blocks of ids are laboratory experiments (A, B, C) where one
+machine served many people; everywhere else a listener is a network address.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from popeq_data.importers.safe_rows import SafeRow
+
+Part = Literal["A", "B", "C", "home"]
+
+GENRES = ("jazz", "metal")
+TRACKS = tuple(f"{genre}{i}" for genre in GENRES for i in range(1, 6))
+LAB_WORDS = ("bright", "warm")
+
+A_IDS = range(431, 831)
+B_IDS = range(845, 1119)
+B_LAST_IDS = range(1124, 1204)
+C_IDS = range(1479, 1679)
+C_BLOCK = 20
+
+#: Last id of each listener but the eleventh at the desk that served eleven, the address with the most rows.
+B_DESK_ENDS = (864, 886, 907, 927, 948, 970, 992, 1012, 1032, 1056)
+#: Last id of each listener of the last block.
+B_LAST_ENDS = (1142, 1162, 1182, 1203)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row with its listener; ``listener`` is empty where nobody can be told.
+
+    ``listener`` may hold an address, so it must be hashed before it is written anywhere.
+    """
+
+    row: SafeRow
+    part: Part
+    listener: str
+    track: str | None = None
+
+
+def recover(rows: Sequence[SafeRow]) -> list[Setting]:
+    """Give every row its part, its listener and, in parts A and B, its track."""
+    desks = _desks(rows)
+    return [_setting(row, desks) for row in rows]
+
+
+def _setting(row: SafeRow, desks: Counter[str]) -> Setting:
+    if row.row_id in A_IDS:
+        return Setting(row, "A", f"A:{row.genre}" if row.genre else "", _track(row.instrument))
+    if _in_b(row):
+        return Setting(row, "B", _b_listener(row, desks), _track(row.genre))
+    if row.row_id in C_IDS:
+        return Setting(row, "C", f"C:{(row.row_id - C_IDS.start) // C_BLOCK}")
+    return Setting(row, "home", f"home:{row.address}" if row.address else "")
+
+
+def _in_b(row: SafeRow) -> bool:
+    return row.word in LAB_WORDS and (row.row_id in B_IDS or row.row_id in B_LAST_IDS)
+
+
+def _desks(rows: Sequence[SafeRow]) -> Counter[str]:
+    """Addresses of part B's first block, by the rows whose word was typed without a slip."""
+    return Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
+
+
+def _b_listener(row: SafeRow, desks: Counter[str]) -> str:
+    if row.row_id in B_LAST_IDS:
+        return f"B:last:{bisect_left(B_LAST_ENDS, row.row_id)}"
+    if row.address not in desks:
+        # A misspelt row that a cut left behind: the run that told its listener is gone.
+        return ""
+    if row.address == desks.most_common(1)[0][0]:
+        return f"B:desk:{bisect_left(B_DESK_ENDS, row.row_id)}"
+    return f"B:address:{row.address}"
+
+
+def _track(note: str) -> str | None:
+    track = "".join(note.split()).casefold()
+    return track if track in TRACKS else None

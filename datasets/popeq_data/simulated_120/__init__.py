@@ -1,0 +1,1 @@
+"""The simulated panels that popeq brings: source tables, listener model, generator, and what it wrote."""

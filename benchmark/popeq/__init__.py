@@ -1,0 +1,93 @@
+"""popeq: how well a predictor turns a sentence into the distribution of EQ settings that listeners choose.
+
+The main job: ``load_dataset``, ``run``, ``score``, ``leaderboard``, ``compare``. For plugin authors:
+``hookimpl``, ``Prompt``, ``LabelledPrompt``, ``Predictor``, ``Parameters`` and the specs. Names are imported
+when first used, so that ``import popeq`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
+    from popeq.contract import (
+        DatasetSpec,
+        ImporterSpec,
+        ImportResult,
+        LabelledPrompt,
+        Parameters,
+        Predictor,
+        PredictorSpec,
+        Prompt,
+    )
+    from popeq.errors import PopeqError, UsageError
+    from popeq.hookspecs import hookimpl
+    from popeq.protocol import Protocol
+    from popeq.space import PLANE, Space
+
+_HOMES = {
+    "popeq.api": (
+        "Dataset",
+        "Leaderboard",
+        "Run",
+        "compare",
+        "leaderboard",
+        "load_dataset",
+        "run",
+        "score",
+    ),
+    "popeq.contract": (
+        "DatasetSpec",
+        "ImportResult",
+        "ImporterSpec",
+        "LabelledPrompt",
+        "Parameters",
+        "Predictor",
+        "PredictorSpec",
+        "Prompt",
+    ),
+    "popeq.errors": ("PopeqError", "UsageError"),
+    "popeq.hookspecs": ("hookimpl",),
+    "popeq.protocol": ("Protocol",),
+    "popeq.space": ("PLANE", "Space"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PLANE",
+    "Dataset",
+    "DatasetSpec",
+    "ImportResult",
+    "ImporterSpec",
+    "LabelledPrompt",
+    "Leaderboard",
+    "Parameters",
+    "PopeqError",
+    "Predictor",
+    "PredictorSpec",
+    "Prompt",
+    "Protocol",
+    "Run",
+    "Space",
+    "UsageError",
+    "compare",
+    "hookimpl",
+    "leaderboard",
+    "load_dataset",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'popeq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

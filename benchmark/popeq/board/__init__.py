@@ -1,0 +1,1 @@
+"""Boards: runs scored again from their predictions, ranked, tested and compared."""

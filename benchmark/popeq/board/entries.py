@@ -1,0 +1,136 @@
+"""Which runs make a board: found, checked to be comparable, grouped over seeds, scored again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from popeq.board.scoring import PromptTable, Scorer, average
+from popeq.errors import UsageError
+from popeq.runs.folder import RECORD, Run, find_runs
+from popeq.runs.record import RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A row to be: a predictor with one set of parameters, its runs (one a seed), its scores by prompt."""
+
+    label: str
+    runs: tuple[Run, ...]
+    table: PromptTable
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the first seed, for what all seeds share."""
+        return self.runs[0].record
+
+
+def gather(paths: Sequence[Path | str], runs_dir: Path | str) -> list[Run]:
+    """Runs from run folders or folders of runs; all of ``runs_dir`` if no path is given."""
+    given = [Path(p) for p in paths] or [Path(runs_dir)]
+    runs: list[Run] = []
+    for path in given:
+        if (path / RECORD).is_file():
+            runs.append(Run.open(path))
+            continue
+        if not path.is_dir():
+            raise UsageError(f"{path}: there is no such run; 'popeq run' makes runs")
+        found = find_runs(path)
+        if not found:
+            raise UsageError(f"{path}: holds no runs; 'popeq run' makes some")
+        runs += found
+    return list({run.folder.resolve(): run for run in runs}.values())
+
+
+def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
+    """The runs of one data set, which has to be named if there are several."""
+    names = sorted({run.record.dataset.name for run in runs})
+    if dataset_name is None:
+        if len(names) > 1:
+            raise UsageError(
+                f"these runs are of several data sets ({', '.join(names)}) and scores of different data sets "
+                "are never compared; choose one with --dataset"
+            )
+        return list(runs)
+    own = [run for run in runs if run.record.dataset.name == dataset_name]
+    if not own:
+        raise UsageError(f"no run is of the data set {dataset_name!r}; there are runs of: {', '.join(names)}")
+    return own
+
+
+def usable(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[str]]:
+    """Complete runs, the newest of each key, and a note for each run left out.
+
+    Raises
+    ------
+    UsageError
+        Naming every run of another revision or another protocol: those are never compared.
+    """
+    revision, protocol = scorer.dataset.revision, scorer.protocol
+    wrong = []
+    for run in runs:
+        record = run.record
+        if record.dataset.revision != revision:
+            wrong.append(
+                f"{run.folder}: is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
+                f"this board of revision {revision[:12]}; run it again: {record.command}"
+            )
+        if record.protocol != protocol:
+            wrong.append(
+                f"{run.folder}: is under {record.protocol.label}, this board under {protocol.label}; "
+                f"run it again: {record.command}"
+            )
+    if wrong:
+        raise UsageError("\n".join(["runs that cannot stand on one board:", *wrong]))
+    newest: dict[str, Run] = {}
+    notes = []
+    for run in runs:
+        record = run.record
+        if record.status == "complete":
+            newest[record.key] = run
+        else:
+            why = record.failures[0].message if record.failures else "stopped or still being drawn"
+            notes.append(
+                f"left out: {run.folder} is {record.status}, {record.prompts_done} of {record.prompts} "
+                f"prompts ({why})"
+            )
+    return list(newest.values()), notes
+
+
+def make_entries(runs: Sequence[Run], scorer: Scorer) -> list[Entry]:
+    """Score every run from its predictions and average the seeds of one predictor and parameter set."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        p = run.record.predictor
+        identity = json.dumps([p.name, p.source, p.parameters, run.record.model], sort_keys=True)
+        groups.setdefault(identity, []).append(run)
+    entries = []
+    for group in groups.values():
+        seeds = {run.record.seed: run for run in group}
+        ordered = [seeds[s] for s in sorted(seeds)]
+        tables = [scorer.score(run.samples(scorer.dataset.test_ids, scorer.dataset.space)) for run in ordered]
+        entries.append((ordered, average(tables)))
+    labels = _labels([runs_[0].record for runs_, _ in entries])
+    return [Entry(label, tuple(runs_), table) for label, (runs_, table) in zip(labels, entries, strict=True)]
+
+
+def parameters_text(record: RunRecord) -> str:
+    """Parameters as ``name=value`` words."""
+    return ", ".join(f"{k}={v}" for k, v in record.predictor.parameters.items())
+
+
+def _labels(records: Sequence[RunRecord]) -> list[str]:
+    """The predictor's name, with what tells it apart where several rows have the same name."""
+    labels = []
+    for record in records:
+        same = [r for r in records if r.predictor.name == record.predictor.name]
+        if len(same) == 1:
+            labels.append(record.predictor.name)
+            continue
+        values = record.predictor.parameters
+        differing = {k: v for k, v in values.items() if any(r.predictor.parameters.get(k) != v for r in same)}
+        details = [f"{k}={v}" for k, v in differing.items()] or [record.predictor.source]
+        labels.append(f"{record.predictor.name} ({', '.join(details)})")
+    return labels

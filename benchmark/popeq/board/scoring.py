@@ -1,0 +1,92 @@
+"""Score predictions against a data set, prompt by prompt, from the samples alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popeq.dataset import Dataset
+from popeq.metrics import (
+    SCORES,
+    DensitySettings,
+    Target,
+    coverage,
+    edge_mass_gap,
+    mean_shift,
+    spread_ratio,
+)
+from popeq.protocol import Protocol
+
+Floats = NDArray[np.float64]
+
+DIAGNOSTICS = ("coverage", "spread_ratio", "mean_shift", "edge_mass_gap")
+PROMPT_COLUMNS = ("prompt_id", "category", "basis", *SCORES, *DIAGNOSTICS)
+
+
+@dataclass(frozen=True, eq=False)
+class PromptTable:
+    """Scores and diagnostics by prompt (``frame``, columns PROMPT_COLUMNS, in test order), and the influence
+    of each listener on the density distances (``influence[score][prompt]``, (m,) dB)."""
+
+    frame: pd.DataFrame
+    influence: dict[str, list[Floats]]
+
+    def scores(self, name: str) -> Floats:
+        """One score by prompt, (P,), dB."""
+        return self.frame[name].to_numpy(dtype=np.float64)
+
+
+class Scorer:
+    """The test prompts of a data set under a protocol, ready to score any number of predictors."""
+
+    def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
+        self.dataset = dataset
+        self.protocol = protocol
+        self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor_db)
+        self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in dataset.test_ids]
+
+    @property
+    def listeners(self) -> list[Sequence[str]]:
+        """Who answered each test prompt."""
+        return [p.listeners for p in self.dataset.labelled(self.dataset.test_ids)]
+
+    def score(self, samples: Floats) -> PromptTable:
+        """Every score and diagnostic of samples (P, n, 2), dB, one row for each test prompt."""
+        dataset, space = self.dataset, self.dataset.space
+        about = dataset.prompts.set_index("prompt_id").loc[list(dataset.test_ids), ["category", "basis"]]
+        rows = []
+        influence: dict[str, list[Floats]] = {}
+        for target, points in zip(self.targets, samples, strict=True):
+            scored = target.score(points)
+            for name, values in scored.influence.items():
+                influence.setdefault(name, []).append(values)
+            own = target.responses
+            rows.append(
+                scored.values
+                | {
+                    "coverage": coverage(points, own, space, self.settings),
+                    "spread_ratio": spread_ratio(points, own, space),
+                    "mean_shift": mean_shift(points, own, space),
+                    "edge_mass_gap": edge_mass_gap(points, own, space),
+                }
+            )
+        frame = pd.concat([about.reset_index(), pd.DataFrame(rows)], axis=1)
+        return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
+
+
+def average(tables: Sequence[PromptTable]) -> PromptTable:
+    """The mean of several seeds, prompt by prompt."""
+    if len(tables) == 1:
+        return tables[0]
+    frame = tables[0].frame.copy()
+    numbers = [*SCORES, *DIAGNOSTICS]
+    frame[numbers] = np.mean([t.frame[numbers].to_numpy(dtype=np.float64) for t in tables], axis=0)
+    influence = {
+        name: [np.mean(parts, axis=0) for parts in zip(*(t.influence[name] for t in tables), strict=True)]
+        for name in tables[0].influence
+    }
+    return PromptTable(frame, influence)

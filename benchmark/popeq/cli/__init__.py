@@ -1,0 +1,60 @@
+"""The command line: ``popeq``. Expected errors are one clear line; exit codes are in popeq.errors."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from popeq.cli.boards import compare, leaderboard
+from popeq.cli.data import data
+from popeq.cli.listing import list_
+from popeq.cli.running import run
+from popeq.errors import PopeqError
+
+
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from popeq import __version__
+
+        click.echo(f"popeq {__version__}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
+def popeq() -> None:
+    """Benchmark for population-aligned equalisation: from a sentence to the settings listeners choose.
+
+    \b
+    popeq list                       what can be run, on what
+    popeq run prior random           draw predictions (resumes what was stopped)
+    popeq leaderboard show           the ranked, tested table
+
+    Exit codes: 0 done, 1 something ran and failed, 2 wrong use or input, 130 interrupted.
+    """
+
+
+for _command in (list_, data, run, leaderboard, compare):
+    popeq.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the program ``popeq``."""
+    try:
+        status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except PopeqError as error:
+        click.echo(f"popeq: {error}", err=True)
+        status = error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
+        click.echo("popeq: interrupted; the same command goes on where this stopped", err=True)
+        status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,81 @@
+"""``popeq leaderboard show`` and ``popeq compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from popeq.cli.options import format_option, runs_option
+
+dataset_option = click.option(
+    "--dataset", default=None, help="Data set of the board: a name or a folder. [default: that of the runs]"
+)
+
+
+@click.group()
+def leaderboard() -> None:
+    """Rank runs."""
+
+
+@leaderboard.command("show")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
+@dataset_option
+@runs_option
+@format_option
+def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str) -> None:
+    """Rank runs of one data set revision and one protocol, scored again from their predictions.
+
+    RUNS are run folders or folders of runs; by default all of --runs.
+    """
+    from popeq import api
+    from popeq.render import render
+
+    board = api.leaderboard(runs, dataset, runs_dir=runs_dir)
+    click.echo(render(board.table, form, board.notes))  # type: ignore[arg-type]
+    if form == "csv":
+        click.echo("\n".join(board.notes), err=True)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@dataset_option
+@runs_option
+@format_option
+@click.option(
+    "--prompts", "shown", type=click.IntRange(min=0), default=5, show_default=True, help="Prompts to show."
+)
+def compare(a: str, b: str, dataset: str | None, runs_dir: Path, form: str, shown: int) -> None:
+    """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
+
+    A and B are run folders, or names of predictors with a run in --runs.
+    """
+    import json
+
+    from popeq import api
+    from popeq.render import render
+
+    result = api.compare(a, b, dataset, runs_dir=runs_dir)
+    prompts = result.prompts.head(shown)
+    if form == "json":
+        parts = {
+            "a": result.a,
+            "b": result.b,
+            "metrics": json.loads(render(result.metrics, "json"))["rows"],
+            "prompts": json.loads(render(prompts, "json"))["rows"],
+        }
+        click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
+        return
+    told = (
+        f"a = {result.a}, b = {result.b}; scores in dB, lower is better; "
+        "shift is a minus b (negative: a is better), p two-sided and not adjusted."
+    )
+    if form == "csv":
+        click.echo(told, err=True)
+    else:
+        click.echo(f"{told}\n")
+    click.echo(render(result.metrics, form, keys=1))  # type: ignore[arg-type]
+    if shown:
+        click.echo("" if form == "csv" else "\nPrompts that differ most (reflective_kantorovich):\n")
+        click.echo(render(prompts, form, keys=1))  # type: ignore[arg-type]

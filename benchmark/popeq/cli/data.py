@@ -1,0 +1,171 @@
+"""``popeq data``: list, show, validate and import data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from popeq.cli.options import option_for, validated, warn_of_broken_plugins
+from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
+
+if TYPE_CHECKING:
+    from popeq.contract import ImporterSpec
+    from popeq.dataset import Dataset
+
+
+@click.group()
+def data() -> None:
+    """List, show, check and import data sets."""
+
+
+@data.command("list")
+def list_datasets() -> None:
+    """Data sets that are installed, with their size and revision."""
+    from popeq.api import load_dataset
+    from popeq.plugins import registry
+
+    warn_of_broken_plugins()
+    for name, spec in sorted(registry().datasets.items()):
+        try:
+            click.echo(_summary(load_dataset(name)))
+        except PopeqError as error:
+            click.echo(f"{name}: {spec.summary}\n  cannot be used: {error}", err=True)
+
+
+@data.command("show")
+@click.argument("dataset")
+@click.argument("prompt_id", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw a picture (.png or .svg) of the prompt's responses.",
+)
+def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
+    """Show a data set's prompts, or the responses of one prompt."""
+    from popeq.api import load_dataset
+    from popeq.drawing import picture, terminal_plot
+
+    loaded = load_dataset(dataset)
+    if prompt_id is None:
+        if output is not None:
+            raise click.UsageError("-o needs a PROMPT_ID to draw")
+        click.echo(_summary(loaded))
+        counts = loaded.responses.groupby("prompt_id").size()
+        for p in loaded.prompts.to_dict(orient="records"):
+            part = p["split"] or f"fold {p['fold']}"
+            count = counts.loc[p["prompt_id"]]
+            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {count} listeners]  {p['text']}")
+        return
+    known = list(loaded.prompts["prompt_id"])
+    if prompt_id not in known:
+        raise UnknownNameError(
+            f"prompt of {loaded.name}", prompt_id, known if len(known) <= 20 else known[:20]
+        )
+    click.echo(terminal_plot(loaded, prompt_id))
+    if output is not None:
+        picture(loaded, prompt_id, output)
+        click.echo(f"picture: {output}")
+
+
+@data.command("validate")
+@click.argument("folders", nargs=-1, required=True, metavar="DATASET...")
+def validate(folders: tuple[str, ...]) -> None:
+    """Check data sets: every problem of every file, with row and column."""
+    from popeq.api import load_dataset
+
+    failed = 0
+    for folder in folders:
+        try:
+            click.echo(f"valid: {_summary(load_dataset(folder))}")
+        except PopeqError as error:
+            failed = max(failed, error.exit_code)
+            click.echo(f"popeq: {error}", err=True)
+    if failed:
+        raise click.exceptions.Exit(failed)
+
+
+def _summary(dataset: Dataset) -> str:
+    parts = (
+        f"{dataset.prompts['fold'].nunique()} folds"
+        if dataset.by_folds
+        else "/".join(
+            str(int((dataset.prompts["split"] == s).sum())) for s in ("train", "validation", "test")
+        )
+        + " train/validation/test"
+    )
+    listeners = dataset.responses["listener_id"].nunique()
+    return (
+        f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}\n"
+        f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
+        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}"
+    )
+
+
+class _Importers(click.Group):
+    """One command for each importer that a plugin brings."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        from popeq.plugins import registry
+
+        return sorted(registry().importers)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        from popeq.plugins import registry
+
+        spec = registry().importers.get(cmd_name)
+        return None if spec is None else _import_command(spec)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            raise UnknownNameError("importer", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+@data.command("import", cls=_Importers)
+def import_() -> None:
+    """Make a data set from somebody else's files."""
+
+
+def _import_command(spec: ImporterSpec) -> click.Command:
+    names = [f"file_{i}" for i in range(len(spec.files))]
+
+    def import_files(output: Path, **values: Any) -> None:
+        from popeq.cards import import_card
+        from popeq.dataset_folder import write_dataset
+
+        files = [values.pop(name) for name in names]
+        parameters = validated(spec.parameters, values, f"import {spec.name}")
+        result = spec.load()(*files, parameters)
+        card = import_card(result.dataset, spec.name, result.report)
+        try:
+            written = write_dataset(result.dataset, output, card)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"import {spec.name} made no valid data set", error.problems) from None
+        for label, value in result.report.items():
+            if isinstance(value, dict):
+                click.echo(f"{label}:")
+                for reason, count in value.items():
+                    click.echo(f"  {reason}: {count}")
+            else:
+                click.echo(f"{label}: {value}")
+        click.echo(f"written: {_summary(written)}\n  folder: {output}")
+
+    parameters: list[click.Parameter] = [
+        click.Argument([name], type=click.Path(path_type=Path), metavar=label)
+        for name, label in zip(names, spec.files, strict=True)
+    ]
+    parameters.append(
+        click.Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Folder to make; it must not exist or be empty.",
+        )
+    )
+    parameters += [option_for(name, spec.parameters) for name in spec.parameters.model_fields]
+    return click.Command(spec.name, callback=import_files, params=parameters, help=spec.summary)

@@ -1,0 +1,36 @@
+"""``popeq list``: predictors and data sets that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from popeq.cli.options import warn_of_broken_plugins
+from popeq.contract import DatasetSpec, PredictorSpec
+
+
+@click.command("list")
+def list_() -> None:
+    """Predictors and data sets that are installed."""
+    from popeq.plugins import registry
+
+    found = registry()
+    warn_of_broken_plugins()
+    offers: tuple[tuple[str, Mapping[str, PredictorSpec | DatasetSpec]], ...] = (
+        ("predictors", found.predictors),
+        ("data sets", found.datasets),
+    )
+    for title, specs in offers:
+        click.echo(f"{title}:")
+        width = max((len(name) for name in specs), default=0)
+        for name, spec in sorted(specs.items()):
+            needs = isinstance(spec, PredictorSpec) and spec.extra
+            click.echo(f"  {name:<{width}}  {spec.summary}" + (f"  [needs popeq[{needs}]]" if needs else ""))
+            if isinstance(spec, PredictorSpec):
+                for field, info in spec.parameters.model_fields.items():
+                    about = f": {info.description}" if info.description else ""
+                    default = "required" if info.is_required() else f"{info.default}"
+                    click.echo(f"  {'':<{width}}    -o {field}={default}{about}")
+        if not specs:
+            click.echo("  none")

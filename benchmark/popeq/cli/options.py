@@ -1,0 +1,79 @@
+"""Options that several commands share, and options made from a pydantic parameters model."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+from pydantic_core import PydanticUndefined
+
+from popeq.contract import Parameters
+from popeq.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+runs_option = click.option(
+    "--runs",
+    "runs_dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the runs.",
+)
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "csv", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print the table; the columns are the same.",
+)
+
+
+def warn_of_broken_plugins() -> None:
+    """One line on the error stream for each plugin that could not be used."""
+    from popeq.plugins import registry
+
+    for warning in registry().warnings:
+        click.echo(f"popeq: warning: {warning}", err=True)
+
+
+def option_for(name: str, model: type[Parameters]) -> click.Option:
+    """A click option for one field of a parameters model."""
+    field = model.model_fields[name]
+    flag = f"--{name.replace('_', '-')}"
+    required = field.is_required()
+    default = None if required or field.default is PydanticUndefined else field.default
+    description = field.description or ""
+    if field.annotation is bool:
+        return click.Option(
+            [f"{flag}/--no-{name.replace('_', '-')}", name], default=default, help=description
+        )
+    kind: Any = str
+    if typing.get_origin(field.annotation) is Literal:
+        kind = click.Choice([str(a) for a in typing.get_args(field.annotation)])
+    elif field.annotation in (int, float):
+        kind = field.annotation
+    return click.Option(
+        [flag, name],
+        type=kind,
+        default=default,
+        required=required,
+        help=description,
+        show_default=default is not None,
+    )
+
+
+def validated(model: type[Parameters], values: dict[str, Any], command: str) -> Parameters:
+    """The parameters model, or UsageError that names the option and what is wrong with it."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        raise UsageError(f"{command}: --{name}: {first['msg']}") from None

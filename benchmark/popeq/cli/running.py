@@ -1,0 +1,93 @@
+"""``popeq run``: draw runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from popeq.cli.options import runs_option, warn_of_broken_plugins
+
+if TYPE_CHECKING:
+    from popeq.runs.folder import Run
+
+
+@click.command()
+@click.argument("predictors", nargs=-1, required=True, metavar="PREDICTOR...")
+@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), show_default=True, help="Repeatable.")
+@click.option(
+    "-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter, for each predictor that has it."
+)
+@runs_option
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds that one run may take; then it is killed.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Prompts handed to a predictor at once; results do not depend on it.",
+)
+@click.option("--fresh", is_flag=True, help="Draw again even what is complete.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def run(
+    predictors: tuple[str, ...],
+    dataset: str,
+    seeds: tuple[int, ...],
+    options: tuple[str, ...],
+    runs_dir: Path,
+    jobs: int,
+    timeout_s: float,
+    batch_size: int,
+    fresh: bool,
+    quiet: bool,
+) -> None:
+    """Draw the predictions of one or more predictors.
+
+    What is complete is not drawn again; what was stopped goes on where it was. A predictor that fails costs
+    only its own run; then the exit code is 1.
+    """
+    from popeq import api
+    from popeq.runs.plan import parse_options
+
+    warn_of_broken_plugins()
+    runs = api.run(
+        list(predictors),
+        dataset,
+        seeds=seeds,
+        options=parse_options(options),
+        runs_dir=runs_dir,
+        jobs=jobs,
+        timeout_s=timeout_s,
+        batch_size=batch_size,
+        fresh=fresh,
+        progress=not quiet,
+        on_run=_tell,
+    )
+    if any(r.record.status != "complete" for r in runs):
+        raise click.exceptions.Exit(1)
+
+
+def _tell(run: Run, drawn: bool) -> None:
+    record = run.record
+    name = record.predictor.name
+    data = f"{record.dataset.name}{' (simulated)' if record.dataset.simulated else ''}"
+    if record.status == "complete":
+        how = f"drawn in {record.wall_s:.1f} s" if drawn else "complete already"
+        click.echo(f"{name}: {record.prompts} prompts of {data}, {how}: {run.folder}")
+        return
+    click.echo(f"{name}: FAILED, {record.prompts_done} of {record.prompts} prompts of {data}: {run.folder}")
+    for failure in record.failures:
+        where = f" (see {run.folder / failure.detail})" if failure.detail else ""
+        click.echo(f"  {failure.stage}: {failure.kind}: {failure.message}{where}")

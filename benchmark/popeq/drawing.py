@@ -1,0 +1,120 @@
+"""Pictures of a prompt's responses on the plane: PNG or SVG files, and a small plot for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.dataset import Dataset
+from popeq.errors import UsageError
+from popeq.metrics import DensitySettings, densities, grid_of
+
+CORNERS = {
+    (0, 1): "mids up, brighter",
+    (1, 1): "bass and treble up, brighter",
+    (0, 0): "mids up, darker",
+    (1, 0): "bass and treble up, darker",
+}
+X_LABEL, Y_LABEL = "smile x (dB)", "tilt y (dB)"
+_SETTINGS = DensitySettings(cells=96)
+
+
+def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
+    """Draw a prompt's responses over their reflective density; the ending of ``path`` chooses PNG or SVG.
+
+    Raises
+    ------
+    UsageError
+        If the ending is another one, or the folder cannot be written.
+    """
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"{path}: pictures are .png or .svg")
+    from matplotlib.figure import Figure
+
+    space, points = dataset.space, dataset.points(prompt_id)
+    prompt = dataset.unlabelled([prompt_id])[0]
+    grid = grid_of(space, _SETTINGS.cells)
+    mass = densities(points, grid, _SETTINGS.floor_db).reflective.reshape(grid.cells, grid.cells)
+    figure = Figure(figsize=(6.4, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    shown = axes.imshow(
+        mass.T / float(np.prod(grid.step)),
+        origin="lower",
+        extent=(space.x_low_db, space.x_high_db, space.y_low_db, space.y_high_db),
+        cmap="Blues",
+        vmin=0.0,
+        interpolation="bilinear",
+    )
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="reflective density (per dB²)")
+    x, y = points.T
+    axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
+    axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
+    axes.axvline(0, color="0.55", linewidth=0.7, linestyle=":")
+    for (right, top), text in CORNERS.items():
+        axes.annotate(
+            text,
+            (right, top),
+            xycoords="axes fraction",
+            xytext=(-6 if right else 6, -6 if top else 6),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top" if top else "bottom",
+            fontsize=8,
+            color="0.35",
+        )
+    axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
+    axes.set_title(f"“{prompt.text}”", fontsize=11, wrap=True)
+    figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
+    try:
+        figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int = 21) -> str:
+    """The responses as characters: ``o`` is one listener, a digit says how many share a place.
+
+    ``width`` and ``height`` are odd, so that 0 dB has a column and a row of its own.
+    """
+    space, points = dataset.space, dataset.points(prompt_id)
+    share = (points - space.low) / space.size
+    column = np.rint(share[:, 0] * (width - 1)).astype(int)
+    row = np.rint((1.0 - share[:, 1]) * (height - 1)).astype(int)
+    canvas = np.full((height, width), " ")
+    canvas[height // 2, :], canvas[:, width // 2] = "·", "·"
+    for i, j in set(zip(row.tolist(), column.tolist(), strict=True)):
+        count = int(((row == i) & (column == j)).sum())
+        canvas[i, j] = "o" if count == 1 else str(min(count, 9))
+    lines = ["".join(r) for r in canvas]
+    ticks = {
+        0: space.y_high_db,
+        height // 2: (space.y_low_db + space.y_high_db) / 2,
+        height - 1: space.y_low_db,
+    }
+    body = [f"{ticks[i]:6.3g} │{line}│" if i in ticks else f"{'':6} │{line}│" for i, line in enumerate(lines)]
+    middle = (space.x_low_db + space.x_high_db) / 2
+    axis = f"{space.x_low_db:<{width // 2}.3g}{middle:<{width - width // 2 - 2}.3g}{space.x_high_db:>2.3g}"
+    rule = "─" * width
+    prompt = dataset.unlabelled([prompt_id])[0]
+    return "\n".join(
+        [
+            f"“{prompt.text}”",
+            f"{Y_LABEL}",
+            f"{'':6} ┌{rule}┐",
+            *body,
+            f"{'':6} └{rule}┘",
+            f"{'':8}{axis}",
+            f"{X_LABEL:>{width + 8}}",
+            _caption(dataset, prompt_id, points),
+        ]
+    )
+
+
+def _caption(dataset: Dataset, prompt_id: str, points: NDArray[np.float64]) -> str:
+    mean, spread = points.mean(axis=0), points.std(axis=0, ddof=1) if len(points) > 1 else np.zeros(2)
+    return (
+        f"{prompt_id}: {len(points)} {'simulated ' if dataset.card.simulated else ''}listeners of "
+        f"{dataset.name}, mean ({mean[0]:.1f}, {mean[1]:.1f}), SD ({spread[0]:.1f}, {spread[1]:.1f}) dB"
+    )

@@ -1,0 +1,114 @@
+"""Tables for people and programs: text for a terminal, Markdown, CSV and JSON, always the same columns."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import pandas as pd
+from tabulate import tabulate
+
+Format = Literal["text", "markdown", "csv", "json"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+_DECIMALS = {"time_s": 1}
+
+
+def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: int = 2) -> str:
+    """A table in one of FORMATS, without a closing newline.
+
+    Text is cut into blocks of columns that fit the terminal; each block begins with the first ``keys``
+    columns. CSV holds the rows alone: print the notes elsewhere.
+    """
+    if form == "csv":
+        return frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
+    if form == "json":
+        rows = [
+            {str(k): _plain(v) for k, v in row.items()}
+            for row in frame.astype(object).to_dict(orient="records")
+        ]
+        return json.dumps({"notes": list(notes), "rows": rows}, indent=2, ensure_ascii=False, allow_nan=False)
+    cells = [
+        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
+    ]
+    if form == "markdown":
+        align = ["right" if _is_number(frame[name]) else "left" for name in frame.columns]
+        table = tabulate(
+            [[cell.replace("|", "\\|") for cell in row] for row in cells],
+            [str(c) for c in frame.columns],
+            tablefmt="pipe",
+            colalign=align,
+            disable_numparse=True,
+        )
+        return "\n".join([table, *([""] if notes else []), *(f"- {note}" for note in notes)])
+    width = shutil.get_terminal_size((120, 24)).columns
+    return "\n".join([_blocks(frame, cells, keys, width), *([""] if notes else []), *notes])
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[object, ...]]:
+    return list(frame.astype(object).itertuples(index=False, name=None))
+
+
+def _plain(value: object) -> object:
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, float):
+        return (
+            None
+            if math.isnan(value)
+            else "inf"
+            if value == math.inf
+            else "-inf"
+            if value == -math.inf
+            else value
+        )
+    return value.item() if hasattr(value, "item") else value
+
+
+def _is_number(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column))
+
+
+def _cell(name: object, value: object) -> str:
+    plain = _plain(value)
+    if plain is None:
+        return ""
+    if not isinstance(plain, float):
+        return str(plain)
+    if str(name).startswith(("p_", "q_")):
+        return "<0.0001" if plain < 1e-4 else f"{plain:.2g}"
+    return f"{plain:.{_DECIMALS.get(str(name), 2)}f}"
+
+
+def _blocks(frame: pd.DataFrame, cells: list[list[str]], keys: int, width: int) -> str:
+    names = [str(c) for c in frame.columns]
+    header = [name.replace("_", "_\n") if len(name) > 9 else name for name in names]
+    widths = [
+        2 + max([len(part) for part in h.split("\n")] + [len(row[i]) for row in cells])
+        for i, h in enumerate(header)
+    ]
+    fixed = sum(widths[:keys])
+    blocks: list[list[int]] = []
+    used = width
+    for i in range(keys, len(names)):
+        if used + widths[i] > width:
+            blocks.append(list(range(keys)))
+            used = fixed
+        blocks[-1].append(i)
+        used += widths[i]
+    tables = []
+    for block in blocks or [list(range(len(names)))]:
+        align = ["right" if _is_number(frame.iloc[:, i]) else "left" for i in block]
+        tables.append(
+            tabulate(
+                [[row[i] for i in block] for row in cells],
+                [header[i] for i in block],
+                tablefmt="simple",
+                colalign=align,
+                disable_numparse=True,
+            )
+        )
+    return "\n\n".join(tables)

@@ -1,0 +1,39 @@
+"""Paired tests, intervals and ranks for scores by prompt; docs/statistics.md says which and why."""
+
+from popeq.statistics.bootstrap import (
+    Replicates,
+    crossed_weights,
+    interval,
+    replicate_scores,
+    score_interval,
+)
+from popeq.statistics.multiplicity import benjamini_hochberg, holm
+from popeq.statistics.ranking import contradictions, tie_groups
+from popeq.statistics.signed_rank import (
+    EXACT_LIMIT,
+    Estimate,
+    SignedRank,
+    detectable_shift,
+    hodges_lehmann,
+    signed_rank,
+    signed_rank_distribution,
+)
+
+__all__ = [
+    "EXACT_LIMIT",
+    "Estimate",
+    "Replicates",
+    "SignedRank",
+    "benjamini_hochberg",
+    "contradictions",
+    "crossed_weights",
+    "detectable_shift",
+    "hodges_lehmann",
+    "holm",
+    "interval",
+    "replicate_scores",
+    "score_interval",
+    "signed_rank",
+    "signed_rank_distribution",
+    "tie_groups",
+]

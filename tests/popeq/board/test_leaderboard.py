@@ -1,0 +1,233 @@
+"""The board recomputes, ranks, tests and refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+from tests.conftest import write_small_dataset
+
+import popeq
+from popeq.board.leaderboard import COLUMNS
+from popeq.board.reference_lines import reference_lines
+from popeq.board.scoring import Scorer
+from popeq.errors import InvalidInputError, RunError, UsageError
+from popeq.metrics import HEADLINE, SCORES, reflective_kantorovich
+from popeq.protocol import PROTOCOL_1
+from popeq.statistics import hodges_lehmann
+
+
+@pytest.fixture(scope="module")
+def board(finished):
+    return popeq.leaderboard(runs_dir=finished.runs_dir)
+
+
+def row(board, name):
+    (found,) = board.table[board.table["predictor"] == name].to_dict(orient="records")
+    return found
+
+
+def test_the_table_has_its_columns_and_the_lines_stand_last(board):
+    assert tuple(board.table.columns) == COLUMNS
+    assert list(board.table["predictor"])[-2:] == ["[perfect predictor]", "[fresh panel of 11]"]
+    assert board.table["rank"].isna().tolist() == [False] * 4 + [True] * 2
+    medians = board.table[f"{HEADLINE}_median"].to_numpy()[:4]
+    assert (np.diff(medians) >= 0).all()
+    assert set(board.table["dataset"]) == {"small (simulated)"}
+    assert any("SIMULATED" in note for note in board.notes)
+
+
+def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
+    data = popeq.load_dataset(finished.data)
+    by_prompt = {
+        name: np.array(
+            [
+                reflective_kantorovich(s, data.points(p))
+                for p, s in zip(data.test_ids, finished.runs[name].samples(data.test_ids), strict=True)
+            ]
+        )
+        for name in ("random", "prior", "static-flat", "static-best")
+    }
+    against = {n: v - by_prompt["prior"] for n, v in by_prompt.items() if n != "prior"}
+    p = {n: wilcoxon(d).pvalue for n, d in against.items()}
+    worst = 0.0
+    for rank, name in enumerate(sorted(p, key=p.__getitem__)):
+        worst = max(worst, min(1.0, (3 - rank) * p[name]))
+        found = row(board, name)
+        assert found["p_holm"] == pytest.approx(worst)
+        assert found["shift"] == pytest.approx(hodges_lehmann(against[name]).value)
+        assert found[f"{HEADLINE}_median"] == pytest.approx(np.median(by_prompt[name]))
+        assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(by_prompt[name]))
+    assert np.isnan(row(board, "prior")["p_holm"])
+    assert row(board, "prior")["skill"] == pytest.approx(0.0)
+    assert row(board, "[perfect predictor]")["skill"] == pytest.approx(1.0)
+    for name in by_prompt:
+        found = row(board, name)
+        for score in (HEADLINE, "kantorovich"):
+            for aggregate in ("median", "mean"):
+                value = found[f"{score}_{aggregate}"]
+                assert found[f"{score}_{aggregate}_low"] < value < found[f"{score}_{aggregate}_high"]
+
+
+def test_the_board_does_not_change_when_made_again(board, finished):
+    again = popeq.leaderboard(runs_dir=finished.runs_dir)
+    assert again.table.drop(columns="time_s").equals(board.table.drop(columns="time_s"))
+
+
+def test_without_a_prior_run_the_prior_is_drawn_for_the_reference(finished):
+    chosen = [finished.runs["random"], finished.runs["static-best"]]
+    found = popeq.leaderboard(chosen, finished.data)
+    assert found.table["p_holm"].notna().sum() == 2
+    assert found.table["skill"].notna().all()
+
+
+def test_seeds_of_one_predictor_share_a_row(finished):
+    both = popeq.leaderboard([finished.runs["random"], finished.runs["random-1"]], finished.data)
+    (found,) = both.table[both.table["rank"].notna()].to_dict(orient="records")
+    assert found["seeds"] == "0,1"
+    single = [popeq.score(finished.runs[n])[HEADLINE].to_numpy() for n in ("random", "random-1")]
+    assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(single))
+
+
+def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
+    other = write_small_dataset(tmp_path / "data", seed=2)
+    (stranger,) = popeq.run("random", other, runs_dir=tmp_path / "runs")
+    with pytest.raises(UsageError) as caught:
+        popeq.leaderboard([finished.runs["prior"], stranger])
+    assert str(stranger.folder) in str(caught.value)
+    assert str(finished.runs["prior"].folder) not in str(caught.value)
+    assert "revision" in str(caught.value)
+    with pytest.raises(UsageError, match="revision"):
+        popeq.compare(finished.runs["prior"], stranger)
+
+
+def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
+    protocol = PROTOCOL_1.model_copy(update={"version": 99, "n_samples": 22})
+    (stranger,) = popeq.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
+    with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under protocol 99"):
+        popeq.leaderboard([finished.runs["prior"], stranger])
+
+
+def test_runs_of_several_data_sets_need_a_choice(finished, tmp_path):
+    other = write_small_dataset(tmp_path / "data", name="other")
+    (stranger,) = popeq.run("random", other, runs_dir=tmp_path / "runs")
+    with pytest.raises(UsageError, match=r"several data sets \(other, small\).*--dataset"):
+        popeq.leaderboard([finished.runs_dir, tmp_path / "runs"])
+    chosen = popeq.leaderboard([finished.runs["random"], stranger], other)
+    assert set(chosen.table["dataset"]) == {"other (simulated)"}
+
+
+def test_a_data_set_that_has_moved_is_found_with_its_new_folder(finished, tmp_path):
+    data = shutil.copytree(finished.data, tmp_path / "old")
+    (run,) = popeq.run("random", data, runs_dir=tmp_path / "runs")
+    data.rename(tmp_path / "new")
+    with pytest.raises(UsageError, match="give its folder with --dataset"):
+        popeq.leaderboard([run])
+    assert len(popeq.leaderboard([run], tmp_path / "new").table) == 3
+
+
+def test_predictions_that_were_touched_are_refused(finished, tmp_path):
+    folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "run")
+    path = folder / "predictions.csv"
+    path.write_text(path.read_text().replace(",0,", ",1,", 1))
+    with pytest.raises(RunError, match="SHA-256 differs"):
+        popeq.leaderboard([folder])
+    found = json.loads((folder / "run.json").read_text())
+    import hashlib
+
+    found["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(found))
+    with pytest.raises(InvalidInputError, match="needs the samples 0 to 109, each once"):
+        popeq.leaderboard([folder], finished.data)
+
+
+def test_score_gives_all_scores_by_prompt_and_takes_plain_arrays(finished):
+    data = popeq.load_dataset(finished.data)
+    run = finished.runs["prior"]
+    frame = popeq.score(run)
+    assert list(frame["prompt_id"]) == list(data.test_ids)
+    assert frame[list(SCORES)].notna().all().all()
+    again = popeq.score(run.samples(data.test_ids), data)
+    assert frame.equals(again)
+    with pytest.raises(ValueError, match=r"shape \(4, n, 2\)"):
+        popeq.score(np.zeros((3, 5, 2)), data)
+
+
+def test_compare_is_antisymmetric_and_sorted_by_difference(finished):
+    forth = popeq.compare("random", "static-flat", runs_dir=finished.runs_dir)
+    back = popeq.compare(finished.runs["static-flat"].folder, finished.runs["random"])
+    np.testing.assert_allclose(forth.metrics["shift"], -back.metrics["shift"])
+    np.testing.assert_allclose(forth.metrics["p_value"], back.metrics["p_value"])
+    np.testing.assert_array_equal(forth.metrics["a_better"], back.metrics["b_better"])
+    assert (np.diff(forth.prompts["difference"].abs()) <= 0).all()
+    assert forth.prompts["text"].iloc[0].startswith("make it sound")
+
+
+def test_compare_takes_two_seeds_of_one_predictor_and_refuses_one_run_twice(finished):
+    seeds = popeq.compare(finished.runs["random"], finished.runs["random-1"])
+    assert len(seeds.prompts) == 4
+    with pytest.raises(UsageError, match="two different runs"):
+        popeq.compare("prior", "prior", runs_dir=finished.runs_dir)
+    with pytest.raises(UsageError, match="did you mean 'prior'"):
+        popeq.compare("pryor", "random", runs_dir=finished.runs_dir)
+
+
+def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path):
+    """Draw fresh panels and large samples of the very population: the lines must foretell their scores."""
+    rng = np.random.default_rng(0)
+    centres, n_prompts = rng.normal(0, 2, (24, 2)), 24
+
+    def population(p, n):
+        return np.clip(centres[p] + rng.normal(0, 2.3, (n, 2)), -6, 6)
+
+    folder = write_small_dataset(tmp_path / "known")
+    prompts, responses = ["prompt_id,text,category,split"], ["prompt_id,listener_id,x_db,y_db"]
+    for p in range(n_prompts + 1):
+        prompts.append(f"p{p},text {p},known,{'test' if p < n_prompts else 'train'}")
+        own = population(p % n_prompts, 11)
+        responses += [f"p{p},l{j},{x!r},{y!r}" for j, (x, y) in enumerate(own.tolist())]
+    (folder / "prompts.csv").write_text("\n".join(prompts))
+    (folder / "responses.csv").write_text("\n".join(responses))
+    data = popeq.load_dataset(folder)
+    scorer = Scorer(data, PROTOCOL_1)
+    lines = {line.name: line for line in reference_lines(scorer)}
+    for name, size in (("perfect predictor", 110), ("fresh panel of 11", 11)):
+        for score in (HEADLINE, "kantorovich"):
+            truth = [t.score(population(p, size)).values[score] for p, t in enumerate(scorer.targets)]
+            estimate = float(np.mean(lines[name].scores[score]))
+            assert estimate == pytest.approx(np.mean(truth), rel=0.15), (name, score)
+
+
+def test_too_few_listeners_give_no_reference_lines(finished, tmp_path):
+    folder = shutil.copytree(finished.data, tmp_path / "few")
+    lines = (folder / "responses.csv").read_text().splitlines()
+    (folder / "responses.csv").write_text("\n".join(x for x in lines if ",l3," not in x and ",l4," not in x))
+    (run,) = popeq.run("random", folder, runs_dir=tmp_path / "runs")
+    found = popeq.leaderboard([run])
+    assert len(found.table) == 1
+    assert any("No reference lines" in note for note in found.notes)
+
+
+def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
+    """A run whose predictions are the listeners' own points: below what even the population scores."""
+    import hashlib
+
+    data = popeq.load_dataset(finished.data)
+    folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "leak")
+    rows = ["prompt_id,sample,x_db,y_db"]
+    for p in data.test_ids:
+        own = data.points(p)
+        rows += [
+            f"{p},{i},{own[i % 5, 0]!r},{own[i % 5, 1]!r}".replace("np.float64(", "").replace(")", "")
+            for i in range(110)
+        ]
+    text = "\n".join(rows) + "\n"
+    (folder / "predictions.csv").write_text(text)
+    found = json.loads((folder / "run.json").read_text())
+    found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(found))
+    board = popeq.leaderboard([folder], finished.data)
+    assert any(note.startswith("suspicious: prior") for note in board.notes)

@@ -1,0 +1,77 @@
+"""The main job on the bundled data set: what make demo does, and what its table must say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+NAMES = ["random", "prior", "static-flat", "static-best", "static-preset"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    import os
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("demo")
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", "from popeq.cli import main; main()", *arguments],
+            cwd=folder,
+            env={**os.environ, "COLUMNS": "160"},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    ran = call("run", *NAMES, "--jobs", "2")
+    assert ran.returncode == 0, ran.stderr
+    return call
+
+
+def test_prior_is_ahead_and_the_lines_stand_below_every_row(demo):
+    board = demo("leaderboard", "show", "--format", "csv")
+    assert board.returncode == 0, board.stderr
+    rows = {r["predictor"]: r for r in csv.DictReader(io.StringIO(board.stdout))}
+    median = {n: float(r["reflective_kantorovich_median"]) for n, r in rows.items()}
+    assert all(median["prior"] < median[n] for n in NAMES if n != "prior"), median
+    assert rows["prior"]["rank"] == "1"
+    for line in ("[perfect predictor]", "[fresh panel of 11]"):
+        assert all(median[line] < median[n] for n in NAMES), median
+    assert median["[perfect predictor]"] < median["[fresh panel of 11]"]
+    assert {r["dataset"] for r in rows.values()} == {"simulated-120 (simulated)"}
+    assert "SIMULATED listeners" in board.stderr
+    assert "measured: simulated-120-b (simulated)" in board.stderr
+
+
+def test_every_format_tells_the_same(demo):
+    as_json = json.loads(demo("leaderboard", "show", "--format", "json").stdout)
+    as_csv = list(csv.DictReader(io.StringIO(demo("leaderboard", "show", "--format", "csv").stdout)))
+    as_markdown = demo("leaderboard", "show", "--format", "markdown").stdout.splitlines()
+    as_text = demo("leaderboard", "show").stdout
+    assert list(as_json["rows"][0]) == list(as_csv[0])
+    assert [c.strip() for c in as_markdown[0].strip("|").split("|")] == list(as_csv[0])
+    for a, b in zip(as_json["rows"], as_csv, strict=True):
+        assert a["predictor"] == b["predictor"]
+        assert a["reflective_kantorovich_median"] == float(b["reflective_kantorovich_median"])
+        assert f"{a['reflective_kantorovich_median']:.2f}" in as_text
+    assert max(map(len, as_text.split("\n\n")[0].splitlines())) <= 160
+    assert all(note in as_text for note in as_json["notes"])
+
+
+def test_compare_prints_every_metric_and_the_prompts_that_differ_most(demo):
+    shown = demo("compare", "prior", "static-flat")
+    assert shown.returncode == 0, shown.stderr
+    for metric in ("reflective_kantorovich", "kantorovich", "sample_kantorovich", "energy_score"):
+        assert metric in shown.stdout
+    parsed = json.loads(demo("compare", "prior", "static-flat", "--format", "json", "--prompts", "3").stdout)
+    assert len(parsed["prompts"]) == 3
+    headline = parsed["metrics"][0]
+    assert headline["shift"] < 0
+    assert headline["a_better"] + headline["b_better"] + headline["equal"] == 30

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
-    from popeq.contract import (
-        DatasetSpec,
-        ImporterSpec,
-        ImportResult,
-        LabelledPrompt,
-        Parameters,
-        Predictor,
-        PredictorSpec,
-        Prompt,
-    )
+    from popeq.contract import DatasetSpec, LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt
     from popeq.errors import PopeqError, UsageError
     from popeq.hookspecs import hookimpl
+    from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
     from popeq.space import PLANE, Space
 
@@ -40,8 +32,6 @@ _HOMES = {
     ),
     "popeq.contract": (
         "DatasetSpec",
-        "ImportResult",
-        "ImporterSpec",
         "LabelledPrompt",
         "Parameters",
         "Predictor",
@@ -50,6 +40,7 @@ _HOMES = {
     ),
     "popeq.errors": ("PopeqError", "UsageError"),
     "popeq.hookspecs": ("hookimpl",),
+    "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
     "popeq.space": ("PLANE", "Space"),
 }

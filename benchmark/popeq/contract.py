@@ -6,17 +6,14 @@ Nothing here imports more than NumPy and pydantic, so a plugin that only declare
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-
-if TYPE_CHECKING:
-    from popeq.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -98,31 +95,3 @@ class DatasetSpec:
     name: str
     summary: str
     path: Path
-
-
-@dataclass(frozen=True)
-class ImportResult:
-    """What an importer made: the data set, and what it dropped, clipped and measured, line by line."""
-
-    dataset: Dataset
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ImporterSpec:
-    """How a plugin announces an importer of somebody else's files.
-
-    ``factory`` names a function ``f(*files: Path, parameters) -> ImportResult``, one file for each name in
-    ``files``; the command line makes an option of every field of ``parameters``.
-    """
-
-    name: str
-    summary: str
-    factory: str
-    files: tuple[str, ...] = ("FILE",)
-    parameters: type[Parameters] = Parameters
-
-    def load(self) -> Callable[..., ImportResult]:
-        """The importing function."""
-        loaded: Callable[..., ImportResult] = load_object(self.factory)
-        return loaded

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from popeq.contract import DatasetSpec, ImporterSpec, PredictorSpec
+from popeq.contract import DatasetSpec, PredictorSpec
+from popeq.importing import ImporterSpec
 
 if TYPE_CHECKING:
     from popeq.runs.record import RunRecord

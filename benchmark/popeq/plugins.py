@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 import pluggy
 
 from popeq import hookspecs
-from popeq.contract import DatasetSpec, ImporterSpec, PredictorSpec
+from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.errors import UnknownNameError
+from popeq.importing import ImporterSpec
 
 GROUP = "popeq"
 

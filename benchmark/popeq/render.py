@@ -84,31 +84,29 @@ def _cell(name: object, value: object) -> str:
 
 
 def _blocks(frame: pd.DataFrame, cells: list[list[str]], keys: int, width: int) -> str:
-    names = [str(c) for c in frame.columns]
-    header = [name.replace("_", "_\n") if len(name) > 9 else name for name in names]
-    widths = [
-        2 + max([len(part) for part in h.split("\n")] + [len(row[i]) for row in cells])
-        for i, h in enumerate(header)
+    """Aligned columns, names broken at underscores, in blocks that fit the width."""
+    columns = [
+        _column(str(name), [row[i] for row in cells], _is_number(frame.iloc[:, i]))
+        for i, name in enumerate(frame.columns)
     ]
-    fixed = sum(widths[:keys])
-    blocks: list[list[int]] = []
-    used = width
-    for i in range(keys, len(names)):
-        if used + widths[i] > width:
-            blocks.append(list(range(keys)))
-            used = fixed
-        blocks[-1].append(i)
-        used += widths[i]
-    tables = []
-    for block in blocks or [list(range(len(names)))]:
-        align = ["right" if _is_number(frame.iloc[:, i]) else "left" for i in block]
-        tables.append(
-            tabulate(
-                [[row[i] for i in block] for row in cells],
-                [header[i] for i in block],
-                tablefmt="simple",
-                colalign=align,
-                disable_numparse=True,
-            )
-        )
-    return "\n\n".join(tables)
+    height = max(len(lines) for lines in columns) - len(cells)
+    columns = [[" " * len(c[0])] * (height + len(cells) - len(c)) + c for c in columns]
+    blocks: list[list[list[str]]] = [columns[:keys]]
+    for column in columns[keys:]:
+        used = sum(len(c[0]) + 2 for c in blocks[-1])
+        if len(blocks[-1]) > keys and used + len(column[0]) > width:
+            blocks.append(columns[:keys])
+        blocks[-1] = [*blocks[-1], column]
+    texts = []
+    for block in blocks:
+        lines = ["  ".join(parts).rstrip() for parts in zip(*block, strict=True)]
+        lines.insert(height, "  ".join("-" * len(c[0]) for c in block))
+        texts.append("\n".join(lines).lstrip("\n"))
+    return "\n\n".join(texts)
+
+
+def _column(name: str, cells: list[str], right: bool) -> list[str]:
+    """Header lines and cells of one column, padded to one width."""
+    parts = name.replace("_", "_\n").split("\n") if len(name) > 9 else [name]
+    width = max(map(len, [*parts, *cells]))
+    return [line.rjust(width) if right else line.ljust(width) for line in [*parts, *cells]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from popeq.contract import DatasetSpec, ImporterSpec
+from popeq.contract import DatasetSpec
 from popeq.hookspecs import hookimpl
+from popeq.importing import ImporterSpec
 from popeq_data.importers.options import CsvOptions, SafeOptions, SocialEqOptions
 
 _PANELS = Path(__file__).parent / "simulated_120"

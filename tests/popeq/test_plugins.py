@@ -10,8 +10,9 @@ import pytest
 
 import popeq as package
 from popeq import hookspecs
-from popeq.contract import DatasetSpec, ImporterSpec, PredictorSpec, load_object
+from popeq.contract import DatasetSpec, PredictorSpec, load_object
 from popeq.errors import UnknownNameError
+from popeq.importing import ImporterSpec
 from popeq.plugins import Registry, build_registry, registry
 from tests.conftest import ROOT
 

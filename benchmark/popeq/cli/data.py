@@ -11,8 +11,8 @@ from popeq.cli.options import option_for, validated, warn_of_broken_plugins
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 
 if TYPE_CHECKING:
-    from popeq.contract import ImporterSpec
     from popeq.dataset import Dataset
+    from popeq.importing import ImporterSpec
 
 
 @click.group()

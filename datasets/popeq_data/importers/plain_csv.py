@@ -10,10 +10,10 @@ from pathlib import Path
 
 import tomli_w
 
-from popeq.contract import ImportResult
 from popeq.dataset import Dataset, DatasetCard
 from popeq.dataset_folder import CARD, PROMPTS, RESPONSES, read_dataset
 from popeq.errors import InvalidInputError, Problem
+from popeq.importing import ImportResult
 from popeq.space import PLANE
 from popeq_data.importers.assemble import Pseudonyms
 from popeq_data.importers.options import CsvOptions

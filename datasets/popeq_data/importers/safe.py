@@ -10,9 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.contract import ImportResult, Prompt
+from popeq.contract import Prompt
 from popeq.dataset import DatasetCard
 from popeq.errors import UsageError
+from popeq.importing import ImportResult
 from popeq_data.importers.assemble import Answer, Pseudonyms, assemble, round_robin
 from popeq_data.importers.options import SafeOptions
 from popeq_data.importers.plane import place

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from popeq.contract import ImportResult, Prompt
+from popeq.contract import Prompt
 from popeq.dataset import DatasetCard
 from popeq.errors import UsageError
+from popeq.importing import ImportResult
 from popeq.space import log_frequency
 from popeq_data.importers.assemble import Answer, assemble, round_robin
 from popeq_data.importers.options import SocialEqOptions

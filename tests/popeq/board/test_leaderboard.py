@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 
@@ -10,7 +12,7 @@ import pytest
 from scipy.stats import wilcoxon
 from tests.conftest import write_small_dataset
 
-import popeq
+import popeq as package
 from popeq.board.leaderboard import COLUMNS
 from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import Scorer
@@ -22,7 +24,7 @@ from popeq.statistics import hodges_lehmann
 
 @pytest.fixture(scope="module")
 def board(finished):
-    return popeq.leaderboard(runs_dir=finished.runs_dir)
+    return package.leaderboard(runs_dir=finished.runs_dir)
 
 
 def row(board, name):
@@ -41,7 +43,7 @@ def test_the_table_has_its_columns_and_the_lines_stand_last(board):
 
 
 def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
-    data = popeq.load_dataset(finished.data)
+    data = package.load_dataset(finished.data)
     by_prompt = {
         name: np.array(
             [
@@ -73,60 +75,60 @@ def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
 
 
 def test_the_board_does_not_change_when_made_again(board, finished):
-    again = popeq.leaderboard(runs_dir=finished.runs_dir)
+    again = package.leaderboard(runs_dir=finished.runs_dir)
     assert again.table.drop(columns="time_s").equals(board.table.drop(columns="time_s"))
 
 
 def test_without_a_prior_run_the_prior_is_drawn_for_the_reference(finished):
     chosen = [finished.runs["random"], finished.runs["static-best"]]
-    found = popeq.leaderboard(chosen, finished.data)
+    found = package.leaderboard(chosen, finished.data)
     assert found.table["p_holm"].notna().sum() == 2
     assert found.table["skill"].notna().all()
 
 
 def test_seeds_of_one_predictor_share_a_row(finished):
-    both = popeq.leaderboard([finished.runs["random"], finished.runs["random-1"]], finished.data)
+    both = package.leaderboard([finished.runs["random"], finished.runs["random-1"]], finished.data)
     (found,) = both.table[both.table["rank"].notna()].to_dict(orient="records")
     assert found["seeds"] == "0,1"
-    single = [popeq.score(finished.runs[n])[HEADLINE].to_numpy() for n in ("random", "random-1")]
+    single = [package.score(finished.runs[n])[HEADLINE].to_numpy() for n in ("random", "random-1")]
     assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(single))
 
 
 def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
     other = write_small_dataset(tmp_path / "data", seed=2)
-    (stranger,) = popeq.run("random", other, runs_dir=tmp_path / "runs")
+    (stranger,) = package.run("random", other, runs_dir=tmp_path / "runs")
     with pytest.raises(UsageError) as caught:
-        popeq.leaderboard([finished.runs["prior"], stranger])
+        package.leaderboard([finished.runs["prior"], stranger])
     assert str(stranger.folder) in str(caught.value)
     assert str(finished.runs["prior"].folder) not in str(caught.value)
     assert "revision" in str(caught.value)
     with pytest.raises(UsageError, match="revision"):
-        popeq.compare(finished.runs["prior"], stranger)
+        package.compare(finished.runs["prior"], stranger)
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
     protocol = PROTOCOL_1.model_copy(update={"version": 99, "n_samples": 22})
-    (stranger,) = popeq.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
+    (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
     with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under protocol 99"):
-        popeq.leaderboard([finished.runs["prior"], stranger])
+        package.leaderboard([finished.runs["prior"], stranger])
 
 
 def test_runs_of_several_data_sets_need_a_choice(finished, tmp_path):
     other = write_small_dataset(tmp_path / "data", name="other")
-    (stranger,) = popeq.run("random", other, runs_dir=tmp_path / "runs")
+    (stranger,) = package.run("random", other, runs_dir=tmp_path / "runs")
     with pytest.raises(UsageError, match=r"several data sets \(other, small\).*--dataset"):
-        popeq.leaderboard([finished.runs_dir, tmp_path / "runs"])
-    chosen = popeq.leaderboard([finished.runs["random"], stranger], other)
+        package.leaderboard([finished.runs_dir, tmp_path / "runs"])
+    chosen = package.leaderboard([finished.runs["random"], stranger], other)
     assert set(chosen.table["dataset"]) == {"other (simulated)"}
 
 
 def test_a_data_set_that_has_moved_is_found_with_its_new_folder(finished, tmp_path):
     data = shutil.copytree(finished.data, tmp_path / "old")
-    (run,) = popeq.run("random", data, runs_dir=tmp_path / "runs")
+    (run,) = package.run("random", data, runs_dir=tmp_path / "runs")
     data.rename(tmp_path / "new")
     with pytest.raises(UsageError, match="give its folder with --dataset"):
-        popeq.leaderboard([run])
-    assert len(popeq.leaderboard([run], tmp_path / "new").table) == 3
+        package.leaderboard([run])
+    assert len(package.leaderboard([run], tmp_path / "new").table) == 3
 
 
 def test_predictions_that_were_touched_are_refused(finished, tmp_path):
@@ -134,31 +136,31 @@ def test_predictions_that_were_touched_are_refused(finished, tmp_path):
     path = folder / "predictions.csv"
     path.write_text(path.read_text().replace(",0,", ",1,", 1))
     with pytest.raises(RunError, match="SHA-256 differs"):
-        popeq.leaderboard([folder])
+        package.leaderboard([folder])
     found = json.loads((folder / "run.json").read_text())
     import hashlib
 
     found["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
     with pytest.raises(InvalidInputError, match="needs the samples 0 to 109, each once"):
-        popeq.leaderboard([folder], finished.data)
+        package.leaderboard([folder], finished.data)
 
 
 def test_score_gives_all_scores_by_prompt_and_takes_plain_arrays(finished):
-    data = popeq.load_dataset(finished.data)
+    data = package.load_dataset(finished.data)
     run = finished.runs["prior"]
-    frame = popeq.score(run)
+    frame = package.score(run)
     assert list(frame["prompt_id"]) == list(data.test_ids)
     assert frame[list(SCORES)].notna().all().all()
-    again = popeq.score(run.samples(data.test_ids), data)
+    again = package.score(run.samples(data.test_ids), data)
     assert frame.equals(again)
     with pytest.raises(ValueError, match=r"shape \(4, n, 2\)"):
-        popeq.score(np.zeros((3, 5, 2)), data)
+        package.score(np.zeros((3, 5, 2)), data)
 
 
 def test_compare_is_antisymmetric_and_sorted_by_difference(finished):
-    forth = popeq.compare("random", "static-flat", runs_dir=finished.runs_dir)
-    back = popeq.compare(finished.runs["static-flat"].folder, finished.runs["random"])
+    forth = package.compare("random", "static-flat", runs_dir=finished.runs_dir)
+    back = package.compare(finished.runs["static-flat"].folder, finished.runs["random"])
     np.testing.assert_allclose(forth.metrics["shift"], -back.metrics["shift"])
     np.testing.assert_allclose(forth.metrics["p_value"], back.metrics["p_value"])
     np.testing.assert_array_equal(forth.metrics["a_better"], back.metrics["b_better"])
@@ -167,12 +169,12 @@ def test_compare_is_antisymmetric_and_sorted_by_difference(finished):
 
 
 def test_compare_takes_two_seeds_of_one_predictor_and_refuses_one_run_twice(finished):
-    seeds = popeq.compare(finished.runs["random"], finished.runs["random-1"])
+    seeds = package.compare(finished.runs["random"], finished.runs["random-1"])
     assert len(seeds.prompts) == 4
     with pytest.raises(UsageError, match="two different runs"):
-        popeq.compare("prior", "prior", runs_dir=finished.runs_dir)
+        package.compare("prior", "prior", runs_dir=finished.runs_dir)
     with pytest.raises(UsageError, match="did you mean 'prior'"):
-        popeq.compare("pryor", "random", runs_dir=finished.runs_dir)
+        package.compare("pryor", "random", runs_dir=finished.runs_dir)
 
 
 def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path):
@@ -191,7 +193,7 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path):
         responses += [f"p{p},l{j},{x!r},{y!r}" for j, (x, y) in enumerate(own.tolist())]
     (folder / "prompts.csv").write_text("\n".join(prompts))
     (folder / "responses.csv").write_text("\n".join(responses))
-    data = popeq.load_dataset(folder)
+    data = package.load_dataset(folder)
     scorer = Scorer(data, PROTOCOL_1)
     lines = {line.name: line for line in reference_lines(scorer)}
     for name, size in (("perfect predictor", 110), ("fresh panel of 11", 11)):
@@ -205,8 +207,8 @@ def test_too_few_listeners_give_no_reference_lines(finished, tmp_path):
     folder = shutil.copytree(finished.data, tmp_path / "few")
     lines = (folder / "responses.csv").read_text().splitlines()
     (folder / "responses.csv").write_text("\n".join(x for x in lines if ",l3," not in x and ",l4," not in x))
-    (run,) = popeq.run("random", folder, runs_dir=tmp_path / "runs")
-    found = popeq.leaderboard([run])
+    (run,) = package.run("random", folder, runs_dir=tmp_path / "runs")
+    found = package.leaderboard([run])
     assert len(found.table) == 1
     assert any("No reference lines" in note for note in found.notes)
 
@@ -215,7 +217,7 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
     """A run whose predictions are the listeners' own points: below what even the population scores."""
     import hashlib
 
-    data = popeq.load_dataset(finished.data)
+    data = package.load_dataset(finished.data)
     folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "leak")
     rows = ["prompt_id,sample,x_db,y_db"]
     for p in data.test_ids:
@@ -229,5 +231,27 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
     found = json.loads((folder / "run.json").read_text())
     found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
-    board = popeq.leaderboard([folder], finished.data)
+    board = package.leaderboard([folder], finished.data)
     assert any(note.startswith("suspicious: prior") for note in board.notes)
+
+
+def test_every_format_of_the_command_tells_the_same(finished, popeq):
+    def show(form):
+        shown = popeq("leaderboard", "show", finished.runs_dir, "--format", form, env={"COLUMNS": "120"})
+        assert shown.returncode == 0, shown.stderr
+        return shown
+
+    as_json = json.loads(show("json").stdout)
+    as_csv = show("csv")
+    rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+    as_markdown = show("markdown").stdout.splitlines()
+    as_text = show("text").stdout
+    assert tuple(as_json["rows"][0]) == tuple(rows[0]) == COLUMNS
+    assert tuple(c.strip() for c in as_markdown[0].strip("|").split("|")) == COLUMNS
+    for a, b in zip(as_json["rows"], rows, strict=True):
+        assert a["predictor"] == b["predictor"]
+        assert a[f"{HEADLINE}_median"] == float(b[f"{HEADLINE}_median"])
+        assert f"{a[f'{HEADLINE}_median']:.2f}" in as_text
+    table = as_text.split("small (simulated) 1, revision")[0]
+    assert max(map(len, table.splitlines())) <= 120
+    assert all(note in as_text and note in as_csv.stderr for note in as_json["notes"])

@@ -240,13 +240,18 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(with_plugin, tmp_path, argu
 
 
 def test_two_processes_do_not_draw_the_same_run(example_plugin, small, tmp_path, with_plugin):
-    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn")
-    wait_for_prompts(tmp_path, 1)
-    second = with_plugin("run", "example-slow", "-o", "pause_s=0.4", "--dataset", small)
-    process.communicate(timeout=60)
-    assert second.returncode == 1
-    assert "another popeq process is drawing this run" in second.stderr
-    assert process.returncode == 0
+    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn", pause_s=10)
+    try:
+        end = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*/run.json")) and time.monotonic() < end:
+            time.sleep(0.02)
+        second = with_plugin("run", "example-slow", "-o", "pause_s=10", "--dataset", small)
+        assert process.poll() is None
+        assert second.returncode == 1
+        assert "another popeq process is drawing this run" in second.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def test_observers_see_every_event_and_cannot_break_a_run(with_plugin, small, tmp_path):

@@ -41,6 +41,7 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
+	@mkdir -p .benchmarks
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m bench --benchmark-enable --benchmark-only \
 		--benchmark-json=.benchmarks/latest.json --benchmark-disable-gc -q tests/bench
 	$(BIN)/python -m tests.bench.ratios .benchmarks/latest.json

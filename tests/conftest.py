@@ -37,21 +37,26 @@ simulated = true
 """
 
 
-def write_small_dataset(folder: Path, *, folds: bool = False, seed: int = 1, name: str = "small") -> Path:
-    """A valid data set folder: 12 prompts, 5 listeners; 6 train, 2 validation, 4 test, or 3 folds."""
+def write_small_dataset(
+    folder: Path, *, folds: bool = False, seed: int = 1, name: str = "small", prompts: int = 12
+) -> Path:
+    """A valid data set folder: 12 prompts, 5 listeners; 6 train, 2 validation, 4 test, or 3 folds.
+
+    More ``prompts`` are more test prompts.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.toml").write_text(CARD.format(name=name))
-    splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
-    prompts = [f"prompt_id,text,category,{'fold' if folds else 'split'}"]
+    splits = ["train"] * 6 + ["validation"] * 2 + ["test"] * (prompts - 8)
+    rows = [f"prompt_id,text,category,{'fold' if folds else 'split'}"]
     responses = ["prompt_id,listener_id,x_db,y_db"]
-    for i in range(12):
-        prompts.append(f"p{i:02d},make it sound like number {i},colour,{i % 3 if folds else splits[i]}")
+    for i in range(prompts):
+        rows.append(f"p{i:02d},make it sound like number {i},colour,{i % 3 if folds else splits[i]}")
         centre = rng.normal(0, 2, 2)
         for j in range(5):
             x, y = np.clip(centre + rng.normal(0, 1.5, 2), -6, 6).round(2)
             responses.append(f"p{i:02d},l{j},{x},{y}")
-    (folder / "prompts.csv").write_text("\n".join(prompts) + "\n")
+    (folder / "prompts.csv").write_text("\n".join(rows) + "\n")
     (folder / "responses.csv").write_text("\n".join(responses) + "\n")
     return folder
 
@@ -60,6 +65,14 @@ def write_small_dataset(folder: Path, *, folds: bool = False, seed: int = 1, nam
 def small(tmp_path: Path) -> Path:
     """Folder of a small data set with a split."""
     return write_small_dataset(tmp_path / "small")
+
+
+def environment(more: dict[str, str] | None = None) -> dict[str, str]:
+    """The tests' own environment with some variables set; a PYTHONPATH is put before the present one."""
+    env = {**os.environ, "COLUMNS": "200", **(more or {})}
+    if more and "PYTHONPATH" in more and "PYTHONPATH" in os.environ:
+        env["PYTHONPATH"] = os.pathsep.join([more["PYTHONPATH"], os.environ["PYTHONPATH"]])
+    return env
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +105,7 @@ def popeq(tmp_path: Path) -> Popeq:
         return subprocess.run(
             [sys.executable, "-c", "from popeq.cli import main; main()", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200", **(env or {})},
+            env=environment(env),
             capture_output=True,
             text=True,
             timeout=120,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
-from popeq.dataset_folder import is_dataset_folder, read_dataset
+from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
@@ -39,12 +42,12 @@ def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
     """
     name = str(name_or_folder)
     known = registry().datasets
-    if name in known:
-        return read_dataset(known[name].path)
-    folder = Path(name_or_folder)
-    if folder.exists() or "/" in name:
-        return read_dataset(folder)
-    raise UnknownNameError("data set", name, known, "(or give a folder)")
+    folder = known[name].path if name in known else Path(name_or_folder)
+    if name not in known and not folder.exists() and "/" not in name:
+        raise UnknownNameError("data set", name, known, "(or give a folder)")
+    dataset = read_dataset(folder)
+    read_second_panel(dataset)
+    return dataset
 
 
 def run(
@@ -96,16 +99,13 @@ def run(
     if isinstance(predictors, str | PredictorSpec):
         predictors = [predictors]
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    given = str(loaded.folder or loaded.name) if isinstance(dataset, Dataset) else str(dataset)
-    if loaded.name in registry().datasets:
-        given = loaded.name
     more = {} if batch_size is None else {"batch_size": batch_size}
     return _run(
         predictors,
         loaded,
         registry=registry(),
-        dataset_name=given,
-        seeds=[seeds] if isinstance(seeds, int) else list(seeds),
+        dataset_name=_given(loaded),
+        seeds=_seeds(seeds),
         options=options,
         runs_dir=runs_dir,
         jobs=jobs,
@@ -116,6 +116,26 @@ def run(
         on_run=on_run,
         **more,
     )
+
+
+def _given(dataset: Dataset) -> str:
+    """How a run finds its data set again: an installed one by name, any other by its absolute folder."""
+    if dataset.folder is None:
+        return dataset.name
+    folder = dataset.folder.resolve()
+    installed = (name for name, spec in registry().datasets.items() if spec.path.resolve() == folder)
+    return next(installed, str(folder))
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    listed: Any = seeds if np.ndim(seeds) else [seeds]
+    try:
+        found = [operator.index(s) for s in listed]
+    except TypeError:
+        found = []
+    if not found or min(found) < 0:
+        raise UsageError(f"seeds must be whole numbers from 0, one or several, not {seeds!r}")
+    return found
 
 
 def score(
@@ -185,10 +205,12 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, or some cannot stand on one board; each is named.
+        If there are no runs, or some that were named cannot stand on one board; each is named. Runs that were
+        only found in ``runs_dir`` are left out by name in ``notes`` instead.
     """
-    scorer, found = _gather(runs, dataset, runs_dir)
-    complete, notes = usable(found, scorer)
+    scorer, found, unread = _gather(runs, dataset, runs_dir)
+    complete, notes = usable(found, scorer, named=bool(runs))
+    notes = [*unread, *notes]
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
     return build(make_entries(complete, scorer), scorer, notes)
@@ -203,36 +225,37 @@ def compare(
 ) -> Comparison:
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
-    ``a`` and ``b`` are runs, run folders, or names of predictors that have runs in ``runs_dir``.
+    ``a`` and ``b`` are runs, run folders, or names of predictors that have runs in ``runs_dir``; of a named
+    predictor every seed is taken and averaged prompt by prompt.
 
     Raises
     ------
     UsageError
         If one is missing, unfinished or of another revision or protocol than the other.
     """
-    chosen = [_one(which, dataset, runs_dir) for which in (a, b)]
-    scorer = _scorer(chosen, dataset)
-    runs, notes = usable(chosen, scorer)
-    if notes:
-        raise UsageError("\n".join(notes))
-    if len({run.record.key for run in runs}) < 2:
+    sides = [_side(which, dataset, runs_dir) for which in (a, b)]
+    scorer = _scorer([*sides[0], *sides[1]], dataset)
+    entries = []
+    for side in sides:
+        runs, notes = usable(side, scorer)
+        if notes:
+            raise UsageError("\n".join(notes))
+        entries.append(make_entries(runs, scorer)[0])
+    if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
         raise UsageError("compare needs two different runs")
-    entries = make_entries(runs, scorer)
-    if len(entries) == 1:  # two seeds of one predictor
-        entries = [make_entries([run], scorer)[0] for run in runs]
-    by_folder = {run.folder: entry for entry in entries for run in entry.runs}
-    return compare_entries(by_folder[chosen[0].folder], by_folder[chosen[1].folder], scorer)
+    return compare_entries(entries[0], entries[1], scorer)
 
 
 def _gather(
     runs: Sequence[Run | str | Path], dataset: str | Path | Dataset | None, runs_dir: str | Path
-) -> tuple[Scorer, list[Run]]:
+) -> tuple[Scorer, list[Run], list[str]]:
     ready = [r for r in runs if isinstance(r, Run)]
     paths = [r for r in runs if not isinstance(r, Run)]
-    found = ready + (gather(paths, runs_dir) if paths or not ready else [])
+    scanned, notes = gather(paths, runs_dir) if paths or not ready else ([], [])
+    found = ready + scanned
     loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
-    return _scorer(found, loaded), found
+    return _scorer(found, loaded), found, notes
 
 
 def _scorer(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scorer:
@@ -249,29 +272,25 @@ def _scorer(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scorer
     return Scorer(loaded, runs[0].record.protocol)
 
 
-def _one(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> Run:
+def _side(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
+    """The runs that one side of a comparison names: one, or every seed of a predictor."""
     if isinstance(which, Run):
-        return which
+        return [which]
     if Path(which).is_dir():
-        return Run.open(which)
-    candidates = [r for r in gather((), runs_dir) if r.record.predictor.name == str(which)]
-    if not candidates:
-        names = {r.record.predictor.name for r in gather((), runs_dir)}
+        return [Run.open(which)]
+    found, _ = gather((), runs_dir)
+    own = [r for r in found if r.record.predictor.name == str(which)]
+    if not own:
+        names = {r.record.predictor.name for r in found}
         raise UnknownNameError(f"run folder or predictor with a run in {runs_dir}", str(which), names)
-    name = (
-        None
-        if dataset is None
-        else dataset.name
-        if isinstance(dataset, Dataset)
-        else load_dataset(dataset).name
-    )
-    candidates = [r for r in of_dataset(candidates, name) if r.record.status == "complete"]
-    if len({r.record.key for r in candidates}) > 1:
-        folders = ", ".join(str(r.folder) for r in candidates)
-        raise UsageError(f"{which}: has several runs; name a folder: {folders}")
-    if not candidates:
+    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
+    if not own:
         raise UsageError(f"{which}: has no complete run in {runs_dir}")
-    return candidates[-1]
+    if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
+        folders = ", ".join(str(r.folder) for r in own)
+        raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")
+    return own
 
 
 __all__ = [
@@ -281,7 +300,6 @@ __all__ = [
     "Leaderboard",
     "Run",
     "compare",
-    "is_dataset_folder",
     "leaderboard",
     "load_dataset",
     "run",

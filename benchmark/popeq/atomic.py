@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from popeq.errors import UsageError
+
 
 def fsync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable."""
@@ -39,10 +41,13 @@ def write_text(path: Path, text: str) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a temporary folder that becomes ``path`` if the block succeeds and vanishes if it does not.
 
-    ``path`` must not exist, or be an empty folder.
+    ``path`` must not exist, or be an empty folder. Raises UsageError if it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made: {error.strerror}") from None
     try:
         yield temporary
         temporary.chmod(0o755)

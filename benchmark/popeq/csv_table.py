@@ -29,10 +29,15 @@ class Table:
         self.columns: tuple[str, ...] = ()
         self.rows: list[Row] = []
         self.problems: list[Problem] = []
+        self.missing: frozenset[str] = frozenset()
+        #: Whether rows or columns could not be told apart, so that nothing follows from what is absent.
+        self.broken = False
 
     def problem(self, message: str, row: Row | int | None = None, column: str | None = None) -> None:
-        """Note one more thing that is wrong."""
+        """Note one more thing that is wrong; cells of a column that is missing anyway are not named again."""
         line = row.line if isinstance(row, Row) else row
+        if isinstance(row, Row) and column in self.missing:
+            return
         self.problems.append(Problem(self.file, message, line, column))
 
     def number(self, row: Row, column: str) -> float | None:
@@ -72,19 +77,23 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             table.problem("the file is empty; its first line must name the columns " + ", ".join(required))
             return table
         _check_header(table, header, required, optional)
-        if table.problems:
+        if table.broken:
             return table
         table.columns = tuple(header)
+        table.missing = frozenset(required) - set(header)
+        absent = dict.fromkeys(table.missing, "")
         line = reader.line_num + 1
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 if len(cells) == len(header):
                     stripped = (cell.strip() for cell in cells)
-                    table.rows.append(Row(line, dict(zip(header, stripped, strict=True))))
+                    table.rows.append(Row(line, absent | dict(zip(header, stripped, strict=True))))
                 else:
+                    table.broken = True
                     table.problem(f"has {len(cells)} fields where the header has {len(header)}", line)
             line = reader.line_num + 1
     except csv.Error as error:
+        table.broken = True
         table.problem(f"is not CSV: {error}", line)
         return table
     if not table.rows and not table.problems:
@@ -96,6 +105,14 @@ def _check_header(
     table: Table, header: Sequence[str], required: Sequence[str], optional: Sequence[str]
 ) -> None:
     known = [*required, *optional]
+    separator = next(
+        (s for s in ";\t|" if len(header) == 1 and header[0].count(s) >= len(required) - 1), None
+    )
+    if separator:
+        table.broken = True
+        table.problem(f"fields are separated by {separator!r}; popeq reads commas", 1)
+        return
+    table.broken = len(set(header)) < len(header) or required[0] not in header
     for name in required:
         if name not in header:
             table.problem("the column is missing", 1, name)

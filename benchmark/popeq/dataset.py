@@ -127,25 +127,35 @@ class Dataset:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """What is fitted on what. With folds, each fold is tested by a fit on all the others."""
+        """What is fitted on what, prompts in the order of their ids: results depend on the revision alone.
+
+        With folds, each fold is tested by a fit on all the others.
+        """
         if self.by_folds:
             folds = self.prompts.set_index("prompt_id")["fold"].astype(int)
             return tuple(
-                Stage(f"fold-{f}", tuple(folds.index[folds != f]), (), tuple(folds.index[folds == f]))
+                Stage(
+                    f"fold-{f}",
+                    tuple(sorted(folds.index[folds != f])),
+                    (),
+                    tuple(sorted(folds.index[folds == f])),
+                )
                 for f in sorted(folds.unique())
             )
-        by_split = {s: tuple(self.prompts.loc[self.prompts["split"] == s, "prompt_id"]) for s in SPLITS}
+        by_split = {
+            s: tuple(sorted(self.prompts.loc[self.prompts["split"] == s, "prompt_id"])) for s in SPLITS
+        }
         return (Stage("split", by_split["train"], by_split["validation"], by_split["test"]),)
 
     @cached_property
     def test_ids(self) -> tuple[str, ...]:
-        """Every prompt that a run predicts, in the order of ``prompts.csv``."""
-        tested = {p for stage in self.stages for p in stage.test}
-        return tuple(p for p in self.prompts["prompt_id"] if p in tested)
+        """Every prompt that a run predicts, in the order of their ids."""
+        return tuple(sorted(p for stage in self.stages for p in stage.test))
 
     @cached_property
     def _labelled(self) -> dict[str, LabelledPrompt]:
-        groups = {str(key): group for key, group in self.responses.groupby("prompt_id", sort=False)}
+        ordered = self.responses.sort_values(["prompt_id", "listener_id"])
+        groups = {str(key): group for key, group in ordered.groupby("prompt_id", sort=False)}
         labelled = {}
         for row in self.prompts.to_dict(orient="records"):
             prompt = Prompt(

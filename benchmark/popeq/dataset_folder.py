@@ -56,9 +56,9 @@ def read_dataset(folder: Path) -> Dataset:
     )
     prompts = _read_prompts(prompts_table)
     responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
-    known = set(prompts["prompt_id"]) if prompts_table.columns else None
+    known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
     responses = _read_responses(responses_table, card, known)
-    if responses_table.columns:
+    if responses_table.rows and not responses_table.broken:
         _check_answered(prompts_table, responses_table)
     listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
     tables = [prompts_table, responses_table]
@@ -71,6 +71,25 @@ def read_dataset(folder: Path) -> Dataset:
     if problems or card is None:
         raise InvalidInputError(f"{folder} is not a valid data set", problems)
     return Dataset(card, prompts, responses, listeners, folder)
+
+
+def read_second_panel(dataset: Dataset) -> Dataset | None:
+    """The data set that ``dataset.toml`` names as second panel, checked; None if it names none.
+
+    Raises
+    ------
+    UsageError
+        If it is no valid data set, or has other test prompts or another space.
+    """
+    if dataset.card.second_panel is None or dataset.folder is None:
+        return None
+    second = read_dataset(Path(dataset.folder, dataset.card.second_panel))
+    if second.test_ids != dataset.test_ids or second.space != dataset.space:
+        raise UsageError(
+            f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} must have the same test "
+            "prompts and the same space"
+        )
+    return second
 
 
 def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     space, points = dataset.space, dataset.points(prompt_id)
     prompt = dataset.unlabelled([prompt_id])[0]
     grid = grid_of(space, _SETTINGS.cells)
-    mass = densities(points, grid, _SETTINGS.floor_db).reflective.reshape(grid.cells, grid.cells)
-    figure = Figure(figsize=(6.4, 6.2), layout="constrained")
+    mass = densities(points, grid, _SETTINGS.floor_db(space)).reflective.reshape(grid.cells, grid.cells)
+    figure = Figure(figsize=(6.6, 5.9), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(
         mass.T / float(np.prod(grid.step)),
@@ -47,7 +48,7 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
         vmin=0.0,
         interpolation="bilinear",
     )
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="reflective density (per dB²)")
+    figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, label="reflective density (per dB²)")
     x, y = points.T
     axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
     axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
@@ -65,10 +66,12 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
             color="0.35",
         )
     axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
-    axes.set_title(f"“{prompt.text}”", fontsize=11, wrap=True)
+    axes.set_title("“{}”".format(prompt.text.replace("$", r"\$")), fontsize=11, wrap=True)
     figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
     try:
-        figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, which is enough
+            figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -35,7 +35,8 @@ class UnknownNameError(UsageError):
         if near:
             offer = f"did you mean {' or '.join(repr(n) for n in near)}?"
         else:
-            offer = f"known: {', '.join(known) if known else 'none'}"
+            more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+            offer = f"known: {', '.join(known[:20]) if known else 'none'}{more}"
         super().__init__(f"no {kind} is called {name!r}; {offer}{' ' + hint if hint else ''}")
 
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+#: Version of each score's definition in this popeq.
+METRIC_VERSIONS = {
+    "kantorovich": 1,
+    "reflective_kantorovich": 1,
+    "sample_kantorovich": 1,
+    "energy_score": 1,
+}
 
 
 class Protocol(BaseModel):
@@ -14,18 +23,21 @@ class Protocol(BaseModel):
 
     version: int = Field(1, description="number of this protocol")
     n_samples: int = Field(110, ge=1, description="samples drawn for each prompt (10 draws of 11)")
-    bandwidth: str = Field("scott", description="rule for the kernel's covariance")
-    bandwidth_floor_db: float = Field(0.3, gt=0, description="SD added to the kernel's covariance, dB")
-    grid_cells: int = Field(24, ge=2, description="cells along each axis of the density grid")
-    metrics: dict[str, int] = Field(
-        default={
-            "kantorovich": 1,
-            "reflective_kantorovich": 1,
-            "sample_kantorovich": 1,
-            "energy_score": 1,
-        },
-        description="version of each score's definition",
+    bandwidth: Literal["scott"] = Field("scott", description="rule for the kernel's covariance")
+    bandwidth_floor: float = Field(
+        0.025,
+        gt=0,
+        description="SD added to the kernel's covariance, as a share of the box's sides (0.3 dB on +-6 dB)",
     )
+    grid_cells: int = Field(24, ge=2, description="cells along each axis of the density grid")
+    metrics: dict[str, int] = Field(METRIC_VERSIONS, description="version of each score's definition")
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: dict[str, int]) -> dict[str, int]:
+        if metrics != METRIC_VERSIONS:
+            raise ValueError(f"this popeq computes {METRIC_VERSIONS}")
+        return metrics
 
     @property
     def fingerprint(self) -> str:
@@ -34,7 +46,9 @@ class Protocol(BaseModel):
 
     @property
     def label(self) -> str:
-        return f"protocol {self.version} ({self.fingerprint[:8]})"
+        """Name as boards print it; one that is not a published protocol says so."""
+        name = "protocol 1" if self == PROTOCOL_1 else "custom protocol"
+        return f"{name} ({self.fingerprint[:8]})"
 
 
 PROTOCOL_1 = Protocol()

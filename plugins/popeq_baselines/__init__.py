@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from popeq.contract import Parameters, PredictorSpec
 from popeq.hookspecs import hookimpl
 
+PresetName = Literal[
+    "Flat",
+    "Bass boost",
+    "Bass cut",
+    "Treble boost",
+    "Treble cut",
+    "Loudness",
+    "Late night",
+    "Spoken word",
+    "Warm",
+    "Acoustic",
+    "Classical",
+    "Dance",
+    "Electronic",
+    "Hip-hop",
+    "Jazz",
+    "Piano",
+    "Pop",
+    "Rock",
+    "Small speakers",
+]
+
 
 class PresetParameters(Parameters):
-    fallback: str = Field("Flat", description="preset for a sentence that no keyword matches")
+    fallback: PresetName = Field("Flat", description="preset for a sentence that no keyword matches")
 
 
 @hookimpl

@@ -35,7 +35,10 @@ def main(path: str) -> None:
         rows.append([label.removeprefix("test_"), median, peer, ratio, target, shown])
     headers = ["measurement", "median_s", "peer_s", "times_faster", "target", "met"]
     print(tabulate(rows, headers, floatfmt=("", ".4f", ".4f", ".1f"), missingval=""))
+    missed = [row[0] for row in rows if row[-1] == "NO"]
     print(f"\nmachine: {found['machine_info']['cpu'].get('brand_raw', 'unknown')}; medians; JSON: {path}")
+    if missed:
+        sys.exit(f"missed: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

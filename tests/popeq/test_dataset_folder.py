@@ -143,6 +143,42 @@ def test_missing_unknown_and_repeated_columns(small):
     assert "prompts.csv, row 1, column category: the column is missing" in found
 
 
+def test_a_wrong_header_does_not_hide_what_is_wrong_below(small):
+    edit(small / "prompts.csv", "category", "categroy")
+    edit(small / "responses.csv", "p01,l2", "p99,l2")
+    found = problems(small)
+    assert "prompts.csv, row 1, column category: the column is missing" in found
+    assert "responses.csv, row 9, column prompt_id: 'p99' is not in prompts.csv" in found
+    assert len(found) == 3
+
+
+def test_another_separator_is_said_once(small):
+    text = (small / "responses.csv").read_text().replace(",", ";")
+    (small / "responses.csv").write_text(text)
+    assert problems(small) == ["responses.csv, row 1: fields are separated by ';'; popeq reads commas"]
+
+
+def test_a_file_that_breaks_off_does_not_blame_the_others(small):
+    edit(small / "prompts.csv", "make it sound like number 5", '"make it sound')
+    found = problems(small)
+    assert len(found) == 1
+    assert found[0].startswith("prompts.csv, row 7: is not CSV")
+
+
+def test_a_second_panel_must_be_there_and_fit(tmp_path):
+    from popeq import load_dataset
+
+    first = write_small_dataset(tmp_path / "a")
+    (first / "dataset.toml").write_text((first / "dataset.toml").read_text() + 'second_panel = "../b"\n')
+    with pytest.raises(UsageError, match="is not a folder"):
+        load_dataset(first)
+    second = write_small_dataset(tmp_path / "b", prompts=14)
+    with pytest.raises(UsageError, match=r"second_panel '\.\./b' must have the same test prompts"):
+        load_dataset(first)
+    write_small_dataset(second, seed=5)
+    assert load_dataset(first).card.second_panel == "../b"
+
+
 def test_split_and_fold_exclude_each_other(tmp_path):
     folder = write_small_dataset(tmp_path / "a", folds=True)
     edit(folder / "prompts.csv", "colour,2", "colour,two")

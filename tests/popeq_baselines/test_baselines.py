@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from popeq.contract import LabelledPrompt, Parameters, Predictor, Prompt, load_o
 from popeq.plugins import registry
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
-from popeq_baselines import PresetParameters
+from popeq_baselines import PresetName, PresetParameters
 from popeq_baselines.presets import Preset, presets
 from popeq_baselines.static import geometric_median
 
@@ -117,8 +118,9 @@ def test_presets_are_chosen_by_keyword_and_stand_where_their_name_says():
     assert points["Treble boost"][1] > 2
     assert points["Loudness"][0] > 3
     np.testing.assert_allclose(points["Bass boost"], -points["Bass cut"], atol=0.01)
-    with pytest.raises(ValueError, match="is not one of"):
-        Preset(PresetParameters(fallback="Nope"), PLANE)
+    assert tuple(presets()) == get_args(PresetName)
+    with pytest.raises(ValueError, match="Input should be 'Flat'"):
+        PresetParameters(fallback="Nope")
 
 
 def test_no_keyword_belongs_to_two_presets_and_every_row_is_whole():

@@ -126,8 +126,12 @@ def test_cleaning_gives_each_dropped_row_its_reason_and_keeps_the_last_setting(s
 
 
 def test_only_part_c_may_answer_a_word_again_until_one_a_listener_is_kept(safe_row, write_csv):
-    rows = [safe_row(1479 + i, word, gain=1 + i) for i, word in enumerate(["bright"] * 10 + ["warm"] * 10)]
-    rows += [safe_row(1500 + i, word, gain=2 + i) for i, word in enumerate(["bright"] * 10 + ["warm"] * 9)]
+    rows = [
+        safe_row(1479 + i, word, gain=(1 + i) / 2) for i, word in enumerate(["bright"] * 10 + ["warm"] * 10)
+    ]
+    rows += [
+        safe_row(1500 + i, word, gain=(2 + i) / 2) for i, word in enumerate(["bright"] * 10 + ["warm"] * 9)
+    ]
     path = write_csv(rows)
     kept, _ = clean(settings_of(path))
     assert len(kept) == 39
@@ -206,6 +210,12 @@ def test_files_that_are_none(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=message):
+        import_safe(path, SafeOptions())
+
+
+def test_a_gain_that_no_knob_has_is_refused(safe_row, write_csv):
+    path = write_csv([safe_row(1, "warm", gain=99999.0)])
+    with pytest.raises(InvalidInputError, match="beyond the plug-in's knobs"):
         import_safe(path, SafeOptions())
 
 

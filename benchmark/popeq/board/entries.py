@@ -27,21 +27,27 @@ class Entry:
         return self.runs[0].record
 
 
-def gather(paths: Sequence[Path | str], runs_dir: Path | str) -> list[Run]:
-    """Runs from run folders or folders of runs; all of ``runs_dir`` if no path is given."""
+def gather(paths: Sequence[Path | str], runs_dir: Path | str) -> tuple[list[Run], list[str]]:
+    """Runs from run folders or folders of runs; all of ``runs_dir`` if no path is given.
+
+    Returns the runs, and a note for each run of a folder of runs that cannot be read.
+    """
     given = [Path(p) for p in paths] or [Path(runs_dir)]
     runs: list[Run] = []
+    notes: list[str] = []
     for path in given:
         if (path / RECORD).is_file():
             runs.append(Run.open(path))
             continue
         if not path.is_dir():
-            raise UsageError(f"{path}: there is no such run; 'popeq run' makes runs")
-        found = find_runs(path)
+            what = "is a file, not a run folder" if path.exists() else "does not exist"
+            raise UsageError(f"{path}: {what}; 'popeq run' makes runs")
+        found, broken = find_runs(path)
+        notes += [f"left out: {why}" for why in broken]
         if not found:
             raise UsageError(f"{path}: holds no runs; 'popeq run' makes some")
         runs += found
-    return list({run.folder.resolve(): run for run in runs}.values())
+    return list({run.folder.resolve(): run for run in runs}.values()), notes
 
 
 def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
@@ -60,16 +66,17 @@ def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
     return own
 
 
-def usable(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[str]]:
+def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[list[Run], list[str]]:
     """Complete runs, the newest of each key, and a note for each run left out.
 
     Raises
     ------
     UsageError
-        Naming every run of another revision or another protocol: those are never compared.
+        Naming every run of another revision or protocol, which are never compared; if nobody named the
+        runs (they were found in a folder), they are left out with a note instead.
     """
     revision, protocol = scorer.dataset.revision, scorer.protocol
-    wrong = []
+    wrong, fitting = [], []
     for run in runs:
         record = run.record
         if record.dataset.revision != revision:
@@ -77,24 +84,26 @@ def usable(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[str]]:
                 f"{run.folder}: is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
                 f"this board of revision {revision[:12]}; run it again: {record.command}"
             )
-        if record.protocol != protocol:
+        elif record.protocol != protocol:
             wrong.append(
                 f"{run.folder}: is under {record.protocol.label}, this board under {protocol.label}; "
                 f"run it again: {record.command}"
             )
-    if wrong:
+        else:
+            fitting.append(run)
+    if wrong and (named or not fitting):
         raise UsageError("\n".join(["runs that cannot stand on one board:", *wrong]))
     newest: dict[str, Run] = {}
-    notes = []
-    for run in runs:
+    notes = [f"left out: {line}" for line in wrong]
+    for run in fitting:
         record = run.record
         if record.status == "complete":
             newest[record.key] = run
         else:
             why = record.failures[0].message if record.failures else "stopped or still being drawn"
             notes.append(
-                f"left out: {run.folder} is {record.status}, {record.prompts_done} of {record.prompts} "
-                f"prompts ({why})"
+                f"left out: {run.folder} is {record.status}, {len(run.done(scorer.dataset.test_ids))} of "
+                f"{record.prompts} prompts ({why})"
             )
     return list(newest.values()), notes
 

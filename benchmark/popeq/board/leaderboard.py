@@ -106,6 +106,9 @@ def build(entries: Sequence[Entry], scorer: Scorer, notes: Sequence[str] = ()) -
     perfect = next((line for line in lines if line.name.startswith("perfect")), None)
     floor = float(np.median(perfect.scores[HEADLINE])) if perfect else float("nan")
     prior = float(np.median(reference.scores(HEADLINE)))
+    _, surely, _ = score_interval(reference.scores(HEADLINE), reference.influence[HEADLINE], replicates)
+    if surely <= floor:  # no room that the data can see, and a ratio to nothing means nothing
+        floor = float("nan")
     rows = []
     for entry, rank, versus in zip(entries, ranks, against, strict=True):
         row: dict[str, object] = {"rank": int(rank), "predictor": entry.label}
@@ -136,6 +139,7 @@ def build(entries: Sequence[Entry], scorer: Scorer, notes: Sequence[str] = ()) -
     table["rank"] = table["rank"].astype("Int64")
     told = [
         *_standing_notes(scorer, lines),
+        *_mixed_seeds(entries),
         *_detectable(entries, reference),
         *_disagreements(medians, pairs),
         *_too_good(entries, perfect),
@@ -215,8 +219,7 @@ def _all_pairs(entries: Sequence[Entry]) -> Pairs:
 
 
 def _skill(score: float, prior: float, perfect: float) -> float:
-    room = prior - perfect
-    return (prior - score) / room if room > 0 else float("nan")
+    return (prior - score) / (prior - perfect)
 
 
 def _line_row(line: ReferenceLine, replicates: Replicates, prior: float, floor: float) -> dict[str, object]:
@@ -225,6 +228,9 @@ def _line_row(line: ReferenceLine, replicates: Replicates, prior: float, floor: 
         for name, statistic in _AGGREGATES.items():
             value, low, high = score_interval(line.scores[score], None, replicates, statistic=statistic)
             row |= {f"{score}_{name}": value, f"{score}_{name}_low": low, f"{score}_{name}_high": high}
+    for score, column in (("sample_kantorovich", "_median"), ("energy_score", "_mean")):
+        if score in line.scores:
+            row[f"{score}{column}"] = float(_AGGREGATES[column[1:]](line.scores[score]))
     row["skill"] = _skill(float(np.median(line.scores[HEADLINE])), prior, floor)
     return row
 
@@ -240,9 +246,22 @@ def _standing_notes(scorer: Scorer, lines: Sequence[ReferenceLine]) -> list[str]
     if lines:
         how = "; ".join(f"{line.name}: {line.how}" for line in lines)
         notes.append(f"In [brackets]: reference lines, not predictors; finite samples never score 0 ({how}).")
-    else:
+        notes.append("Intervals resample prompts and listeners, those of the reference lines prompts only.")
+    notes.append(
+        f"Ranks: Benjamini-Hochberg over all pairs at {ALPHA:g}; p_holm: Holm over the rows against "
+        f"{REFERENCE}."
+    )
+    if not lines:
         notes.append("No reference lines: some prompts have fewer than four listeners.")
     return notes
+
+
+def _mixed_seeds(entries: Sequence[Entry]) -> list[str]:
+    seeds = {e.label: ",".join(str(r.record.seed) for r in e.runs) for e in entries}
+    if len(set(seeds.values())) < 2:
+        return []
+    listed = "; ".join(f"{label}: {own}" for label, own in seeds.items())
+    return [f"rows are of different seeds, so luck is averaged out in some only ({listed})."]
 
 
 def _detectable(entries: Sequence[Entry], reference: PromptTable) -> list[str]:

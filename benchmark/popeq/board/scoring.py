@@ -46,7 +46,7 @@ class Scorer:
     def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
         self.dataset = dataset
         self.protocol = protocol
-        self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor_db)
+        self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
         self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in dataset.test_ids]
 
     @property

@@ -61,12 +61,11 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
         return
     known = list(loaded.prompts["prompt_id"])
     if prompt_id not in known:
-        raise UnknownNameError(
-            f"prompt of {loaded.name}", prompt_id, known if len(known) <= 20 else known[:20]
-        )
-    click.echo(terminal_plot(loaded, prompt_id))
+        raise UnknownNameError(f"prompt of {loaded.name}", prompt_id, known)
     if output is not None:
         picture(loaded, prompt_id, output)
+    click.echo(terminal_plot(loaded, prompt_id))
+    if output is not None:
         click.echo(f"picture: {output}")
 
 

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("predictors", nargs=-1, required=True, metavar="PREDICTOR...")
 @click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
-@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), show_default=True, help="Repeatable.")
+@click.option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(min=0),
+    multiple=True,
+    default=(0,),
+    show_default=True,
+    help="Repeatable.",
+)
 @click.option(
     "-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter, for each predictor that has it."
 )

@@ -31,13 +31,16 @@ def mean_shift(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -
 
 
 def edge_mass_gap(
-    samples: ArrayLike, responses: ArrayLike, space: Space = PLANE, width_db: float = 0.5
+    samples: ArrayLike, responses: ArrayLike, space: Space = PLANE, margin: float = 1 / 24
 ) -> float:
-    """Share of samples within ``width_db`` of an edge minus that of the responses; below 0: edges shunned."""
+    """Share of samples at an edge minus that of the responses; below 0 the edges are shunned.
+
+    ``margin`` says how near that is, as a share of the box's sides: 0.5 dB on the paper's plane.
+    """
 
     def edge_mass(points: NDArray[np.float64]) -> float:
-        gap = np.minimum(points - space.low, space.high - points).min(axis=1)
-        return float((gap <= width_db).mean())
+        gap = np.minimum(points - space.low, space.high - points) / space.size
+        return float((gap.min(axis=1) <= margin).mean())
 
     return edge_mass(as_points(samples, space, "samples")) - edge_mass(
         as_points(responses, space, "responses")
@@ -58,7 +61,7 @@ def coverage(
     """
     x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
     grid = grid_of(space, settings.cells)
-    masses = densities(x, grid, settings.floor_db).reflective
+    masses = densities(x, grid, settings.floor_db(space)).reflective
     order = np.argsort(-masses, kind="stable")
     needed = int(np.searchsorted(np.cumsum(masses[order]), level)) + 1
     region = np.zeros(len(masses), dtype=bool)

@@ -21,10 +21,17 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class DensitySettings:
-    """Cells along each axis and the floor of the bandwidth (SD in dB); the defaults are protocol 1."""
+    """Cells along each axis, and the floor of the bandwidth as a share of the box's sides.
+
+    The defaults are protocol 1; on the paper's plane the floor is 0.3 dB.
+    """
 
     cells: int = 24
-    floor_db: float = 0.3
+    floor_share: float = 0.025
+
+    def floor_db(self, space: Space) -> Floats:
+        """Floor of the bandwidth along x and y (SD, dB), shape (2,)."""
+        return self.floor_share * space.size
 
 
 class Grid:
@@ -77,13 +84,13 @@ def as_points(points: ArrayLike, space: Space = PLANE, what: str = "points") -> 
     return array
 
 
-def bandwidth(points: Floats, floor_db: float) -> Floats:
+def bandwidth(points: Floats, floor_db: ArrayLike) -> Floats:
     """Kernel covariance (2, 2), dB^2: Scott's factor squared times the sample covariance, plus a floor.
 
-    ``n ** (-1/3) * cov(points) + floor_db ** 2 * I`` (Scott 1992, d = 2); the floor keeps a repeated point
+    ``n ** (-1/3) * cov(points) + diag(floor_db ** 2)`` (Scott 1992, d = 2); the floor keeps a repeated point
     legal. Unlike the densities' other ingredients it depends on n, so repeating every point narrows it.
     """
-    floor = floor_db**2 * np.eye(2)
+    floor = np.diag(np.broadcast_to(np.asarray(floor_db, dtype=np.float64) ** 2, 2))
     if len(points) == 1:
         return floor
     return np.asarray(len(points) ** (-1.0 / 3.0) * np.cov(points, rowvar=False) + floor)
@@ -129,7 +136,7 @@ def unnormalised_densities(points: Floats, grid: Grid, covariance: Floats) -> De
     return Densities(standard.ravel(), reflective.ravel())
 
 
-def densities(points: Floats, grid: Grid, floor_db: float, covariance: Floats | None = None) -> Densities:
+def densities(points: Floats, grid: Grid, floor_db: ArrayLike, covariance: Floats | None = None) -> Densities:
     """Standard and reflective kernel densities of points as cell masses that sum to 1.
 
     The standard density is cut to the box and renormalised. The reflective one folds the kernel mass beyond
@@ -149,7 +156,7 @@ def densities(points: Floats, grid: Grid, floor_db: float, covariance: Floats | 
     return Densities(standard / standard.sum(), reflective / reflective.sum())
 
 
-def kernel_masses(points: Floats, grid: Grid, floor_db: float) -> Densities:
+def kernel_masses(points: Floats, grid: Grid, floor_db: ArrayLike) -> Densities:
     """The share of each single point in the densities of all: two arrays (n, cells^2), rows summing to about
     1; their mean over rows is proportional to the density. Used for the influence of a listener."""
     covariance = bandwidth(points, floor_db)

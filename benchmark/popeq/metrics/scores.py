@@ -43,10 +43,9 @@ def kantorovich(
     Stylianou et al., arXiv 2601.09448. Both densities are cut to the box and renormalised, so they
     under-estimate at the edges; ``reflective_kantorovich`` does not.
     """
-    a, b, grid = *_checked(samples, responses, space), grid_of(space, settings.cells)
-    return grid_wasserstein(
-        densities(a, grid, settings.floor_db).standard, densities(b, grid, settings.floor_db).standard, grid
-    )
+    a, b = _checked(samples, responses, space)
+    grid, floor = grid_of(space, settings.cells), settings.floor_db(space)
+    return grid_wasserstein(densities(a, grid, floor).standard, densities(b, grid, floor).standard, grid)
 
 
 def reflective_kantorovich(
@@ -56,10 +55,11 @@ def reflective_kantorovich(
 
     Shapes, errors and source as for ``kantorovich``; kernel mass beyond an edge is folded back.
     """
-    a, b, grid = *_checked(samples, responses, space), grid_of(space, settings.cells)
+    a, b = _checked(samples, responses, space)
+    grid, floor = grid_of(space, settings.cells), settings.floor_db(space)
     return grid_wasserstein(
-        densities(a, grid, settings.floor_db).reflective,
-        densities(b, grid, settings.floor_db).reflective,
+        densities(a, grid, floor).reflective,
+        densities(b, grid, floor).reflective,
         grid,
     )
 
@@ -147,14 +147,14 @@ class Target:
         self.space = space
         self.settings = settings
         self.grid = grid_of(space, settings.cells)
-        self.densities = densities(self.responses, self.grid, settings.floor_db)
-        self._kernels = kernel_masses(self.responses, self.grid, settings.floor_db)
+        self.densities = densities(self.responses, self.grid, settings.floor_db(space))
+        self._kernels = kernel_masses(self.responses, self.grid, settings.floor_db(space))
 
     def score(self, samples: ArrayLike) -> PromptScores:
         """Every score of samples (n, 2) against these listeners, in one pass over the densities."""
         grid, own = self.grid, self.densities
         points = as_points(samples, self.space, "samples")
-        predicted = densities(points, grid, self.settings.floor_db)
+        predicted = densities(points, grid, self.settings.floor_db(self.space))
         standard = grid_transport(predicted.standard, own.standard, grid)
         reflective = grid_transport(predicted.reflective, own.reflective, grid)
         return PromptScores(

@@ -79,7 +79,7 @@ class Run:
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
                 f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
-                f"{self.record.command}"
+                f"{self.record.command} --runs {self.folder.parent}"
             )
         path = self.folder / PREDICTIONS
         try:
@@ -146,8 +146,12 @@ def _numbers(column: pd.Series, file: str, problems: list[Problem]) -> NDArray[n
     return values
 
 
-def find_runs(root: Path) -> list[Run]:
-    """Every run in a folder of runs, oldest first; folders that are no runs are passed over."""
-    if not root.is_dir():
-        return []
-    return [Run.open(f) for f in sorted(root.iterdir()) if (f / RECORD).is_file()]
+def find_runs(root: Path) -> tuple[list[Run], list[str]]:
+    """Every run in a folder of runs, oldest first, and why each that cannot be read cannot."""
+    runs, broken = [], []
+    for record in sorted(root.glob(f"*/{RECORD}")):
+        try:
+            runs.append(Run.open(record.parent))
+        except RunError as error:
+            broken.append(str(error))
+    return runs, broken

@@ -84,9 +84,9 @@ class Job(_Message):
 
 
 class Report(_Message):
-    """How the worker ended, if it could still say so."""
+    """How far the worker came: written after fit, and again at the end if it could still say so."""
 
-    kind: Literal["done", "error", "contract"]
+    kind: Literal["fitted", "done", "error", "contract"]
     message: str = ""
     fit_s: float = 0.0
     sample_s: float = 0.0

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from popeq.atomic import new_folder
 from popeq.contract import Parameters, PredictorSpec
 from popeq.dataset import Dataset
-from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import Protocol
-from popeq.runs.folder import PARTIAL, RECORD, Run
+from popeq.runs.folder import PARTIAL, RECORD, Run, find_runs
 from popeq.runs.provenance import environment
 from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord
 
@@ -47,6 +47,7 @@ class Plan:
             self.spec.name,
             self.source,
             self.parameter_values,
+            self.dataset.name,
             self.dataset.revision,
             self.protocol.model_dump(mode="json"),
             self.seed,
@@ -135,14 +136,7 @@ def make_plans(
 
 def find_existing(plan: Plan, runs_dir: Path) -> Run | None:
     """The newest run of the same key, if there is one."""
-    same = []
-    for path in sorted(runs_dir.glob(f"*/{RECORD}")):
-        try:
-            run = Run.open(path.parent)
-        except RunError:
-            continue
-        if run.record.key == plan.key:
-            same.append(run)
+    same = [run for run in find_runs(runs_dir)[0] if run.record.key == plan.key]
     return same[-1] if same else None
 
 

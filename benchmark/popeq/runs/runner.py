@@ -22,7 +22,7 @@ from popeq.errors import RunError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import PROTOCOL_1, Protocol
 from popeq.runs.folder import Run
-from popeq.runs.job import Job, LabelledMessage, PromptMessage, SpaceMessage
+from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
 from popeq.runs.plan import Plan, create_run, find_existing, make_plans
 from popeq.runs.record import Failure, RunRecord, StageRecord
 from popeq.runs.supervisor import Deadline, Outcome, supervise
@@ -43,6 +43,15 @@ class _Attempt:
         self.done = set(run.done(plan.dataset.test_ids))
         self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
         self.outcomes: list[Outcome] = []
+        self.reports = {s.name: r for s in plan.dataset.stages if (r := self._left_behind(s.name))}
+
+    def _left_behind(self, stage: str) -> Report | None:
+        """What the worker of an attempt that was killed could still say."""
+        path = self._report(stage)
+        return Report.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def _report(self, stage: str) -> Path:
+        return self.run.folder.absolute() / f"report-{stage}.json"
 
     def job(self, stage: Stage, batch_size: int) -> Job:
         """The stage as the worker gets it: answers of its training prompts only."""
@@ -65,7 +74,7 @@ class _Attempt:
                 PromptMessage.of(p) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
             partial=self.run.partial.absolute(),
-            report=folder / f"report-{stage.name}.json",
+            report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",
         )
 
@@ -83,14 +92,15 @@ class _Attempt:
         test_ids = self.plan.dataset.test_ids
         done = self.run.done(test_ids)
         failures = [o.failure for o in self.outcomes if o.failure]
-        reports = {o.stage: o.report for o in self.outcomes if o.report}
+        reports = self.reports | {o.stage: o.report for o in self.outcomes if o.report}
+        reports = {name: r for name, r in reports.items() if r.kind in ("fitted", "done")}
         stages = {s.name: s for s in self.run.record.stages}
         stages |= {
             name: StageRecord(name=name, fit_s=r.fit_s, sample_s=r.sample_s, peak_memory_mb=r.peak_memory_mb)
             for name, r in reports.items()
         }
         described = next((r.described for r in reports.values()), self.run.record.predictor.described)
-        complete = len(done) == len(test_ids) and not failures
+        complete = len(done) == len(test_ids)
         sha256 = self.run.assemble(test_ids) if complete else None
         status = "complete" if complete else "failed" if failures else "unfinished"
         run = self.run.update(
@@ -100,9 +110,11 @@ class _Attempt:
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
             stages=[stages[s.name].model_dump() for s in self.plan.dataset.stages if s.name in stages],
-            failures=[f.model_dump() for f in failures],
+            failures=[] if complete else [f.model_dump() for f in failures],
             predictions_sha256=sha256,
         )
+        for report in self.run.folder.glob("report-*.json"):
+            report.unlink()
         for log in self.run.folder.glob("log-*.txt"):
             if log.stat().st_size == 0:
                 log.unlink()
@@ -138,12 +150,14 @@ def run(
     ------
     UsageError
         For wrong names, options or numbers, before anything runs.
+    RunError
+        If another process is drawing one of the runs; the others have been drawn by then.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when every child is dead; what was drawn is kept.
     """
     if not predictors:
         raise UsageError("name at least one predictor; 'popeq list' shows them all")
-    if jobs < 1 or batch_size < 1 or (timeout_s is not None and timeout_s <= 0):
+    if jobs < 1 or batch_size < 1 or not (timeout_s is None or timeout_s > 0):
         raise UsageError("jobs, batch size and timeout must be positive")
     runs_dir = Path(runs_dir)
     plans = make_plans(
@@ -151,38 +165,46 @@ def run(
     )
     finished: dict[int, Run] = {}
     attempts: dict[int, _Attempt] = {}
+    busy: list[str] = []
     observers = _Observers(registry)
     try:
         for i, plan in enumerate(plans):
+            lock = _lock(plan, runs_dir)
+            if lock is None:
+                busy.append(f"{plan.spec.name}, seed {plan.seed}")
+                continue
             existing = None if fresh else find_existing(plan, runs_dir)
             if existing and existing.record.status == "complete":
+                lock.release()
                 finished[i] = existing
                 if on_run:
                     on_run(existing, False)
             else:
-                attempts[i] = _begin(plan, existing, runs_dir, timeout_s)
+                drawn = existing or create_run(plan, runs_dir)
+                drawn.partial.mkdir(exist_ok=True)
+                attempts[i] = _Attempt(plan, drawn, lock, timeout_s)
         _draw(attempts, finished, observers, jobs, batch_size, progress, on_run)
     finally:
         for attempt in attempts.values():
             attempt.lock.release()
+    if busy:
+        raise RunError(
+            f"another popeq process is drawing this run in {runs_dir}: {'; '.join(busy)}; wait for it"
+        )
     return [finished[i] for i in range(len(plans))]
 
 
-def _begin(plan: Plan, existing: Run | None, runs_dir: Path, timeout_s: float | None) -> _Attempt:
-    locks = runs_dir / ".locks"
+def _lock(plan: Plan, runs_dir: Path) -> FileLock | None:
+    """The lock of a run, taken; None if another process holds it."""
+    lock = FileLock(runs_dir / ".locks" / f"{plan.key[:16]}.lock")
     try:
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{plan.key[:16]}.lock")
+        (runs_dir / ".locks").mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(
-            f"{plan.spec.name}: another popeq process is drawing this run in {runs_dir}; wait for it"
-        ) from None
+        return None
     except OSError as error:
         raise UsageError(f"{runs_dir}: cannot be written: {error.strerror}") from None
-    run_ = existing or create_run(plan, runs_dir)
-    run_.partial.mkdir(exist_ok=True)
-    return _Attempt(plan, run_, lock, timeout_s)
+    return lock
 
 
 def _draw(

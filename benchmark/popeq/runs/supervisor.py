@@ -69,7 +69,7 @@ def supervise(
     job.traceback.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "popeq.runs.worker"],
+            [sys.executable, "-P", "-m", "popeq.runs.worker"],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -92,11 +92,10 @@ def supervise(
     if timed_out:
         message = f"stopped at the time limit of {deadline.limit_s:g} s"
         return Outcome(job.stage, failure=Failure(stage=job.stage, kind="timeout", message=message))
-    if job.report.exists():
-        report = Report.model_validate_json(job.report.read_bytes())
-        job.report.unlink()
-        if report.kind == "done":
-            return Outcome(job.stage, report=report)
+    report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
+    if report and report.kind == "done":
+        return Outcome(job.stage, report=report)
+    if report and report.kind != "fitted":
         return Outcome(
             job.stage,
             failure=Failure(
@@ -115,7 +114,15 @@ def supervise(
 
 def _environment(threads: int) -> dict[str, str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return {**{name: str(threads) for name in names}, **os.environ, "PYTHONUNBUFFERED": "1"}
+    # The parent's import path, so that a script's own predictor is found, but never the current folder:
+    # a random.py that happens to lie there would break every import.
+    path = os.pathsep.join(dict.fromkeys(entry for entry in sys.path if entry))
+    return {
+        **{name: str(threads) for name in names},
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _send(process: subprocess.Popen[bytes], job: Job) -> None:

@@ -92,6 +92,8 @@ def work(job: Job) -> Report:
     )
     fitted = time.perf_counter()
     described = _described(predictor)
+    reached = Report(kind="fitted", fit_s=fitted - started, described=described)
+    write_text(job.report, reached.model_dump_json())
     prompts = [m.prompt() for m in job.prompts]
     for start in range(0, len(prompts), job.batch_size):
         batch = prompts[start : start + job.batch_size]

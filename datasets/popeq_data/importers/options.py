@@ -20,7 +20,7 @@ class SafeOptions(Parameters):
     scale: float = Field(
         0.5,
         gt=0,
-        allow_inf_nan=False,
+        le=8,
         description="factor on every setting before it is clipped to the plane",
     )
     min_responses: int = Field(
@@ -43,7 +43,7 @@ class SocialEqOptions(Parameters):
         description="least consistency of a contribution's ratings; under 0.3 is weak evidence",
     )
     db_per_unit: float = Field(
-        3.0, gt=0, allow_inf_nan=False, description="dB for one standard deviation of a z-scored curve"
+        3.0, gt=0, le=24, description="dB for one standard deviation of a z-scored curve"
     )
 
 

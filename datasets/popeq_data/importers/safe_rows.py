@@ -96,6 +96,10 @@ def read_rows(source: Source) -> list[SafeRow]:
     return rows
 
 
+#: The plug-in's knobs end at 12 dB; a little room for how they were written.
+_MOST_GAIN_DB = 12.5
+
+
 def _check(text: str, column: str) -> float | str:
     """The number, or what is wrong with it."""
     try:
@@ -106,6 +110,8 @@ def _check(text: str, column: str) -> float | str:
         return f"{text.strip()} is not a finite number"
     if column == "id" and (value < 0 or value != int(value)):
         return f"{text.strip()} is not a whole number from 0"
+    if column.endswith("_gain_db") and abs(value) > _MOST_GAIN_DB:
+        return f"{text.strip()} dB is beyond the plug-in's knobs, which end at {_MOST_GAIN_DB:g} dB"
     if column.endswith("_hz") and not 0 < value < _NYQUIST_HZ:
         return f"{text.strip()} Hz is not between 0 and {_NYQUIST_HZ:g} Hz"
     if column.endswith("_q") and value <= 0:

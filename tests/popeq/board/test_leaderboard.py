@@ -13,9 +13,11 @@ from scipy.stats import wilcoxon
 from tests.conftest import write_small_dataset
 
 import popeq as package
+import popeq.board.leaderboard as leaderboard_module
+from popeq.board.entries import Entry
 from popeq.board.leaderboard import COLUMNS
 from popeq.board.reference_lines import reference_lines
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import InvalidInputError, RunError, UsageError
 from popeq.metrics import HEADLINE, SCORES, reflective_kantorovich
 from popeq.protocol import PROTOCOL_1
@@ -64,8 +66,6 @@ def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
         assert found[f"{HEADLINE}_median"] == pytest.approx(np.median(by_prompt[name]))
         assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(by_prompt[name]))
     assert np.isnan(row(board, "prior")["p_holm"])
-    assert row(board, "prior")["skill"] == pytest.approx(0.0)
-    assert row(board, "[perfect predictor]")["skill"] == pytest.approx(1.0)
     for name in by_prompt:
         found = row(board, name)
         for score in (HEADLINE, "kantorovich"):
@@ -83,7 +83,7 @@ def test_without_a_prior_run_the_prior_is_drawn_for_the_reference(finished):
     chosen = [finished.runs["random"], finished.runs["static-best"]]
     found = package.leaderboard(chosen, finished.data)
     assert found.table["p_holm"].notna().sum() == 2
-    assert found.table["skill"].notna().all()
+    assert found.table["shift"].notna().sum() == 2
 
 
 def test_seeds_of_one_predictor_share_a_row(finished):
@@ -92,6 +92,90 @@ def test_seeds_of_one_predictor_share_a_row(finished):
     assert found["seeds"] == "0,1"
     single = [package.score(finished.runs[n])[HEADLINE].to_numpy() for n in ("random", "random-1")]
     assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(single))
+
+
+def test_a_rows_interval_moves_prompts_and_listeners(board, finished):
+    """The interval is that of the crossed bootstrap, recomputed here; without listeners it is another."""
+    from popeq.seeding import generator
+    from popeq.statistics import crossed_weights, score_interval
+
+    data = package.load_dataset(finished.data)
+    scorer = Scorer(data, PROTOCOL_1)
+    table = scorer.score(finished.runs["random"].samples(data.test_ids))
+    draws = crossed_weights(scorer.listeners, 2000, generator("leaderboard", "bootstrap"))
+    found = row(board, "random")
+    printed = [found[f"{HEADLINE}_mean_low"], found[f"{HEADLINE}_mean_high"]]
+    crossed = score_interval(table.scores(HEADLINE), table.influence[HEADLINE], draws, statistic=np.mean)
+    alone = score_interval(table.scores(HEADLINE), None, draws, statistic=np.mean)
+    assert printed == pytest.approx(crossed[1:])
+    assert abs(printed[1] - alone[2]) > 0.01
+
+
+def entry_of(scores, label, scorer, template):
+    """An entry with made-up headline scores."""
+    frame = template.frame.copy()
+    frame[HEADLINE] = scores
+    return Entry(label, (), PromptTable(frame, template.influence))
+
+
+def test_rows_are_sorted_by_the_median_and_contradictions_are_told(finished, monkeypatch):
+    """a has the lower median, b the lower mean and nearly every prompt: the board says that they disagree."""
+    data = package.load_dataset(write_small_dataset(finished.data.parent / "wide", prompts=40))
+    scorer = Scorer(data, PROTOCOL_1)
+    n = len(data.test_ids)
+    template = scorer.score(np.zeros((n, 110, 2)))
+    a = np.where(np.arange(n) < n // 2 + 1, 1.0, 4.0) + np.linspace(0, 0.1, n)
+    b = np.where(np.arange(n) < n // 2 + 1, 1.2, 1.25) + np.linspace(0, 0.1, n)
+    b[: n // 4] = 0.5
+    entries = [entry_of(scores, name, scorer, template) for name, scores in (("b", b), ("a", a))]
+    assert np.median(a) < np.median(b)
+    assert np.mean(a) > np.mean(b)
+    monkeypatch.setattr(Entry, "record", property(lambda _: finished.runs["random"].record))
+    monkeypatch.setattr(leaderboard_module, "_mixed_seeds", lambda _: [])
+    found = leaderboard_module.build(
+        [Entry(e.label, (finished.runs["random"],), e.table) for e in entries], scorer
+    )
+    assert list(found.table["predictor"])[:2] == ["a", "b"]
+    assert any("sort and test disagree: a stands before b" in note for note in found.notes)
+
+
+def test_skill_is_left_out_where_prior_is_not_surely_above_the_perfect_line(board):
+    room = (
+        row(board, "prior")[f"{HEADLINE}_median_low"]
+        > row(board, "[perfect predictor]")[f"{HEADLINE}_median"]
+    )
+    if room:
+        assert row(board, "prior")["skill"] == pytest.approx(0.0)
+        assert row(board, "[perfect predictor]")["skill"] == pytest.approx(1.0)
+    else:
+        assert board.table["skill"].isna().all()
+
+
+def test_runs_that_were_only_found_are_left_out_by_name(finished, tmp_path):
+    root = tmp_path / "runs"
+    shutil.copytree(finished.runs["prior"].folder, root / finished.runs["prior"].folder.name)
+    other = write_small_dataset(tmp_path / "data", seed=2)
+    (stranger,) = package.run("random", other, runs_dir=root)
+    found = package.leaderboard(dataset=finished.data, runs_dir=root)
+    assert found.table["predictor"].iloc[0] == "prior"
+    assert any(note.startswith(f"left out: {stranger.folder}: is of small revision") for note in found.notes)
+
+
+def test_a_broken_run_that_was_only_found_costs_itself(finished, tmp_path):
+    root = shutil.copytree(finished.runs_dir, tmp_path / "runs")
+    broken = root / finished.runs["random"].folder.name / "run.json"
+    broken.write_text("{")
+    found = package.leaderboard(runs_dir=root)
+    assert len(found.table) == 3 + 2
+    assert any(note.startswith(f"left out: {broken}: cannot be read") for note in found.notes)
+    with pytest.raises(RunError, match="cannot be read"):
+        package.leaderboard([broken.parent])
+
+
+def test_seeds_that_differ_between_rows_are_told(finished):
+    runs = [finished.runs[n] for n in ("random", "random-1", "prior")]
+    found = package.leaderboard(runs, finished.data)
+    assert any("different seeds" in note and "random: 0,1" in note for note in found.notes)
 
 
 def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
@@ -107,9 +191,9 @@ def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
-    protocol = PROTOCOL_1.model_copy(update={"version": 99, "n_samples": 22})
+    protocol = PROTOCOL_1.model_copy(update={"n_samples": 22})
     (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
-    with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under protocol 99"):
+    with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under custom protocol"):
         package.leaderboard([finished.runs["prior"], stranger])
 
 
@@ -171,6 +255,8 @@ def test_compare_is_antisymmetric_and_sorted_by_difference(finished):
 def test_compare_takes_two_seeds_of_one_predictor_and_refuses_one_run_twice(finished):
     seeds = package.compare(finished.runs["random"], finished.runs["random-1"])
     assert len(seeds.prompts) == 4
+    both = package.compare("random", "prior", finished.data, runs_dir=finished.runs_dir)
+    assert len(both.prompts) == 4
     with pytest.raises(UsageError, match="two different runs"):
         package.compare("prior", "prior", runs_dir=finished.runs_dir)
     with pytest.raises(UsageError, match="did you mean 'prior'"):
@@ -188,9 +274,9 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path):
     folder = write_small_dataset(tmp_path / "known")
     prompts, responses = ["prompt_id,text,category,split"], ["prompt_id,listener_id,x_db,y_db"]
     for p in range(n_prompts + 1):
-        prompts.append(f"p{p},text {p},known,{'test' if p < n_prompts else 'train'}")
+        prompts.append(f"p{p:02d},text {p},known,{'test' if p < n_prompts else 'train'}")
         own = population(p % n_prompts, 11)
-        responses += [f"p{p},l{j},{x!r},{y!r}" for j, (x, y) in enumerate(own.tolist())]
+        responses += [f"p{p:02d},l{j},{x!r},{y!r}" for j, (x, y) in enumerate(own.tolist())]
     (folder / "prompts.csv").write_text("\n".join(prompts))
     (folder / "responses.csv").write_text("\n".join(responses))
     data = package.load_dataset(folder)
@@ -198,7 +284,11 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path):
     lines = {line.name: line for line in reference_lines(scorer)}
     for name, size in (("perfect predictor", 110), ("fresh panel of 11", 11)):
         for score in (HEADLINE, "kantorovich"):
-            truth = [t.score(population(p, size)).values[score] for p, t in enumerate(scorer.targets)]
+            truth = [
+                t.score(population(p, size)).values[score]
+                for p, t in enumerate(scorer.targets)
+                for _ in range(3)
+            ]
             estimate = float(np.mean(lines[name].scores[score]))
             assert estimate == pytest.approx(np.mean(truth), rel=0.15), (name, score)
 

@@ -104,6 +104,24 @@ def test_show_lists_prompts_and_offers_near_names(popeq, small, tmp_path):
     assert "pictures are .png or .svg" in ending.stderr
 
 
+def test_a_sentence_is_drawn_as_it_stands(popeq, small, tmp_path):
+    text = (small / "prompts.csv").read_text()
+    (small / "prompts.csv").write_text(
+        text.replace("make it sound like number 8", r"make $\\frac{$ it warm 🎧")
+    )
+    result = popeq("data", "show", small, "p08", "-o", tmp_path / "p.png")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+def test_an_output_that_cannot_be_made_is_one_line(popeq, small, tmp_path):
+    (tmp_path / "file").write_text("")
+    source = small / "prompts.csv", small / "responses.csv"
+    result = popeq("data", "import", "csv", *source, "-o", "file/x")
+    assert result.returncode == 2
+    assert result.stderr.startswith("popeq: file/x: cannot be made")
+
+
 def test_validate_reports_all_problems_and_exits_with_2(popeq, small, tmp_path):
     good = write_small_dataset(tmp_path / "good", name="good")
     text = (small / "responses.csv").read_text().replace(",l0,", ",l0,nan,", 2)

@@ -47,7 +47,7 @@ def test_prior_is_ahead_and_the_lines_stand_below_every_row(demo):
     assert median["[perfect predictor]"] < median["[fresh panel of 11]"]
     assert {r["dataset"] for r in rows.values()} == {"simulated-120 (simulated)"}
     assert "SIMULATED listeners" in board.stderr
-    assert "measured: simulated-120-b (simulated)" in board.stderr
+    assert "measured with simulated-120-b (simulated)" in board.stderr
 
 
 def test_compare_prints_every_metric_and_the_prompts_that_differ_most(demo):

@@ -331,10 +331,20 @@ def test_bad_points_are_refused(name, bad, says):
 def test_another_box_scales_the_scores():
     rng = np.random.default_rng(13)
     a, b = rng.uniform(-6, 6, (30, 2)), rng.uniform(-6, 6, (9, 2))
-    double = Space(-12.0, 12.0, -12.0, 12.0)
-    wide = DensitySettings(floor_db=0.6)
-    assert kantorovich(2 * a, 2 * b, double, wide) == pytest.approx(2 * kantorovich(a, b), abs=1e-9)
-    assert sample_kantorovich(2 * a, 2 * b, double) == pytest.approx(2 * sample_kantorovich(a, b), abs=1e-9)
+    for factor in (0.01, 2.0, 100.0):
+        box = Space(-6 * factor, 6 * factor, -6 * factor, 6 * factor)
+        for score in DISTANCES:
+            assert score(factor * a, factor * b, box) == pytest.approx(factor * score(a, b), rel=1e-6)
+
+
+@pytest.mark.parametrize("box", [Space(), Space(-60, 60, -60, 60), Space(0, 1, -3, 3), Space(-24, 24, -2, 2)])
+def test_a_repeated_point_that_moves_costs_the_way_in_any_box(box):
+    for axis in (0, 1):
+        here = (box.low + box.high) / 2
+        move = np.eye(2)[axis] * box.size[axis] / 12  # two cells
+        for score in DISTANCES:
+            cost = score(np.tile(here, (20, 1)), np.tile(here + move, (11, 1)), box)
+            assert cost == pytest.approx(move.sum(), rel=0.01)
 
 
 def test_every_public_metric_says_its_shapes():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import write_small_dataset
+from tests.conftest import environment, write_small_dataset
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def start_slow_run(tmp_path, small, example_plugin, drawn, pause_s=0.4):
         [sys.executable, "-c", "from popeq.cli import main; main()", "run", "example-slow"]
         + ["-o", f"pause_s={pause_s}", "--batch-size", "1", "--dataset", str(small)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(example_plugin), "POPEQ_EXAMPLE_DRAWN": str(drawn)},
+        env=environment({"PYTHONPATH": str(example_plugin), "POPEQ_EXAMPLE_DRAWN": str(drawn)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -147,6 +146,106 @@ def test_a_timeout_kills_the_whole_process_group(with_plugin, small, tmp_path):
     assert "timeout: stopped at the time limit of 3 s" in result.stdout
     time.sleep(0.2)
     assert not any(alive(int(pid)) for pid in children.read_text().split())
+
+
+def test_the_time_limit_is_for_the_run_not_for_each_fold(with_plugin, tmp_path):
+    data = write_small_dataset(tmp_path / "data", folds=True)
+    started = time.monotonic()
+    result = with_plugin("run", "example-hangs", "--dataset", data, "--timeout", 4)
+    assert result.returncode == 1
+    assert time.monotonic() - started < 10  # three folds, one limit
+    assert len(record(only_run(tmp_path / "runs"))["failures"]) == 3
+
+
+def test_a_kill_after_the_last_prompt_loses_nothing(with_plugin, example_plugin, small, tmp_path):
+    """All samples are on disk, the report is not: what the predictor said of itself is kept all the same."""
+    folder = tmp_path / "runs"
+    assert with_plugin("run", "example-slow", "-o", "pause_s=0", "--dataset", small).returncode == 0
+    whole = only_run(folder)
+    kept = record(whole)
+    # the state of the disk just before the end: prompts and the worker's first report, nothing else
+    rows = (whole / "predictions.csv").read_text().splitlines(keepends=True)[1:]
+    (whole / "partial").mkdir()
+    for prompt_id in ("p08", "p09", "p10", "p11"):
+        own = "".join(r for r in rows if r.startswith(f"{prompt_id},"))
+        (whole / "partial" / f"{prompt_id}.csv").write_text(own)
+    unfinished = {**kept, "status": "unfinished", "stages": [], "predictions_sha256": None}
+    unfinished["predictor"] = {**kept["predictor"], "described": {}}
+    (whole / "run.json").write_text(json.dumps(unfinished))
+    said = {"kind": "fitted", "fit_s": 0.1, "described": kept["predictor"]["described"]}
+    (whole / "report-split.json").write_text(json.dumps(said))
+    drawn = tmp_path / "drawn"
+    command = ("run", "example-slow", "-o", "pause_s=0", "--dataset", small)
+    assert with_plugin(*command, env={"POPEQ_EXAMPLE_DRAWN": str(drawn)}).returncode == 0
+    assert not drawn.exists()
+    found = record(whole)
+    assert found["status"] == "complete"
+    assert found["predictions_sha256"] == kept["predictions_sha256"]
+    assert found["predictor"]["described"] == kept["predictor"]["described"] != {}
+    assert found["stages"][0]["fit_s"] == 0.1
+
+
+def test_the_worker_reports_as_soon_as_it_has_fitted(example_plugin, small, tmp_path):
+    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn", pause_s=5)
+    try:
+        end = time.monotonic() + 60
+        while not (reports := list(tmp_path.glob("runs/*/report-*.json"))) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert json.loads(reports[0].read_text())["described"]["model"] == "blob-1"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_a_module_in_the_current_folder_does_not_break_the_worker(popeq, small, tmp_path):
+    for name in ("random.py", "statistics.py", "token.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported from the current folder')")
+    program = tmp_path / "elsewhere.py"
+    program.write_text("from popeq.cli import main; main()")
+    result = subprocess.run(
+        [sys.executable, "-P", str(program), "run", "prior", "--dataset", str(small)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_results_depend_on_the_revision_not_on_the_order_of_rows(popeq, tmp_path):
+    import pandas as pd
+
+    found = set()
+    for name, state in (("a", None), ("b", 3)):
+        data = write_small_dataset(tmp_path / name)
+        if state:
+            for file in ("prompts.csv", "responses.csv"):
+                pd.read_csv(data / file, dtype=str).sample(frac=1, random_state=state).to_csv(
+                    data / file, index=False
+                )
+        assert (
+            popeq("run", "prior", "static-best", "--dataset", data, "--runs", f"runs-{name}").returncode == 0
+        )
+        found.add(
+            tuple(p.read_bytes() for p in sorted((tmp_path / f"runs-{name}").glob("*/predictions.csv")))
+        )
+    assert len(found) == 1
+
+
+def test_a_copy_of_an_installed_data_set_is_not_taken_for_it(popeq, tmp_path):
+    import shutil
+
+    import popeq_data
+
+    copy = tmp_path / "mine"
+    shutil.copytree(Path(popeq_data.__file__).parent / "simulated_120" / "panel_b", copy)
+    assert popeq("run", "prior", "--dataset", copy).returncode == 0
+    found = record(only_run(tmp_path / "runs"))
+    assert found["dataset"]["given"] == str(copy)
+    assert str(copy) in found["command"]
+    assert popeq("leaderboard", "show").returncode == 0
 
 
 BROKEN = {
@@ -226,6 +325,8 @@ def test_seeds_and_options_make_runs_of_their_own(with_plugin, small, tmp_path):
         (["prior", "-o", "spread=1"], "no parameter of prior is called 'spread'"),
         (["prior", "-o", "spread"], "must have the form name=value"),
         (["static-preset", "-o", "fallbck=Rock"], "did you mean 'fallback'"),
+        (["static-preset", "-o", "fallback=Rok"], "-o fallback=Rok: Input should be 'Flat'"),
+        (["prior", "--seed", "-1"], "not in the range"),
         (["example-blob", "-o", "spread_db=wide"], "-o spread_db=wide: Input should be a valid number"),
         (["example-blob", "-o", "spread_db=9"], "less than or equal to 6"),
         ([], "Missing argument"),
@@ -245,10 +346,12 @@ def test_two_processes_do_not_draw_the_same_run(example_plugin, small, tmp_path,
         end = time.monotonic() + 60
         while not list(tmp_path.glob("runs/*/run.json")) and time.monotonic() < end:
             time.sleep(0.02)
-        second = with_plugin("run", "example-slow", "-o", "pause_s=10", "--dataset", small)
+        second = with_plugin("run", "random", "example-slow", "prior", "-o", "pause_s=10", "--dataset", small)
         assert process.poll() is None
         assert second.returncode == 1
-        assert "another popeq process is drawing this run" in second.stderr
+        assert "another popeq process is drawing this run in runs: example-slow, seed 0" in second.stderr
+        assert "random: 4 prompts" in second.stdout
+        assert "prior: 4 prompts" in second.stdout
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

@@ -69,6 +69,28 @@ def test_floats_read_back_the_same(points):
     assert read == points
 
 
+def test_a_runs_key_depends_on_everything_that_its_samples_do(tmp_path):
+    dataset = read_dataset(write_small_dataset(tmp_path / "a"))
+    renamed = read_dataset(write_small_dataset(tmp_path / "b", name="other"))
+    other = read_dataset(write_small_dataset(tmp_path / "c", seed=2))
+    fewer = PROTOCOL_1.model_copy(update={"n_samples": 11})
+
+    def key(name="static-preset", options=None, data=dataset, protocol=PROTOCOL_1, seed=0):
+        return make_plans(registry(), [name], options or {}, data, "d", protocol, [seed])[0].key
+
+    keys = [
+        key(),
+        key("prior"),
+        key(options={"fallback": "Rock"}),
+        key(data=renamed),
+        key(data=other),
+        key(protocol=fewer),
+        key(seed=1),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
+
+
 def test_generators_depend_on_every_part_and_on_nothing_else():
     def draw(*parts):
         return generator(*parts).integers(2**62)

@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-preset
+RETRIEVAL := icl-zero icl-static icl-rag icl-rag-qa knn
 
-.PHONY: help install demo test check bench format clean
+.PHONY: help install demo test check bench tiny-model format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
 	@echo 'make test     make check, then the test suite'
 	@echo 'make check    formatting, lint and types'
 	@echo 'make bench    timings, as ratios against the plain way'
+	@echo 'make tiny-model  train the stand-in language model again (minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
 
 install: $(VENV)/.installed
@@ -22,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/popeq run $(BASELINES) --dataset simulated-120 --jobs 2
+	$(BIN)/popeq run $(BASELINES) $(RETRIEVAL) --dataset simulated-120 --jobs 2
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-120
 	@echo
@@ -45,6 +47,9 @@ bench: install
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m bench --benchmark-enable --benchmark-only \
 		--benchmark-json=.benchmarks/latest.json --benchmark-disable-gc -q tests/bench
 	$(BIN)/python -m tests.bench.ratios .benchmarks/latest.json
+
+tiny-model: install
+	$(BIN)/python -m popeq_llm.tiny.train
 
 clean:
 	rm -rf $(VENV) build dist .benchmarks .mypy_cache .pytest_cache .ruff_cache

@@ -14,10 +14,17 @@ import pytest
 
 from tests.conftest import ROOT
 
-PACKAGES = {"popeq": "benchmark", "popeq_baselines": "plugins", "popeq_data": "datasets"}
+PACKAGES = {
+    "popeq": "benchmark",
+    "popeq_baselines": "plugins",
+    "popeq_llm": "plugins",
+    "popeq_data": "datasets",
+}
 MAY_IMPORT = {
     "popeq": {"popeq"},
     "popeq_baselines": {"popeq", "popeq_baselines"},
+    # the stand-in's corpus is made with the simulated listeners' own model
+    "popeq_llm": {"popeq", "popeq_data", "popeq_llm"},
     "popeq_data": {"popeq", "popeq_data"},
 }
 
@@ -157,5 +164,8 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path):
         "popeq_data/simulated_120/data/responses.csv",
         "popeq_data/simulated_120/panel_b/responses.csv",
         "popeq/py.typed",
+        "popeq_llm/templates/few.txt",
+        "popeq_llm/tiny/model/model.safetensors",
+        "popeq_llm/tiny/model/tokenizer.json",
     ):
         assert data in names, data

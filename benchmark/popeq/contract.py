@@ -46,9 +46,10 @@ class Parameters(BaseModel):
 class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
-    A predictor may also have ``describe() -> Mapping[str, Any]`` (plain JSON values), called after ``fit``;
-    popeq keeps it in the run. The key ``model`` names the model behind a row and ``stand_in`` (bool) says
-    that it is only a stand-in for the one meant.
+    Two optional methods give plain JSON values that popeq keeps in the run. ``describe() -> Mapping`` is
+    called after ``fit``; its key ``model`` names the model behind a row and ``stand_in`` (bool) says that it
+    is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping`` is called for each prompt after
+    ``sample``: what was asked for it, which examples were found (``retrieved``: prompt_id, similarity).
     """
 
     def fit(

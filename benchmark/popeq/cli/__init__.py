@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from popeq.cli.boards import compare, leaderboard
+from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.data import data
 from popeq.cli.listing import list_
 from popeq.cli.running import run
@@ -37,7 +37,7 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, leaderboard, compare):
+for _command in (list_, data, run, show_run, leaderboard, compare):
     popeq.add_command(_command)
 
 

@@ -37,6 +37,40 @@ def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str)
         click.echo("\n".join(board.notes), err=True)
 
 
+@click.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@dataset_option
+@format_option
+def show_run(run: Path, dataset: str | None, form: str) -> None:
+    """Show a run: what made it, its scores by prompt, and what was retrieved for each."""
+    from popeq import api
+    from popeq.board.retrieval import retrieval_table
+    from popeq.render import render
+    from popeq.runs.folder import Run
+
+    opened = Run.open(run)
+    loaded = api.load_dataset(dataset or opened.record.dataset.given)
+    record = opened.record
+    about = [
+        f"{record.predictor.name} ({record.predictor.source}) on {loaded.card.label}, seed {record.seed}, "
+        f"{record.status}",
+        f"made by: {record.command}",
+        *(f"{key}: {value}" for key, value in record.predictor.described.items()),
+    ]
+    table = api.score(opened, loaded)
+    retrieved = retrieval_table(opened, loaded)
+    if len(retrieved):
+        table = table.merge(retrieved, on="prompt_id")
+        mean = retrieved["rank_correlation"].mean()
+        about.append(
+            f"retrieval: mean rank correlation of text with distributional similarity {mean:.2f} "
+            f"({len(retrieved)} prompts; near 0, what reads alike is not set alike)"
+        )
+    click.echo(render(table, form, about, keys=1))  # type: ignore[arg-type]
+    if form == "csv":
+        click.echo("\n".join(about), err=True)
+
+
 @click.command()
 @click.argument("a")
 @click.argument("b")

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter, for each predictor that has it."
 )
+@click.option("--model", default=None, help="Short for -o model=...: a language model.")
+@click.option("--base-url", default=None, help="Short for -o base_url=...: server of an openai:NAME model.")
+@click.option("--device", default=None, help="Short for -o device=...")
+@click.option("--dtype", default=None, help="Short for -o dtype=...")
+@click.option("--decode", default=None, help="Short for -o decode=...")
+@click.option("--template", default=None, help="Short for -o template=...: a prompt template file.")
 @runs_option
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
@@ -60,6 +66,7 @@ def run(
     batch_size: int,
     fresh: bool,
     quiet: bool,
+    **short: str | None,
 ) -> None:
     """Draw the predictions of one or more predictors.
 
@@ -74,7 +81,7 @@ def run(
         list(predictors),
         dataset,
         seeds=seeds,
-        options=parse_options(options),
+        options=parse_options([*options, *(f"{k}={v}" for k, v in short.items() if v is not None)]),
         runs_dir=runs_dir,
         jobs=jobs,
         timeout_s=timeout_s,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
 RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv", "partial"
+EXPLANATIONS = "explanations.jsonl"
 PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
 
 
@@ -54,12 +57,25 @@ class Run:
         return Run(self.folder, record)
 
     def assemble(self, prompt_ids: Sequence[str]) -> str:
-        """Write predictions.csv from the prompts' files, in the given order; returns its SHA-256."""
+        """Write predictions.csv (and explanations.jsonl, if there are any) from the prompts' files, in the
+        given order; returns the SHA-256 of the predictions."""
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
         parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
         text = "".join(parts)
+        told = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
+        if told:
+            lines = "".join(path.read_text(encoding="utf-8") for path in told)
+            write_text(self.folder / EXPLANATIONS, lines)
         write_text(self.folder / PREDICTIONS, text)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def explanations(self) -> dict[str, dict[str, Any]]:
+        """What the predictor said of each prompt, by prompt id; empty if it says nothing."""
+        path = self.folder / EXPLANATIONS
+        if not path.exists():
+            return {}
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {line["prompt_id"]: line for line in lines}
 
     def drop_partial(self) -> None:
         """Remove the per-prompt files once predictions.csv stands."""

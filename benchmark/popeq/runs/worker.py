@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, load_object
+from popeq.errors import PopeqError
 from popeq.runs.job import Job, Report
 from popeq.seeding import generator
 from popeq.space import Space
@@ -56,15 +57,16 @@ def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
     return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
 
 
-def _described(predictor: Predictor) -> dict[str, Any]:
-    describe = getattr(predictor, "describe", None)
-    if describe is None:
-        return {}
+def _told(predictor: Predictor, method: str, *arguments: str) -> dict[str, Any] | None:
+    """What an optional method says, as plain JSON; None if the predictor does not have it."""
+    tell = getattr(predictor, method, None)
+    if tell is None:
+        return None
     try:
-        described: dict[str, Any] = json.loads(json.dumps(dict(describe())))
+        told: dict[str, Any] = json.loads(json.dumps(dict(tell(*arguments)), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ContractError(f"describe() must give a mapping of plain JSON values: {error}") from None
-    return described
+        raise ContractError(f"{method}() must give a mapping of plain JSON values: {error}") from None
+    return told
 
 
 def _load(job: Job) -> Predictor:
@@ -91,7 +93,7 @@ def work(job: Job) -> Report:
         generator(job.seed, job.predictor, "fit", job.stage),
     )
     fitted = time.perf_counter()
-    described = _described(predictor)
+    described = _told(predictor, "describe") or {}
     reached = Report(kind="fitted", fit_s=fitted - started, described=described)
     write_text(job.report, reached.model_dump_json())
     prompts = [m.prompt() for m in job.prompts]
@@ -102,6 +104,10 @@ def work(job: Job) -> Report:
             predictor.sample(batch, job.n_samples, rngs), batch, job.n_samples, job.space.space()
         )
         for prompt, points in zip(batch, samples, strict=True):
+            told = _told(predictor, "explain", prompt.prompt_id)
+            if told is not None:  # before the samples, whose file says that the prompt is done
+                line = json.dumps({"prompt_id": prompt.prompt_id, **told}, ensure_ascii=False)
+                write_text(job.partial / f"{prompt.prompt_id}.json", line + "\n")
             write_text(job.partial / f"{prompt.prompt_id}.csv", predictions_text(prompt.prompt_id, points))
     return Report(
         kind="done",
@@ -143,7 +149,7 @@ def main() -> int:
         write_text(job.traceback, traceback.format_exc())
         contract = isinstance(error, ContractError)
         message = " ".join(str(error).split())
-        if not contract:
+        if not isinstance(error, ContractError | PopeqError):
             message = f"{type(error).__name__}: {message}" if message else type(error).__name__
         report = Report(kind="contract" if contract else "error", message=message)
     write_text(job.report, report.model_dump_json())

@@ -340,6 +340,21 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(with_plugin, tmp_path, argu
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_a_predictor_says_of_each_prompt_is_kept_and_shown(with_plugin, small, tmp_path):
+    assert with_plugin("run", "example-telling", "--dataset", small).returncode == 0
+    folder = only_run(tmp_path / "runs")
+    told = [json.loads(line) for line in (folder / "explanations.jsonl").read_text().splitlines()]
+    assert [t["prompt_id"] for t in told] == ["p08", "p09", "p10", "p11"]
+    assert told[0]["text"] == "asked: make it sound like number 8"
+    shown = with_plugin("show", folder, "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    parsed = json.loads(shown.stdout)
+    assert parsed["rows"][0]["nearest"] == "p00"
+    assert -1 <= parsed["rows"][0]["rank_correlation"] <= 1
+    assert any("mean rank correlation" in note for note in parsed["notes"])
+    assert with_plugin("show", tmp_path / "nowhere").returncode == 1
+
+
 def test_two_processes_do_not_draw_the_same_run(example_plugin, small, tmp_path, with_plugin):
     process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn", pause_s=10)
     try:

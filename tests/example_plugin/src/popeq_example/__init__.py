@@ -37,6 +37,7 @@ def popeq_predictors() -> list[popeq.PredictorSpec]:
     where = "popeq_example.predictors"
     return [
         popeq.PredictorSpec("example-blob", "a round blob", f"{where}:Blob", parameters=BlobParameters),
+        popeq.PredictorSpec("example-telling", "says what it was asked", f"{where}:Telling"),
         popeq.PredictorSpec("example-slow", "a slow blob", f"{where}:Slow", parameters=SlowParameters),
         *(
             popeq.PredictorSpec(

@@ -32,6 +32,18 @@ class Blob:
         return {"model": "blob-1", "stand_in": True, "trained_on": len(self.seen)}
 
 
+class Telling(Blob):
+    """Explains each prompt, with made-up retrieval."""
+
+    def sample(self, prompts, n, rngs):
+        self.texts = {p.prompt_id: p.text for p in prompts}
+        return super().sample(prompts, n, rngs)
+
+    def explain(self, prompt_id):
+        found = [{"prompt_id": p, "similarity": 1 - 0.1 * i} for i, p in enumerate(self.seen)]
+        return {"text": f"asked: {self.texts[prompt_id]}", "retrieved": found}
+
+
 class Slow(Blob):
     """Counts how often each prompt is drawn, and takes its time."""
 

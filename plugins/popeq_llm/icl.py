@@ -1,0 +1,205 @@
+"""Predictors that ask a language model for settings: about the sentence alone, or with examples beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.contract import LabelledPrompt, Prompt
+from popeq.errors import RunError, UsageError
+from popeq.space import PLANE, Space
+from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.encoder import open_encoder
+from popeq_llm.models import Chat
+from popeq_llm.parameters import ModelParameters, QaParameters, RetrievalParameters, StaticParameters
+from popeq_llm.retrieval import Retrieved, Retriever, check_count, typical_settings
+from popeq_llm.templates import Example, load_template
+
+P = TypeVar("P", bound=ModelParameters)
+S = TypeVar("S", bound=StaticParameters)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    chat: Chat
+    retrieved: tuple[Retrieved, ...]
+    rejected: int
+    together: int
+
+
+class _Asking(Generic[P]):
+    """What all of them share: a template, a model, a record of what was asked.
+
+    Examples are training prompts with their typical settings (``typical_settings``: the same whatever the
+    seed), so that a prompt is asked the same in every run and only the model's answers are chance.
+    """
+
+    name: ClassVar[str]
+    form: ClassVar[AnswerFormat] = AnswerFormat()
+
+    def __init__(self, parameters: P, space: Space) -> None:
+        if space != PLANE:
+            raise UsageError(
+                f"{self.name}: models are asked for settings in the box {PLANE.low.tolist()}.."
+                f"{PLANE.high.tolist()} dB; that of this data set is {space.low.tolist()}.."
+                f"{space.high.tolist()}; use knn there"
+            )
+        self.parameters = parameters
+        self._asked: dict[str, _Asked] = {}
+        self._rejected = 0
+
+    def fit(
+        self,
+        train: Sequence[LabelledPrompt],
+        validation: Sequence[LabelledPrompt],
+        rng: np.random.Generator,
+    ) -> None:
+        """Read the template, make the examples ready, open the model; nothing is trained.
+
+        Raises UsageError for a template, an encoder, a model or a number of examples that cannot be used.
+        """
+        from popeq_llm.choosing import open_model
+
+        self.template = load_template(self.parameters.template_kind, self.parameters.template)
+        self._prepare(train)
+        self.model = open_model(self.parameters)
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.float64]:
+        """``n`` independent answers to each prompt, dB."""
+        return np.stack([points[:, 0] for points in self._answers(prompts, n, rngs)])
+
+    def describe(self) -> dict[str, Any]:
+        """The model, what it runs on, and how it is asked."""
+        info = self.model.info
+        return {
+            "model": info.name,
+            "stand_in": info.stand_in,
+            "revision": info.revision,
+            "parameters": info.parameters,
+            "device": info.device,
+            "dtype": info.dtype,
+            "notes": list(info.notes),
+            "template": {"name": self.template.name, "sha256": self.template.sha256},
+            "rejected": self._rejected,
+        }
+
+    def explain(self, prompt_id: str) -> Mapping[str, Any]:
+        """How a prompt was asked that has been sampled.
+
+        ``text`` is all that the model read; ``retrieved`` the examples with their similarity, the nearest
+        first; ``rejected`` the answers thrown away for the ``asked_together`` prompts of its batch.
+        """
+        asked = self._asked[prompt_id]
+        return {
+            "text": self.model.render(asked.chat),
+            "retrieved": [{"prompt_id": r.prompt_id, "similarity": r.similarity} for r in asked.retrieved],
+            "rejected": asked.rejected,
+            "asked_together": asked.together,
+        }
+
+    def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
+        """Make examples ready."""
+
+    def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
+        """What each prompt is shown, and what of it was retrieved."""
+        return [([], ()) for _ in prompts]
+
+    def _answers(
+        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
+    ) -> list[NDArray[np.float64]]:
+        """``n`` answers of the predictor's format to each prompt, (n, pairs, 2)."""
+        shown = self._examples(prompts)
+        chats = [
+            self.template.chat(p.text, examples) for p, (examples, _) in zip(prompts, shown, strict=True)
+        ]
+        given = self.model.generate(chats, n, self.form, rngs)
+        self._rejected += given.rejected
+        for prompt, chat, (_, retrieved) in zip(prompts, chats, shown, strict=True):
+            self._asked[prompt.prompt_id] = _Asked(chat, retrieved, given.rejected, len(prompts))
+        return [
+            np.stack([self._parsed(prompt, answer) for answer in answers])
+            for prompt, answers in zip(prompts, given.answers, strict=True)
+        ]
+
+    def _parsed(self, prompt: Prompt, answer: str) -> NDArray[np.float64]:
+        points = parse_answer(answer, self.form)
+        if points is None:
+            raise RunError(
+                f"{self.name}: {self.model.info.name} answered {answer[:80]!r} to prompt {prompt.prompt_id!r}"
+            )
+        return points
+
+
+class Zero(_Asking[ModelParameters]):
+    """The sentence alone."""
+
+    name = "icl-zero"
+
+
+class _WithExamples(_Asking[S], Generic[S]):
+    """Shows training prompts beside the sentence."""
+
+    def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
+        check_count(self.name, "examples", self.parameters.examples, train)
+        self.retriever = Retriever(train, open_encoder(self.parameters.encoder))
+
+    def describe(self) -> dict[str, Any]:
+        """Also the encoder."""
+        return super().describe() | self.retriever.describe()
+
+    def _example(self, prompt_id: str) -> Example:
+        labelled = self.retriever.train[prompt_id]
+        count = self.parameters.settings_per_example
+        return labelled.prompt.text, typical_settings(labelled.responses, count)
+
+
+class Static(_WithExamples[StaticParameters]):
+    """The same examples for every sentence: prompts that cover the training set (``Retriever.covering``)."""
+
+    name = "icl-static"
+
+    def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
+        super()._prepare(train)
+        self._shown = [self._example(i) for i in self.retriever.covering(self.parameters.examples)]
+
+    def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
+        return [(self._shown, ()) for _ in prompts]
+
+
+class _Retrieving(_WithExamples[S], Generic[S]):
+    """The examples with the most similar sentences, the most similar last, next to the question."""
+
+    def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
+        nearest = self.retriever.nearest(prompts, self.parameters.examples)
+        return [([self._example(r.prompt_id) for r in reversed(found)], found) for found in nearest]
+
+
+class Rag(_Retrieving[RetrievalParameters]):
+    """One setting an answer."""
+
+    name = "icl-rag"
+
+
+class RagQa(_Retrieving[QaParameters]):
+    """A list of 11 settings an answer; samples are uniform draws among all settings of the answers."""
+
+    name = "icl-rag-qa"
+    form = AnswerFormat(11)
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.float64]:
+        """``n`` draws with replacement for each prompt, dB."""
+        # Drawn first: what a model takes from the generator may depend on its cache.
+        uniform = [rng.random(n) for rng in rngs]
+        samples = []
+        for u, answers in zip(uniform, self._answers(prompts, self.parameters.answers, rngs), strict=True):
+            pool = answers.reshape(-1, 2)
+            samples.append(pool[(u * len(pool)).astype(int)])
+        return np.stack(samples)

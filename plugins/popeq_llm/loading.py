@@ -1,0 +1,115 @@
+"""Load a Hugging Face causal model and its tokenizer, or say in one line why not and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from popeq.errors import UsageError
+
+TINY = "popeq-tiny"
+_HASHED_WHOLE = 1 << 30
+
+
+def tiny_folder() -> Path:
+    """Folder of the bundled stand-in."""
+    return Path(__file__).parent / "tiny" / "model"
+
+
+def pick_device(asked: str) -> str:
+    """``auto`` is the first CUDA card, else Apple's GPU, else the CPU; a device that is absent is refused."""
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = asked.split(":")[0]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {asked}: this machine has no CUDA card that torch can use; use cpu")
+    try:
+        return str(torch.device(asked))
+    except RuntimeError:
+        raise UsageError(f"--device {asked}: not a device; use auto, cpu, cuda, cuda:N or mps") from None
+
+
+def pick_dtype(asked: str, device: str) -> torch.dtype:
+    """``auto`` is float32 on the CPU (bfloat16 would change samples there) and bfloat16 elsewhere."""
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if asked == "auto":
+        return torch.float32 if device == "cpu" else torch.bfloat16
+    if asked not in names:
+        raise UsageError(f"--dtype {asked}: not one of auto, {', '.join(names)}")
+    return names[asked]
+
+
+def load(name: str, revision: str | None, device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
+    """Model, tokenizer and revision: the hub's commit, or a hash of a local folder's weights.
+
+    Raises
+    ------
+    UsageError
+        For a folder without weights, a name the hub does not have, or no network.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, logging  # slow to import
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+    local = tiny_folder() if name == TINY else Path(name)
+    source: str = str(local) if local.is_dir() else name
+    if local.is_dir():
+        if not (local / "config.json").is_file():
+            raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
+        if not list(local.glob("*.safetensors")):
+            raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
+    elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise UsageError(f"--model {name}: is neither a folder here nor a hub name like OWNER/MODEL")
+    options: dict[str, Any] = {"revision": revision, "local_files_only": local.is_dir()}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **options)
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        how = (
+            "check the folder"
+            if local.is_dir()
+            else f"with a network, 'hf download {name}' fetches it; without, give the folder of a copy"
+        )
+        raise UsageError(f"--model {name}: cannot be loaded ({how}): {reason}") from None
+    try:
+        model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+    except torch.OutOfMemoryError:
+        raise UsageError(
+            f"--model {name}: does not fit in the memory of {device}; use --dtype bfloat16 or a smaller one"
+        ) from None
+    found = _weights_hash(local) if local.is_dir() else str(getattr(model.config, "_commit_hash", "") or "")
+    return model, tokenizer, found
+
+
+def _weights_hash(folder: Path) -> str:
+    """SHA-256 over the weights, or over their headers and sizes where they are larger than a GiB."""
+    files = sorted(folder.glob("*.safetensors"))
+    whole = sum(f.stat().st_size for f in files) <= _HASHED_WHOLE
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            if whole:
+                digest.update(stream.read())
+            else:
+                head = stream.read(8)
+                digest.update(head + stream.read(int.from_bytes(head, "little")))
+                digest.update(str(file.stat().st_size).encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on a device."""
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 2 << 30

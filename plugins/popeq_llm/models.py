@@ -1,0 +1,69 @@
+"""Language models behind one small protocol: chats in, answers or log-probabilities out, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq_llm.answers import AnswerFormat
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+#: What a model is asked: the turns before its answer.
+Chat = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a run records of its model. ``notes`` tells what the user should know, a line each."""
+
+    name: str
+    revision: str = ""
+    stand_in: bool = False
+    parameters: int | None = None
+    device: str = ""
+    dtype: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Answers (chats x n), all of the asked format, and how many had to be thrown away to get them."""
+
+    answers: list[list[str]]
+    rejected: int = 0
+
+
+class LanguageModel(Protocol):
+    """What predictors need of a model, local or served."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name, revision and what it runs on."""
+        ...
+
+    def render(self, chat: Chat) -> str:
+        """The exact text that the model continues (for a served model: its messages as JSON)."""
+        ...
+
+    def generate(
+        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+    ) -> Generated:
+        """``n`` independent answers to each chat. Answers to ``chats[i]`` depend on ``chats[i]`` and
+        ``rngs[i]`` alone, never on the other chats."""
+        ...
+
+    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+        """Natural log-probability of each given answer to its chat, an array (len(answers[i]),) a chat."""
+        ...

@@ -1,0 +1,103 @@
+"""Parameters of the predictors in this package; light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from popeq.contract import Parameters
+
+if TYPE_CHECKING:
+    from popeq_llm.templates import Kind
+
+BUNDLED_ENCODER = "all-MiniLM-L6-v2"
+
+
+class ModelParameters(Parameters):
+    """Which language model is asked, where it runs and with which template."""
+
+    template_kind: ClassVar[Kind] = "zero"
+
+    model: str = Field(
+        "popeq-tiny",
+        min_length=1,
+        description="causal model: hub name or folder, popeq-tiny (the bundled stand-in), or openai:NAME",
+    )
+    base_url: str | None = Field(None, description="address of the server of an openai: model")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="precision of a local model; auto is float32 on the CPU, bfloat16 elsewhere"
+    )
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    decode: Literal["auto", "split", "exact", "generate"] = Field(
+        "auto", description="how a local model's answers are drawn"
+    )
+    temperature: float = Field(
+        1.0, gt=0, le=2, description="of a served model's sampling; local models are sampled as they are"
+    )
+    concurrency: int = Field(8, ge=1, description="requests to a server at the same time")
+    timeout_s: float = Field(120.0, gt=0, description="seconds a server has for one request")
+    template: str | None = Field(None, description="file in place of the bundled prompt template")
+    template_sha256: str | None = Field(
+        None, description="filled in from the template's content, so that a changed file is another run"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_template(cls, values: Any) -> Any:
+        """Check the template before anything runs, and make its content a part of what identifies a run."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("template"), str):
+            return values
+        from popeq.errors import UsageError
+        from popeq_llm.templates import load_template
+
+        found = load_template(cls.template_kind, values["template"]).sha256
+        if values.get("template_sha256") not in (None, found):
+            raise UsageError(f"template {values['template']}: has changed since this run was planned")
+        return {**values, "template_sha256": found}
+
+
+class ZeroParameters(ModelParameters):
+    """Of ``icl-zero``."""
+
+
+class StaticParameters(ModelParameters):
+    """Of ``icl-static``: what is shown, the same for every sentence."""
+
+    template_kind: ClassVar[Kind] = "few"
+
+    examples: int = Field(4, ge=1, description="training prompts shown (K)")
+    settings_per_example: int = Field(
+        11, ge=1, description="listeners' settings shown with each; fewer if it has fewer"
+    )
+    encoder: str = Field(
+        BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
+    )
+
+
+class RetrievalParameters(StaticParameters):
+    """Of ``icl-rag``: how many of the most similar prompts are shown."""
+
+
+class QaParameters(RetrievalParameters):
+    """Of ``icl-rag-qa``."""
+
+    template_kind: ClassVar[Kind] = "qa"
+
+    answers: int = Field(5, ge=1, description="answers of 11 predictions each; samples are drawn among them")
+
+
+class KnnParameters(Parameters):
+    """Of ``knn``."""
+
+    k: int = Field(8, ge=1, description="how many of the most similar training prompts lend their responses")
+    similarity_temperature: float = Field(
+        0.05,
+        gt=0,
+        description="weights are a softmax of similarity over this; small: the nearest counts alone",
+    )
+    encoder: str = Field(
+        BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
+    )

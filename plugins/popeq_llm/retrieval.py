@@ -1,0 +1,136 @@
+"""Training prompts that are similar to a sentence, prompts that cover all others, and diagnostics of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.contract import LabelledPrompt, Prompt
+from popeq.errors import UsageError
+from popeq_llm.encoder import Encoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from popeq.dataset import Dataset
+
+#: Similarities are rounded to this many decimals before anything is ranked or weighted with them, so that
+#: the last bits of another machine's arithmetic change nothing.
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """A training prompt, and the cosine similarity of its sentence to the one asked about."""
+
+    prompt_id: str
+    similarity: float
+
+
+def check_count(predictor: str, parameter: str, count: int, train: Sequence[LabelledPrompt]) -> None:
+    """Raise UsageError if more prompts are asked for than the training set has."""
+    if count > len(train):
+        raise UsageError(
+            f"{predictor}: {parameter}={count} is more than the {len(train)} training prompts; "
+            f"use {len(train)} at most"
+        )
+
+
+class Retriever:
+    """Finds training prompts by the cosine similarity of sentences; equal ones in order of prompt_id."""
+
+    def __init__(self, train: Sequence[LabelledPrompt], encoder: Encoder) -> None:
+        self.train = {p.prompt.prompt_id: p for p in sorted(train, key=lambda p: p.prompt.prompt_id)}
+        self._ids = list(self.train)
+        self.encoder = encoder
+        self._vectors = encoder.encode([p.prompt.text for p in self.train.values()]).astype(np.float64)
+
+    def describe(self) -> dict[str, str]:
+        """What a run records of the encoder."""
+        return {"encoder": self.encoder.name, "encoder_revision": self.encoder.identity}
+
+    def nearest(self, prompts: Sequence[Prompt], k: int) -> list[tuple[Retrieved, ...]]:
+        """The ``k`` most similar training prompts of each prompt, the most similar first."""
+        found = []
+        for vector in self.encoder.encode([p.text for p in prompts]).astype(np.float64):
+            similarity = _rounded(self._vectors @ vector)
+            order = np.argsort(-similarity, kind="stable")[:k]
+            found.append(tuple(Retrieved(self._ids[i], float(similarity[i])) for i in order))
+        return found
+
+    def covering(self, k: int) -> tuple[str, ...]:
+        """``k`` training prompts that leave none far from all of them (farthest-point selection).
+
+        The first is the medoid, the prompt that is most similar to all; each next one is the prompt whose
+        most similar chosen one is least similar (Gonzalez 1985, a 2-approximation of the k centres).
+        """
+        similarity = _rounded(self._vectors @ self._vectors.T)
+        chosen = [int(np.argmax(_rounded(similarity.sum(axis=1))))]
+        while len(chosen) < k:
+            closest = similarity[:, chosen].max(axis=1)
+            closest[chosen] = np.inf
+            chosen.append(int(np.argmin(closest)))
+        return tuple(self._ids[i] for i in chosen)
+
+
+def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """``count`` of the settings (m, 2), dB, that stand for all of them; all of them if there are fewer.
+
+    Chosen one by one, each time the setting that brings the energy distance between the chosen ones and all
+    lowest (the first one is the medoid): no luck, no generator, and the first few are the best few.
+    """
+    points = points[np.lexsort((points[:, 1], points[:, 0]))]  # so that the order of rows means nothing
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    to_all = distance.mean(axis=1)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(points)):
+        n = len(chosen) + 1
+        cross = 2.0 * (to_all[chosen].sum() + to_all) / n
+        within = (distance[np.ix_(chosen, chosen)].sum() + 2.0 * distance[chosen].sum(axis=0)) / n**2
+        cost = np.round(cross - within, 9)
+        cost[chosen] = np.inf
+        chosen.append(int(np.argmin(cost)))
+    return points[chosen]
+
+
+def retrieval_correlations(
+    retrievals: Mapping[str, Sequence[tuple[str, float]]], dataset: Dataset
+) -> tuple[pd.DataFrame, float]:
+    """Whether sentences that read alike are set alike: the rank correlation for each prompt, and its mean.
+
+    Parameters
+    ----------
+    retrievals
+        For each prompt_id what was retrieved for it: pairs of prompt_id and text similarity.
+    dataset
+        Where the listeners' responses of all these prompts are.
+
+    Returns
+    -------
+    DataFrame
+        ``prompt_id, correlation``: ``popeq.metrics.retrieval_rank_correlation``, NaN where that is undefined.
+    float
+        The mean of those that are defined; NaN if none is.
+    """
+    import pandas as pd
+
+    from popeq.metrics import retrieval_rank_correlation
+
+    correlations = [
+        retrieval_rank_correlation(
+            [similarity for _, similarity in found],
+            dataset.points(prompt_id),
+            [dataset.points(other) for other, _ in found],
+        )
+        for prompt_id, found in retrievals.items()
+    ]
+    frame = pd.DataFrame({"prompt_id": list(retrievals), "correlation": np.array(correlations, dtype=float)})
+    return frame, float(frame["correlation"].mean())
+
+
+def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.round(similarity, DECIMALS)

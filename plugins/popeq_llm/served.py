@@ -1,0 +1,285 @@
+"""Language models behind an OpenAI-compatible server: many samples, each right, none paid twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.errors import RunError, UsageError
+from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
+from popeq_llm.models import Chat, Generated, ModelInfo
+from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
+from popeq_llm.served_cache import RequestCache, canonical
+from popeq_llm.served_client import (
+    CancelledError,
+    Choice,
+    Client,
+    MiscountedError,
+    Patience,
+    RefusedError,
+    ServerError,
+)
+from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
+from popeq_llm.served_schema import answer_of_json, response_format
+
+
+class ServedModel:
+    """A model on a server that answers ``POST {base_url}/chat/completions``.
+
+    The key is read from the variable ``api_key_env`` at each request and kept nowhere. Every request carries
+    a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same call
+    asks the same and pays nothing twice. What the server can do (several choices a request, JSON schemas) is
+    found out once by asking, and kept as well. Raises RunError, in one line, for a prompt that cannot be
+    completed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str | None,
+        *,
+        api_key_env: str = "OPENAI_API_KEY",
+        temperature: float = 1.0,
+        structured: Structured = "auto",
+        per_request: int = 16,
+        max_tokens: int | None = None,
+        concurrency: int = 8,
+        timeout_s: float = 120.0,
+        patience: Patience | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        if not name or not base_url:
+            raise UsageError("a served model needs a name and its server: --model openai:NAME --base-url URL")
+        if temperature < 0 or timeout_s <= 0 or concurrency < 1 or per_request < 1:
+            raise UsageError(
+                "temperature cannot be negative, timeout_s is above 0, concurrency and per_request at least 1"
+            )
+        if structured not in ("auto", "json_schema", "none"):
+            raise UsageError(f"structured is auto, json_schema or none, not {structured!r}")
+        self.name = name
+        self.temperature = temperature
+        self.structured = structured
+        self.per_request = per_request
+        self.max_tokens = max_tokens
+        self.concurrency = concurrency
+        self._client = Client(base_url, api_key_env, concurrency, timeout_s, patience or Patience())
+        self._cache = RequestCache(cache)
+        self._abilities: dict[int, Abilities] = {}
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is."""
+        return self._client.base_url
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name and server; the notes tell what was found out about it so far."""
+        notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
+        for abilities in list(self._abilities.values())[-1:]:
+            told = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
+            notes.append(f"up to {abilities.choices} answers a request, {told}")
+            if abilities.left_out:
+                notes.append(f"the server does not take: {', '.join(abilities.left_out)}")
+        return ModelInfo(name=self.name, device=self.base_url, notes=tuple(notes))
+
+    def render(self, chat: Chat) -> str:
+        """The chat's messages as JSON, as they are sent."""
+        return canonical(_messages(chat))
+
+    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+        """Not available: servers do not tell the probability of a given answer."""
+        raise UsageError(
+            f"{self.name!r} is a served model, which cannot score given answers; "
+            "use a local model for exact scores, or decode by sampling"
+        )
+
+    def generate(
+        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+    ) -> Generated:
+        """``n`` right answers to each chat, and how many wrong ones were thrown away for them.
+
+        Wrong answers are asked again with new seeds, at most 4 n + 16 draws a chat.
+        """
+        abilities = self._found_out(form)
+        prompts = [Prompt(i, chat, n, rng) for i, (chat, rng) in enumerate(zip(chats, rngs, strict=True))]
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(max_workers=self.concurrency, thread_name_prefix="popeq-served")
+        try:
+            while unfinished := [p for p in prompts if len(p.accepted) < n]:
+                asked = [
+                    (p, q, pool.submit(self._answer, q, form, stop))
+                    for p in unfinished
+                    for q in self._wave(p, abilities, form)
+                ]
+                wait([future for _, _, future in asked], return_when=FIRST_EXCEPTION)
+                self._raise_first([(p, future) for p, _, future in asked], stop, len(prompts), form)
+                for prompt, question, future in asked:
+                    prompt.take(question, future.result())
+                self._give_up_hopeless(unfinished, len(prompts), form)
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        return Generated([p.accepted for p in prompts], sum(p.drawn - len(p.accepted) for p in prompts))
+
+    def _found_out(self, form: AnswerFormat) -> Abilities:
+        """What the server can do for this format: as in the cache, else by asking it."""
+        if form.pairs not in self._abilities:
+            question = self._abilities_question(form)
+            found = Abilities.from_json(self._cache.get(question))
+            if found is None:
+                try:
+                    found = find_out(
+                        lambda abilities, seed: self._client.complete(
+                            self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
+                        ),
+                        form,
+                        self.per_request,
+                        self.structured,
+                        sampling=self.temperature > 0,
+                    )
+                except ServerError as failure:
+                    failed = str(failure)
+                else:
+                    failed = ""
+                if found is None:
+                    raise RunError(f"{self.name} at {self.base_url}: {failed}")
+                self._cache.put(question, found.as_json())
+            self._abilities[form.pairs] = found
+        return self._abilities[form.pairs]
+
+    def _abilities_question(self, form: AnswerFormat) -> dict[str, Any]:
+        asked = self._body(PROBE, Abilities(self.per_request, True), form, 0, self.per_request, PROBE_TOKENS)
+        return {
+            "kind": "abilities",
+            "base_url": self.base_url,
+            "structured": self.structured,
+            "pairs": form.pairs,
+            "body": asked,
+        }
+
+    def _body(
+        self, chat: Chat, abilities: Abilities, form: AnswerFormat, seed: int, count: int, tokens: int
+    ) -> dict[str, Any]:
+        """A request's body: everything that the answer depends on."""
+        body: dict[str, Any] = {
+            "model": self.name,
+            "messages": _messages(chat),
+            "temperature": self.temperature,
+            "top_p": 1.0,
+            "seed": seed,
+            abilities.limit: self.max_tokens or tokens,
+        }
+        if count > 1:
+            body["n"] = count
+        if abilities.structured:
+            body["response_format"] = response_format(form)
+        return {key: value for key, value in body.items() if key not in abilities.left_out}
+
+    def _wave(self, prompt: Prompt, abilities: Abilities, form: AnswerFormat) -> list[Question]:
+        """The questions for the samples that a prompt lacks; the first wave is short, to fail cheaply."""
+        missing = prompt.n - len(prompt.accepted)
+        if prompt.drawn == 0:
+            missing = min(missing, max(FIRST_DRAWS, abilities.choices))
+        questions = []
+        while missing:
+            count = min(missing, abilities.choices)
+            seed = int(prompt.rng.integers(2**31))
+            body = self._body(prompt.chat, abilities, form, seed, count, 64 + 32 * form.pairs)
+            questions.append(Question(body, self.base_url, seed, prompt.drawn, form.pairs, count))
+            prompt.drawn += count
+            missing -= count
+        return questions
+
+    def _answer(self, question: Question, form: AnswerFormat, stop: threading.Event) -> Drawn:
+        """A question's answers from the cache or the server; None stands for a wrong one."""
+        held = self._cache.get(question.key)
+        if _is_entry(held, question.count, form):
+            return Drawn(list(held))
+        try:
+            choices = self._client.complete(question.body, stop)
+        except MiscountedError:
+            choices = None
+        except Exception:
+            stop.set()
+            raise
+        if choices is None:
+            singles = [self._answer(single, form, stop) for single in question.singles()]
+            drawn = Drawn(
+                [s.answers[0] for s in singles], "".join([s.wrong for s in singles if s.wrong][-1:])
+            )
+        else:
+            drawn = Drawn([_right(choice, form) for choice in choices])
+            for choice, answer in zip(choices, drawn.answers, strict=True):
+                if answer is None:
+                    drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
+        self._cache.put(question.key, drawn.answers)
+        return drawn
+
+    def _raise_first(
+        self,
+        asked: list[tuple[Prompt, Future[Drawn]]],
+        stop: threading.Event,
+        prompts: int,
+        form: AnswerFormat,
+    ) -> None:
+        """Raise the first prompt's failure, if any failed; the questions under way are let finish."""
+        if all(future.done() and not future.exception() for _, future in asked):
+            return
+        stop.set()
+        for _, future in asked:
+            future.cancel()
+        wait([future for _, future in asked])
+        failed = [(p, f.exception()) for p, f in asked if not f.cancelled() and f.exception() is not None]
+        prompt, error = next((p, e) for p, e in failed if not isinstance(e, CancelledError))
+        if isinstance(error, RefusedError):
+            self._cache.forget(self._abilities_question(form))
+        if isinstance(error, ServerError):
+            raise RunError(f"{self._where(prompt, prompts)}: {error}") from None
+        assert error is not None
+        raise error
+
+    def _give_up_hopeless(self, unfinished: Sequence[Prompt], prompts: int, form: AnswerFormat) -> None:
+        """Raise the first prompt's failure for which it is no use to ask on, if there is one."""
+        hopeless = [p for p in unfinished if p.is_hopeless()]
+        if not hopeless:
+            return
+        for given_up in hopeless:  # a failure is not kept: a mended server is asked again
+            for question in given_up.half_right:
+                for asked in (question, *question.singles()):
+                    self._cache.forget(asked.key)
+        prompt = hopeless[0]
+        example = answer_text(np.zeros((form.pairs, 2)), form)
+        last = f", the last {prompt.wrong}" if prompt.wrong else ""
+        raise RunError(
+            f"{self._where(prompt, prompts)}: {len(prompt.accepted)} of {prompt.drawn} answers "
+            f"had the form {example}{last}; use a model that keeps to it, a plainer template, "
+            "or a server that takes JSON schemas"
+        )
+
+    def _where(self, prompt: Prompt, prompts: int) -> str:
+        said = self._client.line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
+        return f"{self.name} at {self.base_url}, prompt {prompt.place + 1} of {prompts} ({said!r})"
+
+
+def _messages(chat: Chat) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in chat]
+
+
+def _right(choice: Choice, form: AnswerFormat) -> str | None:
+    """The answer in its canonical text, or None if it is not one."""
+    text = choice.text if parse_answer(choice.text, form) is not None else answer_of_json(choice.text, form)
+    points = None if text is None else parse_answer(text, form)
+    return None if points is None else answer_text(points, form)
+
+
+def _is_entry(held: Any, count: int, form: AnswerFormat) -> bool:
+    """Whether something from the cache is the answers to a question."""
+    if not isinstance(held, list) or len(held) != count:
+        return False
+    return all(a is None or (isinstance(a, str) and parse_answer(a, form) is not None) for a in held)

@@ -1,0 +1,119 @@
+"""What a server can do, found out by asking it: several choices at once, JSON schemas, real sampling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from popeq_llm.answers import AnswerFormat
+from popeq_llm.models import Chat, Message
+from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
+from popeq_llm.served_schema import answer_of_json
+
+Structured = Literal["auto", "json_schema", "none"]
+#: A question with so many right answers that two equal ones mean that the server does not sample.
+PROBE: Chat = (
+    Message(
+        "system",
+        "You set a two-band tone control. Answer with a list of 5 settings [[x, y], ...] in dB, as 5 "
+        "different listeners would choose, and nothing else. Both are between -6.0 and 6.0 with one decimal.",
+    ),
+    Message("user", "Sentence: anything at all, chosen at random"),
+)
+PROBE_TOKENS = 100
+PROBE_SEED = 20260
+PROBE_DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """``choices`` a request, answers bound to a JSON schema or not, names of the request's fields."""
+
+    choices: int
+    structured: bool = False
+    limit: str = "max_tokens"
+    left_out: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For the cache."""
+        return {**asdict(self), "left_out": list(self.left_out)}
+
+    @classmethod
+    def from_json(cls, held: object) -> Abilities | None:
+        """What ``as_json`` gave, or None if it is anything else."""
+        try:
+            fields: dict[str, Any] = dict(held)  # type: ignore[call-overload]
+            found = cls(**{**fields, "left_out": tuple(fields["left_out"])})
+        except (TypeError, KeyError, ValueError):
+            return None
+        right = isinstance(found.choices, int) and found.choices >= 1 and isinstance(found.limit, str)
+        return found if right and isinstance(found.structured, bool) else None
+
+
+#: Asks the probe question once, in the way of these abilities, with this seed.
+Ask = Callable[[Abilities, int], list[Choice]]
+
+
+def find_out(
+    ask: Ask, form: AnswerFormat, per_request: int, structured: Structured, sampling: bool
+) -> Abilities:
+    """The abilities of a server. Raises ServerError if it cannot be used, in particular if it does not
+    sample although ``sampling`` is wanted: then all of up to ``PROBE_DRAWS`` answers with different seeds
+    are the same."""
+    abilities, texts = _choices_at_once(ask, Abilities(per_request))
+    if sampling and len(set(texts)) < 2:
+        abilities = replace(abilities, choices=1)
+        _must_sample(ask, abilities)
+    if structured == "none":
+        return abilities
+    bound = replace(abilities, structured=True, choices=1)
+    try:
+        held = answer_of_json(ask(bound, PROBE_SEED)[0].text, form)
+    except RefusedError as refusal:
+        held, why = None, str(refusal)
+    else:
+        why = "the server ignores response_format"
+    if held is None and structured == "json_schema":
+        raise ServerError(f"no JSON schema here: {why}; leave the choice to popeq (structured: auto)")
+    return replace(abilities, structured=held is not None)
+
+
+def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[str]]:
+    """How many choices a request gives, and the names its fields must have; the probe's texts."""
+    while True:
+        try:
+            return abilities, [choice.text for choice in ask(abilities, PROBE_SEED)]
+        except MiscountedError:
+            return replace(abilities, choices=1), []
+        except RefusedError as refusal:
+            told = str(refusal)
+            if abilities.limit == "max_tokens" and "max_completion_tokens" in told:
+                abilities = replace(abilities, limit="max_completion_tokens")
+                continue
+            named = [f for f in ("seed", "top_p") if re.search(rf"\b{f}\b", told)]
+            new = [f for f in named if f not in abilities.left_out]
+            if new:
+                abilities = replace(abilities, left_out=(*abilities.left_out, *new))
+            elif abilities.choices > 1:
+                abilities = replace(abilities, choices=1)
+            else:
+                raise
+
+
+def _must_sample(ask: Ask, abilities: Abilities) -> None:
+    seen: list[Choice] = []
+    for draw in range(PROBE_DRAWS):
+        seen += ask(abilities, PROBE_SEED + draw)
+        if len({choice.text for choice in seen}) > 1:
+            return
+    if not seen[0].text:
+        raise ServerError(
+            f"its answers are empty (finish reason {seen[0].finish!r}); a model that thinks first needs "
+            "a larger max_tokens"
+        )
+    raise ServerError(
+        f"it does not sample: {PROBE_DRAWS} answers with different seeds are the same; let the server draw "
+        "at temperature > 0 (transformers serve: do_sample in the model's generation_config.json)"
+    )

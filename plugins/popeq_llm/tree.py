@@ -1,0 +1,116 @@
+"""Feed trees of tokens to a causal model: contexts once, then any number of branches in one row.
+
+A row holds one context and, behind it, tokens whose mask shows them the context and their own ancestors
+only, at the positions they would have in a plain sequence. Each distinct prefix is evaluated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from popeq_llm.trie import common_length
+
+
+class TreeRows:
+    """A batch of contexts in a model's cache, and the branches fed behind them so far.
+
+    Parameters
+    ----------
+    model
+        A causal model that takes 4-D attention masks.
+    contexts
+        Token ids of each row, none empty. What all of them begin with is computed once.
+    """
+
+    def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
+        self.model = model
+        self.device = model.device
+        self.lengths = [len(c) for c in contexts]
+        self.cache = DynamicCache()
+        rows = len(contexts)
+        shared = min(common_length(contexts), min(self.lengths) - 1)
+        if rows > 1 and shared > 0:
+            ids = torch.tensor([list(contexts[0][:shared])], device=self.device)
+            model(ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+            self.cache.batch_repeat_interleave(rows)
+        else:
+            shared = 0
+        rest = max(self.lengths) - shared
+        ids = torch.zeros((rows, rest), dtype=torch.long, device=self.device)
+        real = torch.zeros((rows, rest), dtype=torch.bool, device=self.device)
+        for r, context in enumerate(contexts):
+            tail = torch.tensor(list(context[shared:]), device=self.device)
+            ids[r, : len(tail)], real[r, : len(tail)] = tail, True
+        #: Which slots of the cache a row's branches may look at: its own context, no padding.
+        self.context = torch.cat([real.new_ones((rows, shared)), real], dim=1)
+        causal = torch.ones((rest, shared + rest), dtype=torch.bool, device=self.device).tril(shared)
+        visible = causal[None] & self.context[:, None, :]
+        positions = torch.arange(shared, shared + rest, device=self.device).expand(rows, -1)
+        logits = self._forward(ids, visible, positions, rest)
+        last = torch.tensor([n - shared - 1 for n in self.lengths], device=self.device)
+        #: Logits of the first token behind each context, (rows, vocabulary).
+        self.first = logits[torch.arange(rows, device=self.device), last]
+        #: Slots fed behind the contexts so far.
+        self.fed = 0
+
+    def feed(self, ids: Tensor, depths: Tensor, ancestors: Tensor, keep: int) -> Tensor:
+        """Feed S more slots a row and return the logits of the last ``keep`` of them, (rows, keep, V).
+
+        Parameters
+        ----------
+        ids, depths : (rows, S)
+            Token ids, and how many tokens behind the context each stands (the first is 0).
+        ancestors : (rows, S, fed + S) bool
+            Which branch slots each may look at, itself included.
+        """
+        self.fed += ids.shape[1]
+        visible = torch.cat(
+            [self.context[:, None, :].expand(-1, ids.shape[1], -1), ancestors.to(self.device)], dim=2
+        )
+        positions = torch.tensor(self.lengths, device=self.device)[:, None] + depths.to(self.device)
+        return self._forward(ids.to(self.device), visible, positions, keep)
+
+    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, keep: int) -> Tensor:
+        # A padded slot sees nothing, and a softmax over nothing is NaN: let it see the first slot.
+        blind = ~visible.any(dim=2)
+        visible = visible.clone()
+        visible[..., 0] |= blind
+        dtype = self.model.dtype
+        mask = torch.zeros(visible.shape, dtype=dtype, device=self.device)
+        mask.masked_fill_(~visible, torch.finfo(dtype).min)
+        out = self.model(
+            ids,
+            attention_mask=mask[:, None],
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=keep,
+        )
+        logits: Tensor = out.logits
+        return logits.float()
+
+
+@torch.inference_mode()
+def takes_trees(model: Any, vocabulary: int) -> bool:
+    """Whether the model, given 4-D masks, scores branches as it scores plain sequences."""
+    rng = torch.Generator().manual_seed(0)
+    draw = torch.randint(min(vocabulary, 1000), (12,), generator=rng).tolist()
+    context, branches = draw[:8], [draw[8:10], draw[10:12]]
+    try:
+        rows = TreeRows(model, [context])
+        ids = torch.tensor([[branches[0][0], branches[1][0], branches[0][1], branches[1][1]]])
+        depths = torch.tensor([[0, 0, 1, 1]])
+        ancestors = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], dtype=torch.bool)
+        found = rows.feed(ids, depths, ancestors[None], 2)[0]
+        plain = torch.stack(
+            [model(torch.tensor([context + b], device=model.device)).logits[0, -1].float() for b in branches]
+        )
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        return False
+    scale = plain.abs().max().item() or 1.0
+    return bool((found - plain).abs().max().item() <= 0.02 * scale)

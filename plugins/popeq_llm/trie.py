@@ -1,0 +1,103 @@
+"""The answers that a tokenizer can write, as a trie of its own tokens: what decoding is constrained to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+Encode = Callable[[list[str]], list[list[int]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """Token sequences that share their beginnings. Node 0 is the root, parents come before children.
+
+    ``token[v]`` leads from ``parent[v]`` to node v; ``children[v]`` are nodes, in the order of their tokens;
+    ``answer[v]`` is the index of the answer that ends at leaf v, -1 elsewhere. ``healed`` tokens at the end
+    of the context are not fed: the answers' own tokens begin before them, because the tokenizer merges
+    across the border.
+    """
+
+    token: tuple[int, ...]
+    parent: tuple[int, ...]
+    children: tuple[tuple[int, ...], ...]
+    answer: tuple[int, ...]
+    healed: int = 0
+
+    @cached_property
+    def depth(self) -> tuple[int, ...]:
+        """Tokens from the root to each node."""
+        depths = [0]
+        for v in range(1, len(self.token)):
+            depths.append(depths[self.parent[v]] + 1)
+        return tuple(depths)
+
+    @cached_property
+    def undecided(self) -> tuple[bool, ...]:
+        """Whether answers still part at a node or below it; elsewhere the rest is forced."""
+        parts = [len(c) > 1 for c in self.children]
+        for v in range(len(self.token) - 1, 0, -1):
+            parts[self.parent[v]] |= parts[v]
+        return tuple(parts)
+
+    @cached_property
+    def leaves(self) -> dict[int, int]:
+        """Leaf of each answer, by the answer's index."""
+        return {a: v for v, a in enumerate(self.answer) if a >= 0}
+
+
+def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
+    """The trie of distinct token sequences.
+
+    Raises
+    ------
+    ValueError
+        If one sequence begins another (or equals it): then an answer would not end where a leaf is.
+    """
+    token, parent, answer = [-1], [-1], [-1]
+    below: list[dict[int, int]] = [{}]
+    for index, sequence in enumerate(sequences):
+        node = 0
+        for t in sequence:
+            if t not in below[node]:
+                below[node][t] = len(token)
+                token.append(t)
+                parent.append(node)
+                answer.append(-1)
+                below.append({})
+            node = below[node][t]
+        if answer[node] >= 0 or below[node]:
+            raise ValueError(f"sequence {index} begins or repeats another")
+        answer[node] = index
+    if any(a >= 0 and below[v] for v, a in enumerate(answer)):
+        raise ValueError("one sequence begins another")
+    children = tuple(tuple(b[t] for t in sorted(b)) for b in below)
+    return Trie(tuple(token), tuple(parent), children, tuple(answer), healed)
+
+
+def continuations(encode: Encode, before: str, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+    """The tokens of each text behind ``before``, as the tokenizer writes the two together.
+
+    Returns
+    -------
+    sequences, healed
+        ``healed`` tokens of ``before`` alone are replaced by the beginnings of the sequences.
+    """
+    alone, *together = encode([before, *(before + text for text in texts)])
+    shared = common_length([alone, *together])
+    return [sequence[shared:] for sequence in together], len(alone) - shared
+
+
+def common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens all the sequences begin with."""
+    first, last = min(map(list, sequences)), max(map(list, sequences))  # what these two share, all share
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
+
+
+def answer_trie(encode: Encode, before: str, texts: Sequence[str]) -> Trie:
+    """The trie of some answers behind the end of a chat."""
+    sequences, healed = continuations(encode, before, texts)
+    return build_trie(sequences, healed)

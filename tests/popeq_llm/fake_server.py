@@ -1,0 +1,194 @@
+"""An OpenAI-compatible server on loopback that answers from the seed, and faults on demand; and a proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+
+from popeq_llm.answers import AnswerFormat, answer_text
+
+#: Everything that goes wrong between a client and a server; each is one bad response to one request.
+FAULTS = ("429", "429-later", "500", "503", "slow", "drip", "cut", "cut-body", "malformed", "html", "shape")
+PROBE_WORDS = "chosen at random"
+
+
+def is_probe(body: dict[str, Any]) -> bool:
+    return PROBE_WORDS in body["messages"][-1]["content"]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is what these tests are about."""
+
+
+class Loopback:
+    """A server in a thread. ``fault`` gives the fault of the k-th request (from 0), or None."""
+
+    def __init__(self, fault: Callable[[int, dict[str, Any]], str | None] = lambda _k, _body: None) -> None:
+        self.fault = fault
+        self.slow_s = 0.8
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else every answer waits 40 ms for the header's receipt
+
+            def log_message(self, *arguments: Any) -> None: ...
+
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                body = json.loads(raw)
+                with outer._lock:
+                    number = len(outer.bodies)
+                    outer.bodies.append({**body, "path": self.path})
+                    outer.keys.add(self.headers.get("Authorization", ""))
+                    outer._at_once += 1
+                    outer.most_at_once = max(outer.most_at_once, outer._at_once)
+                try:
+                    fault = outer.fault(number, body)
+                    if fault:
+                        outer.break_down(self, fault, body)
+                    else:
+                        send(self, *outer.answer(raw, body, self))
+                finally:
+                    with outer._lock:
+                        outer._at_once -= 1
+
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+    def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
+        raise NotImplementedError
+
+    def break_down(self, handler: Any, fault: str, body: dict[str, Any]) -> None:
+        """Answer badly; error texts give the client's key back, as some servers do."""
+        told = json.dumps({"error": {"message": f"failed for {handler.headers.get('Authorization')}\nsorry"}})
+        if fault == "429":
+            send(handler, 429, told.encode(), {"Retry-After": "0.05"})
+        elif fault == "429-later":
+            send(handler, 429, told.encode(), {"Retry-After": "3600"})
+        elif fault.isdigit():
+            send(handler, int(fault), told.encode(), {"X-Echo": str(handler.headers.get("Authorization"))})
+        elif fault == "slow":
+            time.sleep(self.slow_s)
+        elif fault == "drip":
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            for _ in range(int(self.slow_s * 15)):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+                time.sleep(0.1)
+        elif fault == "cut":
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        elif fault == "cut-body":
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            handler.wfile.write(b'{"choices": [{"message": {"content": "[1.0, 1.0]"}}')
+        elif fault == "malformed":
+            send(handler, 200, b'{"choices": [{"message": {"content": "[1.0, 1.0]"}}')
+        elif fault == "html":
+            send(handler, 200, b"<html>gateway</html>")
+        elif fault == "shape":
+            send(handler, 200, b'{"choices": [1, null]}')
+        elif fault in {"more", "none"}:
+            send(handler, 200, choices(["[1.0, 1.0]"] * ((body.get("n", 1) + 1) if fault == "more" else 0)))
+        else:
+            raise ValueError(fault)
+        handler.close_connection = True
+
+
+class FakeServer(Loopback):
+    """A model whose answers follow from the seed: ``right_answer(seed, choice)``."""
+
+    def __init__(
+        self,
+        *,
+        honours_n: bool = True,
+        schema: str = "ignored",
+        samples: bool = True,
+        prose: Callable[[int], str | None] = lambda _seed: None,
+        **more: Any,
+    ) -> None:
+        super().__init__(**more)
+        self.honours_n, self.schema, self.samples, self.prose = honours_n, schema, samples, prose
+
+    def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
+        if "response_format" in body and self.schema == "refused":
+            return 400, b'{"error": {"message": "response_format is not supported"}}'
+        seed = int(body.get("seed", len(self.bodies))) if self.samples else 0
+        texts = []
+        for j in range(body.get("n", 1) if self.honours_n else 1):
+            text = right_answer(seed, j if self.samples else 0, 5 if is_probe(body) else 1)
+            if "response_format" in body and self.schema == "enforced":
+                text = json.dumps({"settings": [right_answer(seed, j, 1)]})
+            elif not is_probe(body) and (wrong := self.prose(seed + j)) is not None:
+                text = wrong.format(text, key=handler.headers.get("Authorization"))
+            texts.append(text)
+        return 200, choices(texts)
+
+
+class Proxy(Loopback):
+    """Passes requests on to a real server, but for its faults."""
+
+    def __init__(self, port: int, **more: Any) -> None:
+        super().__init__(**more)
+        self.port = port
+
+    def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("POST", handler.path, raw, dict(handler.headers))
+            response = connection.getresponse()
+            return response.status, response.read()
+
+
+def right_answer(seed: int, choice: int, pairs: int) -> str:
+    points = np.random.default_rng([seed, choice]).uniform(-6, 6, (pairs, 2))
+    return answer_text(points, AnswerFormat(pairs))
+
+
+def choices(texts: list[str]) -> bytes:
+    held = [{"index": i, "message": {"content": t}, "finish_reason": "stop"} for i, t in enumerate(texts)]
+    return json.dumps({"choices": held}).encode()
+
+
+def send(handler: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+@contextlib.contextmanager
+def serving(server: Loopback) -> Iterator[Any]:
+    try:
+        yield server
+    finally:
+        server.close()

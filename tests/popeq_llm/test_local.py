@@ -1,0 +1,221 @@
+"""Local models: only valid answers, exact draws, the same whatever the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from shapes import SHAPES
+
+from popeq.errors import RunError, UsageError
+from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.local import LocalModel
+from popeq_llm.models import Message
+
+ONE, SEVERAL = AnswerFormat(), AnswerFormat(11)
+
+
+def chats(n, examples=2):
+    shown = "".join(
+        f"Sentence: number {i}\nSettings: [1.{i}, -0.{i}], [6.0, -6.0]\n\n" for i in range(examples)
+    )
+    return [
+        (
+            Message("system", "Answer with one setting [x, y] in dB and nothing else."),
+            Message("user", f"{shown}Sentence: make it {'warm ' * (i + 1)}please"),
+        )
+        for i in range(n)
+    ]
+
+
+def rngs(n):
+    return [np.random.default_rng([7, i]) for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def open_shape(model_folders):
+    opened = {}
+
+    def open_(shape, decode="auto"):
+        if (shape, decode) not in opened:
+            opened[shape, decode] = LocalModel(str(model_folders(shape)), device="cpu", decode=decode)
+        return opened[shape, decode]
+
+    return open_
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_takes_trees_and_is_described(open_shape, shape):
+    model = open_shape(shape)
+    assert model.decode == "split"
+    assert model.info.revision.startswith("sha256:")
+    assert model.info.parameters > 10_000
+    assert model.info.dtype == "float32"
+    assert any("no chat template" in note for note in model.info.notes) == (shape == "gpt2")
+
+
+@pytest.mark.parametrize("decode", ["split", "exact", "generate"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_answer_ever_fails_to_parse(open_shape, shape, decode):
+    n = 300 if decode != "generate" else 20
+    model = open_shape(shape, decode)
+    for form in (ONE, SEVERAL):
+        if form == SEVERAL and decode != "generate":
+            continue  # the same path for every decode
+        count = n if form == ONE else 2
+        found = model.generate(chats(2), count, form, rngs(2))
+        assert [len(a) for a in found.answers] == [count, count]
+        assert found.rejected == 0
+        parsed = [parse_answer(text, form) for row in found.answers for text in row]
+        assert all(p is not None and p.shape == (form.pairs, 2) for p in parsed)
+    assert len(set(model.generate(chats(1), 50, ONE, rngs(1)).answers[0])) > 5
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_text_a_model_is_fed_is_the_text_of_its_tokens(open_shape, shape):
+    """Context and answer together: what the trie feeds are the tokens of the chat and the answer."""
+    model = open_shape(shape)
+    (context,), (trie,) = model._contexts(chats(1), ONE)
+    text = model.render(chats(1)[0])
+    for index in (0, 121 * 60 + 60, 14640):
+        path, node = [], trie.leaves[index]
+        while node:
+            path.append(trie.token[node])
+            node = trie.parent[node]
+        whole = model.tokenizer(text + "[-6.0, -6.0]", add_special_tokens=False)["input_ids"]
+        if index == 0:
+            assert context + path[::-1] == whole
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_exact_scores_equal_plain_ones(open_shape, shape):
+    model = open_shape(shape, "exact")
+    chat = chats(2)[1]
+    texts = ["[-6.0, -6.0]", "[0.0, 0.0]", "[1.5, -0.3]", "[6.0, 6.0]"]
+    (scored,) = model.score([chat], [texts])
+    (exact,) = model.exact([chat], every_token=True)
+    (quick,) = model.exact([chat])
+    np.testing.assert_allclose(exact.probability, quick.probability, rtol=1e-4, atol=1e-7)
+    context = model.render(chat)
+    for text, score in zip(texts, scored, strict=True):
+        ids = model.tokenizer(context, add_special_tokens=False)["input_ids"]
+        whole = model.tokenizer(context + text, add_special_tokens=False)["input_ids"]
+        shared = next((i for i, (a, b) in enumerate(zip(ids, whole, strict=False)) if a != b), len(ids))
+        with torch.inference_mode():
+            logs = torch.log_softmax(model.model(torch.tensor([whole])).logits[0].double(), dim=-1)
+        plain = sum(logs[i - 1, whole[i]].item() for i in range(shared, len(whole)))
+        assert score == pytest.approx(plain, abs=1e-5 * max(1, abs(plain)))
+        point = np.rint((parse_answer(text, ONE)[0] + 6) * 10).astype(int)
+        assert exact.log_probability[121 * point[0] + point[1]] == pytest.approx(score, abs=1e-4)
+    assert 0 <= exact.parse_rate <= 1
+    assert exact.probability.sum() == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("decode", ["split", "generate"])
+def test_samples_have_the_exact_distribution(open_shape, decode):
+    n = 20_000 if decode == "split" else 600
+    chat = chats(1)
+    exact = open_shape("qwen", "exact").exact(chat)[0].probability.reshape(121, 121)
+    answers = open_shape("qwen", decode).generate(chat, n, ONE, rngs(1)).answers[0]
+    points = np.array([parse_answer(a, ONE)[0] for a in answers])
+    for axis in (0, 1):
+        expected = exact.sum(axis=1 - axis)
+        counted = np.bincount(np.rint((points[:, axis] + 6) * 10).astype(int), minlength=121) / n
+        error = np.sqrt(expected * (1 - expected) / n)
+        assert (np.abs(counted - expected) <= 5 * error + 2 / n).all()
+        assert abs((counted - expected) @ np.arange(121)) < 5 * np.sqrt(expected @ np.arange(121) ** 2 / n)
+
+
+@pytest.mark.parametrize(
+    ("decode", "form"), [("split", ONE), ("exact", ONE), ("generate", ONE), ("generate", SEVERAL)]
+)
+def test_answers_do_not_depend_on_the_batch_or_the_order(open_shape, decode, form):
+    model = open_shape("llama", decode)
+    n = 20 if form == ONE else 1
+    together = model.generate(chats(3), n, form, rngs(3)).answers
+    backwards = model.generate(chats(3)[::-1], n, form, rngs(3)[::-1]).answers[::-1]
+    single = [model.generate([c], n, form, [r]).answers[0] for c, r in zip(chats(3), rngs(3), strict=True)]
+    assert together == backwards == single
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
+    model = open_shape("llama")
+    expected = model.generate(chats(4), 10, ONE, rngs(4)).answers
+    import popeq_llm.local as local
+
+    real, sizes = local.TreeRows, []
+
+    def small(model_, contexts):
+        sizes.append(len(contexts))
+        if len(contexts) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return real(model_, contexts)
+
+    monkeypatch.setattr(local, "TreeRows", small)
+    with pytest.warns(UserWarning, match="out of memory, batch halved to"):
+        assert model.generate(chats(4), 10, ONE, rngs(4)).answers == expected
+    assert sizes[-4:] == [1, 1, 1, 1]
+
+    def never(model_, contexts):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(local, "TreeRows", never)
+    with (
+        pytest.raises(RunError, match="out of memory on cpu with a single row"),
+        pytest.warns(UserWarning, match="halved"),
+    ):
+        model.generate(chats(4), 10, ONE, rngs(4))
+
+
+def test_a_model_that_refuses_tree_masks_draws_token_by_token(model_folders, monkeypatch):
+    import popeq_llm.local as local
+
+    monkeypatch.setattr(local, "takes_trees", lambda *_: False)
+    model = LocalModel(str(model_folders("llama")), device="cpu")
+    assert model.decode == "generate"
+    assert any("token by token" in note for note in model.info.notes)
+    assert parse_answer(model.generate(chats(1), 1, ONE, rngs(1)).answers[0][0], ONE) is not None
+    with pytest.raises(UsageError, match="does not take tree masks"):
+        LocalModel(str(model_folders("llama")), device="cpu", decode="split")
+
+
+def test_a_template_without_a_system_role_gets_it_in_the_first_turn(open_shape, monkeypatch):
+    model = open_shape("qwen")
+    refuse = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
+    )
+    monkeypatch.setattr(model.tokenizer, "chat_template", refuse)
+    text = model.render(chats(1)[0])
+    assert text.startswith("<|user|>Answer with one setting")
+    assert "Sentence: make it warm please" in text
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda tmp: str(tmp), "has no config.json"),
+        (lambda tmp: (tmp / "config.json").write_text("{}") and str(tmp), "no .safetensors weights"),
+        (lambda tmp: str(tmp / "nowhere"), "neither a folder here nor a hub name"),
+        (lambda _: "phi", "neither a folder here nor a hub name"),
+    ],
+)
+def test_a_model_that_cannot_be_is_one_clear_line(tmp_path, make, says):
+    with pytest.raises(UsageError, match=says) as caught:
+        LocalModel(make(tmp_path), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_name_without_a_network_says_how_to_get_the_model(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match=r"hf download microsoft/no-such-model.*folder of a copy"):
+        LocalModel("microsoft/no-such-model", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"), [({"device": "tpu7"}, "not a device"), ({"dtype": "int3"}, "not one of")]
+)
+def test_wrong_devices_and_types(model_folders, option, says):
+    with pytest.raises(UsageError, match=says):
+        LocalModel(str(model_folders("llama")), **{"device": "cpu", **option})

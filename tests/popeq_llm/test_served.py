@@ -1,0 +1,362 @@
+"""Served models against a fake server that breaks down in every way it can."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import time
+import traceback
+
+import numpy as np
+import pytest
+from fake_server import FAULTS, FakeServer, is_probe, right_answer, serving
+
+from popeq.errors import PopeqError, RunError, UsageError
+from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.models import Message
+from popeq_llm.served import ServedModel
+from popeq_llm.served_client import Patience
+from popeq_llm.served_schema import SETTING, answer_of_json
+
+KEY = "sk-popeq-0123456789-never-to-be-seen"
+ONE = AnswerFormat()
+CHATS = [(Message("system", "Answer."), Message("user", f"Sentence: number {i}")) for i in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def _no_key_escapes(tmp_path, monkeypatch, capfd):
+    """Every test runs with a key and all logs, and fails if the key is in a log, a file or the output."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / "cache"))
+    logged, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(logged), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.removeHandler(handler)
+    root.setLevel(level)
+    assert KEY not in logged.getvalue()
+    assert KEY not in "".join(capfd.readouterr())
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or KEY not in path.read_text(errors="replace"), path
+
+
+def model_at(server, **more) -> ServedModel:
+    settings = {
+        "structured": "none",
+        "timeout_s": 0.4,
+        "patience": Patience(backoff_s=0.01, longest_wait_s=5),
+    }
+    return ServedModel("fake", server.url, **(settings | more))
+
+
+def generators(chats=CHATS, seed=0):
+    return [np.random.default_rng([seed, int(chat[-1].content.split()[-1])]) for chat in chats]
+
+
+def expected(n, per_request, chats=CHATS):
+    """What a faultless server gives: right answers in the order of the seeds that the chats draw."""
+    answers = []
+    for rng in generators(chats):
+        given: list[str] = []
+        while len(given) < n:
+            count = min(n - len(given), per_request)
+            if not given:
+                count = min(count, max(16, per_request))
+            seed = int(rng.integers(2**31))
+            given += [right_answer(seed, j, 1) for j in range(count)]
+        answers.append(given)
+    return answers
+
+
+def asked(server) -> list[dict]:
+    return [body for body in server.bodies if not is_probe(body)]
+
+
+def the_line(caught) -> str:
+    """The error's text: one line that names the server, and no key in it or in anything behind it."""
+    line = str(caught.value)
+    assert "\n" not in line
+    assert len(line) < 600
+    assert "fake at http://127.0.0.1" in line
+    everything = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert KEY not in "".join(everything.format())
+    error = caught.value
+    while error is not None:
+        assert KEY not in repr(error)
+        assert isinstance(error, PopeqError), "the HTTP client's exceptions hold the request with its key"
+        error = error.__cause__ or error.__context__
+    return line
+
+
+def test_several_choices_a_request_and_every_answer_is_the_servers():
+    with serving(FakeServer()) as server:
+        model = model_at(server, per_request=8)
+        made = model.generate(CHATS, 20, ONE, generators())
+        assert made.answers == expected(20, 8)
+        assert made.rejected == 0
+        assert [b["n"] for b in asked(server)].count(8) == 6
+        assert len(server.bodies) == 1 + 3 * 3  # the probe, and 8 + 8 + 4 for each prompt
+        assert server.keys == {f"Bearer {KEY}"}
+        assert {b["path"] for b in server.bodies} == {"/v1/chat/completions"}
+        assert KEY not in repr(model) + repr(vars(model)) + repr(vars(model._client)) + repr(model.info)
+        assert KEY not in repr(vars(model._client._http))
+        assert "up to 8 answers a request" in " ".join(model.info.notes)
+
+
+def test_a_server_that_ignores_n_is_asked_one_by_one():
+    with serving(FakeServer(honours_n=False)) as server:
+        made = model_at(server).generate(CHATS, 20, ONE, generators())
+        assert made.answers == expected(20, 1)
+        assert len(asked(server)) == 60
+        assert len(server.bodies) - 60 == 4  # n twice, then two single draws that differ
+        assert not any("n" in b for b in asked(server))
+
+
+def test_equal_choices_of_one_request_are_not_used():
+    class SameForEveryChoice(FakeServer):
+        def answer(self, raw, body, handler):
+            status, content = super().answer(raw, body, handler)
+            held = json.loads(content)
+            held["choices"] = held["choices"][:1] * len(held["choices"])
+            return status, json.dumps(held).encode()
+
+    with serving(SameForEveryChoice()) as server:
+        made = model_at(server).generate(CHATS[:1], 20, ONE, generators(CHATS[:1]))
+        assert made.answers == expected(20, 1, CHATS[:1])
+        assert len(set(made.answers[0])) > 15
+
+
+def test_a_server_that_does_not_sample_is_refused():
+    with serving(FakeServer(samples=False, honours_n=False)) as server:
+        with pytest.raises(RunError) as caught:
+            model_at(server).generate(CHATS, 5, ONE, generators())
+        assert "does not sample: 8 answers" in the_line(caught)
+        assert "do_sample" in str(caught.value)
+        assert len(server.bodies) == 10
+        assert not asked(server)
+
+
+@pytest.mark.parametrize("fault", [f for f in [*FAULTS, "more", "none"] if f != "429-later"])
+@pytest.mark.parametrize("per_request", [1, 4])
+def test_one_fault_in_three_changes_nothing(fault, per_request):
+    broken = iter(range(10**6))
+
+    def every_third(number, body):
+        return None if is_probe(body) or next(broken) % 3 else fault
+
+    with serving(FakeServer(fault=every_third)) as server:
+        model = model_at(server, per_request=per_request, concurrency=3)
+        made = model.generate(CHATS[:2], 4, ONE, generators(CHATS[:2]))
+        assert made.answers == expected(4, per_request, CHATS[:2])
+        assert made.rejected == 0
+        fewest = 2 * 4 // per_request
+        assert fewest < len(asked(server)) <= 2 * fewest + 2
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "more", "none", "301", "401", "404", "400"])
+def test_a_server_that_always_fails_gives_one_line_and_few_requests(fault):
+    def always(number, body):
+        return None if is_probe(body) else fault
+
+    with serving(FakeServer(fault=always)) as server:
+        model = model_at(server, concurrency=2, timeout_s=0.2, patience=Patience(3, 0.01, 5))
+        with pytest.raises(RunError) as caught:
+            model.generate(CHATS, 4, ONE, generators())
+        line = the_line(caught)
+        assert re.search(r"prompt \d of 3 \('Sentence: number \d'\)", line)
+        said = {
+            "429-later": "asks to wait 3600 s",
+            "slow": "no answer within 0.2 s",
+            "drip": "no whole answer within 0.2 s",
+            "cut": "a cut connection",
+            "cut-body": "a cut connection",
+            "malformed": "malformed JSON",
+            "html": "malformed JSON",
+            "shape": "malformed JSON",
+            "more": "choices where",
+            "none": "choices where",
+            "401": "read from the variable OPENAI_API_KEY",
+            "404": "/v1",
+        }
+        assert said.get(fault, f"status {fault}") in line
+        once = {"429-later", "301", "401", "404", "400"}
+        assert len(asked(server)) <= (2 if fault in once else 2 * (3 + 2))
+
+
+def test_no_server_at_all_is_one_line():
+    with serving(FakeServer()) as server:
+        model = model_at(server, patience=Patience(2, 0.01, 5))
+    with pytest.raises(RunError) as caught:
+        model.generate(CHATS, 1, ONE, generators())
+    assert "no connection" in the_line(caught)
+
+
+def test_retry_after_is_waited_for_by_all_threads():
+    times = []
+
+    def first_says_wait(number, body):
+        times.append(time.monotonic())
+        return "429" if number == 1 else None
+
+    with serving(FakeServer(fault=first_says_wait)) as server:
+        model_at(server, concurrency=1, per_request=2).generate(CHATS[:1], 6, ONE, generators(CHATS[:1]))
+        assert times[2] - times[1] >= 0.05
+
+
+def test_a_server_that_changes_its_mind_about_n_still_completes_and_is_asked_once():
+    with serving(FakeServer()) as server:
+        model = model_at(server, per_request=4)
+        model.generate(CHATS[:1], 4, ONE, generators(CHATS[:1], seed=9))
+        server.honours_n = False
+        made = model.generate(CHATS[:1], 4, ONE, generators(CHATS[:1]))
+        assert len(made.answers[0]) == len(set(made.answers[0])) == 4
+        before = len(server.bodies)
+        again = model_at(server, per_request=4).generate(CHATS[:1], 4, ONE, generators(CHATS[:1]))
+        assert again == made
+        assert len(server.bodies) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["Sure! {}", "{}.", "[7.0, 1.0]", "[-6.1, 0.0]", "[1.25, 0.0]", "[1, 2]", "", "[{}]", "{key} {}"],
+)
+def test_wrong_answers_are_counted_and_asked_again(wrong):
+    with serving(FakeServer(prose=lambda seed: wrong if seed % 3 == 0 else None)) as server:
+        made = model_at(server).generate(CHATS, 30, ONE, generators())
+        answers = [a for per_chat in made.answers for a in per_chat]
+        assert len(answers) == 90
+        assert all(parse_answer(a, ONE) is not None for a in answers)
+        given = {right_answer(b["seed"], j, 1) for b in asked(server) for j in range(b.get("n", 1))}
+        assert set(answers) <= given
+        drawn = sum(b.get("n", 1) for b in asked(server))
+        assert made.rejected == drawn - 90 > 0
+        spent = len(server.bodies)
+        assert model_at(server).generate(CHATS, 30, ONE, generators()) == made
+        assert len(server.bodies) == spent
+
+
+def test_a_model_that_never_answers_right_is_given_up_early_and_asked_anew_when_mended():
+    with serving(FakeServer(prose=lambda _seed: "I would say {key}\n{}")) as server:
+        with pytest.raises(RunError) as caught:
+            model_at(server).generate(CHATS, 110, ONE, generators())
+        assert "0 of 16 answers had the form [0.0, 0.0], the last 'I would say Bearer (key)" in the_line(
+            caught
+        )
+        assert len(asked(server)) == 3
+        server.prose = lambda _seed: None
+        assert model_at(server).generate(CHATS, 110, ONE, generators()).answers == expected(110, 16)
+
+
+def test_a_json_schema_is_used_where_it_binds():
+    with serving(FakeServer(schema="enforced")) as server:
+        model = model_at(server, structured="auto")
+        made = model.generate(CHATS, 16, ONE, generators())
+        assert made.answers == expected(16, 16)
+        assert all(b["response_format"]["json_schema"]["strict"] for b in asked(server))
+        assert "bound to a JSON schema" in " ".join(model.info.notes)
+
+
+@pytest.mark.parametrize("schema", ["refused", "ignored"])
+def test_without_a_json_schema_the_strict_parser_reads(schema):
+    with serving(FakeServer(schema=schema)) as server:
+        made = model_at(server, structured="auto").generate(CHATS, 16, ONE, generators())
+        assert made.answers == expected(16, 16)
+        assert not any("response_format" in b for b in asked(server))
+        assert len(server.bodies) == 2 + 3
+        with pytest.raises(RunError) as caught:
+            model_at(server, structured="json_schema").generate(CHATS, 16, ONE, generators())
+        assert "no JSON schema here" in the_line(caught)
+
+
+def test_the_schemas_pattern_is_the_answer_format():
+    for tenths in range(-61, 62):
+        text = f"[{tenths / 10:.1f}, 0.0]"
+        right = parse_answer(text, ONE) is not None and "-0.0" not in text
+        assert bool(re.search(SETTING, text)) == right, text
+    two = AnswerFormat(2)
+    assert answer_of_json('{"settings": ["[1.0, 2.0]", "[0.0, -1.0]"]}', two) == "[[1.0, 2.0], [0.0, -1.0]]"
+    for wrong in ('{"settings": ["[1.0, 2.0]"]}', '{"settings": [1, 2]}', "[]", "{", '{"a": []}', "[[1.0]]"):
+        assert answer_of_json(wrong, two) is None
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "seed", "n"])
+def test_fields_that_a_server_refuses_are_left_out(name):
+    told = "max_tokens, use max_completion_tokens" if name == "max_tokens" else name
+
+    class Picky(FakeServer):
+        def answer(self, raw, body, handler):
+            if name in body:
+                return 400, json.dumps({"error": {"message": f"Unsupported parameter: {told}"}}).encode()
+            return super().answer(raw, body, handler)
+
+    with serving(Picky()) as server:
+        model = model_at(server, concurrency=1)
+        made = model.generate(CHATS, 4, ONE, generators())
+        assert all(len(a) == 4 for a in made.answers)
+        assert not any(name in b for b in asked(server))
+        spent = len(server.bodies)
+        assert model_at(server).generate(CHATS, 4, ONE, generators()) == made
+        assert len(server.bodies) == spent
+        model.generate(CHATS, 4, ONE, generators(seed=1))  # another seed is never the same answers
+        assert len(server.bodies) > spent
+
+
+def test_batch_order_and_concurrency_change_nothing(tmp_path):
+    with serving(FakeServer(prose=lambda seed: "no" if seed % 5 == 0 else None)) as server:
+        made = []
+        for k, (order, concurrency) in enumerate([((0, 1, 2), 1), ((2, 0, 1), 8), ((1, 2, 0), 3)]):
+            chats = [CHATS[i] for i in order]
+            model = model_at(server, concurrency=concurrency, cache=tmp_path / str(k))
+            answers = model.generate(chats, 12, ONE, generators(chats)).answers
+            made.append([answers[order.index(i)] for i in range(3)])
+        assert made[0] == made[1] == made[2]
+
+
+def test_concurrency_is_a_limit():
+    with serving(FakeServer(honours_n=False)) as server:
+        model_at(server, concurrency=2).generate(CHATS, 10, ONE, generators())
+        assert server.most_at_once <= 2
+
+
+def test_a_run_that_was_cut_short_pays_nothing_twice(tmp_path):
+    def dies(number, body):
+        return "401" if number >= 20 else None
+
+    with serving(FakeServer(honours_n=False, fault=dies)) as server:
+        with pytest.raises(RunError):
+            model_at(server).generate(CHATS, 20, ONE, generators())
+        paid = [json.dumps(b, sort_keys=True) for b in asked(server)[:16]]
+        server.fault = lambda _number, _body: None
+        first = len(server.bodies)
+        made = model_at(server).generate(CHATS, 20, ONE, generators())
+        assert made.answers == expected(20, 1)
+        later = [json.dumps(b, sort_keys=True) for b in server.bodies[first:]]
+        assert len(later) == 60 - 16
+        assert not set(paid) & set(later)
+    assert model_at(server).generate(CHATS, 20, ONE, generators()) == made  # the server is gone
+    for path in (tmp_path / "cache").rglob("*.json"):
+        path.write_text("{")
+    with pytest.raises(RunError):
+        model_at(server, patience=Patience(1)).generate(CHATS, 20, ONE, generators())
+
+
+def test_what_cannot_be_done_says_what_to_do(tmp_path, monkeypatch):
+    model = ServedModel("fake", "http://127.0.0.1:9/v1/")
+    assert model.base_url == "http://127.0.0.1:9/v1"
+    assert json.loads(model.render(CHATS[0]))[1] == {"content": "Sentence: number 0", "role": "user"}
+    with pytest.raises(UsageError, match="use a local model"):
+        model.score(CHATS, [["[0.0, 0.0]"]] * 3)
+    for url in (None, "", "127.0.0.1:80", "ftp://x/v1", f"http://u:{KEY}@x/v1", f"http://x/v1?key={KEY}"):
+        with pytest.raises(UsageError) as caught:
+            ServedModel("fake", url)
+        assert KEY not in str(caught.value)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / "file"))
+    with serving(FakeServer()) as server, pytest.raises(UsageError, match="set POPEQ_CACHE"):
+        model_at(server).generate(CHATS, 1, ONE, generators())
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-ümlaut\nsecond")
+    with pytest.raises(UsageError, match="set it anew"):
+        model.generate(CHATS, 1, ONE, generators())

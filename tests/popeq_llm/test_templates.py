@@ -1,0 +1,151 @@
+"""Templates are checked when read, and sentences go into them as they are."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from popeq.errors import UsageError
+from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.parameters import QaParameters, RetrievalParameters, ZeroParameters
+from popeq_llm.templates import load_template, parse_template, settings_text
+
+FEW = "--- system\nGo.\n--- example\nS: {sentence} = {settings}\n\n--- user\nLook.\n{examples}S: {sentence}\n"
+
+
+def test_the_bundled_texts():
+    system, user = load_template("zero").chat("make it warmer")
+    assert (system.role, user.role) == ("system", "user")
+    assert system.content.startswith("You set a two-band tone control. Answer with one setting [x, y] in dB")
+    assert user.content == "Sentence: make it warmer"
+    points = np.array([[1.0, -2.04], [-0.04, 6.0]])
+    few = load_template("few").chat("dull", [("warm", points), ("cold", points[:1])])
+    assert few[0] == system
+    assert few[1].content == (
+        "Listeners chose these settings for other sentences.\n"
+        "Sentence: warm\nSettings: [1.0, -2.0], [0.0, 6.0]\n\n"
+        "Sentence: cold\nSettings: [1.0, -2.0]\n\n"
+        "Sentence: dull"
+    )
+    qa = load_template("qa").chat("dull", [("warm", points), ("cold", points[:1])])
+    assert (
+        "a list of 11 settings [[x, y], ...] in dB, as 11 different listeners would choose" in qa[0].content
+    )
+    assert qa[1] == few[1]
+
+
+@given(st.lists(st.tuples(st.integers(-60, 60), st.integers(-60, 60)), min_size=1, max_size=30))
+def test_settings_read_back(rows):
+    points = np.array(rows) / 10
+    pairs = re.findall(r"\[[^]]*\]", settings_text(points))
+    np.testing.assert_array_equal([parse_answer(p, AnswerFormat())[0] for p in pairs], points)
+    as_list = parse_answer(f"[{settings_text(points)}]", AnswerFormat(len(rows)))
+    if len(rows) > 1:
+        np.testing.assert_array_equal(as_list, points)
+
+
+ODD = [
+    "{examples}",
+    "{sentence} {settings}",
+    "{",
+    "}{0}",
+    "{{x}}",
+    "a\\1b\\g<0>",
+    "日本語で暖かく",
+    "é" * 9000,
+    "",
+]
+
+
+@pytest.mark.parametrize("sentence", ODD)
+def test_sentences_are_inserted_as_they_are(sentence):
+    template = parse_template(FEW, "few", "t.txt")
+    chat = template.chat(sentence, [(sentence, np.zeros((1, 2)))])
+    assert chat[1].content == f"Look.\nS: {sentence} = [0.0, 0.0]\n\nS: {sentence}"
+    assert parse_template("--- user\n{sentence}", "zero", "t").chat(sentence)[0].content == sentence
+
+
+def test_no_system_section_no_system_message():
+    assert [m.role for m in parse_template("--- user\n{sentence}", "zero", "t").chat("a")] == ["user"]
+
+
+def test_braces_that_are_no_placeholder_are_text():
+    template = parse_template('--- user\n{"x": 1} {} {sentence}', "zero", "t")
+    assert template.chat("a")[0].content == '{"x": 1} {} a'
+
+
+BAD = [
+    ("few", FEW.replace("{examples}", ""), r"section '--- user' has no {examples}"),
+    ("few", FEW.replace("S: {sentence}\n", ""), r"section '--- user' has no {sentence}"),
+    ("few", FEW.replace("{settings}", ""), r"section '--- example' has no {settings}"),
+    (
+        "qa",
+        FEW.replace("--- example", "--- exampel"),
+        "unknown section '--- exampel'.*no section '--- example'",
+    ),
+    (
+        "few",
+        FEW.replace("Go", "Go {sentence}"),
+        r"'--- system' has the unknown {sentence} \(known there: none",
+    ),
+    (
+        "few",
+        FEW.replace("Look", "{sentance}"),
+        r"unknown {sentance} \(known there: {examples} and {sentence}\)",
+    ),
+    ("few", FEW + "--- user\n{examples}{sentence}", "'--- user' stands twice"),
+    ("zero", FEW, "{examples} in a template that is asked without examples"),
+    ("zero", "-- user\n{sentence}", "text stands before the first section.*no section '--- user'"),
+    ("zero", "", "no section '--- user'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "message"), BAD)
+def test_a_wrong_template_is_one_line_with_its_name(tmp_path, kind, text, message):
+    file = tmp_path / "mine.txt"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=f"mine.txt: .*{message}") as caught:
+        load_template(kind, file)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UsageError, match=r"absent.txt: cannot be read: No such file"):
+        load_template("zero", tmp_path / "absent.txt")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_template("zero", tmp_path)
+    (tmp_path / "latin.txt").write_bytes(b"--- user\n{sentence} \xe9")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_template("zero", tmp_path / "latin.txt")
+
+
+def test_windows_files_are_the_same_template(tmp_path):
+    (tmp_path / "unix.txt").write_bytes(FEW.encode())
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbf" + FEW.replace("\n", "\r\n").encode())
+    unix, windows = (load_template("few", tmp_path / f) for f in ("unix.txt", "windows.txt"))
+    assert (unix.user, unix.example, unix.sha256) == (windows.user, windows.example, windows.sha256)
+
+
+def test_a_runs_parameters_hold_the_templates_content(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text(FEW)
+    first = RetrievalParameters(template=str(file))
+    assert first.template_sha256 == load_template("few", file).sha256
+    assert RetrievalParameters.model_validate(first.model_dump()) == first
+    assert RetrievalParameters().template_sha256 is None
+    file.write_text(FEW.replace("Look", "See"))
+    assert RetrievalParameters(template=str(file)) != first
+    with pytest.raises(UsageError, match=r"mine.txt: has changed since"):
+        RetrievalParameters.model_validate(first.model_dump())
+
+
+def test_a_template_is_checked_for_the_predictor_it_is_given_to(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text(FEW)
+    assert QaParameters(template=str(file)).template == str(file)
+    with pytest.raises(UsageError, match="asked without examples"):
+        ZeroParameters(template=str(file))

@@ -13,13 +13,28 @@ MOST_S = {"test_four_scores_of_30_prompts": 1.0, "test_start[import]": 0.4, "tes
 LEAST_RATIO = {"test_grid_solve[all]": 5.0, "test_sample_kantorovich": 20.0}
 
 
+def _print_sampling(benchmarks: list[dict]) -> None:
+    """Samples per second of each way to sample a language model, and how many times faster splitting is."""
+    speed = {
+        b["params"]["way"]: b["extra_info"]["samples"] / b["stats"]["median"]
+        for b in benchmarks
+        if b["name"].startswith("test_sampling")
+    }
+    rows = [[way, per_s, speed["split"] / per_s] for way, per_s in speed.items()]
+    if rows:
+        print()
+        print(
+            tabulate(rows, ["sampling (stand-in)", "samples_per_s", "split_is_times_faster"], floatfmt=".1f")
+        )
+
+
 def main(path: str) -> None:
     """Read pytest-benchmark's JSON and print one row a measurement."""
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     medians = {b["name"]: b["stats"]["median"] for b in found["benchmarks"]}
     rows = []
     for name, median in medians.items():
-        if "peer" in name:
+        if "peer" in name or name.startswith("test_sampling"):
             continue
         peer = next(
             (m for n, m in medians.items() if "peer" in n and n == name.replace("ours", "peer")), None
@@ -35,6 +50,7 @@ def main(path: str) -> None:
         rows.append([label.removeprefix("test_"), median, peer, ratio, target, shown])
     headers = ["measurement", "median_s", "peer_s", "times_faster", "target", "met"]
     print(tabulate(rows, headers, floatfmt=("", ".4f", ".4f", ".1f"), missingval=""))
+    _print_sampling(found["benchmarks"])
     missed = [row[0] for row in rows if row[-1] == "NO"]
     print(f"\nmachine: {found['machine_info']['cpu'].get('brand_raw', 'unknown')}; medians; JSON: {path}")
     if missed:

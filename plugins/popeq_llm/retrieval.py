@@ -1,10 +1,9 @@
-"""Training prompts that are similar to a sentence, prompts that cover all others, and diagnostics of both."""
+"""Training prompts that are similar to a sentence, and prompts that cover all others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,6 @@ from numpy.typing import NDArray
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
 from popeq_llm.encoder import Encoder
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from popeq.dataset import Dataset
 
 #: Similarities are rounded to this many decimals before anything is ranked or weighted with them, so that
 #: the last bits of another machine's arithmetic change nothing.
@@ -95,41 +89,6 @@ def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.floa
         cost[chosen] = np.inf
         chosen.append(int(np.argmin(cost)))
     return points[chosen]
-
-
-def retrieval_correlations(
-    retrievals: Mapping[str, Sequence[tuple[str, float]]], dataset: Dataset
-) -> tuple[pd.DataFrame, float]:
-    """Whether sentences that read alike are set alike: the rank correlation for each prompt, and its mean.
-
-    Parameters
-    ----------
-    retrievals
-        For each prompt_id what was retrieved for it: pairs of prompt_id and text similarity.
-    dataset
-        Where the listeners' responses of all these prompts are.
-
-    Returns
-    -------
-    DataFrame
-        ``prompt_id, correlation``: ``popeq.metrics.retrieval_rank_correlation``, NaN where that is undefined.
-    float
-        The mean of those that are defined; NaN if none is.
-    """
-    import pandas as pd
-
-    from popeq.metrics import retrieval_rank_correlation
-
-    correlations = [
-        retrieval_rank_correlation(
-            [similarity for _, similarity in found],
-            dataset.points(prompt_id),
-            [dataset.points(other) for other, _ in found],
-        )
-        for prompt_id, found in retrievals.items()
-    ]
-    frame = pd.DataFrame({"prompt_id": list(retrievals), "correlation": np.array(correlations, dtype=float)})
-    return frame, float(frame["correlation"].mean())
 
 
 def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,11 +10,10 @@ from fakes import SENTENCES, WordEncoder, labelled, training
 from hypothesis import given
 from hypothesis import strategies as st
 
-import popeq
 from popeq.contract import Prompt
 from popeq.errors import UsageError
 from popeq.metrics import point_wasserstein
-from popeq_llm.retrieval import Retriever, check_count, retrieval_correlations, typical_settings
+from popeq_llm.retrieval import Retriever, check_count, typical_settings
 
 
 def ask(text):
@@ -103,21 +102,3 @@ def test_typical_settings_are_closer_than_random_ones():
         ours.append(point_wasserstein(typical_settings(rows, 5), rows))
         theirs.append(point_wasserstein(rng.choice(rows, 5, replace=False), rows))
     assert np.mean(ours) < 0.9 * np.mean(theirs)
-
-
-def test_correlations_of_stored_retrievals(small):
-    dataset = popeq.load_dataset(small)
-    own, *others = dataset.prompts["prompt_id"][:6]
-    distance = {i: point_wasserstein(dataset.points(own), dataset.points(i)) for i in others}
-    aligned = [(i, -d) for i, d in distance.items()]
-    reverse = list(distance.items())
-    frame, mean = retrieval_correlations({own: aligned}, dataset)
-    assert list(frame.columns) == ["prompt_id", "correlation"]
-    assert frame["correlation"][0] == pytest.approx(1.0)
-    assert mean == pytest.approx(1.0)
-    frame, mean = retrieval_correlations({own: aligned, others[0]: [(own, 0.5)]}, dataset)
-    assert np.isnan(frame["correlation"][1])
-    assert mean == pytest.approx(1.0)  # of those that are defined
-    _, mean = retrieval_correlations({own: reverse}, dataset)
-    assert mean == pytest.approx(-1.0)
-    assert np.isnan(retrieval_correlations({}, dataset)[1])

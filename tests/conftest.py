@@ -108,7 +108,7 @@ def popeq(tmp_path: Path) -> Popeq:
             env=environment(env),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=check,
         )
 

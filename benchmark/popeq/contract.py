@@ -9,11 +9,14 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+#: What sort of method a predictor is; boards can be filtered by it.
+Kind = Literal["baseline", "preset", "in-context", "retrieval", "fine-tuned", "other"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,11 @@ def load_object(reference: str) -> Any:
 
 @dataclass(frozen=True)
 class PredictorSpec:
-    """How a plugin announces a predictor; ``factory`` is imported only when the predictor runs."""
+    """How a plugin announces a predictor; ``factory`` is imported only when the predictor runs.
+
+    ``kind``: ``baseline`` reads no sentence, ``preset`` picks fixed settings, ``in-context`` asks a language
+    model, ``retrieval`` looks up similar prompts (with or without a model), ``fine-tuned`` trains weights.
+    """
 
     name: str
     summary: str
@@ -87,6 +94,7 @@ class PredictorSpec:
     parameters: type[Parameters] = Parameters
     extra: str | None = None
     wants_gpu: bool = False
+    kind: Kind = "other"
 
 
 @dataclass(frozen=True)

@@ -39,18 +39,30 @@ class PresetParameters(Parameters):
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
     return [
-        PredictorSpec("random", "uniform on the box, whatever the sentence", "popeq_baselines.chance:Random"),
-        PredictorSpec("prior", "draws from the pooled training responses", "popeq_baselines.chance:Prior"),
-        PredictorSpec("static-flat", "always (0, 0) dB", "popeq_baselines.static:Flat"),
+        PredictorSpec(
+            "random",
+            "uniform on the box, whatever the sentence",
+            "popeq_baselines.chance:Random",
+            kind="baseline",
+        ),
+        PredictorSpec(
+            "prior",
+            "draws from the pooled training responses",
+            "popeq_baselines.chance:Prior",
+            kind="baseline",
+        ),
+        PredictorSpec("static-flat", "always (0, 0) dB", "popeq_baselines.static:Flat", kind="preset"),
         PredictorSpec(
             "static-best",
             "the one point that is best for the training prompts",
             "popeq_baselines.static:Best",
+            kind="preset",
         ),
         PredictorSpec(
             "static-preset",
             "a named EQ preset chosen by keyword, as products ship",
             "popeq_baselines.presets:Preset",
             parameters=PresetParameters,
+            kind="preset",
         ),
     ]

@@ -22,6 +22,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             "popeq_llm.icl:Zero",
             parameters=ZeroParameters,
             extra="llm",
+            kind="in-context",
         ),
         PredictorSpec(
             "icl-static",
@@ -29,6 +30,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             "popeq_llm.icl:Static",
             parameters=StaticParameters,
             extra="llm",
+            kind="in-context",
         ),
         PredictorSpec(
             "icl-rag",
@@ -36,6 +38,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             "popeq_llm.icl:Rag",
             parameters=RetrievalParameters,
             extra="llm",
+            kind="retrieval",
         ),
         PredictorSpec(
             "icl-rag-qa",
@@ -43,6 +46,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             "popeq_llm.icl:RagQa",
             parameters=QaParameters,
             extra="llm",
+            kind="retrieval",
         ),
         PredictorSpec(
             "knn",
@@ -50,5 +54,6 @@ def popeq_predictors() -> list[PredictorSpec]:
             "popeq_llm.knn:NearestPrompts",
             parameters=KnnParameters,
             extra="llm",
+            kind="retrieval",
         ),
     ]

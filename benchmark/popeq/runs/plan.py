@@ -154,7 +154,12 @@ def create_run(plan: Plan, runs_dir: Path) -> Run:
         run_id=run_id,
         key=plan.key,
         status="unfinished",
-        predictor=PredictorRecord(name=plan.spec.name, source=plan.source, parameters=plan.parameter_values),
+        predictor=PredictorRecord(
+            name=plan.spec.name,
+            source=plan.source,
+            kind=plan.spec.kind,
+            parameters=plan.parameter_values,
+        ),
         dataset=DatasetRecord(
             name=card.name,
             given=plan.dataset_name,

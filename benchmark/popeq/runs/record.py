@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from popeq.contract import Kind
 from popeq.errors import RunError
 from popeq.protocol import Protocol
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: ``MIGRATIONS[v]`` turns the raw content of a version v file into version v + 1.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda raw: raw,  # version 2 only added fields that have defaults: origin, predictor.kind
+}
 
 
 class _Section(BaseModel):
@@ -25,6 +28,7 @@ class _Section(BaseModel):
 class PredictorRecord(_Section):
     name: str = Field(description="name it is registered under")
     source: str = Field(description="distribution and version that brought it")
+    kind: Kind = Field("other", description="what sort of method it is")
     parameters: dict[str, Any] = Field(description="every parameter with its value, defaults included")
     described: dict[str, Any] = Field(
         default_factory=dict, description="what the fitted predictor said of itself, such as its model"
@@ -68,6 +72,9 @@ class RunRecord(_Section):
     schema_version: int = Field(SCHEMA_VERSION, description="version of this layout")
     run_id: str = Field(description="name of the run's folder when it was made")
     key: str = Field(description="SHA-256 over predictor, parameters, data set revision, protocol and seed")
+    origin: Literal["drawn", "submitted"] = Field(
+        "drawn", description="drawn: popeq ran the predictor; submitted: made from a file of predictions"
+    )
     status: Literal["unfinished", "complete", "failed"] = Field(
         description="unfinished: being drawn, or stopped; failed: see failures; the same command goes on"
     )

@@ -47,6 +47,7 @@ def test_a_run_folder_says_everything_about_the_run(popeq, small, tmp_path):
     assert folder.name == found["run_id"]
     assert folder.name.endswith(f"-prior-{found['key'][:8]}")
     assert found["status"] == "complete"
+    assert (found["origin"], found["predictor"]["kind"]) == ("drawn", "baseline")
     assert found["dataset"]["simulated"] is True
     assert found["seed"] == 7
     assert found["environment"]["packages"]["popeq"]

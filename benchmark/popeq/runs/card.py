@@ -1,0 +1,107 @@
+"""card.json: what a submission says of itself, for the people who read the board. Nothing here is scored."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from popeq.contract import Kind
+from popeq.errors import InvalidInputError, Problem, UsageError
+
+CARD = "card.json"
+#: How far a row can be trusted, best first.
+Trust = Literal["reproduced", "scored", "self-reported"]
+MOST_BYTES = 65_536
+_LINK = re.compile(r"https?://[^\s<>\"'`\\]+", re.ASCII)
+
+
+def clean_text(text: str) -> str:
+    """The text itself, if it is NFC and has no control, format or unassigned character but newline and tab.
+
+    Raises ValueError otherwise: a name that looks like another one, or turns a line around, is no name.
+    """
+    if not unicodedata.is_normalized("NFC", text):
+        raise ValueError("must be in Unicode normal form NFC")
+    for character in text:
+        if unicodedata.category(character)[0] == "C" and character not in "\n\t":
+            raise ValueError(f"must not hold the control character U+{ord(character):04X}")
+    return text
+
+
+def one_line(text: str) -> str:
+    """Clean text without line breaks, not blank."""
+    if not text.strip() or "\n" in text or "\t" in text:
+        raise ValueError("must be one line that is not blank")
+    return clean_text(text)
+
+
+def web_link(text: str) -> str:
+    """An absolute http or https address without blanks, quotes or brackets."""
+    if not _LINK.fullmatch(clean_text(text)):
+        raise ValueError("must be an http:// or https:// address")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
+Paragraph = Annotated[str, Field(max_length=2000), AfterValidator(clean_text)]
+Link = Annotated[str, Field(max_length=500), AfterValidator(web_link)]
+
+
+class Card(BaseModel):
+    """What the submitter declares; shown as text, never believed where popeq can compute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    authors: list[Line] = Field(min_length=1, max_length=50, description="who made the method")
+    contact: Line = Field(description="address or handle for questions")
+    kind: Kind = Field("other", description="what sort of method it is")
+    model: Annotated[str, Field(max_length=200), AfterValidator(clean_text)] = Field(
+        "", description="model behind the method; empty if there is none"
+    )
+    model_parameters: int | None = Field(None, ge=0, description="number of weights of that model")
+    training_data: Paragraph = Field(
+        min_length=1, description="everything it was trained or tuned on, in words"
+    )
+    links: list[Link] = Field(default_factory=list, max_length=10, description="paper, code, model")
+    notes: Paragraph = Field("", description="anything a reader should know")
+    trust: Trust = Field(
+        "scored",
+        description="reproduced: run by the maintainers from the plugin; scored: scored here from given "
+        "predictions; self-reported: numbers somebody states, never ranked",
+    )
+
+
+def read_card(path: Path) -> Card:
+    """A card from a JSON file.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, is too large or is no JSON object.
+    InvalidInputError
+        With every field that is wrong.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > MOST_BYTES:
+            raise UsageError(f"{path}: has {len(content)} bytes; a card has {MOST_BYTES} at most")
+        raw = json.loads(content.decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is not JSON in UTF-8: {error}") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: is not a JSON object")
+    try:
+        return Card.model_validate(raw)
+    except ValidationError as error:
+        problems = [
+            Problem(path.name, e["msg"].removeprefix("Value error, "), None, ".".join(map(str, e["loc"])))
+            for e in error.errors()
+        ]
+        raise InvalidInputError("wrong card", problems) from None

@@ -22,6 +22,7 @@ from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.runs.runner import run as _run
@@ -63,6 +64,7 @@ def run(
     fresh: bool = False,
     progress: bool = False,
     protocol: Protocol = PROTOCOL_1,
+    containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
 ) -> list[Run]:
     """Draw one run for each predictor and seed, each in a child process that never holds test responses.
@@ -83,6 +85,8 @@ def run(
         Prompts handed to ``sample`` at once; results do not depend on it.
     fresh
         Draw again even what is complete.
+    containment
+        Memory limit, network and environment of the predictors' processes.
     on_run
         Called as ``on_run(run, drawn)`` when a run ends.
 
@@ -113,6 +117,7 @@ def run(
         fresh=fresh,
         progress=progress,
         protocol=protocol,
+        containment=containment,
         on_run=on_run,
         **more,
     )
@@ -296,6 +301,7 @@ def _side(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_di
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_RUNS",
+    "Containment",
     "Dataset",
     "Leaderboard",
     "Run",

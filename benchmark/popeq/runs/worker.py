@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, load_object
-from popeq.errors import PopeqError
-from popeq.runs.job import Job, Report
+from popeq.errors import PopeqError, RunError
+from popeq.runs.confined import confine
+from popeq.runs.job import WRITE_FAILED, Job, Report
 from popeq.seeding import generator
 from popeq.space import Space
 
@@ -127,33 +128,42 @@ def _peak_memory_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0**2  # bytes on macOS
 
 
-def _die_with_parent() -> None:
-    while os.read(0, 4096):
+def _die_with_parent(control: int) -> None:
+    while os.read(control, 4096):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def main() -> int:
     """Read the job, work, report; 0 if all prompts are on disk."""
+    control = confine()
     line = bytearray()
     while not line.endswith(b"\n"):
-        chunk = os.read(0, 1 << 20)
+        chunk = os.read(control, 1 << 20)
         if not chunk:
             return 1
         line += chunk
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_die_with_parent, args=(control,), daemon=True).start()
     job = Job.model_validate_json(bytes(line))
     try:
-        report = work(job)
-    except Exception as error:
-        write_text(job.traceback, traceback.format_exc())
-        contract = isinstance(error, ContractError)
-        message = " ".join(str(error).split())
-        if not isinstance(error, ContractError | PopeqError):
-            message = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        report = Report(kind="contract" if contract else "error", message=message)
-    write_text(job.report, report.model_dump_json())
+        try:
+            report = work(job)
+        except BaseException as error:  # sys.exit() too: whoever ends this process early has failed
+            write_text(job.traceback, traceback.format_exc())
+            report = _failed(error)
+        write_text(job.report, report.model_dump_json())
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return WRITE_FAILED
     return 0 if report.kind == "done" else 1
+
+
+def _failed(error: BaseException) -> Report:
+    contract = isinstance(error, ContractError)
+    message = " ".join(str(error).split())
+    if not isinstance(error, ContractError | PopeqError):
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return Report(kind="contract" if contract else "error", message=message)
 
 
 if __name__ == "__main__":

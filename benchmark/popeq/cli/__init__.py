@@ -9,7 +9,9 @@ import click
 from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.data import data
 from popeq.cli.listing import list_
+from popeq.cli.regressing import regress
 from popeq.cli.running import run
+from popeq.cli.submitting import score, submit
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
@@ -38,7 +40,7 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, show_run, leaderboard, compare, verify):
+for _command in (list_, data, run, show_run, leaderboard, compare, verify, score, submit, regress):
     popeq.add_command(_command)
 
 

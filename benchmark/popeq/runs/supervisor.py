@@ -100,12 +100,9 @@ def supervise(
         )
     if cancel.is_set():
         return Outcome(job.stage)
-    return Outcome(
-        job.stage,
-        failure=Failure(
-            stage=job.stage, kind="crash", message=_how_it_died(process.returncode), detail=log.name
-        ),
-    )
+    told = log.name if log.exists() and log.stat().st_size else None  # a silent process leaves no log
+    failure = Failure(stage=job.stage, kind="crash", message=_how_it_died(process.returncode), detail=told)
+    return Outcome(job.stage, failure=failure)
 
 
 def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]) -> None:

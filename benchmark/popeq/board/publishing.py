@@ -39,7 +39,7 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
         With everything that keeps the run from being published.
     """
     card = _card(run, card_file)
-    record = _portable(run.record, dataset)
+    record = portable(run.record, dataset)
     target = results / dataset.name / record.run_id
     try:
         with new_folder(target) as folder:
@@ -64,7 +64,7 @@ def _card(run: Run, card_file: Path | None) -> Card:
     return read_card(card_file or own)
 
 
-def _portable(record: RunRecord, dataset: Dataset) -> RunRecord:
+def portable(record: RunRecord, dataset: Dataset) -> RunRecord:
     """The record without the folder that the data set lay in; what identifies the run stays."""
     given = record.dataset.given
     if "/" not in given and "\\" not in given:

@@ -67,7 +67,8 @@ class Regression:
         lines = [
             f"{self.verdict.upper()}: {self.head} against {self.base}: {why} ({CONFIDENCE:.0%} confidence)",
             f"  {self.metric} on {len(self.prompts)} prompts of {self.dataset}: median {base:.2f} -> "
-            f"{head:.2f} dB, paired shift {shift.value:+.3f} dB, interval [{shift.low:+.3f}, {shift.high:+.3f}]",
+            f"{head:.2f} dB, paired shift {shift.value:+.3f} dB, "
+            f"interval [{shift.low:+.3f}, {shift.high:+.3f}]",
         ]
         if self.verdict == "inconclusive":
             lines.append(f"  {self._way_out()}")
@@ -150,8 +151,9 @@ def regress(
 
 
 def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
-    """The runs that somebody names: a run folder, ``FOLDER/NAME`` (a predictor with runs in a folder of
-    runs, such as ``leaderboard/results/simulated-120/prior``), or ``NAME`` (one with runs in ``runs_dir``).
+    """The runs that somebody names: a run folder, a folder of one predictor's runs, ``FOLDER/NAME`` (a
+    predictor with runs in a folder of runs, such as ``leaderboard/results/simulated-120/prior``), or ``NAME``
+    (one with runs in ``runs_dir``).
 
     Raises
     ------
@@ -164,16 +166,24 @@ def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
             return [Run.open(path)]
         except RunError as error:
             raise NotComparableError(str(error)) from None
+    inside = find_runs(path)[0] if path.is_dir() else []
     folder = Path(runs_dir) if str(which) == path.name else path.parent
-    found = [r for r in find_runs(folder)[0] if r.record.status == "complete"]
-    own = [r for r in found if r.record.predictor.name == path.name]
+    found = [r for r in inside or find_runs(folder)[0] if r.record.status == "complete"]
+    own = found if inside else [r for r in found if r.record.predictor.name == path.name]
     if not own:
         names = {r.record.predictor.name for r in found}
         kind = f"run folder, nor predictor with a complete run in {folder},"
         raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
     newest = {r.record.key: r for r in own}
     makes = {
-        str((r.record.predictor.source, r.record.predictor.parameters, r.record.dataset.revision))
+        str(
+            (
+                r.record.predictor.name,
+                r.record.predictor.source,
+                r.record.predictor.parameters,
+                r.record.dataset.revision,
+            )
+        )
         for r in newest.values()
     }
     if len(makes) > 1:

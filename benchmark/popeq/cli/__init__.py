@@ -7,6 +7,8 @@ import sys
 import click
 
 from popeq.cli.boards import compare, leaderboard, show_run
+from popeq.cli.checking import check
+from popeq.cli.creating import new
 from popeq.cli.data import data
 from popeq.cli.listing import list_
 from popeq.cli.regressing import regress
@@ -40,7 +42,20 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, show_run, leaderboard, compare, verify, score, submit, regress):
+for _command in (
+    list_,
+    data,
+    run,
+    show_run,
+    leaderboard,
+    compare,
+    verify,
+    score,
+    submit,
+    regress,
+    check,
+    new,
+):
     popeq.add_command(_command)
 
 

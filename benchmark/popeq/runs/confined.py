@@ -1,4 +1,4 @@
-"""What a contained process does to itself before it runs anybody's code: ``confine()``.
+"""What a contained process does to itself before it runs anybody's code.
 
 A courtesy to the machine, not a wall: code that means harm can undo all of it (docs/containment.md).
 """
@@ -9,16 +9,22 @@ import contextlib
 import ipaddress
 import os
 import resource
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from popeq.errors import UsageError
 from popeq.runs.scrubbed import OFFLINE
 
 
-def confine() -> int:
-    """No core files, first to go when memory is short, no network if offline; returns the descriptor that
-    the input was moved to, so that neither the predictor nor its children can read it."""
+def receive_job() -> bytes:
+    """Confine this process and read its job, a line on its input. From then on it dies, with its group, when
+    the input closes. Raises EOFError if no line comes.
+
+    Confined is: no core files, first to go when memory is short, no network if offline, and an input that
+    neither the predictor nor its children can read.
+    """
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # Linux only: the kernel takes this process before any other
@@ -28,7 +34,20 @@ def confine() -> int:
         os.dup2(nothing.fileno(), 0)
     if os.environ.get(OFFLINE) == "1":
         sys.addaudithook(refuse_network)
-    return control
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        chunk = os.read(control, 1 << 20)
+        if not chunk:
+            raise EOFError("no job came")
+        line += chunk
+    threading.Thread(target=_die_with_parent, args=(control,), daemon=True).start()
+    return bytes(line)
+
+
+def _die_with_parent(control: int) -> None:
+    while os.read(control, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def refuse_network(event: str, arguments: tuple[object, ...]) -> None:

@@ -101,7 +101,7 @@ def supervise(
     if cancel.is_set():
         return Outcome(job.stage)
     told = log.name if log.exists() and log.stat().st_size else None  # a silent process leaves no log
-    failure = Failure(stage=job.stage, kind="crash", message=_how_it_died(process.returncode), detail=told)
+    failure = Failure(stage=job.stage, kind="crash", message=how_it_died(process.returncode), detail=told)
     return Outcome(job.stage, failure=failure)
 
 
@@ -112,7 +112,8 @@ def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]
         on_prompt(prompt_id)
 
 
-def _how_it_died(status: int) -> str:
+def how_it_died(status: int) -> str:
+    """What an exit status means, in words."""
     if status == WRITE_FAILED:
         return "what was drawn could not be written; is the disk full?"
     if status < 0:

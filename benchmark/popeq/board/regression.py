@@ -176,15 +176,9 @@ def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
         raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
     newest = {r.record.key: r for r in own}
     makes = {
-        str(
-            (
-                r.record.predictor.name,
-                r.record.predictor.source,
-                r.record.predictor.parameters,
-                r.record.dataset.revision,
-            )
-        )
+        str((made.name, made.source, made.parameters, r.record.dataset.revision))
         for r in newest.values()
+        if (made := r.record.predictor)
     }
     if len(makes) > 1:
         listed = ", ".join(str(r.folder) for r in newest.values())

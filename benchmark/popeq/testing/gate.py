@@ -65,7 +65,7 @@ class GuardedRun:
 
 
 def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False) -> GuardedRun:
-    """Draw the predictor into ``runs_dir`` and hold it against its baseline; with ``update``, store it instead.
+    """Draw the predictor into ``runs_dir`` and hold it against its baseline, or, with ``update``, store it.
 
     Raises
     ------

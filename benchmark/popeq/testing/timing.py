@@ -32,7 +32,7 @@ class PredictorBenchmark:
         rounds: int = 5,
         warmup_rounds: int = 1,
     ) -> None:
-        """Time ``fit`` on the training prompts, or ``sample`` of ``n`` settings for every test prompt at once.
+        """Time ``fit`` on the training prompts, or ``sample`` of ``n`` settings for all test prompts at once.
 
         It runs in this process, with the first stage of the data set. Each round of ``fit`` has a new
         instance; each round of ``sample`` has new generators, so that all rounds draw the same.

@@ -8,6 +8,7 @@ listeners of the same prompt are apart is measured on disjoint subsets of its li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,12 @@ class ReferenceLine:
     scores: dict[str, Floats]
 
 
-def reference_lines(scorer: Scorer) -> list[ReferenceLine]:
+def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLine]:
     """The perfect predictor and the fresh panel of 11, for the density distances.
 
     The fresh panel is measured where the data set brings a second panel. Both are missing (an empty list)
     where prompts have fewer than four listeners, because then there are no two disjoint groups.
+    Without ``second`` the second panel is not looked at, and the perfect line comes first.
     """
     lines = []
     sizes = np.array([len(t.responses) for t in scorer.targets])
@@ -53,16 +55,16 @@ def reference_lines(scorer: Scorer) -> list[ReferenceLine]:
         ):
             scores = {name: fit(1.0 / drawn + 1.0 / sizes) for name, fit in apart.items()}
             lines.append(ReferenceLine(label, "estimated from disjoint groups of listeners", scores))
-    second = read_second_panel(scorer.dataset)
-    if second is not None:
+    other = read_second_panel(scorer.dataset) if second else None
+    if other is not None:
         lines = [line for line in lines if not line.name.startswith("fresh")]
-        samples = [second.points(p) for p in scorer.dataset.test_ids]
+        samples = [other.points(p) for p in scorer.dataset.test_ids]
         scored = [t.score(s).values for t, s in zip(scorer.targets, samples, strict=True)]
         scores = {name: np.array([v[name] for v in scored]) for name in SCORES}
         lines.append(
             ReferenceLine(
                 "fresh panel of 11",
-                f"measured with {second.card.label}, revision {second.revision[:12]}",
+                f"measured with {other.card.label}, revision {other.revision[:12]}",
                 scores,
             )
         )
@@ -80,6 +82,7 @@ class _GroupDistance:
         return np.asarray(np.exp(self.level + self.slope * np.log(inverse_sizes)))
 
 
+@lru_cache(maxsize=4)
 def _fit(scorer: Scorer) -> dict[str, _GroupDistance]:
     """Least squares with one level a prompt and one slope, for each density distance."""
     logs: dict[str, list[Floats]] = {name: [] for name in _DENSITY_SCORES}

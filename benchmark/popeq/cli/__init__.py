@@ -7,9 +7,14 @@ import sys
 import click
 
 from popeq.cli.boards import compare, leaderboard, show_run
+from popeq.cli.checking import check
+from popeq.cli.creating import new
 from popeq.cli.data import data
 from popeq.cli.listing import list_
+from popeq.cli.regressing import regress
 from popeq.cli.running import run
+from popeq.cli.submitting import score, submit
+from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
 
@@ -37,7 +42,20 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, show_run, leaderboard, compare):
+for _command in (
+    list_,
+    data,
+    run,
+    show_run,
+    leaderboard,
+    compare,
+    verify,
+    score,
+    submit,
+    regress,
+    check,
+    new,
+):
     popeq.add_command(_command)
 
 

@@ -1,0 +1,110 @@
+"""How far a row can be trusted: its rung on the ladder, and signs that its predictor has seen the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.board.scoring import Scorer
+from popeq.errors import InvalidInputError, UsageError
+from popeq.runs.card import CARD, Card, Trust, read_card
+from popeq.runs.folder import RECORD, Run
+
+Floats = NDArray[np.float64]
+
+#: Rungs of the ladder, best first, each in words.
+LADDER: dict[Trust, str] = {
+    "reproduced": "run by the maintainers from the plugin; run.json says so and its hashes agree",
+    "scored": "scored here from predictions that somebody sent",
+    "self-reported": "numbers that somebody states, without predictions; never ranked",
+}
+#: Samples that hit a listener's very point are suspicious from this share of all samples on ...
+LEAST_SHARE = 0.1
+#: ... if they hit the points of their own prompt this many times as often as those of other prompts.
+LEAST_RATIO = 5.0
+
+
+def card_of(folder: Path) -> Card | None:
+    """The card in a run's folder, or None. Raises UsageError if it is there and wrong."""
+    path = folder / CARD
+    return read_card(path) if path.exists() else None
+
+
+def trust_of(run: Run, card: Card | None = None) -> Trust:
+    """The rung of a run: what its card says, otherwise ``reproduced`` if popeq drew it, else ``scored``.
+
+    Predictions that were sent are never more than ``scored``, whatever a card says.
+    """
+    if run.record.origin == "submitted":
+        return "scored"
+    return "reproduced" if card is None or card.trust == "reproduced" else "scored"
+
+
+def weakest(rungs: Sequence[Trust]) -> Trust:
+    """The rung of a row that stands for several runs."""
+    return max(rungs, key=list(LADDER).index)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A self-reported entry: a folder with a card that claims scores, and no predictions."""
+
+    folder: Path
+    card: Card
+
+
+def find_claims(root: Path, dataset_name: str) -> tuple[list[Claim], list[str]]:
+    """Self-reported entries for one data set in a folder of runs, and a note for each card that is wrong."""
+    claims, notes = [], []
+    for path in sorted(root.glob(f"*/{CARD}")):
+        if (path.parent / RECORD).exists():
+            continue
+        try:
+            card = read_card(path)
+        except (UsageError, InvalidInputError) as error:
+            notes.append(f"left out: {path}: {error}")
+            continue
+        if card.claim is None:
+            notes.append(f"left out: {path.parent} has neither a run nor a claim")
+        elif card.claim.dataset == dataset_name:
+            claims.append(Claim(path.parent, card))
+    return claims, notes
+
+
+def coincidence(samples: Floats, scorer: Scorer) -> tuple[float, float]:
+    """Share of samples (P, n, 2) that are exactly a listener's point: of their own prompt, and of the others.
+
+    The second says what chance does where settings are rounded or pile up at the edges.
+    """
+    places = [{(float(x), float(y)) for x, y in t.responses} for t in scorer.targets]
+    own = others = 0.0
+    for p, points in enumerate(samples):
+        drawn, counts = np.unique(points, axis=0, return_counts=True)
+        keys = [(float(x), float(y)) for x, y in drawn]
+        hits = np.array([[key in place for place in places] for key in keys]) * counts[:, None]
+        share = hits.sum(axis=0) / len(points)
+        own += float(share[p])
+        others += float((share.sum() - share[p]) / max(len(places) - 1, 1))
+    return own / len(samples), others / len(samples)
+
+
+def leak_flags(samples: Floats, mean_score: float, perfect: Floats | None, scorer: Scorer) -> list[str]:
+    """What in a run looks as if it had seen the test answers, in words; usually nothing.
+
+    ``mean_score`` is the run's mean headline score, ``perfect`` (P,) the perfect line's, both in dB.
+    """
+    flags = []
+    line = np.inf if perfect is None else float(np.mean(perfect))
+    if np.isfinite(line) and mean_score < line:
+        flags.append(f"its mean ({mean_score:.2f} dB) is below the perfect predictor's ({line:.2f} dB)")
+    own, others = coincidence(samples, scorer)
+    if own >= LEAST_SHARE and own >= LEAST_RATIO * others:
+        flags.append(
+            f"{own:.0%} of its samples are exactly a listener's point of their own prompt "
+            f"({others:.1%} of another prompt)"
+        )
+    return flags

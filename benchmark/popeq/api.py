@@ -204,6 +204,7 @@ def leaderboard(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    jobs: int = 1,
 ) -> Leaderboard:
     """Rank runs of one data set revision and one protocol, every score recomputed from the predictions.
 
@@ -213,6 +214,8 @@ def leaderboard(
         Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to.
+    jobs
+        Processes that score runs side by side; the board is the same.
 
     Returns
     -------
@@ -230,7 +233,7 @@ def leaderboard(
     notes = [*unread, *notes]
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
-    return build(make_entries(complete, scorer), scorer, notes)
+    return build(make_entries(complete, scorer, jobs), scorer, notes)
 
 
 def compare(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from popeq.board.scoring import PromptTable, Scorer, average
+from popeq.board.scoring import PromptTable, Scorer, average, score_all
 from popeq.errors import UsageError
 from popeq.runs.folder import RECORD, Run, find_runs
 from popeq.runs.record import RunRecord
@@ -108,19 +108,22 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
     return list(newest.values()), notes
 
 
-def make_entries(runs: Sequence[Run], scorer: Scorer) -> list[Entry]:
-    """Score every run from its predictions and average the seeds of one predictor and parameter set."""
+def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1) -> list[Entry]:
+    """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor and
+    parameter set."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         p = run.record.predictor
         identity = json.dumps([p.name, p.source, p.parameters, run.record.model], sort_keys=True)
         groups.setdefault(identity, []).append(run)
-    entries = []
+    ordered = []
     for group in groups.values():
         seeds = {run.record.seed: run for run in group}
-        ordered = [seeds[s] for s in sorted(seeds)]
-        tables = [scorer.score(run.samples(scorer.dataset.test_ids, scorer.dataset.space)) for run in ordered]
-        entries.append((ordered, average(tables)))
+        ordered.append([seeds[s] for s in sorted(seeds)])
+    every = [run for group in ordered for run in group]
+    samples = (run.samples(scorer.dataset.test_ids, scorer.dataset.space) for run in every)
+    tables = iter(score_all(scorer, samples, jobs))
+    entries = [(group, average([next(tables) for _ in group])) for group in ordered]
     labels = _labels([runs_[0].record for runs_, _ in entries])
     return [Entry(label, tuple(runs_), table) for label, (runs_, table) in zip(labels, entries, strict=True)]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
@@ -76,6 +77,16 @@ class Scorer:
             )
         frame = pd.concat([about.reset_index(), pd.DataFrame(rows)], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
+
+
+def score_all(scorer: Scorer, samples: Iterable[Floats], jobs: int = 1) -> list[PromptTable]:
+    """The tables of several predictors' samples, in their order, made by ``jobs`` single-threaded processes;
+    the same numbers for any number of them."""
+    if jobs == 1:
+        return [scorer.score(drawn) for drawn in samples]
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=jobs, pre_dispatch="2 * n_jobs")
+        return list(pool(delayed(scorer.score)(drawn) for drawn in samples))
 
 
 def average(tables: Sequence[PromptTable]) -> PromptTable:

@@ -14,6 +14,7 @@ from popeq.cli.listing import list_
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
 from popeq.cli.submitting import score, submit
+from popeq.cli.sweeping import sweep
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
@@ -46,6 +47,7 @@ for _command in (
     list_,
     data,
     run,
+    sweep,
     show_run,
     leaderboard,
     compare,

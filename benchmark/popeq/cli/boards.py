@@ -23,7 +23,10 @@ def leaderboard() -> None:
 @dataset_option
 @runs_option
 @format_option
-def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str) -> None:
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that score."
+)
+def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str, jobs: int) -> None:
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
     RUNS are run folders or folders of runs; by default all of --runs.
@@ -31,7 +34,7 @@ def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str)
     from popeq import api
     from popeq.render import render
 
-    board = api.leaderboard(runs, dataset, runs_dir=runs_dir)
+    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, jobs=jobs)
     click.echo(render(board.table, form, board.notes))  # type: ignore[arg-type]
     if form == "csv":
         click.echo("\n".join(board.notes), err=True)

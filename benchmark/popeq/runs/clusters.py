@@ -1,4 +1,4 @@
-"""The engines ``dask`` and ``ray``: stages carried out by the workers of a cluster that somebody else runs."""
+"""The engines ``dask`` and ``ray``: stages carried out by the workers of a cluster."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from popeq.protocol import PROTOCOL_1, Protocol
 from popeq.runs.attempt import Attempt
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.engine import LOCAL, Engine, Task
-from popeq.runs.folder import Run
+from popeq.runs.folder import Run, find_runs
 from popeq.runs.observers import Observers
-from popeq.runs.plan import Plan, create_run, find_existing, make_plans
+from popeq.runs.plan import Plan, create_run, make_plans
 from popeq.runs.record import Failure
 from popeq.runs.supervisor import Outcome
 
 DEFAULT_TIMEOUT_S = 3600.0
-_BATCH_SIZE = 16
+DEFAULT_BATCH_SIZE = 16
 #: Stages that are waited for at once; a thread each.
 _MOST_THREADS = 500
 
@@ -64,7 +64,7 @@ def draw(
     engine: Engine,
     runs_dir: Path | str = "runs",
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    batch_size: int = _BATCH_SIZE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     fresh: bool = False,
     progress: bool = False,
     containment: Containment = DEFAULT_CONTAINMENT,
@@ -90,14 +90,18 @@ def draw(
     runs_dir = Path(runs_dir)
     finished: dict[int, Run] = {}
     attempts: dict[int, Attempt] = {}
+    locks: dict[int, FileLock] = {}
     busy: list[str] = []
     try:
         for i, plan in enumerate(plans):
             lock = _lock(plan, runs_dir)
             if lock is None:
                 busy.append(f"{plan.spec.name}, seed {plan.seed}")
-                continue
-            existing = None if fresh else find_existing(plan, runs_dir)
+            else:
+                locks[i] = lock
+        there = {} if fresh else {run.record.key: run for run in find_runs(runs_dir)[0]}  # newest last
+        for i, lock in locks.items():
+            plan, existing = plans[i], there.get(plans[i].key)
             if existing and existing.record.status == "complete":
                 lock.release()
                 finished[i] = existing
@@ -110,8 +114,8 @@ def draw(
         observers = Observers(registry)
         _draw(attempts, finished, observers, engine, batch_size, progress, containment, on_run)
     finally:
-        for attempt in attempts.values():
-            attempt.lock.release()
+        for lock in locks.values():
+            lock.release()
     if busy:
         raise RunError(
             f"another popeq process is drawing this run in {runs_dir}: {'; '.join(busy)}; wait for it"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popeq.metrics import transport
+from popeq.metrics import DensitySettings, Target, transport
 from popeq.metrics.kde import grid_of
 from popeq.metrics.transport import grid_transport, grid_wasserstein
 from popeq.space import PLANE, Space
@@ -80,3 +80,16 @@ def test_a_wrong_start_is_noticed():
     arcs = northwest(*crossed, sources, sinks)
     assert arcs == 3
     assert spanning_tree(sources, sinks, 3, *crossed, parent, flow, order) >= 0.0
+
+
+def test_an_approximate_score_says_how_far_off_it_can_be():
+    rng = np.random.default_rng(5)
+    samples, responses = rng.uniform(-6, 6, (110, 2)), PLANE.clip(rng.normal(2, 2, (11, 2)))
+    exact = Target(responses).score(samples)
+    near = Target(responses, settings=DensitySettings(tolerance=0.005)).score(samples)
+    assert exact.error == {"reflective_kantorovich": 0.0, "kantorovich": 0.0}
+    for name, error in near.error.items():
+        assert 0 < error <= 0.005 * near.values[name]
+        assert abs(near.values[name] - exact.values[name]) <= error
+    with pytest.raises(ValueError, match="0.005"):
+        DensitySettings(tolerance=0.01)

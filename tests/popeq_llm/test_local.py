@@ -147,18 +147,23 @@ def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
 
     real, sizes = local.TreeRows, []
 
-    def small(model_, contexts):
-        sizes.append(len(contexts))
-        if len(contexts) > 1:
-            raise torch.OutOfMemoryError("no room")
-        return real(model_, contexts)
+    class Small(real):
+        def __init__(self, model_, contexts, *arguments, **options):
+            super().__init__(model_, contexts, *arguments, **options)
+            sizes.append(len(contexts))
+            self.small = len(contexts) > 1
 
-    monkeypatch.setattr(local, "TreeRows", small)
+        def feed(self, ids, *arguments):
+            if self.fed and self.small:  # after some choices have been drawn
+                raise torch.OutOfMemoryError("no room")
+            return super().feed(ids, *arguments)
+
+    monkeypatch.setattr(local, "TreeRows", Small)
     with pytest.warns(UserWarning, match="out of memory, batch halved to"):
         assert model.generate(chats(4), 10, ONE, rngs(4)).answers == expected
-    assert sizes[-4:] == [1, 1, 1, 1]
+    assert sizes == [4, 2, 1, 1, 1, 1]
 
-    def never(model_, contexts):
+    def never(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(local, "TreeRows", never)

@@ -218,6 +218,7 @@ class LocalModel:
     ) -> list[T]:
         """Work through items; where memory runs out, halve the batch, say so, and go on."""
         done: list[T] = []
+        size = min(size, len(items))
         while len(done) < len(items):
             try:
                 done += work(items[len(done) : len(done) + size])

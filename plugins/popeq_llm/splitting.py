@@ -44,7 +44,7 @@ def split_samples(
         chances = _chances(logits.double().cpu().numpy(), radix.column[decision])
         came[walking] = inverse
         uniform = np.zeros((count, n))
-        for r in np.flatnonzero(walking.any(axis=1)):
+        for r in np.flatnonzero(walking.any(axis=1)).tolist():
             uniform[r] = rngs[r].random(n)
         chosen = (chances[inverse] <= uniform[walking][:, None]).sum(axis=1)
         at[walking] = radix.target[decision[inverse], chosen]

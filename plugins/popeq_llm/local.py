@@ -99,7 +99,7 @@ class LocalModel:
             chosen = self._single(chats, n, rngs)
         else:
             chosen = self._token_by_token(chats, n, form, rngs)
-        return Generated([[answer_of(c, form) for c in row] for row in chosen])
+        return Generated([[answer_of(c, form) for c in row] for row in chosen], (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat], *, every_token: bool = False) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""

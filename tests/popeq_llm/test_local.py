@@ -65,7 +65,7 @@ def test_no_answer_ever_fails_to_parse(open_shape, shape, decode):
         count = n if form == ONE else 1
         found = model.generate(chats(2), count, form, rngs(2))
         assert [len(a) for a in found.answers] == [count, count]
-        assert found.rejected == 0
+        assert found.rejected == (0, 0)
         parsed = [parse_answer(text, form) for row in found.answers for text in row]
         assert all(p is not None and p.shape == (form.pairs, 2) for p in parsed)
     assert len(set(model.generate(chats(1), 50, ONE, rngs(1)).answers[0])) > 5

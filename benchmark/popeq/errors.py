@@ -23,10 +23,12 @@ class RunError(PopeqError):
 class PromptsError(RunError):
     """Some prompts of one ``sample`` call failed: a run keeps the others and names these.
 
-    ``failures`` has a line for each, by its place among the call's prompts.
+    ``failures`` has a line for each, by its place among the call's prompts; it names at least one.
     """
 
     def __init__(self, failures: Mapping[int, str]) -> None:
+        if not failures:
+            raise ValueError("a PromptsError names at least one prompt")
         self.failures = dict(sorted(failures.items()))
         place, line = next(iter(self.failures.items()))
         others = len(self.failures) - 1

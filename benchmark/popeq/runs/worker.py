@@ -124,6 +124,8 @@ def _drawn(
         try:
             given = predictor.sample(batch, job.n_samples, rngs)
         except PromptsError as error:
+            if not error.failures.keys() <= set(range(len(batch))):
+                raise ContractError("PromptsError names places that are none of the prompts asked") from error
             failed |= {batch[i].prompt_id: line for i, line in error.failures.items()}
             batch = [prompt for i, prompt in enumerate(batch) if i not in error.failures]
         else:

@@ -41,7 +41,7 @@ def split_samples(
         else:
             above = np.arange(count) if before is None else came[walking][first]
             logits, seen = _feed(rows, radix, owner, decision, seen[torch.from_numpy(above)])
-        chances = _chances(logits.double().cpu().numpy(), radix.column[decision])
+        chances = _chances(logits.cpu().double().numpy(), radix.column[decision])
         came[walking] = inverse
         uniform = np.zeros((count, n))
         for r in np.flatnonzero(walking.any(axis=1)).tolist():

@@ -140,6 +140,15 @@ def test_answers_do_not_depend_on_the_batch_or_the_order(open_shape, decode, for
     assert together == backwards == single
 
 
+def test_the_stand_in_answers_the_same_one_by_one_and_in_sixteens(open_shape):
+    model, asked = open_shape("stand-in", "split"), chats(16)
+    together = model.generate(asked, 20, ONE, rngs(16)).answers
+    assert together == [
+        model.generate([c], 20, ONE, [r]).answers[0] for c, r in zip(asked, rngs(16), strict=True)
+    ]
+    assert together == model.generate(asked[::-1], 20, ONE, rngs(16)[::-1]).answers[::-1]
+
+
 def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
     model = open_shape("llama")
     expected = model.generate(chats(4), 10, ONE, rngs(4)).answers

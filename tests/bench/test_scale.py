@@ -194,7 +194,11 @@ def test_prompts(benchmark, prompts):
         sizes = [30, 300, 3000]
         slope = np.polyfit(np.log(sizes), [np.log(scored_apart(p)["seconds"]) for p in sizes], 1)[0]
         told["figure"] += f", time grows as prompts^{slope:.2f}"
-        told["target"] = ("figure", bool(found["peak_gib"] <= 1.5 and slope <= 1.1), "<= 1.5 GiB, slope <= 1.1")
+        told["target"] = (
+            "figure",
+            bool(found["peak_gib"] <= 1.5 and slope <= 1.1),
+            "<= 1.5 GiB, slope <= 1.1",
+        )
     benchmark.extra_info.update(told)
 
 

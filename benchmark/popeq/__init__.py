@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
     from popeq.commands import CommandSpec
-    from popeq.contract import Audio, DatasetSpec, LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt
+    from popeq.contract import (
+        Audio,
+        DatasetSpec,
+        LabelledPrompt,
+        Parameters,
+        Predictor,
+        PredictorSpec,
+        Prompt,
+    )
     from popeq.errors import PopeqError, UsageError
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult

@@ -45,7 +45,8 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     figure = Figure(figsize=(6.6, 5.9), layout="constrained")
     axes = figure.add_subplot()
     draw_density(figure, axes, points, dataset.space)
-    axes.scatter(*points.T, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
+    x, y = points.T
+    axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
     axes.set_title("“{}”".format(prompt.text.replace("$", r"\$")), fontsize=11, wrap=True)
     figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
     save(figure, path)

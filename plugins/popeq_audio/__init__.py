@@ -1,5 +1,7 @@
-"""From a sentence to a sound: ask, export, render, a page to try it, a listening test, and predictors that hear
-the track. Declares only; what it declares is imported when it is used."""
+"""From a sentence to a sound: ask, export, render, a page to try it, a listening test, predictors that hear.
+
+Declares only; what it declares is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from popeq_audio.parameters import NeighbourParameters
 @hookimpl
 def popeq_commands() -> list[CommandSpec]:
     return [
-        CommandSpec("ask", "The predicted settings for a sentence of yours, and an export.", "popeq_audio.cli.ask:ask"),
+        CommandSpec(
+            "ask", "The predicted settings for a sentence of yours, and an export.", "popeq_audio.cli.ask:ask"
+        ),
         CommandSpec(
             "render", "Filter an audio file with a setting.", "popeq_audio.cli.render:render", extra="audio"
         ),
-        CommandSpec("demo", "A local page to ask, drag and listen.", "popeq_audio.cli.demo:demo", extra="demo"),
+        CommandSpec("demo", "A local page to ask and listen.", "popeq_audio.cli.demo:demo", extra="demo"),
         CommandSpec(
             "listening-test",
             "Make a listening test from runs, and analyse its results.",
@@ -62,7 +66,7 @@ def popeq_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             "simulated-tracks",
-            "8 sentences about 24 synthetic tracks, 11 simulated listeners each",
+            "8 sentences about 16 synthetic tracks, 11 simulated listeners each",
             Path(__file__).parent / "simulated_tracks" / "data",
         )
     ]

@@ -41,8 +41,12 @@ class Band:
 
     def coefficients(self, rate_hz: float = RATE_HZ) -> Floats:
         """b0, b1, b2, a0, a1, a2."""
-        make = {"low_shelf": biquad.low_shelf, "peak": biquad.peaking, "high_shelf": biquad.high_shelf}
-        return make[self.kind](self.gain_db, self.frequency_hz, self.q, rate_hz=rate_hz)
+        gain, hz, q = self.gain_db, self.frequency_hz, self.q
+        if self.kind == "low_shelf":
+            return biquad.low_shelf(gain, hz, q, rate_hz)
+        if self.kind == "high_shelf":
+            return biquad.high_shelf(gain, hz, q, rate_hz)
+        return biquad.peaking(gain, hz, q, rate_hz)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
         here, near = _each(gains, rate_hz), _each(gains + 0.01, rate_hz)
         gains = gains + np.linalg.lstsq(((near - here) / 0.01).T, target - here.sum(axis=0), rcond=None)[0]
     rounded = np.round(gains, 2) + 0.0
-    bands = tuple(Band(k, f, float(g), round(float(q), 4)) for (k, f, q), g in zip(BANDS, rounded, strict=True))
+    bands = tuple(
+        Band(k, f, float(g), round(float(q), 4)) for (k, f, q), g in zip(BANDS, rounded, strict=True)
+    )
     error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - target).max())
     highest = float(response_db(bands, _AUDIBLE_HZ, rate_hz).max())
     preamp = -float(np.ceil(max(0.0, highest - 1e-9) * 100.0) / 100.0) + 0.0

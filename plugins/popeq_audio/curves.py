@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
@@ -27,13 +29,20 @@ def curve_db(point: ArrayLike, frequency_hz: ArrayLike) -> Floats:
 def filter_taps(point: ArrayLike, rate_hz: float) -> Floats:
     """Impulse response (n,) with the curve's gain and minimum phase: no delay and no pre-echo.
 
+    The setting (0, 0) gives a single 1, exactly.
+    """
+    return minimum_phase(lambda frequency_hz: curve_db(point, frequency_hz), rate_hz)
+
+
+def minimum_phase(gain_db: Callable[[Floats], Floats], rate_hz: float) -> Floats:
+    """Impulse response (n,) with a gain (dB at frequencies in Hz) and minimum phase.
+
     By folding the real cepstrum (Oppenheim & Schafer, Discrete-Time Signal Processing, section 13.5); the
-    last quarter fades to nothing. The setting (0, 0) gives a single 1, exactly.
+    last quarter fades to nothing.
     """
     length = fft.next_fast_len(round(FILTER_S * rate_hz), real=True)
     size = 1 << int(np.ceil(np.log2(max(rate_hz / _RESOLUTION_HZ, 4 * length))))
-    gain_db = curve_db(point, fft.rfftfreq(size, 1.0 / rate_hz))
-    cepstrum = fft.irfft(gain_db * (np.log(10.0) / 20.0), size)
+    cepstrum = fft.irfft(gain_db(fft.rfftfreq(size, 1.0 / rate_hz)) * (np.log(10.0) / 20.0), size)
     cepstrum[1 : size // 2] *= 2.0
     cepstrum[size // 2 + 1 :] = 0.0
     taps: Floats = fft.irfft(np.exp(fft.rfft(cepstrum)), size)[:length]

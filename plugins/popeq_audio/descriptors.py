@@ -101,12 +101,12 @@ def write_features(described: Mapping[str, Mapping[str, float]], path: Path) -> 
 
 
 def _band_power(frequency: Floats, power: Floats, edges: Floats) -> Floats:
-    """Power between the edges by the integral of the spectrum, so that narrow bands at the bottom are filled."""
+    """Power between the edges by the integral of the spectrum, so that narrow low bands are filled."""
     step = frequency[1] - frequency[0]
     cumulated = np.concatenate([[0.0], np.cumsum(power) * step])
     ends = np.concatenate([[0.0], frequency + step / 2.0])
-    return np.diff(np.interp(edges, ends, cumulated))
+    return np.asarray(np.diff(np.interp(edges, ends, cumulated)))
 
 
 def _decibels(power: Floats) -> Floats:
-    return 10.0 * np.log10(np.maximum(power, power.max() * 10.0 ** (_FLOOR_DB / 10.0)))
+    return np.asarray(10.0 * np.log10(np.maximum(power, power.max() * 10.0 ** (_FLOOR_DB / 10.0))))

@@ -40,7 +40,9 @@ def open_audio(path: Path) -> Iterator[Any]:
     try:
         source = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        raise UsageError(f"{path}: cannot be read as audio (wav, flac or ogg): {error.error_string}") from None
+        raise UsageError(
+            f"{path}: cannot be read as audio (wav, flac or ogg): {error.error_string}"
+        ) from None
     with source:
         if source.channels > MOST_CHANNELS:
             raise UsageError(f"{path}: has {source.channels} channels; {MOST_CHANNELS} at most")
@@ -94,8 +96,8 @@ class Writer:
 def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str | None) -> Iterator[Writer]:
     """A file that is there when the block succeeds, and is not when it fails.
 
-    ``subtype`` is the source's sample type: it is kept if it holds at least 24 bits, else 24 bits are written,
-    so that no rounding is added. Raises UsageError for another ending, or a place that cannot be written.
+    ``subtype`` is the source's sample type: it is kept if it holds at least 24 bits, else 24 bits are
+    written, so that no rounding is added. Raises UsageError for another ending, or a place that cannot be written.
     """
     soundfile = need("soundfile", "audio")
     if path.suffix.lower() not in FORMATS:
@@ -117,7 +119,7 @@ def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str
         temporary.replace(path)
     except soundfile.LibsndfileError as error:
         raise UsageError(
-            f"{path}: cannot be written as {form} with {channels} channels at {rate_hz} Hz: {error.error_string}"
+            f"{path}: cannot be written as {form} ({channels} channels, {rate_hz} Hz): {error.error_string}"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

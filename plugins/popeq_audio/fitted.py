@@ -76,9 +76,7 @@ def open_fitted(
         For unknown names or wrong options, or whatever the predictor says it lacks.
     """
     loaded = load_dataset(dataset)
-    (plan,) = make_plans(
-        registry(), [name], dict(options or {}), loaded, str(dataset), PROTOCOL_1, [seed]
-    )
+    (plan,) = make_plans(registry(), [name], dict(options or {}), loaded, str(dataset), PROTOCOL_1, [seed])
     folder = _folder(plan)
     if not fresh:
         kept = _kept(plan, folder)

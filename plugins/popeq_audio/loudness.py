@@ -39,7 +39,7 @@ class LoudnessMeter:
         pyloudnorm = need("pyloudnorm", "audio")
         stages = pyloudnorm.Meter(rate_hz, filter_class="DeMan")._filters.values()
         sections = [np.concatenate([s.passband_gain * s.b, s.a]) / s.a[0] for s in stages]
-        self._sections = np.stack(sections)
+        self.sections = np.stack(sections)
         self._state = np.zeros((len(sections), 2, channels))
         self._weights = np.array(WEIGHTS[channels])
         self._rate = rate_hz
@@ -51,7 +51,7 @@ class LoudnessMeter:
         """Take frames (n, channels)."""
         if not len(block):
             return
-        weighted, self._state = signal.sosfilt(self._sections, block, axis=0, zi=self._state)
+        weighted, self._state = signal.sosfilt(self.sections, block, axis=0, zi=self._state)
         self._waiting = np.concatenate([self._waiting, weighted])
         start = 0
         while True:

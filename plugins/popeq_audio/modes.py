@@ -39,7 +39,7 @@ def find_modes(points: Floats, space: Space) -> list[Mode]:
     """Camps of samples (n, 2), the largest first.
 
     The peaks of the reflective density, each with the cells from which one climbs up to it; peaks without a
-    real valley between them (``SADDLE_SHARE``) are one. Every sample belongs to one camp, so weights sum to 1.
+    real valley between them (``SADDLE_SHARE``) are one. Every sample is in one camp: weights sum to 1.
     """
     field = density(points, space)
     labels = _join(field, _climb(field))
@@ -90,7 +90,10 @@ def _join(field: Floats, labels: NDArray[np.intp]) -> NDArray[np.intp]:
         for shifted, other in zip(_neighbours(field), _neighbours(labels.astype(float)), strict=True):
             border = np.isfinite(shifted[0]) & (other[0] != labels)
             for a, b, height in zip(
-                labels[border], other[0][border].astype(int), np.minimum(field, shifted[0])[border], strict=True
+                labels[border],
+                other[0][border].astype(int),
+                np.minimum(field, shifted[0])[border],
+                strict=True,
             ):
                 pair = (min(int(a), int(b)), max(int(a), int(b)))
                 saddles[pair] = max(saddles.get(pair, 0.0), float(height))

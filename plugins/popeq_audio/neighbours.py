@@ -25,7 +25,7 @@ EFFECT = "effect.json"
 
 
 class TextNear:
-    """Draws from the responses of the most similar prompts, weighted by a softmax of similarity, like ``knn``."""
+    """Draws from the responses of the most similar prompts, weighted by a softmax of similarity."""
 
     def __init__(self, parameters: NeighbourParameters, space: Space) -> None:
         self.parameters = parameters
@@ -98,8 +98,8 @@ class TextAudioNear(TextNear):
         super().fit(train, validation, rng)
         if all(features_of(p.prompt) is None for p in train):
             raise UsageError(
-                "text-audio-near: the data set says nothing of its tracks; put them in its folder audio/ and run "
-                "'popeq features FOLDER', or use text-near"
+                "text-audio-near: the data set says nothing of its tracks; put them in its folder audio/ and "
+                "run 'popeq features FOLDER', or use text-near"
             )
         self.effect = TrackEffect.learn(train)
 

@@ -36,8 +36,8 @@ def summary(answer: Answer) -> list[str]:
     x, y = answer.recommended
     lines = [
         f"recommended (X): smile {x:+.1f} dB, tilt {y:+.1f} dB",
-        f"how sure: {answer.near_share:.0%} of the predicted listeners are within {NEAR_DB:g} dB of it (by chance "
-        f"{answer.chance_share:.0%}); their mean distance is {answer.expected_distance_db:.1f} dB",
+        f"how sure: {answer.near_share:.0%} of the predicted listeners are within {NEAR_DB:g} dB of it "
+        f"(by chance {answer.chance_share:.0%}); their mean distance is {answer.expected_distance_db:.1f} dB",
     ]
     camps = [f"{m.weight:.0%} around ({m.medoid[0]:+.1f}, {m.medoid[1]:+.1f})" for m in answer.modes]
     lines.append("one camp" if len(camps) == 1 else f"{len(camps)} camps: " + "; ".join(camps))
@@ -78,11 +78,18 @@ def picture(answer: Answer, path: Path) -> None:
     curves.plot(frequency, np.median(fan, axis=0), color="#1c3d5a", linewidth=1.6, label="median")
     for rank, mode in enumerate(answer.modes[: len(colours)]):
         style = {"color": colours[rank], "zorder": 4}
-        plane.scatter(*mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style)
+        plane.scatter(
+            *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
+        )
         name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"camp {rank + 1} ({mode.weight:.0%})"
         dashes = "-" if rank == 0 else "--"
         curves.plot(
-            frequency, setting_to_curve(mode.medoid, frequency), linestyle=dashes, linewidth=1.8, label=name, **style
+            frequency,
+            setting_to_curve(mode.medoid, frequency),
+            linestyle=dashes,
+            linewidth=1.8,
+            label=name,
+            **style,
         )
     curves.set(xscale="log", xlabel="frequency (Hz)", ylabel="gain (dB)", xlim=(LOW_HZ, HIGH_HZ))
     ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]

@@ -1,4 +1,4 @@
-"""What a track does to the settings chosen for one and the same sentence: a ridge regression on descriptors."""
+"""What a track does to the settings chosen for the same sentence: a ridge regression on descriptors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RIDGES: tuple[float | None, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0
 
 
 def features_of(prompt: Prompt) -> Mapping[str, float] | None:
-    """Descriptors of a prompt's track: the data set's own, else measured from its file; None without either."""
+    """Descriptors of a prompt's track: the data set's, else measured from its file; None without either."""
     if prompt.audio is None:
         return None
     if prompt.audio.features:
@@ -82,8 +82,8 @@ class TrackEffect:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> TrackEffect:
         """What ``to_json`` gave."""
-        arrays = (np.array(told[key], dtype=np.float64) for key in ("mean", "scale", "weights"))
-        return cls(tuple(told["names"]), *arrays, told["ridge"])
+        mean, scale, weights = (np.array(told[k], dtype=np.float64) for k in ("mean", "scale", "weights"))
+        return cls(tuple(told["names"]), mean, scale, weights, told["ridge"])
 
 
 def _centred(values: Floats, sentences: NDArray[np.str_]) -> Floats:

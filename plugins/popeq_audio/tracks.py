@@ -35,7 +35,7 @@ def track(number: int, rate_hz: int = RATE_HZ, seconds: float = SECONDS) -> Floa
     ]
     mix = sum(10.0 ** (level / 20.0) * part for level, part in zip(levels_db, parts, strict=True))
     sound = np.asarray(mix)
-    return sound * (_PEAK / np.abs(sound).max())
+    return np.asarray(sound * (_PEAK / np.abs(sound).max()))
 
 
 def _centred(mono: Floats) -> Floats:
@@ -78,7 +78,7 @@ def _strings(n: int, rate_hz: int, root_hz: float, beat: float, rng: np.random.G
         pan = rng.uniform(0.2, 0.8)
         for channel, gain in enumerate((np.sqrt(1 - pan), np.sqrt(pan))):
             _add(out[:, channel], i * beat / 2.0, gain * string)
-    return out / np.sqrt(np.mean(out**2))
+    return np.asarray(out / np.sqrt(np.mean(out**2)))
 
 
 def _kick(n: int, rate_hz: int, beat: float) -> Floats:
@@ -111,4 +111,4 @@ def _pad(n: int, rate_hz: int, root_hz: float, rng: np.random.Generator) -> Floa
                 pitch = root_hz * 2.0 ** (step / 12.0) * (1.0 + 0.002 * rng.normal())
                 wave = signal.sosfilt(low, signal.sawtooth(2 * np.pi * pitch * t + rng.uniform(0, 6.28)))
                 _add(out[:, channel], i * bar, wave * np.sin(np.pi * np.arange(len(t)) / len(t)) ** 0.5)
-    return out / np.sqrt(np.mean(out**2))
+    return np.asarray(out / np.sqrt(np.mean(out**2)))

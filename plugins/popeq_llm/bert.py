@@ -65,8 +65,9 @@ class Bert:
         )
         score = query @ key.transpose(0, 2, 1) / np.float32(np.sqrt(query.shape[-1]))
         weight = np.exp(score - score.max(axis=-1, keepdims=True))
-        mixed: Array = (weight / weight.sum(axis=-1, keepdims=True)) @ value
-        return mixed.transpose(1, 0, 2).reshape(len(x), -1)
+        mixed = (weight / weight.sum(axis=-1, keepdims=True)) @ value
+        joined: Array = mixed.transpose(1, 0, 2).reshape(len(x), -1)
+        return joined
 
     def _dense(self, x: Array, name: str) -> Array:
         y: Array = x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
@@ -75,5 +76,6 @@ class Bert:
     def _norm(self, x: Array, name: str) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self._epsilon)
-        y: Array = centred / scale * self._weights[f"{name}.LayerNorm.weight"]
-        return y + self._weights[f"{name}.LayerNorm.bias"]
+        y = centred / scale * self._weights[f"{name}.LayerNorm.weight"]
+        shifted: Array = y + self._weights[f"{name}.LayerNorm.bias"]
+        return shifted

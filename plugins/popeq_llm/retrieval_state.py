@@ -66,7 +66,7 @@ def _told(labelled: LabelledPrompt) -> dict[str, Any]:
 
 def _labelled(told: Mapping[str, Any]) -> LabelledPrompt:
     audio = None if told["features"] is None else Audio(told["features"])
-    keys = ("prompt_id", "text", "category", "split", "audio_id")
+    prompt = Prompt(told["prompt_id"], told["text"], told["category"], told["split"], told["audio_id"], audio)
     points = np.array(told["responses"], dtype=np.float64).reshape(-1, 2)
     points.setflags(write=False)
-    return LabelledPrompt(Prompt(*(told[k] for k in keys), audio), points, tuple(told["listeners"]))
+    return LabelledPrompt(prompt, points, tuple(told["listeners"]))

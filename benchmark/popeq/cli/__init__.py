@@ -37,7 +37,9 @@ class _Program(click.Group):
         rows = []
         for name in self.list_commands(ctx):
             own = super().get_command(ctx, name)
-            rows.append((name, registry().commands[name].summary if own is None else own.get_short_help_str(80)))
+            rows.append(
+                (name, registry().commands[name].summary if own is None else own.get_short_help_str(80))
+            )
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -72,7 +72,8 @@ class _Attempt:
             train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
             validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
             prompts=[
-                PromptMessage.of(p, audio) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
+                PromptMessage.of(p, audio)
+                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),

@@ -1,4 +1,4 @@
-"""``popeq ask``: the predicted settings for a sentence, in the terminal, as a picture, as a file to take home."""
+"""``popeq ask``: the predicted settings for a sentence, in the terminal, as a picture, as a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
     help="Also draw a picture (.png or .svg).",
 )
 @click.option(
-    "--export", "form", type=click.Choice(FORMATS), help="Also write the recommended setting for an equaliser."
+    "--export",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Also write the setting for an equaliser.",
 )
 @click.option(
     "--to",

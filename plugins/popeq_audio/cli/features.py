@@ -18,7 +18,9 @@ def features(dataset: Path, fresh: bool) -> None:
 
     files = sorted(f for f in (dataset / FOLDER).glob("*") if f.suffix.lower() in SUFFIXES)
     if not files:
-        raise UsageError(f"{dataset / FOLDER}: holds no audio file ({', '.join(SUFFIXES)}), each named by audio_id")
+        raise UsageError(
+            f"{dataset / FOLDER}: holds no audio file ({', '.join(SUFFIXES)}), each named by audio_id"
+        )
     target = dataset / FEATURES
     if target.exists() and not fresh:
         raise UsageError(f"{target}: is there already; --fresh replaces it")

@@ -18,10 +18,10 @@ _OPTIONS = (
     click.option(
         "-p", "--predictor", default=DEFAULT_PREDICTOR, show_default=True, help="Who answers ('popeq list')."
     ),
-    click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder."),
+    click.option("--dataset", default="simulated-120", show_default=True, help="Data set: name or folder."),
     click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor."),
     click.option("--model", default=None, help="Short for -o model=...: a language model."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of fit and draws."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws."),
     click.option("--fresh", is_flag=True, help="Fit again even what is kept from an earlier question."),
 )
 
@@ -44,7 +44,7 @@ def opened(
     return open_fitted(predictor, dataset, given, seed, fresh)
 
 
-class Setting(click.ParamType):
+class Setting(click.ParamType[tuple[float, float]]):
     """``x,y`` in dB, inside the plane."""
 
     name = "x,y"

@@ -63,8 +63,9 @@ def render(
             bar.update(done - bar.n)
 
         made = rendered(source, target, at, match=match, ceiling_dbtp=ceiling, progress=progress)
-    short = f", {made.short_db:.1f} dB quieter than it, or it would clip" if made.short_db > 0.05 and match else ""
+    short = f", {made.short_db:.1f} dB louder; it would clip" if made.short_db > 0.05 and match else ""
     click.echo(
-        f"setting ({at[0]:+.2f}, {at[1]:+.2f}) dB, gain {made.gain_db:+.2f} dB: {made.loudness_lufs:.1f} LUFS "
-        f"(source {made.source.loudness_lufs:.1f}{short}), true peak {made.true_peak_dbtp:.1f} dBTP: {target}"
+        f"setting ({at[0]:+.2f}, {at[1]:+.2f}) dB, gain {made.gain_db:+.2f} dB: "
+        f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
+        f"true peak {made.true_peak_dbtp:.1f} dBTP: {target}"
     )

@@ -25,7 +25,8 @@ def bands_json(fit: BandFit) -> dict[str, Any]:
         "preamp_db": fit.preamp_db,
         "error_db": fit.error_db,
         "bands": [
-            {"kind": b.kind, "frequency_hz": b.frequency_hz, "gain_db": b.gain_db, "q": b.q} for b in fit.bands
+            {"kind": b.kind, "frequency_hz": b.frequency_hz, "gain_db": b.gain_db, "q": b.q}
+            for b in fit.bands
         ],
     }
 

@@ -1,1 +1,1 @@
-"""The data set ``simulated-tracks``: sentences about synthetic tracks, with simulated listeners who hear them."""
+"""The data set ``simulated-tracks``: sentences about synthetic tracks, with simulated listeners."""

@@ -97,7 +97,9 @@ def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str
     """A file that is there when the block succeeds, and is not when it fails.
 
     ``subtype`` is the source's sample type: it is kept if it holds at least 24 bits, else 24 bits are
-    written, so that no rounding is added. Raises UsageError for another ending, or a place that cannot be written.
+    written, so that no rounding is added.
+
+    Raises UsageError for another ending, or a place that cannot be written.
     """
     soundfile = need("soundfile", "audio")
     if path.suffix.lower() not in FORMATS:

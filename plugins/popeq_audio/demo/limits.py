@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY_BYTES = 16_384
+_MOST_DISCARDED_BYTES = 64 * 1024 * 1024
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -66,10 +67,12 @@ class Guard:
 
         refused = self._refused(scope)
         if refused is not None:
+            await self._discard(receive)
             await refused(scope, receive, with_headers)
             return
         body, whole = await self._body(receive)
         if not whole:
+            await self._discard(receive)
             await self._too_large()(scope, receive, with_headers)
             return
         told = False
@@ -101,8 +104,16 @@ class Guard:
         return JSONResponse(
             {"error": f"the request is too large; {self.most_bytes // 1024} KiB at most"},
             413,
-            {"Connection": "close"},
         )
+
+    async def _discard(self, receive: Receive) -> None:
+        """Take in the rest of a refused request, or its sender may never read the reason; up to a limit."""
+        taken = 0
+        while taken < _MOST_DISCARDED_BYTES:
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
         """All of the body, and whether it was within the limit (a client need not have said its length)."""

@@ -49,7 +49,7 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
     )
     readme = (
         f"# {card.name}\n\nEach listener's setting is the best-liked of the few that the test offered for "
-        f"the prompt (prompts of {plan.dataset}), so the distribution has no more points than there were sounds. "
+        f"the prompt (prompts of {plan.dataset}), so it has no more points than there were sounds. "
         "Listeners are hashed; the salt was not kept.\n"
     )
     folds = round_robin([p.prompt_id for p in prompts], FOLDS)

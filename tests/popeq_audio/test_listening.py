@@ -67,8 +67,8 @@ def answers(plan, path, *, listeners=8, sign=1.0, seed=0):
     rng = np.random.default_rng(seed)
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["session_test_id", "listener", "trial_id", "rating_stimulus", "rating_score", "rating_time",
-                         "rating_comment"])  # fmt: skip
+        header = "session_test_id,listener,trial_id,rating_stimulus,rating_score,rating_time,rating_comment"
+        writer.writerow(header.split(","))
         for listener in range(listeners):
             for trial in plan.trials:
                 writer.writerow(["t1", f"p{listener}", trial.trial_id, "reference", 95, 1, ""])

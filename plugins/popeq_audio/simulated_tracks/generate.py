@@ -82,13 +82,13 @@ def _quoted(prompts: list[tuple[str, str, str, int, str]]) -> list[tuple[str, st
 _README = f"""# simulated-tracks
 
 {len(SENTENCES)} sentences about {TRACKS} synthetic tracks, {len(PANEL.listener_ids)} **simulated**
-listeners each, in {FOLDS} folds of tracks: a track that is tested is never trained on. No recording is in it: the
-tracks are computed by `popeq_audio.tracks`, `features.csv` holds their descriptors.
+listeners each, in {FOLDS} folds of tracks: a track that is tested is never trained on. No recording is in it:
+the tracks are computed by `popeq_audio.tracks`, `features.csv` holds their descriptors.
 
 The listeners are the model of `simulated-120`. A sentence's centre is its word's, minus {CORRECTED} of
 the track's own smile and tilt against the mean track: they are assumed to take back half of what
-a track already has. A predictor that hears the track wins here by construction; by how much says nothing about people. Made by
-`popeq_audio.simulated_tracks.generate`.
+a track already has. A predictor that hears the track wins here by construction; by how much says nothing
+about people. Made by `popeq_audio.simulated_tracks.generate`.
 """
 
 

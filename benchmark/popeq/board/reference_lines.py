@@ -7,7 +7,8 @@ listeners of the same prompt are apart is measured on disjoint subsets of its li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +38,10 @@ class ReferenceLine:
     how: str
     scores: dict[str, Floats]
 
+    def take(self, keep: Sequence[int]) -> ReferenceLine:
+        """The line on some of the prompts, by position."""
+        return replace(self, scores={name: own[list(keep)] for name, own in self.scores.items()})
+
 
 def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLine]:
     """The perfect predictor and the fresh panel of 11, for the density distances.
@@ -58,7 +63,7 @@ def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLin
     other = read_second_panel(scorer.dataset) if second else None
     if other is not None:
         lines = [line for line in lines if not line.name.startswith("fresh")]
-        samples = [other.points(p) for p in scorer.dataset.test_ids]
+        samples = [other.points(p) for p in scorer.prompt_ids]
         scored = [t.score(s).values for t, s in zip(scorer.targets, samples, strict=True)]
         scores = {name: np.array([v[name] for v in scored]) for name in SCORES}
         lines.append(
@@ -87,7 +92,7 @@ def _fit(scorer: Scorer) -> dict[str, _GroupDistance]:
     """Least squares with one level a prompt and one slope, for each density distance."""
     logs: dict[str, list[Floats]] = {name: [] for name in _DENSITY_SCORES}
     inverses = []
-    for prompt_id, target in zip(scorer.dataset.test_ids, scorer.targets, strict=True):
+    for prompt_id, target in zip(scorer.prompt_ids, scorer.targets, strict=True):
         sizes = sorted({2, len(target.responses) // 2})
         apart = np.array([_apart(prompt_id, target, size) for size in sizes])
         inverses.append(np.log(2.0 / np.array(sizes)))

@@ -11,7 +11,7 @@ import pytest
 
 import popeq as package
 from popeq.board.scoring import Scorer
-from popeq.board.trust import coincidence, find_claims, leak_flags, trust_of, weakest
+from popeq.board.trust import coincidence, copied, find_claims, too_good, trust_of, weakest
 from popeq.board.verify import examine, verify_run
 from popeq.metrics import HEADLINE, SCORES
 from popeq.protocol import PROTOCOL_1
@@ -139,8 +139,9 @@ def test_answers_among_the_samples_are_flagged_and_chance_is_not(copy, scorer, f
     assert others < 0.01
     everyones = np.concatenate([t.responses for t in scorer.targets])
     chance = everyones[rng.integers(len(everyones), size=leaked.shape[:2])]
-    assert leak_flags(chance, 9.0, None, scorer) == []
-    assert any("below the perfect" in f for f in leak_flags(chance, 0.1, np.full(4, 0.2), scorer))
+    assert copied(chance, scorer) == []
+    assert "below the perfect" in too_good(0.1, np.full(4, 0.2))[0]
+    assert too_good(0.3, np.full(4, 0.2)) == too_good(0.1, None) == []
 
 
 def test_claims_without_predictions_are_found(tmp_path):

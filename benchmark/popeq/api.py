@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
-from popeq.board.entries import gather, make_entries, of_dataset, usable
+from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
@@ -187,6 +188,8 @@ def leaderboard(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
+    jobs: int = 1,
 ) -> Leaderboard:
     """Rank runs of one data set revision and one protocol, every score recomputed from the predictions.
 
@@ -196,6 +199,10 @@ def leaderboard(
         Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to.
+    by
+        ``"category"`` ranks inside each category of prompts; the table then begins with that column.
+    jobs
+        Processes that score side by side.
 
     Returns
     -------
@@ -208,12 +215,29 @@ def leaderboard(
         If there are no runs, or some that were named cannot stand on one board; each is named. Runs that were
         only found in ``runs_dir`` are left out by name in ``notes`` instead.
     """
+    split = checked_split(by)
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    board = build(entries, scorer, notes)
+    return split_board(board, scorer) if split else board
+
+
+def entries_of(
+    runs: Sequence[Run | str | Path] = (),
+    dataset: str | Path | Dataset | None = None,
+    *,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    jobs: int = 1,
+) -> tuple[Scorer, list[Entry], list[str]]:
+    """What a board is made of: the scorer, one scored entry a row, and notes on runs left out.
+
+    Parameters and errors as for ``leaderboard``.
+    """
     scorer, found, unread = _gather(runs, dataset, runs_dir)
     complete, notes = usable(found, scorer, named=bool(runs))
     notes = [*unread, *notes]
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
-    return build(make_entries(complete, scorer), scorer, notes)
+    return scorer, make_entries(complete, scorer, jobs), notes
 
 
 def compare(
@@ -222,17 +246,19 @@ def compare(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
 ) -> Comparison:
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
     ``a`` and ``b`` are runs, run folders, or names of predictors that have runs in ``runs_dir``; of a named
-    predictor every seed is taken and averaged prompt by prompt.
+    predictor every seed is taken and averaged prompt by prompt. ``by="category"`` splits ``metrics``.
 
     Raises
     ------
     UsageError
         If one is missing, unfinished or of another revision or protocol than the other.
     """
+    split = checked_split(by)
     sides = [_side(which, dataset, runs_dir) for which in (a, b)]
     scorer = _scorer([*sides[0], *sides[1]], dataset)
     entries = []
@@ -243,7 +269,8 @@ def compare(
         entries.append(make_entries(runs, scorer)[0])
     if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
         raise UsageError("compare needs two different runs")
-    return compare_entries(entries[0], entries[1], scorer)
+    left, right = entries
+    return split_comparison(left, right, scorer) if split else compare_entries(left, right, scorer)
 
 
 def _gather(

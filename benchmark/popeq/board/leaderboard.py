@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from popeq.board.entries import Entry, parameters_text
 from popeq.board.notes import detectable, disagreements, least_shift, mixed_seeds, standing, suspicions
-from popeq.board.reference_lines import ReferenceLine, reference_lines
+from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.board.trust import too_good
 from popeq.metrics import HEADLINE
@@ -120,7 +120,7 @@ def build(
     ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
     reference = _reference(entries, scorer)
     against = _against_reference(entries, reference)
-    perfect = next((line.scores[HEADLINE] for line in lines if line.name.startswith("perfect")), None)
+    perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
     floor = float("nan") if perfect is None else float(np.median(perfect))
     prior = float(np.median(reference.scores(HEADLINE)))
     _, surely, _ = score_interval(reference.scores(HEADLINE), reference.influence[HEADLINE], replicates)
@@ -170,6 +170,14 @@ def build(
         *notes,
     ]
     return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), shift)
+
+
+def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
+    """One row: median and mean of an entry's density distances with their intervals, and the number of
+    prompts; for a run by itself."""
+    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+    cells = _intervals(entry.table.scores, entry.table.influence, replicates)
+    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **cells}])
 
 
 def _reference(entries: Sequence[Entry], scorer: Scorer) -> PromptTable:
@@ -251,7 +259,7 @@ def _skill(score: float, prior: float, perfect: float) -> float:
 
 def _line_row(line: ReferenceLine, replicates: Replicates, prior: float, floor: float) -> dict[str, object]:
     row: dict[str, object] = {"rank": None, "predictor": f"[{line.name}]"}
-    row |= _intervals(line.scores.__getitem__, {}, replicates)
+    row |= _intervals(line.scores.__getitem__, line.influence, replicates)
     for score, column in (("sample_kantorovich", "_median"), ("energy_score", "_mean")):
         if score in line.scores:
             row[f"{score}{column}"] = float(_AGGREGATES[column[1:]](line.scores[score]))

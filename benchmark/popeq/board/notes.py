@@ -28,7 +28,7 @@ def standing(scorer: Scorer, lines: Sequence[ReferenceLine], reference: str, alp
     if lines:
         how = "; ".join(f"{line.name}: {line.how}" for line in lines)
         notes.append(f"In [brackets]: reference lines, not predictors; finite samples never score 0 ({how}).")
-        notes.append("Intervals resample prompts and listeners, those of the reference lines prompts only.")
+        notes.append("Intervals resample prompts and listeners.")
     notes.append(
         f"Ranks: Benjamini-Hochberg over all pairs at {alpha:g}; p_holm: Holm over the rows against "
         f"{reference}."

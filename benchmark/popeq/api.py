@@ -17,6 +17,7 @@ from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import Scorer
+from popeq.board.trust import find_claims
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel
@@ -238,6 +239,31 @@ def entries_of(
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
     return scorer, make_entries(complete, scorer, jobs), notes
+
+
+def build_site(
+    runs: Sequence[Run | str | Path],
+    output: str | Path,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    jobs: int = 1,
+) -> Path:
+    """Write the board of ``runs`` as a static site to the folder ``output``; parameters as ``leaderboard``.
+
+    Raises
+    ------
+    UsageError
+        As ``leaderboard``, or if ``output`` holds something that is not a site.
+    """
+    from popeq.site.build import build_site as write
+
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    claims, wrong = [], []
+    for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
+        found, told = find_claims(Path(folder), scorer.dataset.name)
+        claims, wrong = claims + found, wrong + told
+    return write(build(entries, scorer, [*notes, *wrong]), scorer, Path(output), claims, jobs)
 
 
 def compare(

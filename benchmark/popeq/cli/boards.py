@@ -37,6 +37,30 @@ def show(
         click.echo("\n".join(board.notes), err=True)
 
 
+@leaderboard.command("build")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the site; replaced if it is one.",
+)
+@dataset_option
+@runs_option
+@jobs_option
+def build(runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int) -> None:
+    """Write the board as a static site that works from a file, without a network and without scripts.
+
+    RUNS are as for 'popeq leaderboard show'. Self-reported entries (a card.json with a claim and no
+    predictions) in the given folders are shown below the board and never ranked.
+    """
+    from popeq import api
+
+    built = api.build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs)
+    click.echo(f"written: {built / 'index.html'}")
+
+
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option

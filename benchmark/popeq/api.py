@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,42 +13,18 @@ from numpy.typing import ArrayLike
 
 from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
-from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
+from popeq.board.entries import make_entries, usable
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import Scorer
-from popeq.board.trust import find_claims
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
-from popeq.dataset_folder import read_dataset, read_second_panel
-from popeq.errors import UnknownNameError, UsageError
+from popeq.errors import UsageError
+from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, scorer_of, side_of
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
 from popeq.runs.folder import Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.runs.runner import run as _run
-
-DEFAULT_DATASET = "simulated-120"
-DEFAULT_RUNS = "runs"
-
-
-def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
-    """A data set by the name a plugin gives it, or by its folder.
-
-    Raises
-    ------
-    UnknownNameError
-        If it is neither; offers near names.
-    InvalidInputError
-        With every problem of the folder's files.
-    """
-    name = str(name_or_folder)
-    known = registry().datasets
-    folder = known[name].path if name in known else Path(name_or_folder)
-    if name not in known and not folder.exists() and "/" not in name:
-        raise UnknownNameError("data set", name, known, "(or give a folder)")
-    dataset = read_dataset(folder)
-    read_second_panel(dataset)
-    return dataset
 
 
 def run(
@@ -170,7 +145,7 @@ def score(
     if isinstance(predictions, str | Path):
         predictions = Run.open(predictions)
     if isinstance(predictions, Run):
-        scorer = _scorer([predictions], dataset)
+        scorer = scorer_of([predictions], dataset)
         runs, notes = usable([predictions], scorer)
         if not runs:
             raise UsageError(notes[0])
@@ -222,50 +197,6 @@ def leaderboard(
     return split_board(board, scorer) if split else board
 
 
-def entries_of(
-    runs: Sequence[Run | str | Path] = (),
-    dataset: str | Path | Dataset | None = None,
-    *,
-    runs_dir: str | Path = DEFAULT_RUNS,
-    jobs: int = 1,
-) -> tuple[Scorer, list[Entry], list[str]]:
-    """What a board is made of: the scorer, one scored entry a row, and notes on runs left out.
-
-    Parameters and errors as for ``leaderboard``.
-    """
-    scorer, found, unread = _gather(runs, dataset, runs_dir)
-    complete, notes = usable(found, scorer, named=bool(runs))
-    notes = [*unread, *notes]
-    if not complete:
-        raise UsageError("\n".join(["no complete run to rank", *notes]))
-    return scorer, make_entries(complete, scorer, jobs), notes
-
-
-def build_site(
-    runs: Sequence[Run | str | Path],
-    output: str | Path,
-    dataset: str | Path | Dataset | None = None,
-    *,
-    runs_dir: str | Path = DEFAULT_RUNS,
-    jobs: int = 1,
-) -> Path:
-    """Write the board of ``runs`` as a static site to the folder ``output``; parameters as ``leaderboard``.
-
-    Raises
-    ------
-    UsageError
-        As ``leaderboard``, or if ``output`` holds something that is not a site.
-    """
-    from popeq.site.build import build_site as write
-
-    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
-    claims, wrong = [], []
-    for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
-        found, told = find_claims(Path(folder), scorer.dataset.name)
-        claims, wrong = claims + found, wrong + told
-    return write(build(entries, scorer, [*notes, *wrong]), scorer, Path(output), claims, jobs)
-
-
 def compare(
     a: Run | str | Path,
     b: Run | str | Path,
@@ -285,8 +216,8 @@ def compare(
         If one is missing, unfinished or of another revision or protocol than the other.
     """
     split = checked_split(by)
-    sides = [_side(which, dataset, runs_dir) for which in (a, b)]
-    scorer = _scorer([*sides[0], *sides[1]], dataset)
+    sides = [side_of(which, dataset, runs_dir) for which in (a, b)]
+    scorer = scorer_of([*sides[0], *sides[1]], dataset)
     entries = []
     for side in sides:
         runs, notes = usable(side, scorer)
@@ -299,53 +230,6 @@ def compare(
     return split_comparison(left, right, scorer) if split else compare_entries(left, right, scorer)
 
 
-def _gather(
-    runs: Sequence[Run | str | Path], dataset: str | Path | Dataset | None, runs_dir: str | Path
-) -> tuple[Scorer, list[Run], list[str]]:
-    ready = [r for r in runs if isinstance(r, Run)]
-    paths = [r for r in runs if not isinstance(r, Run)]
-    scanned, notes = gather(paths, runs_dir) if paths or not ready else ([], [])
-    found = ready + scanned
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    found = of_dataset(found, loaded.name if loaded else None)
-    return _scorer(found, loaded), found, notes
-
-
-def _scorer(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scorer:
-    if dataset is None:
-        record = runs[0].record.dataset
-        try:
-            dataset = load_dataset(record.given)
-        except UsageError as error:
-            raise UsageError(
-                f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
-                f"give its folder with --dataset ({error})"
-            ) from None
-    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    return Scorer(loaded, runs[0].record.protocol)
-
-
-def _side(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
-    """The runs that one side of a comparison names: one, or every seed of a predictor."""
-    if isinstance(which, Run):
-        return [which]
-    if Path(which).is_dir():
-        return [Run.open(which)]
-    found, _ = gather((), runs_dir)
-    own = [r for r in found if r.record.predictor.name == str(which)]
-    if not own:
-        names = {r.record.predictor.name for r in found}
-        raise UnknownNameError(f"run folder or predictor with a run in {runs_dir}", str(which), names)
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
-    if not own:
-        raise UsageError(f"{which}: has no complete run in {runs_dir}")
-    if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
-        folders = ", ".join(str(r.folder) for r in own)
-        raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")
-    return own
-
-
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_RUNS",
@@ -353,6 +237,7 @@ __all__ = [
     "Leaderboard",
     "Run",
     "compare",
+    "entries_of",
     "leaderboard",
     "load_dataset",
     "run",

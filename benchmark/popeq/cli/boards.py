@@ -55,9 +55,9 @@ def build(runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: P
     RUNS are as for 'popeq leaderboard show'. Self-reported entries (a card.json with a claim and no
     predictions) in the given folders are shown below the board and never ranked.
     """
-    from popeq import api
+    from popeq.site.build import build_site
 
-    built = api.build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs)
+    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs)
     click.echo(f"written: {built / 'index.html'}")
 
 

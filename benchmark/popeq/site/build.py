@@ -14,13 +14,16 @@ import numpy as np
 import popeq
 from popeq.atomic import new_folder
 from popeq.board.categories import Group, boards
-from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard
+from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard, build
 from popeq.board.retrieval import retrieval_table
 from popeq.board.scoring import Scorer
-from popeq.board.trust import LADDER, Claim
+from popeq.board.trust import LADDER, Claim, find_claims
+from popeq.dataset import Dataset
 from popeq.errors import UsageError
+from popeq.lookup import DEFAULT_RUNS, entries_of
 from popeq.metrics import HEADLINE
 from popeq.render import render as render_table
+from popeq.runs.folder import Run
 from popeq.site import rows as views
 from popeq.site.environment import render
 from popeq.site.pictures import Box, bar_axis, box_plot, critical_difference
@@ -67,6 +70,27 @@ class Site:
 
 
 def build_site(
+    runs: Sequence[Run | str | Path],
+    output: str | Path,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    jobs: int = 1,
+) -> Path:
+    """Write the board of ``runs`` as a static site to the folder ``output``.
+
+    Self-reported entries in folders of ``runs`` are shown, never ranked. Parameters and errors as for
+    ``popeq.leaderboard``, and as for ``write_site``.
+    """
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    claims: list[Claim] = []
+    for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
+        found, wrong = find_claims(Path(folder), scorer.dataset.name)
+        claims, notes = claims + found, notes + wrong
+    return write_site(build(entries, scorer, notes), scorer, Path(output), claims, jobs)
+
+
+def write_site(
     board: Leaderboard, scorer: Scorer, out: Path, claims: Sequence[Claim] = (), jobs: int = 1
 ) -> Path:
     """Write the site of a board to a folder.

@@ -14,7 +14,7 @@ from popeq.site.svg import dots, line, number, picture, text
 
 Floats = NDArray[np.float64]
 
-_BAR_WIDTH, _BAR_HEIGHT = 220.0, 26.0
+_BAR_WIDTH, _BAR_HEIGHT = 190.0, 26.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Scale:
         span = self.high - self.low
         step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e9) if span / s <= 9)
         first = np.ceil(self.low / step - 1e-9)
-        return [float(step * k) for k in np.arange(first, np.floor(self.high / step + 1e-9) + 1)]
+        return [float(step * k) + 0.0 for k in np.arange(first, np.floor(self.high / step + 1e-9) + 1)]
 
 
 def score_scale(highs: Sequence[float]) -> Scale:

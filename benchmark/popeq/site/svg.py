@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from popeq.drawing import CORNERS
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.plain_text import visible
 from popeq.space import Space
@@ -108,14 +109,18 @@ def _loop(points: Floats) -> str:
 
 
 def plane_picture(
-    space: Space, mass: Floats | None, listeners: Floats, samples: Floats | None, title: str
+    space: Space, mass: Floats, listeners: Floats, samples: Floats | None, title: str
 ) -> Markup:
-    """A density, a predictor's samples and the listeners' points on the plane."""
+    """A density, the listeners' points, and a predictor's samples or else the names of the corners."""
     plane = Plane(space)
     marks = [Markup('<rect class="box" width="{0}" height="{0}"/>').format(SIDE)]
-    marks += [regions(mass)] if mass is not None else []
-    marks += plane.axes()
-    marks += [dots(plane.at(samples), "samples")] if samples is not None else []
+    marks += [regions(mass), *plane.axes()]
+    if samples is not None:
+        marks.append(dots(plane.at(samples), "samples"))
+    else:
+        for (right, top), name in CORNERS.items():
+            x, y = (SIDE - 5, 12) if right else (5, 12)
+            marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
     marks.append(dots(plane.at(listeners), "ring"))
     marks.append(dots(plane.at(listeners), "listeners"))
     return picture(SIDE, SIDE, marks, title, "plane")

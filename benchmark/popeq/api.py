@@ -19,7 +19,7 @@ from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
-from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, scorer_of, side_of
+from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
 from popeq.runs.folder import Run
@@ -216,17 +216,7 @@ def compare(
         If one is missing, unfinished or of another revision or protocol than the other.
     """
     split = checked_split(by)
-    sides = [side_of(which, dataset, runs_dir) for which in (a, b)]
-    scorer = scorer_of([*sides[0], *sides[1]], dataset)
-    entries = []
-    for side in sides:
-        runs, notes = usable(side, scorer)
-        if notes:
-            raise UsageError("\n".join(notes))
-        entries.append(make_entries(runs, scorer)[0])
-    if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
-        raise UsageError("compare needs two different runs")
-    left, right = entries
+    scorer, left, right = pair_of(a, b, dataset, runs_dir)
     return split_comparison(left, right, scorer) if split else compare_entries(left, right, scorer)
 
 

@@ -102,3 +102,20 @@ def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_
         folders = ", ".join(str(r.folder) for r in own)
         raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")
     return own
+
+
+def pair_of(
+    a: Run | str | Path, b: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path
+) -> tuple[Scorer, Entry, Entry]:
+    """The scorer and the entries of two runs, run folders or predictors; errors as for ``compare``."""
+    sides = [side_of(which, dataset, runs_dir) for which in (a, b)]
+    scorer = scorer_of([*sides[0], *sides[1]], dataset)
+    entries = []
+    for side in sides:
+        runs, notes = usable(side, scorer)
+        if notes:
+            raise UsageError("\n".join(notes))
+        entries.append(make_entries(runs, scorer)[0])
+    if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
+        raise UsageError("two different runs are needed, not one twice")
+    return scorer, entries[0], entries[1]

@@ -213,6 +213,11 @@ def _intervals(
     return cells
 
 
+def line_intervals(line: ReferenceLine, replicates: Replicates) -> dict[str, float]:
+    """Median and mean of a reference line's density distances with their intervals."""
+    return _intervals(line.scores.__getitem__, line.influence, replicates)
+
+
 def _against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
     """Shift, Holm-adjusted p and effect size of each entry against the reference; empty for itself."""
     base = reference.scores(HEADLINE)
@@ -259,7 +264,7 @@ def _skill(score: float, prior: float, perfect: float) -> float:
 
 def _line_row(line: ReferenceLine, replicates: Replicates, prior: float, floor: float) -> dict[str, object]:
     row: dict[str, object] = {"rank": None, "predictor": f"[{line.name}]"}
-    row |= _intervals(line.scores.__getitem__, line.influence, replicates)
+    row |= line_intervals(line, replicates)
     for score, column in (("sample_kantorovich", "_median"), ("energy_score", "_mean")):
         if score in line.scores:
             row[f"{score}{column}"] = float(_AGGREGATES[column[1:]](line.scores[score]))

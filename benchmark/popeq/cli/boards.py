@@ -21,17 +21,35 @@ def leaderboard() -> None:
 @by_option
 @jobs_option
 @format_option
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put the main columns as Markdown between the data set's marks in this file, instead of printing.",
+)
 def show(
-    runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, by: str | None, jobs: int, form: str
+    runs: tuple[Path, ...],
+    dataset: str | None,
+    runs_dir: Path,
+    by: str | None,
+    jobs: int,
+    form: str,
+    into: Path | None,
 ) -> None:
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
     RUNS are run folders or folders of runs; by default all of --runs.
     """
     from popeq import api
+    from popeq.board.markdown import insert
     from popeq.render import render
 
+    if into is not None and by is not None:
+        raise click.UsageError("--into takes the whole board; leave --by out")
     board = api.leaderboard(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    if into is not None:
+        insert(board, into)
+        click.echo(f"written: {into}")
+        return
     click.echo(render(board.table, form, board.notes, keys=3 if by else 2))  # type: ignore[arg-type]
     if form == "csv":
         click.echo("\n".join(board.notes), err=True)

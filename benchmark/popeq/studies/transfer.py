@@ -43,6 +43,10 @@ class Other:
         self.scorer.targets = [Target(other.points(p), other.space, scorer.settings) for p in self.ids]
 
 
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
 def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_category: bool = False) -> Study:
     """Each entry's score against its own listeners and against those of ``other``, on the same sentences.
 

@@ -82,6 +82,7 @@ def build_site(
     Self-reported entries in folders of ``runs`` are shown, never ranked. Parameters and errors as for
     ``popeq.leaderboard``, and as for ``write_site``.
     """
+    _check_output(Path(output))
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
     claims: list[Claim] = []
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
@@ -100,10 +101,7 @@ def write_site(
     UsageError
         If the folder holds something that is not a site, or cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is a file; give a folder for the site")
-    if out.is_dir() and any(out.iterdir()) and not ((out / MARK).exists() and (out / "index.html").exists()):
-        raise UsageError(f"{out}: is not empty and not a site made by popeq; give another folder")
+    _check_output(out)
     site = Site(board, scorer, tuple(claims))
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
@@ -123,6 +121,14 @@ def write_site(
         shutil.rmtree(out)
     (out.with_name(f".{out.name}.new")).rename(out)
     return out
+
+
+def _check_output(out: Path) -> None:
+    """UsageError if a folder is no place for a site; before anything is computed for it."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; give a folder for the site")
+    if out.is_dir() and any(out.iterdir()) and not ((out / MARK).exists() and (out / "index.html").exists()):
+        raise UsageError(f"{out}: is not empty and not a site made by popeq; give another folder")
 
 
 def _index(site: Site) -> str:

@@ -7,7 +7,6 @@ from tests.conftest import ROOT
 
 import popeq
 from popeq.board.markdown import markdown, marks
-from popeq.board.verify import verify_run
 from popeq.runs.folder import Run
 
 RESULTS = ROOT / "leaderboard" / "results"
@@ -26,15 +25,13 @@ def test_the_readme_shows_what_the_runs_give(name):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_committed_run_is_whole_and_was_drawn_here(name):
-    """Hashes and identity; the scores are those of the board above."""
+    """Identity and files; the board above reads the predictions, which checks their hashes."""
     for folder in sorted(p.parent for p in (RESULTS / name).glob("*/run.json")):
         run = Run.open(folder)
         assert run.record.status == "complete", folder
         assert run.record.origin == "drawn", folder
         assert run.record.key == run.record.expected_key, folder
         assert {p.name for p in folder.iterdir()} <= {"run.json", "predictions.csv", "explanations.jsonl"}
-    (smallest, *_) = sorted((RESULTS / name).glob("*static-flat*"))
-    assert verify_run(Run.open(smallest)) == []
 
 
 def test_no_listening_data_is_committed_for_sets_that_may_not_be_shared():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import hashlib
@@ -9,17 +10,21 @@ import html
 import html.parser
 import json
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tests.popeq.site.conftest import HOSTILE
 
 import popeq as package
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import build
+from popeq.board.markdown import marks
 from popeq.board.scoring import PromptTable
+from popeq.cli import popeq as command_line
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.site.build import write_site
@@ -58,21 +63,19 @@ def test_there_is_a_page_for_every_method_and_prompt_and_every_link_leads_somewh
 
 
 def test_nothing_is_loaded_and_only_our_script_runs(site):
-    """No element that fetches, no inline handler or style, and a policy that allows the very bytes we wrote."""
-    ours = {HOSTILE[0], "script", "style"}
+    """No element that fetches, no inline handler or style, and a policy that names the bytes we wrote."""
     for path, page in pages(site).items():
         read = Reader(page)
         policy = next(a["content"] for t, a in read.tags if t == "meta" and "http-equiv" in a)
         assert policy.startswith("default-src 'none'; ")
         for tag, attributes in read.tags:
-            assert tag not in {"img", "iframe", "object", "embed", "link", "base", "i" * 2}, (path, tag)
+            assert tag not in {"img", "iframe", "object", "embed", "link", "base"}, (path, tag)
             assert not any(name.startswith("on") or name in {"style", "src"} for name in attributes), path
         for script in re.findall(r"<script>(.*?)</script>", page, re.S):
             digest = hashlib.sha256(script.encode()).digest()
-            assert f"'sha256-{__import__('base64').b64encode(digest).decode()}'" in policy, path
+            assert f"'sha256-{base64.b64encode(digest).decode()}'" in policy, path
         for kind in re.findall(r"<script( [^>]*)?>", page):
             assert kind in {"", ' type="application/json" id="rows"'}, path
-    assert ours
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
@@ -106,18 +109,21 @@ def test_tables_for_programs_hold_the_strings_without_formulas(site):
                     assert cell.isprintable(), (name, cell[:40])
 
 
-def test_terminal_and_markdown_show_them_too(site, popeq):
-    text = popeq("leaderboard", "show", site.runs, "--dataset", site.data)
-    assert text.returncode == 0, text.stderr
-    assert all(line.isprintable() for line in text.stdout.split("\n"))
-    assert "\\x1b[31mred" in text.stdout
-    assert max(map(len, text.stdout.split("\n"))) < 1000
-    target = site.runs.parent / "BOARD.md"
-    target.write_text(
-        "before\n<!-- board of small: made by popeq, do not edit -->\n<!-- end of small -->\nafter\n"
-    )
-    into = popeq("leaderboard", "show", site.runs, "--dataset", site.data, "--into", target)
-    assert into.returncode == 0, into.stderr
+def call(*arguments: object) -> str:
+    """What the command prints, in this process."""
+    result = CliRunner().invoke(command_line, [str(a) for a in arguments])
+    assert result.exception is None, result.output
+    return result.output
+
+
+def test_terminal_and_markdown_show_them_too(site, tmp_path):
+    text = call("leaderboard", "show", site.runs, "--dataset", site.data)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "\\x1b[31mred" in text
+    assert max(map(len, text.split("\n"))) < 1000
+    target = tmp_path / "BOARD.md"
+    target.write_text("\n".join(["before", *marks("small"), "after", ""]))
+    call("leaderboard", "show", site.runs, "--dataset", site.data, "--into", target)
     written = target.read_text(encoding="utf-8")
     assert written.startswith("before\n<!-- board")
     assert written.endswith("<!-- end of small -->\nafter\n")
@@ -144,16 +150,20 @@ def test_the_table_is_all_there_without_a_script(site):
     assert table.count("<tr") == 1 + len(rows)
     medians = [float(m) for m in re.findall(r'<span class="value">([\d.]+)</span>', table)]
     assert medians == [round(row[f"{HEADLINE}_median"], 2) for row in rows]
-    for word in ("reproduced", "80 % power", "too few to tell"):
-        assert word in html.unescape(page) or word == "too few to tell"
+    assert "4 prompts are too few" in page
 
 
 def test_the_same_runs_give_the_same_bytes(site, tmp_path):
-    again = package.build_site([site.runs], tmp_path / "again", site.data, jobs=2)
-    for path in sorted(site.folder.rglob("*.*")):
-        other = again / path.relative_to(site.folder)
-        assert other.read_bytes() == path.read_bytes(), path
-    assert package.build_site([site.runs], again, site.data) == again  # a site is replaced
+    """In two processes too, and over an older site, of which nothing is left."""
+    again = tmp_path / "again"
+    shutil.copytree(site.folder, again)
+    (again / "method" / "old.html").write_text("an old page")
+    assert package.build_site([site.runs], again, site.data, jobs=2) == again
+    names = {p.relative_to(site.folder) for p in site.folder.rglob("*.*")}
+    assert {p.relative_to(again) for p in again.rglob("*.*")} == names
+    for name in names:
+        assert (again / name).read_bytes() == (site.folder / name).read_bytes(), name
+    assert {p.name for p in tmp_path.iterdir()} == {"again"}
 
 
 def test_a_folder_of_something_else_is_not_touched(site, tmp_path):

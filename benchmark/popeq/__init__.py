@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
+    from popeq.site.build import build_site
     from popeq.space import PLANE, Space
 
 _HOMES = {
@@ -53,6 +54,7 @@ _HOMES = {
     "popeq.hookspecs": ("hookimpl",),
     "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
+    "popeq.site.build": ("build_site",),
     "popeq.space": ("PLANE", "Space"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -78,6 +80,7 @@ __all__ = [
     "Run",
     "Space",
     "UsageError",
+    "build_site",
     "compare",
     "hookimpl",
     "leaderboard",

@@ -10,6 +10,8 @@ from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.data import data
 from popeq.cli.listing import list_
 from popeq.cli.running import run
+from popeq.cli.studies import ablate, ceiling, power, transfer
+from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
 
@@ -69,7 +71,7 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, show_run, leaderboard, compare):
+for _command in (list_, data, run, show_run, leaderboard, compare, verify, ceiling, power, transfer, ablate):
     popeq.add_command(_command)
 
 

@@ -52,6 +52,32 @@ Paragraph = Annotated[str, Field(max_length=2000), AfterValidator(clean_text)]
 Link = Annotated[str, Field(max_length=500), AfterValidator(web_link)]
 
 
+#: Scores that a card may claim: columns of the board.
+Claimable = Literal[
+    "reflective_kantorovich_median",
+    "reflective_kantorovich_mean",
+    "kantorovich_median",
+    "kantorovich_mean",
+    "sample_kantorovich_median",
+    "sample_kantorovich_mean",
+    "energy_score_median",
+    "energy_score_mean",
+]
+
+
+class Claim(BaseModel):
+    """Scores that somebody states. With predictions beside them they are checked; without, the entry is
+    self-reported: shown, and never ranked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Line = Field(description="name of the method")
+    dataset: Line = Field(description="name of the data set")
+    scores: dict[Claimable, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        min_length=1, description="stated scores by column of the board, dB"
+    )
+
+
 class Card(BaseModel):
     """What the submitter declares; shown as text, never believed where popeq can compute."""
 
@@ -74,6 +100,7 @@ class Card(BaseModel):
         description="reproduced: run by the maintainers from the plugin; scored: scored here from given "
         "predictions; self-reported: numbers somebody states, never ranked",
     )
+    claim: Claim | None = Field(None, description="scores that the submitter states; checked where popeq can")
 
 
 def read_card(path: Path) -> Card:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from popeq.plugins import Registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import PARTIAL, RECORD, Run, find_runs
 from popeq.runs.provenance import environment
-from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord
+from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,15 @@ class Plan:
     @property
     def key(self) -> str:
         """SHA-256 over everything that the predictions depend on."""
-        identity = [
+        return identity_key(
             self.spec.name,
             self.source,
             self.parameter_values,
             self.dataset.name,
             self.dataset.revision,
-            self.protocol.model_dump(mode="json"),
+            self.protocol,
             self.seed,
-        ]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        )
 
     @property
     def command(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,28 @@ SCHEMA_VERSION = 2
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda raw: raw,  # version 2 only added fields that have defaults: origin, predictor.kind
 }
+
+
+def identity_key(
+    predictor: str,
+    source: str,
+    parameters: Mapping[str, Any],
+    dataset: str,
+    revision: str,
+    protocol: Protocol,
+    seed: int,
+) -> str:
+    """SHA-256 (hex) over everything that the predictions of a run depend on."""
+    identity = [
+        predictor,
+        source,
+        dict(parameters),
+        dataset,
+        revision,
+        protocol.model_dump(mode="json"),
+        seed,
+    ]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 class _Section(BaseModel):
@@ -92,6 +115,19 @@ class RunRecord(_Section):
     failures: list[Failure] = Field(default_factory=list, description="what went wrong in the last attempt")
     predictions_sha256: str | None = Field(None, description="SHA-256 of predictions.csv, once complete")
     environment: EnvironmentRecord
+
+    @property
+    def expected_key(self) -> str:
+        """What ``key`` has to be if popeq drew the run: SHA-256 over what its predictions depend on."""
+        return identity_key(
+            self.predictor.name,
+            self.predictor.source,
+            self.predictor.parameters,
+            self.dataset.name,
+            self.dataset.revision,
+            self.protocol,
+            self.seed,
+        )
 
     @property
     def model(self) -> str:

@@ -1,0 +1,170 @@
+"""A run verifies if nothing in it was changed; everything that was is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import popeq as package
+from popeq.board.scoring import Scorer
+from popeq.board.trust import coincidence, copied, find_claims, too_good, trust_of, weakest
+from popeq.board.verify import examine, verify_run
+from popeq.metrics import HEADLINE, SCORES
+from popeq.protocol import PROTOCOL_1
+from popeq.runs.card import Card, Claim
+from popeq.runs.folder import PREDICTION_COLUMNS, Run
+
+CARD = {"authors": ["A"], "contact": "a@example.org", "training_data": "none"}
+
+
+@pytest.fixture(scope="module")
+def scorer(finished):
+    return Scorer(package.load_dataset(finished.data), PROTOCOL_1)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished.runs["random"].folder, tmp_path / "copy")
+
+
+def edit(folder, change):
+    raw = json.loads((folder / "run.json").read_text())
+    change(raw)
+    (folder / "run.json").write_text(json.dumps(raw))
+
+
+def predict(folder, samples, test_ids):
+    """Write other predictions, with a hash that fits them."""
+    lines = [",".join(PREDICTION_COLUMNS)]
+    for prompt_id, points in zip(test_ids, samples, strict=True):
+        lines += [f"{prompt_id},{i},{float(x)!r},{float(y)!r}" for i, (x, y) in enumerate(points)]
+    text = "\n".join(lines) + "\n"
+    (folder / "predictions.csv").write_text(text)
+    edit(folder, lambda r: r.update(predictions_sha256=hashlib.sha256(text.encode()).hexdigest()))
+
+
+def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, scorer):
+    seen = examine(finished.runs["random"], scorer)
+    assert seen.problems == ()
+    assert seen.flags == ()
+    assert seen.trust == "reproduced"
+    own = package.score(finished.runs["random"])
+    for name in SCORES:
+        assert seen.scores[f"{name}_median"] == pytest.approx(own[name].median())
+        assert seen.scores[f"{name}_mean"] == pytest.approx(own[name].mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        (lambda r: r["predictor"]["parameters"].update(more=1), "key"),
+        (lambda r: r.update(seed=7), "key"),
+        (lambda r: r["predictor"].update(source="popeq 9"), "key"),
+        (lambda r: r.update(status="failed"), "status"),
+        (lambda r: r.update(predictions_sha256=None), "predictions_sha256"),
+        (lambda r: r["dataset"].update(revision="0" * 64), "dataset.revision"),
+        (lambda r: r["dataset"].update(simulated=False), "dataset.simulated"),
+        (lambda r: r["dataset"].update(name="other"), "dataset.name"),
+        (lambda r: r.update(prompts=3), "prompts"),
+    ],
+)
+def test_a_changed_record_is_named(copy, scorer, change, column):
+    edit(copy, change)
+    assert column in [problem.column for problem in verify_run(Run.open(copy), scorer)]
+
+
+def test_changed_predictions_are_named(copy, scorer):
+    path = copy / "predictions.csv"
+    path.write_text(path.read_text().replace("p08,0,", "p08,0,0", 1))
+    (problem,) = verify_run(Run.open(copy), scorer)
+    assert problem.file == "predictions.csv"
+    assert "SHA-256" in problem.message
+    path.unlink()
+    (problem,) = verify_run(Run.open(copy), scorer)
+    assert "cannot be read" in problem.message
+
+
+def test_predictions_with_a_fitting_hash_are_still_checked(copy, scorer, finished):
+    samples = finished.runs["random"].samples(scorer.dataset.test_ids)
+    outside = samples.copy()
+    outside[0, 0, 0] = 6.5
+    predict(copy, outside, scorer.dataset.test_ids)
+    (problem,) = verify_run(Run.open(copy), scorer)
+    assert "outside the box" in problem.message
+    assert problem.row == 2
+
+
+def test_claimed_scores_are_held_against_the_predictions(copy, scorer):
+    scores = examine(Run.open(copy), scorer).scores
+    name = f"{HEADLINE}_median"
+    for stated, right in ((round(scores[name], 2), True), (scores[name] - 0.01, False)):
+        claim = {"method": "mine", "dataset": "small", "scores": {name: stated}}
+        (copy / "card.json").write_text(json.dumps({**CARD, "claim": claim}))
+        problems = verify_run(Run.open(copy), scorer)
+        assert [p.column for p in problems] == ([] if right else [name])
+
+
+def test_a_submission_is_never_more_than_scored(copy, scorer, finished):
+    edit(copy, lambda r: r.update(origin="submitted"))
+    run = Run.open(copy)
+    reproduced, scored = (Card.model_validate({**CARD, "trust": t}) for t in ("reproduced", "scored"))
+    assert trust_of(run) == trust_of(run, reproduced) == trust_of(run, scored) == "scored"
+    drawn = finished.runs["random"]
+    assert trust_of(drawn) == trust_of(drawn, reproduced) == "reproduced"
+    assert trust_of(drawn, scored) == "scored"
+    assert weakest(["reproduced", "scored"]) == "scored"
+    assert verify_run(run, scorer) == []
+    (copy / "card.json").write_text(reproduced.model_dump_json())
+    assert [p.column for p in verify_run(run, scorer)] == ["trust"]
+    (copy / "card.json").write_text('{"authors": 3}')
+    assert {p.file for p in verify_run(run, scorer)} == {"card.json"}
+
+
+def test_answers_among_the_samples_are_flagged_and_chance_is_not(copy, scorer, finished):
+    """A tenth of a wide run replaced by the listeners' own points; what all prompts share is chance."""
+    rng = np.random.default_rng(0)
+    leaked = finished.runs["random"].samples(scorer.dataset.test_ids).copy()
+    for p, target in enumerate(scorer.targets):
+        leaked[p, :12] = target.responses[rng.integers(len(target.responses), size=12)]
+    predict(copy, leaked, scorer.dataset.test_ids)
+    seen = examine(Run.open(copy), scorer)
+    assert seen.problems == ()
+    assert any("exactly a listener's point" in flag for flag in seen.flags)
+    own, others = coincidence(leaked, scorer)
+    assert own == pytest.approx(12 / 110, abs=0.01)
+    assert others < 0.01
+    everyones = np.concatenate([t.responses for t in scorer.targets])
+    chance = everyones[rng.integers(len(everyones), size=leaked.shape[:2])]
+    assert copied(chance, scorer) == []
+    assert "below the perfect" in too_good(0.1, np.full(4, 0.2))[0]
+    assert too_good(0.3, np.full(4, 0.2)) == too_good(0.1, None) == []
+
+
+def test_claims_without_predictions_are_found(tmp_path):
+    claim = Claim(method="mine", dataset="small", scores={f"{HEADLINE}_median": 1.0})
+    for name, card in (
+        ("right", Card(**CARD, trust="self-reported", claim=claim)),
+        ("other", Card(**CARD, trust="self-reported", claim=claim.model_copy(update={"dataset": "big"}))),
+        ("none", Card(**CARD)),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(card.model_dump_json())
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "card.json").write_text("{}")
+    claims, notes = find_claims(tmp_path, "small")
+    assert [c.folder.name for c in claims] == ["right"]
+    assert len(notes) == 2
+
+
+def test_the_command_names_what_does_not_verify_and_exits_1(finished, copy, popeq):
+    good = popeq("verify", finished.runs_dir, "--format", "json")
+    assert good.returncode == 0, good.stderr
+    assert {row["verified"] for row in json.loads(good.stdout)["rows"]} == {"yes"}
+    edit(copy, lambda r: r.update(seed=7))
+    bad = popeq("verify", copy)
+    assert bad.returncode == 1
+    assert "run.json, column key" in bad.stdout

@@ -1,4 +1,4 @@
-"""``popeq new``: a package for a predictor of one's own, that installs, runs and passes its tests as written."""
+"""``popeq new``: a package for a predictor of one's own that installs, runs and passes its tests as it is."""
 
 from __future__ import annotations
 

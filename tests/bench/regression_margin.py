@@ -76,9 +76,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--worlds", type=int, default=2000)
     arguments = parser.parse_args()
-    print(
-        "| errors | prompts | margin | SD, dB | false alarms | passes | found at 2 margins | passes then |"
-    )
+    print("| errors | prompts | margin | SD, dB | false alarms | passes | found at 2 margins | passes then |")
     print("|---|---|---|---|---|---|---|---|")
     for same in (True, False):
         scores = bank(arguments.draws, same_errors=same, seed=1)

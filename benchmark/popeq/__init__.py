@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
+    from popeq.runs.containment import Containment
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
 
@@ -44,6 +45,7 @@ _HOMES = {
     "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
     "popeq.site.build": ("build_site",),
+    "popeq.runs.containment": ("Containment",),
     "popeq.space": ("PLANE", "Space"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PLANE",
+    "Containment",
     "Dataset",
     "DatasetSpec",
     "ImportResult",

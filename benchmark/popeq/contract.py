@@ -88,6 +88,7 @@ class PredictorSpec:
 
     ``kind``: ``baseline`` reads no sentence, ``preset`` picks fixed settings, ``in-context`` asks a language
     model, ``retrieval`` looks up similar prompts (with or without a model), ``fine-tuned`` trains weights.
+    ``needs_env``: environment variables, such as an API key's, that are handed to its process.
     """
 
     name: str
@@ -97,6 +98,7 @@ class PredictorSpec:
     extra: str | None = None
     wants_gpu: bool = False
     kind: Kind = "other"
+    needs_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

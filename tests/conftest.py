@@ -113,3 +113,21 @@ def popeq(tmp_path: Path) -> Popeq:
         )
 
     return call
+
+
+@pytest.fixture
+def popeq_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Popeq:
+    """``popeq`` in this process, without the second that a new one takes to import everything."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        from popeq.cli import main
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
+
+    return call

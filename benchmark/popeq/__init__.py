@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
+    from popeq.runs.containment import Containment
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
 
@@ -55,6 +56,7 @@ _HOMES = {
     "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
     "popeq.site.build": ("build_site",),
+    "popeq.runs.containment": ("Containment",),
     "popeq.space": ("PLANE", "Space"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -65,6 +67,7 @@ __all__ = [
     "PLANE",
     "Audio",
     "CommandSpec",
+    "Containment",
     "Dataset",
     "DatasetSpec",
     "ImportResult",

@@ -15,13 +15,14 @@ from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import make_entries, usable
 from popeq.board.leaderboard import Leaderboard, build
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import PromptTable, Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.runs.runner import run as _run
@@ -40,6 +41,7 @@ def run(
     fresh: bool = False,
     progress: bool = False,
     protocol: Protocol = PROTOCOL_1,
+    containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
 ) -> list[Run]:
     """Draw one run for each predictor and seed, each in a child process that never holds test responses.
@@ -60,6 +62,8 @@ def run(
         Prompts handed to ``sample`` at once; results do not depend on it.
     fresh
         Draw again even what is complete.
+    containment
+        Memory limit, network and environment of the predictors' processes.
     on_run
         Called as ``on_run(run, drawn)`` when a run ends.
 
@@ -81,7 +85,7 @@ def run(
         predictors,
         loaded,
         registry=registry(),
-        dataset_name=_given(loaded),
+        dataset_name=given_name(loaded),
         seeds=_seeds(seeds),
         options=options,
         runs_dir=runs_dir,
@@ -90,12 +94,13 @@ def run(
         fresh=fresh,
         progress=progress,
         protocol=protocol,
+        containment=containment,
         on_run=on_run,
         **more,
     )
 
 
-def _given(dataset: Dataset) -> str:
+def given_name(dataset: Dataset) -> str:
     """How a run finds its data set again: an installed one by name, any other by its absolute folder."""
     if dataset.folder is None:
         return dataset.name
@@ -145,11 +150,7 @@ def score(
     if isinstance(predictions, str | Path):
         predictions = Run.open(predictions)
     if isinstance(predictions, Run):
-        scorer = scorer_of([predictions], dataset)
-        runs, notes = usable([predictions], scorer)
-        if not runs:
-            raise UsageError(notes[0])
-        return make_entries(runs, scorer)[0].table.frame
+        return scored(predictions, dataset).frame
     if dataset is None:
         raise UsageError("score: samples need a data set to be scored against")
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
@@ -157,6 +158,15 @@ def score(
     if samples.ndim != 3 or samples.shape[0] != len(loaded.test_ids) or samples.shape[2] != 2:
         raise ValueError(f"samples must have shape ({len(loaded.test_ids)}, n, 2), not {samples.shape}")
     return Scorer(loaded, protocol).score(samples).frame
+
+
+def scored(run: Run, dataset: str | Path | Dataset | None = None) -> PromptTable:
+    """The table behind ``score(run)``, with what its intervals need."""
+    scorer = scorer_of([run], dataset)
+    runs, notes = usable([run], scorer)
+    if not runs:
+        raise UsageError(notes[0])
+    return make_entries(runs, scorer)[0].table
 
 
 def leaderboard(
@@ -223,6 +233,7 @@ def compare(
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_RUNS",
+    "Containment",
     "Dataset",
     "Leaderboard",
     "Run",

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from popeq.errors import UsageError
+from popeq.errors import RunError, UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FolderTakenError(UsageError):
+    """There is a folder, or a file, where a new folder should be."""
 
 
 def fsync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -22,31 +33,53 @@ def fsync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file with plain newlines, replacing an old one in a single step."""
+    """Write a UTF-8 file with plain newlines, replacing an old one in a single step.
+
+    Raises RunError if it cannot be written, for example because the disk is full; the old one stays.
+    """
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, replacing an old one in a single step."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Write a file, replacing an old one in a single step; raises as ``write_text`` does."""
+    temporary: Path | None = None
     try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), 0o644)
             os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
         raise
-    fsync_folder(path.parent)
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    hint = "; make room, then give the same command again" if error.errno in _FULL else ""
+    return RunError(f"{path}: cannot be written: {error.strerror or error}{hint}")
 
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a temporary folder that becomes ``path`` if the block succeeds and vanishes if it does not.
 
-    ``path`` must not exist, or be an empty folder. Raises UsageError if it cannot be made.
+    ``path`` must not exist, or be an empty folder; of several processes that make it at once, one succeeds.
+
+    Raises
+    ------
+    FolderTakenError
+        If there is something at ``path`` by the end.
+    UsageError
+        If it cannot be made.
+    RunError
+        If writing into it fails, for example because the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +89,17 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.is_dir():
-            path.rmdir()
-        temporary.rename(path)
-    except BaseException:
+        for file in temporary.rglob("*"):
+            _fsync(file)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FolderTakenError(f"{path}: already exists") from None
+            raise
+        fsync_folder(path.parent)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
         raise
-    fsync_folder(path.parent)

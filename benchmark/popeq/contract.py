@@ -105,6 +105,7 @@ class PredictorSpec:
     ``kind``: ``baseline`` reads no sentence, ``preset`` picks fixed settings, ``in-context`` asks a language
     model, ``retrieval`` looks up similar prompts (with or without a model), ``fine-tuned`` trains weights.
     ``wants_audio``: prompts come with what the data set knows of their tracks.
+    ``needs_env``: environment variables, such as an API key's, that are handed to its process.
     """
 
     name: str
@@ -115,6 +116,7 @@ class PredictorSpec:
     wants_gpu: bool = False
     kind: Kind = "other"
     wants_audio: bool = False
+    needs_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

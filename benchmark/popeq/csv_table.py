@@ -44,7 +44,7 @@ class Table:
         """A finite number, or None with a problem noted."""
         text = row.cells[column]
         try:
-            value = float(text)
+            value = float(text if text.isascii() and "_" not in text else "no number as others read it")
         except ValueError:
             self.problem(f"{text!r} is not a number" if text else "is empty; needs a number", row, column)
             return None

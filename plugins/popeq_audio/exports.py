@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from popeq.atomic import write_bytes
-from popeq.errors import UnknownNameError, UsageError
+from popeq.errors import RunError, UnknownNameError, UsageError
 from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
 from popeq_audio.curves import curve_db, filter_taps
 
@@ -153,8 +153,8 @@ def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
     made = FORMATS[form].make(fit)
     try:
         write_bytes(path, made if isinstance(made, bytes) else made.encode())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    except RunError as error:  # a wrong place is the asker's to mend
+        raise UsageError(str(error)) from None
     return fit
 
 

@@ -15,7 +15,7 @@ from popeq.api import load_dataset
 from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, load_object
 from popeq.dataset import Dataset
-from popeq.errors import UsageError
+from popeq.errors import PopeqError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.plan import Plan, make_plans
@@ -155,5 +155,5 @@ def _keep(plan: Plan, predictor: Predictor, folder: Path) -> None:
             (temporary / STATE).mkdir()
             predictor.save(temporary / STATE)  # type: ignore[attr-defined]
             (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (OSError, UsageError):  # a cache that cannot be written costs time, not the answer
+    except (OSError, PopeqError):  # a cache that cannot be written costs time, not the answer
         return

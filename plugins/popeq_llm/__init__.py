@@ -12,6 +12,9 @@ from popeq_llm.parameters import (
     ZeroParameters,
 )
 
+#: An openai: model reads its key here.
+_KEYS = ("OPENAI_API_KEY",)
+
 
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
@@ -23,6 +26,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=ZeroParameters,
             extra="llm",
             kind="in-context",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "icl-static",
@@ -31,6 +35,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=StaticParameters,
             extra="llm",
             kind="in-context",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "icl-rag",
@@ -39,6 +44,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=RetrievalParameters,
             extra="llm",
             kind="retrieval",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "icl-rag-qa",
@@ -47,6 +53,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=QaParameters,
             extra="llm",
             kind="retrieval",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "knn",

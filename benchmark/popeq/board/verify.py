@@ -51,7 +51,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     """``verify_run``, with the scores, the rung of trust and the flags."""
     problems, card = _papers(run)
     if scorer is None:
-        from popeq.api import load_dataset
+        from popeq.lookup import load_dataset
 
         try:
             scorer = load_dataset(run.record.dataset.given)

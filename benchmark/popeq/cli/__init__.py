@@ -7,10 +7,14 @@ import sys
 import click
 
 from popeq.cli.boards import compare, leaderboard, show_run
+from popeq.cli.checking import check
+from popeq.cli.creating import new
 from popeq.cli.data import data
 from popeq.cli.listing import list_
+from popeq.cli.regressing import regress
 from popeq.cli.running import run
 from popeq.cli.studies import ablate, ceiling, power, transfer
+from popeq.cli.submitting import score, submit
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
@@ -71,7 +75,24 @@ def popeq() -> None:
     """
 
 
-for _command in (list_, data, run, show_run, leaderboard, compare, verify, ceiling, power, transfer, ablate):
+for _command in (
+    list_,
+    data,
+    run,
+    show_run,
+    leaderboard,
+    compare,
+    verify,
+    ceiling,
+    power,
+    transfer,
+    ablate,
+    score,
+    submit,
+    regress,
+    check,
+    new,
+):
     popeq.add_command(_command)
 
 

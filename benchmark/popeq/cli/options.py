@@ -43,6 +43,32 @@ dataset_option = click.option(
 )
 
 
+def containment_options(command: F) -> F:
+    """``--memory``, ``--online`` and ``--pass-env``: what a predictor's process may use."""
+    for option in reversed(_CONTAINMENT):
+        command = option(command)
+    return command
+
+
+_CONTAINMENT = (
+    click.option(
+        "--memory",
+        "memory_gb",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        help="GiB that one predictor may have. [default: 80 % of the machine's, shared among --jobs]",
+    ),
+    click.option("--online", is_flag=True, help="Let predictors use the network."),
+    click.option(
+        "--pass-env",
+        "pass_env",
+        multiple=True,
+        metavar="NAME",
+        help="Hand on an environment variable, such as a token. Repeatable.",
+    ),
+)
+
+
 def warn_of_broken_plugins() -> None:
     """One line on the error stream for each plugin that could not be used."""
     from popeq.plugins import registry

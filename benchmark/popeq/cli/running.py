@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import runs_option, warn_of_broken_plugins
+from popeq.cli.options import containment_options, runs_option, warn_of_broken_plugins
 
 if TYPE_CHECKING:
     from popeq.runs.folder import Run
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Prompts handed to a predictor at once; results do not depend on it.",
 )
+@containment_options
 @click.option("--fresh", is_flag=True, help="Draw again even what is complete.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def run(
@@ -64,6 +65,9 @@ def run(
     jobs: int,
     timeout_s: float,
     batch_size: int,
+    memory_gb: float | None,
+    online: bool,
+    pass_env: tuple[str, ...],
     fresh: bool,
     quiet: bool,
     **short: str | None,
@@ -88,6 +92,7 @@ def run(
         batch_size=batch_size,
         fresh=fresh,
         progress=not quiet,
+        containment=api.Containment(memory_gb, online, pass_env),
         on_run=_tell,
     )
     if any(r.record.status != "complete" for r in runs):

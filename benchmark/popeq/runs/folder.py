@@ -165,9 +165,11 @@ def _numbers(column: pd.Series, file: str, problems: list[Problem]) -> NDArray[n
 def find_runs(root: Path) -> tuple[list[Run], list[str]]:
     """Every run in a folder of runs, oldest first, and why each that cannot be read cannot."""
     runs, broken = [], []
-    for record in sorted(root.glob(f"*/{RECORD}")):
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name.startswith(".") or not (folder / RECORD).is_file():  # .name.tmp is not whole yet
+            continue
         try:
-            runs.append(Run.open(record.parent))
+            runs.append(Run.open(folder))
         except RunError as error:
             broken.append(str(error))
     return runs, broken

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.space import Space
 
+#: Exit status of a worker that cannot even write its report.
+WRITE_FAILED = 74
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

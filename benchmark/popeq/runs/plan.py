@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from popeq.atomic import new_folder
+from popeq.atomic import FolderTakenError, new_folder
 from popeq.contract import Parameters, PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
@@ -141,15 +142,9 @@ def find_existing(plan: Plan, runs_dir: Path) -> Run | None:
 def create_run(plan: Plan, runs_dir: Path) -> Run:
     """A new run folder with its record and an empty folder for prompts."""
     now = datetime.datetime.now(datetime.UTC)
-    stem = f"{now:%Y%m%dT%H%M%SZ}-{plan.spec.name}-{plan.key[:8]}"
-    run_id = stem
-    for again in range(2, 1000):
-        if not (runs_dir / run_id).exists():
-            break
-        run_id = f"{stem}-{again}"
     card = plan.dataset.card
     record = RunRecord(
-        run_id=run_id,
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{plan.spec.name}-{plan.key[:8]}",
         key=plan.key,
         status="unfinished",
         predictor=PredictorRecord(
@@ -172,7 +167,19 @@ def create_run(plan: Plan, runs_dir: Path) -> Run:
         prompts=len(plan.dataset.test_ids),
         environment=environment(plan.source),
     )
-    with new_folder(runs_dir / run_id) as folder:
-        (folder / PARTIAL).mkdir()
-        (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return Run(runs_dir / run_id, record)
+    return new_run(record, runs_dir, lambda folder: (folder / PARTIAL).mkdir())
+
+
+def new_run(record: RunRecord, runs_dir: Path, fill: Callable[[Path], None]) -> Run:
+    """A new run folder, filled by ``fill`` and with its record; its name is made unique if it is taken."""
+    stem = record.run_id
+    for again in itertools.count(2):
+        try:
+            with new_folder(runs_dir / record.run_id) as folder:
+                fill(folder)
+                (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        except FolderTakenError:
+            record = record.model_copy(update={"run_id": f"{stem}-{again}"})
+            continue
+        break
+    return Run(runs_dir / record.run_id, record)

@@ -75,8 +75,9 @@ class StageRecord(_Section):
 
 class Failure(_Section):
     stage: str = Field(description="stage that failed")
-    kind: Literal["error", "contract", "crash", "timeout"] = Field(
-        description="error: raised; contract: broke the protocol; crash: the process died; timeout: killed"
+    kind: Literal["error", "contract", "crash", "timeout", "memory"] = Field(
+        description="error: raised; contract: broke the protocol; crash: the process died; timeout, memory: "
+        "killed at that limit"
     )
     message: str = Field(description="one line")
     detail: str | None = Field(None, description="file in the run folder with the traceback or output")

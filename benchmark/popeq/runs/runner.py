@@ -21,10 +21,12 @@ from popeq.dataset import Dataset, Stage
 from popeq.errors import RunError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
 from popeq.runs.plan import Plan, create_run, find_existing, make_plans
 from popeq.runs.record import Failure, RunRecord, StageRecord
+from popeq.runs.scrubbed import environment_for
 from popeq.runs.supervisor import Deadline, Outcome, supervise
 
 DEFAULT_TIMEOUT_S = 3600.0
@@ -141,6 +143,7 @@ def run(
     fresh: bool = False,
     progress: bool = False,
     protocol: Protocol = PROTOCOL_1,
+    containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
 ) -> list[Run]:
     """Draw the runs of some predictors on one data set; ``popeq.run`` is the same with names resolved.
@@ -161,6 +164,7 @@ def run(
         raise UsageError("name at least one predictor; 'popeq list' shows them all")
     if jobs < 1 or batch_size < 1 or not (timeout_s is None or timeout_s > 0):
         raise UsageError("jobs, batch size and timeout must be positive")
+    containment = containment.checked()
     runs_dir = Path(runs_dir)
     plans = make_plans(
         registry, predictors, options or {}, dataset, dataset_name or dataset.name, protocol, seeds
@@ -185,7 +189,7 @@ def run(
                 drawn = existing or create_run(plan, runs_dir)
                 drawn.partial.mkdir(exist_ok=True)
                 attempts[i] = _Attempt(plan, drawn, lock, timeout_s)
-        _draw(attempts, finished, observers, jobs, batch_size, progress, on_run)
+        _draw(attempts, finished, observers, jobs, batch_size, progress, containment, on_run)
     finally:
         for attempt in attempts.values():
             attempt.lock.release()
@@ -216,6 +220,7 @@ def _draw(
     jobs: int,
     batch_size: int,
     progress: bool,
+    containment: Containment,
     on_run: Callable[[Run, bool], None] | None,
 ) -> None:
     total = sum(a.run.record.prompts for a in attempts.values())
@@ -237,7 +242,9 @@ def _draw(
 
             log = attempt.run.folder / f"log-{stage.name}.txt"
             job = attempt.job(stage, batch_size)
-            return i, supervise(job, log, attempt.deadline, cancel, threads, on_prompt)
+            env = environment_for(containment, threads, attempt.plan.spec.needs_env)
+            memory = containment.memory_bytes(jobs)
+            return i, supervise(job, log, attempt.deadline, cancel, env, memory, on_prompt)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()

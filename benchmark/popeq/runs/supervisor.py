@@ -1,19 +1,19 @@
-"""Run one job in a process group of its own, watch it, and kill the whole group when its time is up."""
+"""Run one job in a contained process, watch it, and end it with all its children when its time is up."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from popeq.runs.job import Job, Report
+from popeq.runs.containment import GIB, Contained
+from popeq.runs.job import WRITE_FAILED, Job, Report
 from popeq.runs.record import Failure
 
 _POLL_S = 0.05
@@ -53,13 +53,14 @@ def supervise(
     log: Path,
     deadline: Deadline,
     cancel: threading.Event,
-    threads: int,
+    env: Mapping[str, str],
+    memory_bytes: int,
     on_prompt: Callable[[str], None],
 ) -> Outcome:
-    """Run a job to its end, its time limit or cancellation; the worker's output goes to ``log``.
+    """Run a job to its end, a limit or cancellation; the worker's output goes to ``log``.
 
-    ``on_prompt`` is called for each prompt whose file appears. When this returns, no process of the job's
-    group is left.
+    ``on_prompt`` is called for each prompt whose file appears. When this returns, no process that the job
+    started is left.
     """
     deadline.start()
     if cancel.is_set():
@@ -67,31 +68,25 @@ def supervise(
     waiting = {p.prompt_id for p in job.prompts}
     job.report.unlink(missing_ok=True)
     job.traceback.unlink(missing_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "popeq.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=_environment(threads),
-            start_new_session=True,
-        )
-        timed_out = False
-        try:
-            _send(process, job)
-            while process.poll() is None:
-                timed_out = deadline.passed
-                if timed_out or cancel.is_set():
-                    break
-                _announce(waiting, job.partial, on_prompt)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_POLL_S)
-        finally:
-            _kill_group(process)
+    stopped = ""
+    with Contained("popeq.runs.worker", log, env, memory_bytes, paths=job.parameters.values()) as contained:
+        process = contained.process
+        contained.send(job.model_dump_json().encode())
+        while process.poll() is None:
+            if deadline.passed:
+                stopped = f"the time limit of {deadline.limit_s:g} s"
+            elif contained.over_memory:
+                stopped = f"the memory limit of {memory_bytes / GIB:.3g} GiB"
+            if stopped or cancel.is_set():
+                break
+            _announce(waiting, job.partial, on_prompt)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_S)
     _announce(waiting, job.partial, on_prompt)
-    if timed_out:
-        message = f"stopped at the time limit of {deadline.limit_s:g} s"
-        return Outcome(job.stage, failures=(Failure(stage=job.stage, kind="timeout", message=message),))
+    if stopped:
+        kind: Literal["timeout", "memory"] = "timeout" if "time" in stopped else "memory"
+        failure = Failure(stage=job.stage, kind=kind, message=f"stopped at {stopped}")
+        return Outcome(job.stage, failures=(failure,))
     report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
     if report and report.kind == "done":
         lines = [f"prompt {prompt_id!r}: {line}" for prompt_id, line in report.failed.items()]
@@ -104,30 +99,9 @@ def supervise(
     elif cancel.is_set():
         return Outcome(job.stage)
     else:
-        failure = Failure(
-            stage=job.stage, kind="crash", message=_how_it_died(process.returncode), detail=log.name
-        )
+        told = log.name if log.exists() and log.stat().st_size else None  # a silent process leaves no log
+        failure = Failure(stage=job.stage, kind="crash", message=how_it_died(process.returncode), detail=told)
     return Outcome(job.stage, failures=(failure,))
-
-
-def _environment(threads: int) -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    # The parent's import path, so that a script's own predictor is found, but never the current folder:
-    # a random.py that happens to lie there would break every import.
-    path = os.pathsep.join(dict.fromkeys(entry for entry in sys.path if entry))
-    return {
-        **{name: str(threads) for name in names},
-        **os.environ,
-        "PYTHONPATH": path,
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def _send(process: subprocess.Popen[bytes], job: Job) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status tells
-        process.stdin.write(job.model_dump_json().encode() + b"\n")
-        process.stdin.flush()
 
 
 def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]) -> None:
@@ -137,17 +111,10 @@ def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]
         on_prompt(prompt_id)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the group, the worker's own children included."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-
-
-def _how_it_died(status: int) -> str:
+def how_it_died(status: int) -> str:
+    """What an exit status means, in words."""
+    if status == WRITE_FAILED:
+        return "what was drawn could not be written; is the disk full?"
     if status < 0:
         try:
             name = signal.Signals(-status).name

@@ -1,6 +1,6 @@
 """The process that runs a predictor: ``python -m popeq.runs.worker``, with a Job as one line on its input.
 
-It dies with its parent: when the input closes, it kills its own process group.
+It dies with its parent: popeq.runs.confined.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -22,8 +20,9 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, load_object
-from popeq.errors import PopeqError, PromptsError
-from popeq.runs.job import Job, Report
+from popeq.errors import PopeqError, PromptsError, RunError
+from popeq.runs.confined import receive_job
+from popeq.runs.job import WRITE_FAILED, Job, Report
 from popeq.seeding import generator
 from popeq.space import Space
 
@@ -57,7 +56,7 @@ def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
     return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
 
 
-def _told(predictor: Predictor, method: str, *arguments: str) -> dict[str, Any] | None:
+def told_by(predictor: Predictor, method: str, *arguments: str) -> dict[str, Any] | None:
     """What an optional method says, as plain JSON; None if the predictor does not have it."""
     tell = getattr(predictor, method, None)
     if tell is None:
@@ -93,14 +92,14 @@ def work(job: Job) -> Report:
         generator(job.seed, job.predictor, "fit", job.stage),
     )
     fitted = time.perf_counter()
-    described = _told(predictor, "describe") or {}
+    described = told_by(predictor, "describe") or {}
     reached = Report(kind="fitted", fit_s=fitted - started, described=described)
     write_text(job.report, reached.model_dump_json())
     prompts = [m.prompt() for m in job.prompts]
     failed: dict[str, str] = {}
     for start in range(0, len(prompts), job.batch_size):
         for prompt, points in _drawn(predictor, job, prompts[start : start + job.batch_size], failed):
-            told = _told(predictor, "explain", prompt.prompt_id)
+            told = told_by(predictor, "explain", prompt.prompt_id)
             if told is not None:  # before the samples, whose file says that the prompt is done
                 line = json.dumps({"prompt_id": prompt.prompt_id, **told}, ensure_ascii=False)
                 write_text(job.partial / f"{prompt.prompt_id}.json", line + "\n")
@@ -109,9 +108,9 @@ def work(job: Job) -> Report:
         kind="done",
         fit_s=fitted - started,
         sample_s=time.perf_counter() - fitted,
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
         failed=failed,
-        described=_told(predictor, "describe") or {},  # it may know more by now
+        described=told_by(predictor, "describe") or {},  # it may know more by now
     )
 
 
@@ -134,7 +133,7 @@ def _drawn(
     return []
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
     """Largest resident size of this process, MiB."""
     try:  # on Linux ru_maxrss would begin at the parent's size
         status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -143,33 +142,28 @@ def _peak_memory_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0**2  # bytes on macOS
 
 
-def _die_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
 def main() -> int:
     """Read the job, work, report; 0 if all prompts are on disk."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        chunk = os.read(0, 1 << 20)
-        if not chunk:
-            return 1
-        line += chunk
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    job = Job.model_validate_json(bytes(line))
+    job = Job.model_validate_json(receive_job())
     try:
-        report = work(job)
-    except Exception as error:
-        write_text(job.traceback, traceback.format_exc())
-        contract = isinstance(error, ContractError)
-        message = " ".join(str(error).split())
-        if not isinstance(error, ContractError | PopeqError):
-            message = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        report = Report(kind="contract" if contract else "error", message=message)
-    write_text(job.report, report.model_dump_json())
+        try:
+            report = work(job)
+        except BaseException as error:  # sys.exit() too: whoever ends this process early has failed
+            write_text(job.traceback, traceback.format_exc())
+            report = _failed(error)
+        write_text(job.report, report.model_dump_json())
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return WRITE_FAILED
     return 0 if report.kind == "done" and not report.failed else 1
+
+
+def _failed(error: BaseException) -> Report:
+    contract = isinstance(error, ContractError)
+    message = " ".join(str(error).split())
+    if not isinstance(error, ContractError | PopeqError):
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return Report(kind="contract" if contract else "error", message=message)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from popeq.board.markdown import marks
 from popeq.board.scoring import PromptTable
 from popeq.cli import popeq as command_line
 from popeq.errors import UsageError
+from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
 from popeq.site.build import write_site
 
@@ -177,7 +178,7 @@ def test_a_folder_of_something_else_is_not_touched(site, tmp_path):
 
 def test_thirty_methods_on_thirty_prompts_stay_below_400_kib_a_page(tmp_path):
     """Thirty rows made from one committed run: real samples and densities, made-up scores."""
-    scorer, (own, *_), _ = package.api.entries_of(committed_runs()[:1])
+    scorer, (own, *_), _ = entries_of(committed_runs()[:1])
     rng = np.random.default_rng(0)
     entries = []
     for number in range(30):
@@ -199,7 +200,7 @@ def committed_runs() -> list[Path]:
 
 
 def test_entries_know_their_kind_and_model(site):
-    scorer, entries, _ = package.api.entries_of([site.runs], site.data)
+    scorer, entries, _ = entries_of([site.runs], site.data)
     by_label = {entry.label: entry for entry in entries}
     assert by_label["random"].kind == "baseline"
     hostile = by_label[HOSTILE[0]]

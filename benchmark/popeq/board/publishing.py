@@ -1,0 +1,74 @@
+"""Copy a run into a folder of published results: verified, with its card, without this machine's folders."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+from popeq.atomic import FolderTakenError, new_folder
+from popeq.board.verify import Verification, examine
+from popeq.dataset import Dataset
+from popeq.errors import InvalidInputError, UsageError
+from popeq.runs.card import CARD, Card, read_card
+from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.record import RunRecord
+
+EXAMPLE_CARD = """\
+{
+  "authors": ["Your Name"],
+  "contact": "you@example.org",
+  "kind": "other",
+  "model": "",
+  "training_data": "what the method was trained or tuned on",
+  "links": ["https://example.org/paper"]
+}"""
+
+
+def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -> tuple[Verification, Path]:
+    """Copy a verified run with its card to ``results/<data set>/<run id>/``.
+
+    Only run.json (without this machine's folders), predictions.csv and card.json are copied. Nothing is left
+    behind if the run does not verify.
+
+    Raises
+    ------
+    UsageError
+        If there is no card, or the run is there already.
+    InvalidInputError
+        With everything that keeps the run from being published.
+    """
+    card = _card(run, card_file)
+    record = portable(run.record, dataset)
+    target = results / dataset.name / record.run_id
+    try:
+        with new_folder(target) as folder:
+            (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            if (run.folder / PREDICTIONS).is_file():
+                shutil.copyfile(run.folder / PREDICTIONS, folder / PREDICTIONS)
+            seen = examine(Run(folder, record), dataset)
+            if seen.problems:
+                raise InvalidInputError(f"{run.folder} does not verify", seen.problems)
+    except FolderTakenError:
+        raise UsageError(f"{target}: is there already; nothing was changed") from None
+    return seen, target
+
+
+def _card(run: Run, card_file: Path | None) -> Card:
+    own = run.folder / CARD
+    if card_file is None and not own.is_file():
+        raise UsageError(
+            f"{run.folder}: has no {CARD}; write one and give it with --card, for example\n{EXAMPLE_CARD}"
+        )
+    return read_card(card_file or own)
+
+
+def portable(record: RunRecord, dataset: Dataset) -> RunRecord:
+    """The record without the folder that the data set lay in; what identifies the run stays."""
+    given = record.dataset.given
+    if "/" not in given and "\\" not in given:
+        return record
+    words = [dataset.name if word == given else word for word in shlex.split(record.command)]
+    renamed = record.dataset.model_copy(update={"given": dataset.name})
+    return record.model_copy(update={"dataset": renamed, "command": shlex.join(words)})

@@ -1,0 +1,242 @@
+"""Has a predictor become worse? Paired by prompt, on the interval of the shift: docs/regression.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from popeq.board.entries import Entry, make_entries
+from popeq.board.scoring import Scorer
+from popeq.dataset import Dataset
+from popeq.errors import PopeqError, RunError, UnknownNameError
+from popeq.metrics import HEADLINE, SCORES
+from popeq.runs.folder import RECORD, Run, find_runs
+from popeq.statistics import Estimate, hodges_lehmann
+
+Verdict = Literal["pass", "regressed", "inconclusive"]
+EXIT_CODES: dict[Verdict, int] = {"pass": 0, "regressed": 1, "inconclusive": 2}
+
+#: Loss, dB, that is not worth a red light; how it was chosen is in docs/regression.md.
+DEFAULT_MARGIN_DB = 0.25
+#: Confidence of each of the two one-sided statements.
+CONFIDENCE = 0.95
+
+
+class NotComparableError(PopeqError):
+    """Two sides that no paired comparison exists for."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What the gate found. ``shift`` is head minus base in dB (positive: head is worse), with the interval
+    both of whose ends hold at ``CONFIDENCE``; ``prompts`` the single prompts, the largest loss first
+    (``prompt_id, text, category, base, head, difference``)."""
+
+    verdict: Verdict
+    base: str
+    head: str
+    metric: str
+    margin_db: float
+    shift: Estimate
+    prompts: pd.DataFrame
+    dataset: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 regressed, 2 inconclusive."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def lines(self) -> list[str]:
+        """The verdict and its reasons, for people."""
+        m, shift = f"{self.margin_db:g} dB", self.shift
+        why = {
+            "pass": f"not worse by more than {m}",
+            "regressed": f"worse, and not shown to be so by {m} at most",
+            "inconclusive": f"neither a loss is shown nor that it is {m} at most",
+        }[self.verdict]
+        base, head = self.prompts["base"].median(), self.prompts["head"].median()
+        lines = [
+            f"{self.verdict.upper()}: {self.head} against {self.base}: {why} ({CONFIDENCE:.0%} confidence)",
+            f"  {self.metric} on {len(self.prompts)} prompts of {self.dataset}: median {base:.2f} -> "
+            f"{head:.2f} dB, paired shift {shift.value:+.3f} dB, "
+            f"interval [{shift.low:+.3f}, {shift.high:+.3f}]",
+        ]
+        if self.verdict == "inconclusive":
+            lines.append(f"  {self._way_out()}")
+        return lines
+
+    def _way_out(self) -> str:
+        if not math.isfinite(self.shift.high):
+            return f"{len(self.prompts)} prompts are too few for any verdict; 5 is the least"
+        half = (self.shift.high - self.shift.low) / 2.0
+        wanted = self.margin_db - max(self.shift.value, 0.0)
+        if wanted <= 0.0:
+            return "the loss seen is above the margin, but may be chance; draw more seeds of both sides"
+        prompts = math.ceil(len(self.prompts) * (half / wanted) ** 2)
+        return (
+            f"more seeds of both sides make the interval narrower, and about {prompts} prompts like these "
+            f"would settle it; so would a margin of {self.shift.high:.2f} dB"
+        )
+
+
+def judge(
+    differences: ArrayLike, margin_db: float = DEFAULT_MARGIN_DB, confidence: float = CONFIDENCE
+) -> tuple[Verdict, Estimate]:
+    """The verdict on paired differences (n,), head minus base in dB, lower scores being better.
+
+    The Hodges-Lehmann interval with ``1 - confidence`` beyond each end decides: *pass* if it lies wholly at
+    or below the margin (non-inferiority), else *regressed* if it lies wholly above zero, else *inconclusive*.
+
+    Raises
+    ------
+    ValueError
+        If there are no differences, some are not finite, or the margin is negative or not finite.
+    """
+    if not (math.isfinite(margin_db) and margin_db >= 0.0):
+        raise ValueError(f"the margin must be finite and not negative, not {margin_db}")
+    shift = hodges_lehmann(differences, level=2.0 * confidence - 1.0)
+    if shift.high <= margin_db:
+        return "pass", shift
+    return ("regressed" if shift.low > 0.0 else "inconclusive"), shift
+
+
+def regress(
+    base: Sequence[Run],
+    head: Sequence[Run],
+    dataset: Dataset,
+    *,
+    metric: str = HEADLINE,
+    margin_db: float = DEFAULT_MARGIN_DB,
+) -> Regression:
+    """Compare two predictors, each by its runs (seeds are averaged prompt by prompt).
+
+    Raises
+    ------
+    NotComparableError
+        If a side has no complete run, or data set revision, protocol or metric differ.
+    """
+    if metric not in SCORES:
+        raise NotComparableError(f"no score is called {metric!r}; there are: {', '.join(SCORES)}")
+    _check_comparable([*base, *head], dataset)
+    scorer = Scorer(dataset, base[0].record.protocol)
+    b, h = (_entry(runs, scorer) for runs in (base, head))
+    frame = h.table.frame
+    if not len(frame):
+        raise NotComparableError("no prompt was scored")
+    text = dataset.prompts.set_index("prompt_id")["text"]
+    prompts = pd.DataFrame(
+        {
+            "prompt_id": frame["prompt_id"],
+            "text": [text[p] for p in frame["prompt_id"]],
+            "category": frame["category"],
+            "base": b.table.scores(metric),
+            "head": h.table.scores(metric),
+        }
+    )
+    prompts["difference"] = prompts["head"] - prompts["base"]
+    verdict, shift = judge(prompts["difference"].to_numpy(), margin_db)
+    worst_first = prompts.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
+    return Regression(
+        verdict, _label(base), _label(head), metric, margin_db, shift, worst_first, dataset.card.label
+    )
+
+
+def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
+    """The runs that somebody names: a run folder, a folder of one predictor's runs, ``FOLDER/NAME`` (a
+    predictor with runs in a folder of runs, such as ``leaderboard/results/simulated-120/prior``), or ``NAME``
+    (one with runs in ``runs_dir``).
+
+    Raises
+    ------
+    NotComparableError
+        If there are none, or they are of several versions or parameter sets of the predictor.
+    """
+    path = Path(which)
+    if (path / RECORD).is_file():
+        try:
+            return [Run.open(path)]
+        except RunError as error:
+            raise NotComparableError(str(error)) from None
+    inside = find_runs(path)[0] if path.is_dir() else []
+    folder = Path(runs_dir) if str(which) == path.name else path.parent
+    found = [r for r in inside or find_runs(folder)[0] if r.record.status == "complete"]
+    own = found if inside else [r for r in found if r.record.predictor.name == path.name]
+    if not own:
+        names = {r.record.predictor.name for r in found}
+        kind = f"run folder, nor predictor with a complete run in {folder},"
+        raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
+    newest = {r.record.key: r for r in own}
+    makes = {
+        str((made.name, made.source, made.parameters, r.record.dataset.revision))
+        for r in newest.values()
+        if (made := r.record.predictor)
+    }
+    if len(makes) > 1:
+        listed = ", ".join(str(r.folder) for r in newest.values())
+        raise NotComparableError(
+            f"{which}: has runs of several versions, parameters or data sets; name a folder: {listed}"
+        )
+    return list(newest.values())
+
+
+def _check_comparable(runs: Sequence[Run], dataset: Dataset) -> None:
+    first = runs[0]
+    for run in runs:
+        record = run.record
+        if record.status != "complete":
+            done = f"{record.prompts_done} of {record.prompts} prompts"
+            raise NotComparableError(
+                f"{run.folder}: the run is {record.status} ({done}); nothing is compared"
+            )
+        if record.dataset.revision != first.record.dataset.revision:
+            raise NotComparableError(
+                f"{run.folder} is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
+                f"{first.folder} of {first.record.dataset.name} revision {first.record.dataset.revision[:12]}"
+            )
+        if record.protocol != first.record.protocol:
+            raise NotComparableError(
+                f"{run.folder} is under {record.protocol.label}, {first.folder} under "
+                f"{first.record.protocol.label} (sample count, grid, bandwidth, metric versions)"
+            )
+    if first.record.dataset.revision != dataset.revision:
+        raise NotComparableError(
+            f"the runs are of {first.record.dataset.name} revision {first.record.dataset.revision[:12]}, the "
+            f"data set here is of revision {dataset.revision[:12]}"
+        )
+
+
+def _entry(runs: Sequence[Run], scorer: Scorer) -> Entry:
+    try:
+        entries = make_entries(runs, scorer)
+    except PopeqError as error:
+        raise NotComparableError(str(error)) from None
+    if len(entries) != 1:
+        raise NotComparableError("one side holds runs of several predictors or parameter sets")
+    return entries[0]
+
+
+def _label(runs: Sequence[Run]) -> str:
+    record = runs[0].record
+    seeds = ",".join(map(str, sorted(r.record.seed for r in runs)))
+    return f"{record.predictor.name} ({record.predictor.source}, seed {seeds})"
+
+
+__all__ = [
+    "CONFIDENCE",
+    "DEFAULT_MARGIN_DB",
+    "NotComparableError",
+    "Regression",
+    "Verdict",
+    "find_side",
+    "judge",
+    "regress",
+]

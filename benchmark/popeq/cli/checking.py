@@ -1,0 +1,72 @@
+"""``popeq check``: the conformance suite for one predictor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from popeq.cli.options import containment_options, warn_of_broken_plugins
+
+if TYPE_CHECKING:
+    from popeq.testing.examination import Finding
+
+
+@click.command()
+@click.argument("predictor")
+@click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds that all checks may take together.",
+)
+@containment_options
+def check(
+    predictor: str,
+    options: tuple[str, ...],
+    timeout_s: float,
+    memory_gb: float | None,
+    online: bool,
+    pass_env: tuple[str, ...],
+) -> None:
+    """Tell whether a predictor keeps the contract.
+
+    Each failure says what the contract asks and what came back. Exit code 1 if there is one. The same checks
+    as pytest tests: test_contract = popeq.testing.conformance("NAME").
+    """
+    from popeq.plugins import registry
+    from popeq.runs.containment import Containment
+    from popeq.runs.plan import parse_options
+    from popeq.testing.checks import CHECKS
+    from popeq.testing.examination import examine
+
+    warn_of_broken_plugins()
+    spec = registry().predictor(predictor)
+
+    def tell(finding: Finding) -> None:
+        verdict = f"FAILED: {finding.problem}" if finding.problem else finding.asks
+        click.echo(f"{'x' if finding.problem else 'ok':<2} {finding.check:<24}  {verdict}")
+
+    seen = examine(
+        spec,
+        parse_options(options),
+        Containment(memory_gb, online, pass_env),
+        timeout_s=timeout_s,
+        on_finding=tell,
+    )
+    if seen.fit_s is not None and seen.sample_s is not None and seen.peak_memory_mb is not None:
+        click.echo(
+            f"\nfit on 8 prompts {seen.fit_s:.2f} s, 3 x 110 samples {seen.sample_s:.2f} s, "
+            f"peak memory {seen.peak_memory_mb:.0f} MiB"
+        )
+    failed = sum(bool(f.problem) for f in seen.findings)
+    not_made = len(CHECKS) - len(seen.findings)
+    click.echo(
+        f"{predictor}: {len(seen.findings) - failed} of {len(CHECKS)} checks passed"
+        + (f", {not_made} not made" if not_made else "")
+    )
+    if not seen.passed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,108 @@
+"""``popeq regress``: the gate that keeps a predictor from becoming worse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from popeq.cli.options import runs_option
+
+
+class _WrongUse(click.UsageError):
+    exit_code = 3
+
+
+class _Gate(click.Command):
+    """Exit code 2 means inconclusive here, so wrong use is 3: nothing was compared."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise _WrongUse(error.format_message(), ctx) from None
+
+
+@click.command(cls=_Gate)
+@click.argument("base")
+@click.argument("head")
+@click.option(
+    "--margin",
+    "margin_db",
+    type=click.FloatRange(min=0),
+    default=0.25,
+    show_default=True,
+    help="Loss in dB that is tolerated.",
+)
+@click.option("--metric", default="reflective_kantorovich", show_default=True, help="Score to compare.")
+@click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of BASE]")
+@click.option(
+    "--prompts",
+    "shown",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Worst prompts to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@runs_option
+def regress(
+    base: str,
+    head: str,
+    margin_db: float,
+    metric: str,
+    dataset: str | None,
+    shown: int,
+    as_json: bool,
+    runs_dir: Path,
+) -> None:
+    """Tell whether HEAD is worse than BASE, prompt by prompt.
+
+    Each is a run folder, FOLDER/NAME (a predictor's runs in a folder of runs, such as
+    leaderboard/results/simulated-120/prior) or NAME (a predictor with runs in --runs).
+
+    Exit codes: 0 pass (worse by the margin at most), 1 regressed (worse, and not shown to be within the
+    margin), 2 inconclusive, 3 not comparable (other data set revision, protocol or metric version, nothing
+    to compare, or wrong use).
+    """
+    from popeq import api
+    from popeq.board.regression import NotComparableError, find_side
+    from popeq.board.regression import regress as compare
+    from popeq.errors import PopeqError
+    from popeq.render import render
+
+    try:
+        sides = [find_side(which, runs_dir) for which in (base, head)]
+        loaded = api.load_dataset(dataset or sides[0][0].record.dataset.given)
+        found = compare(sides[0], sides[1], loaded, metric=metric, margin_db=margin_db)
+    except NotComparableError:
+        raise
+    except PopeqError as error:
+        raise NotComparableError(str(error)) from None
+    worst = found.prompts.head(shown)
+    if as_json:
+        told = {
+            "verdict": found.verdict,
+            "base": found.base,
+            "head": found.head,
+            "dataset": found.dataset,
+            "metric": found.metric,
+            "margin_db": found.margin_db,
+            "shift_db": found.shift.value,
+            "low_db": _finite(found.shift.low),
+            "high_db": _finite(found.shift.high),
+            "prompts": len(found.prompts),
+            "worst": json.loads(render(worst, "json"))["rows"],
+        }
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(found.lines))
+        if shown:
+            click.echo("\nLargest losses (dB, positive: HEAD is worse):\n")
+            click.echo(render(worst, "text", keys=1))
+    raise click.exceptions.Exit(found.exit_code)
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None

@@ -1,0 +1,94 @@
+"""``popeq score`` and ``popeq submit``: predictions without code, and runs for the public board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from popeq.cli.options import runs_option
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
+@click.option("--name", required=True, help="Name of the method, as the board will show it.")
+@click.option(
+    "--meta",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Card of the method (JSON): authors, contact, training data, ...",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Number of the draw, if there are several of one method.",
+)
+@runs_option
+def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, runs_dir: Path) -> None:
+    """Score predictions from a file, without code.
+
+    FILE is CSV or Parquet with the columns prompt_id, sample, x_db, y_db: for every prompt to be predicted
+    (the test prompts, or all where there are folds) the samples 0 to 109, inside the box, in dB. It becomes a
+    run folder, as if popeq had drawn it. All problems are told at once; nothing is clipped or filled in.
+    """
+    from popeq import api
+    from popeq.board.verify import summary
+    from popeq.metrics import HEADLINE
+    from popeq.plugins import registry
+    from popeq.runs.card import read_card
+    from popeq.runs.submission import run_from_predictions
+
+    loaded = api.load_dataset(dataset)
+    run, new = run_from_predictions(
+        file,
+        loaded,
+        api.given_name(loaded),
+        name,
+        registry=registry(),
+        card=read_card(meta) if meta else None,
+        runs_dir=runs_dir,
+        seed=seed,
+    )
+    scores = summary(api.scored(run, loaded))
+    how = "scored" if new else "was there already"
+    click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
+    told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
+    click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Card of the method (JSON). [default: card.json in the run]",
+)
+@click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of the run]")
+@click.option(
+    "--to",
+    "results",
+    type=click.Path(path_type=Path),
+    default=Path("leaderboard/results"),
+    show_default=True,
+    help="Folder of published results.",
+)
+def submit(run: Path, card: Path | None, dataset: str | None, results: Path) -> None:
+    """Copy a run, verified and with its card, to where the public board is made from.
+
+    The copy holds run.json, predictions.csv and card.json and nothing else. What does not verify is refused.
+    """
+    from popeq import api
+    from popeq.board.publishing import publish
+    from popeq.runs.folder import Run
+
+    opened = Run.open(run)
+    loaded = api.load_dataset(dataset or opened.record.dataset.given)
+    seen, target = publish(opened, loaded, card, results)
+    for flag in seen.flags:
+        click.echo(f"popeq: suspicious: {flag}", err=True)
+    click.echo(f"verified ({seen.trust}) and copied to {target}")
+    click.echo("Propose it: commit that folder on a branch and open a pull request (CONTRIBUTING.md).")

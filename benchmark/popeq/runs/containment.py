@@ -1,0 +1,261 @@
+"""What a predictor's process may see, use and leave behind; docs/containment.md says what this does not stop.
+
+The process gets an environment without secrets, a working and a temporary directory of its own, a memory
+limit and a log of bounded size; when it ends, whatever it started ends too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from popeq.errors import UsageError
+
+#: Environment variable with a word of its own for each contained process and all that descends from it.
+COOKIE = "POPEQ_CONTAINED"
+GIB = 1 << 30
+#: Bytes of output that are kept: the beginning and the end.
+LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
+
+_TREE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Containment:
+    """How a predictor's process is held.
+
+    ``memory_gb``: GiB that it and its children may have resident together; None: 80 % of the machine's,
+    shared among processes side by side. ``online``: whether it may use the network. ``pass_env``: variables
+    that it gets although they are not on the list.
+    """
+
+    memory_gb: float | None = None
+    online: bool = False
+    pass_env: tuple[str, ...] = ()
+
+    def checked(self) -> Containment:
+        """Itself; raises UsageError for a limit that is not positive or a variable that is not set."""
+        if self.memory_gb is not None and not self.memory_gb > 0:
+            raise UsageError("the memory limit must be positive")
+        for name in self.pass_env:
+            if name not in os.environ:
+                raise UsageError(f"--pass-env {name}: there is no such environment variable")
+        return self
+
+    def memory_bytes(self, jobs: int) -> int:
+        """The limit for one of ``jobs`` processes side by side."""
+        if self.memory_gb is not None:
+            return int(self.memory_gb * GIB)
+        return int(0.8 * memory_of_the_machine() / jobs)
+
+
+DEFAULT_CONTAINMENT = Containment()
+
+
+def memory_of_the_machine() -> int:
+    """Bytes that all processes here can have: the machine's, or the control group's if that is less."""
+    total = int(psutil.virtual_memory().total)
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(file).read_text(encoding="ascii")))
+    return total
+
+
+class Contained:
+    """A Python module that runs as a contained process; use it as a context manager.
+
+    On leaving, the process and everything that descends from it is killed, its directories are removed, and
+    ``log`` holds the first MiB and the last 64 KiB of its output.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        log: Path,
+        env: Mapping[str, str],
+        memory_bytes: int,
+        *,
+        paths: Iterable[object] = (),
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.module, self.arguments = module, list(arguments)
+        self.log, self.memory_bytes = log, memory_bytes
+        self.env = {**env, COOKIE: uuid.uuid4().hex}
+        self._paths = list(paths)
+        self._tree_at = 0.0
+        self._resident = 0
+        self._left: list[str] = []
+
+    def __enter__(self) -> Contained:
+        try:
+            self.root = Path(tempfile.mkdtemp(prefix="popeq-"))
+            self.work = self.root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
+            self.work.mkdir(parents=True)
+            (self.root / "tmp").mkdir()
+        except OSError as error:
+            raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
+        self._links = frozenset(_link(self._paths, self.work, self.root))
+        temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.root / "tmp"))
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-X", "faulthandler", "-m", self.module, *self.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**self.env, **temporary},
+            cwd=self.work,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self._pump = _Pump(self.process.stdout, self.log)
+        self._pump.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            kill_all(self.process, self.env[COOKIE])
+        finally:
+            self._left = sorted(
+                str(p.relative_to(self.work))
+                for p in self.work.rglob("*")
+                if p not in self._links and not p.is_dir()
+            )
+            note = f"left in the working directory and discarded: {', '.join(self._left[:10])}"
+            self._pump.close(note if self._left else "")
+            if self.process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self.process.stdin.close()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def over_memory(self) -> bool:
+        """Whether it and its children have more resident than they may; looks at children twice a second."""
+        try:
+            process = psutil.Process(self.process.pid)
+            own = int(process.memory_info().rss)
+            if own <= self.memory_bytes and time.monotonic() > self._tree_at:
+                children = 0
+                for child in process.children(recursive=True):
+                    with contextlib.suppress(psutil.Error):
+                        children += int(child.memory_info().rss)
+                self._resident = children
+                self._tree_at = time.monotonic() + _TREE_S
+        except psutil.Error:
+            return False
+        return own + self._resident > self.memory_bytes
+
+    def send(self, line: bytes) -> None:
+        """Write a line to its input, which stays open: it dies when the input closes."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status tells
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
+
+
+def _link(values: Iterable[object], work: Path, root: Path) -> Iterator[Path]:
+    """Make relative paths among a predictor's parameters mean in ``work`` what they mean to the caller."""
+    for value in values:
+        if not isinstance(value, str | os.PathLike) or not (text := os.fspath(value)) or len(text) > 4096:
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            here = Path(os.path.normpath(work / text))
+            if Path(text).is_absolute() or not here.is_relative_to(root) or here == work:
+                continue
+            if Path(text).exists() and not here.exists():
+                here.parent.mkdir(parents=True, exist_ok=True)
+                here.symlink_to(Path(text).absolute())
+                yield here
+
+
+def kill_all(process: subprocess.Popen[Any], cookie: str, patience_s: float = 10.0) -> None:
+    """Kill a process, its group, and whoever carries its cookie, which a session of its own does not shed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    end = time.monotonic() + patience_s
+    while found := _carriers(cookie):
+        for one in found:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(found, timeout=1.0)
+        if time.monotonic() > end:
+            break
+
+
+def _carriers(cookie: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(COOKIE) == cookie and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+class _Pump(threading.Thread):
+    """Carries a process's output to a file, its middle left out if it is long; never blocks the process."""
+
+    def __init__(self, source: IO[bytes], path: Path) -> None:
+        super().__init__(daemon=True, name="popeq-log")
+        self._source, self._path = source, path
+        self._stop_at: float | None = None
+        self._tail: deque[bytes] = deque()
+        self._tail_size = self._dropped = 0
+        self._file: IO[bytes] | None = None
+
+    def run(self) -> None:
+        room = LOG_HEAD
+        with contextlib.suppress(OSError):
+            self._file = self._path.open("wb", buffering=0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._source, selectors.EVENT_READ)
+            while self._stop_at is None or time.monotonic() < self._stop_at:
+                if not selector.select(0.1):
+                    continue
+                chunk = os.read(self._source.fileno(), 1 << 16)
+                if not chunk:
+                    break
+                self._write(chunk[:room])
+                self._keep(chunk[room:])
+                room -= min(room, len(chunk))
+
+    def _write(self, chunk: bytes) -> None:
+        if self._file is not None and chunk:
+            with contextlib.suppress(OSError):  # a full disk must not stop the process from being watched
+                self._file.write(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        if not chunk:
+            return
+        self._tail.append(chunk)
+        self._tail_size += len(chunk)
+        while self._tail_size - len(self._tail[0]) >= LOG_TAIL:
+            self._dropped += len(self._tail[0])
+            self._tail_size -= len(self._tail.popleft())
+
+    def close(self, note: str) -> None:
+        """Take what is still in the pipe, then end, even if somebody who escaped holds it open."""
+        self._stop_at = time.monotonic() + 2.0
+        self.join()
+        if self._dropped:
+            self._write(f"\n[popeq: {self._dropped} bytes of output left out here]\n".encode())
+        self._write(b"".join(self._tail))
+        if note:
+            self._write(f"\n[popeq: {note}]\n".encode())
+        if self._file is not None:
+            self._file.close()
+        self._source.close()

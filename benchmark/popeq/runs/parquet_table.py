@@ -1,0 +1,93 @@
+"""Read a few plain columns of a stranger's Parquet file as a table of text; no extension types, no pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from popeq.csv_table import Row, Table
+from popeq.errors import UsageError
+
+#: Older ones can be made to run code by a file (CVE-2023-47248).
+SAFE_PYARROW = (14, 0, 1)
+
+
+def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
+    """The columns as text, numbers so that they read back the same; row numbers count from 1.
+
+    Raises
+    ------
+    UsageError
+        If pyarrow is missing or not safe.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(
+            f"{path}: Parquet needs pyarrow; install it with: pip install 'popeq[parquet]'"
+        ) from None
+    check_version(pyarrow.__version__)
+    table = Table(path.name)
+    try:
+        with parquet.ParquetFile(path, memory_map=False) as file:
+            unpacked = sum(
+                file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
+            )
+            if unpacked > most_bytes:
+                table.problem(f"unpacks to {unpacked} bytes; {most_bytes} at most are read")
+                return table
+            if not _plain_columns(pyarrow, file.schema_arrow, table, columns):
+                return table
+            found = file.read(columns=list(columns), use_threads=False, use_pandas_metadata=False)
+            found.validate(full=True)
+            rows = zip(*(found.column(name).to_pylist() for name in columns), strict=True)
+            for line, values in enumerate(rows, 1):
+                table.rows.append(Row(line, {c: _text(v) for c, v in zip(columns, values, strict=True)}))
+    except (pyarrow.ArrowException, OSError, ValueError, MemoryError, OverflowError, TypeError) as error:
+        table.broken = True
+        table.problem(f"is not a Parquet file that can be read: {' '.join(str(error).split())[:200]}")
+        return table
+    table.columns = tuple(columns)
+    if not table.rows:
+        table.problem("has no rows")
+    return table
+
+
+def check_version(version: str) -> None:
+    """Raise UsageError for a pyarrow that a file could make run code."""
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if numbers < SAFE_PYARROW:
+        raise UsageError(
+            f"pyarrow {version} can be made to run code by a file (CVE-2023-47248); "
+            "upgrade it with: pip install 'popeq[parquet]'"
+        )
+
+
+def _plain_columns(pyarrow: Any, schema: Any, table: Table, columns: Sequence[str]) -> bool:
+    """Whether every column is there once and of a plain type; what is not becomes a problem."""
+    types = pyarrow.types
+    for name in columns:
+        found = schema.get_all_field_indices(name)
+        if len(found) != 1:
+            table.problem("the column is missing" if not found else "the column stands twice", None, name)
+            continue
+        kind = schema.field(found[0]).type
+        if name == "prompt_id":
+            fits = types.is_string(kind) or types.is_large_string(kind)
+        elif name == "sample":
+            fits = types.is_integer(kind)
+        else:
+            fits = types.is_floating(kind) or types.is_integer(kind)
+        if not fits:
+            needed = {"prompt_id": "text", "sample": "whole numbers"}.get(name, "numbers")
+            table.problem(f"holds {kind}; needs {needed}", None, name)
+    for name in schema.names:
+        if name not in columns:
+            table.problem(f"unknown column; known columns: {', '.join(columns)}", None, name)
+    return not table.problems
+
+
+def _text(value: object) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)

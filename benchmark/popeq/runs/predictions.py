@@ -1,0 +1,116 @@
+"""Predictions that somebody sends as a file, CSV or Parquet: read strictly, every problem with its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.csv_table import Row, Table, read_table
+from popeq.errors import InvalidInputError, UsageError
+from popeq.runs.folder import PREDICTION_COLUMNS
+from popeq.space import Space
+
+#: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
+ROW_BYTES, OTHER_BYTES = 512, 1 << 20
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
+_PARQUET = b"PAR1"
+
+
+def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space) -> NDArray[np.float64]:
+    """Samples (len(prompt_ids), n, 2), dB, exactly as the file has them; nothing is clipped or filled in.
+
+    Parameters
+    ----------
+    path
+        A CSV file with the columns ``prompt_id, sample, x_db, y_db``, or a Parquet file with the same; rows
+        in any order. ``sample`` counts from 0 to n - 1 for each prompt.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is too large to be one, or Parquet cannot be read here.
+    InvalidInputError
+        With everything that is wrong. Rows of a CSV file are its lines, the header being row 1; rows of a
+        Parquet file are counted from 1.
+    """
+    path = Path(path)
+    most = OTHER_BYTES + ROW_BYTES * n * len(prompt_ids)
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise UsageError(f"{path}: is not a file")
+        if size > most:
+            raise UsageError(
+                f"{path}: has {size} bytes; {n} samples of {len(prompt_ids)} prompts take {most} at most"
+            )
+        with path.open("rb") as stream:
+            parquet = stream.read(4) == _PARQUET or path.suffix.lower() in (".parquet", ".pq")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if parquet:
+        from popeq.runs.parquet_table import read_parquet
+
+        table = read_parquet(path, PREDICTION_COLUMNS, most)
+    else:
+        table = read_table(path, PREDICTION_COLUMNS)
+    points = _points(table, prompt_ids, n, space)
+    if table.problems:
+        asked = f"{len(prompt_ids)} prompts with {n} samples each"
+        raise InvalidInputError(f"{path} cannot be scored ({asked} are asked for)", table.problems)
+    return points
+
+
+def _points(table: Table, prompt_ids: Sequence[str], n: int, space: Space) -> NDArray[np.float64]:
+    """The samples in order; problems go to the table, and then what is returned means nothing."""
+    place = {p: i for i, p in enumerate(prompt_ids)}
+    points = np.full((len(prompt_ids), n, 2), np.nan)
+    first = np.zeros((len(prompt_ids), n), dtype=np.int64)
+    unknown: dict[str, list[Row]] = {}
+    for row in table.rows:
+        prompt, sample = place.get(row.cells["prompt_id"]), _sample(table, row, n)
+        point = np.array([_finite(table.number(row, c)) for c in ("x_db", "y_db")])
+        if np.isfinite(point).all() and not space.contains(point):
+            box = f"{space.low.tolist()}..{space.high.tolist()}"
+            table.problem(f"({point[0]:g}, {point[1]:g}) dB is outside the box {box}", row)
+        if prompt is None:
+            unknown.setdefault(row.cells["prompt_id"], []).append(row)
+        elif sample is not None:
+            if before := first[prompt, sample]:
+                told = f"sample {sample} of {row.cells['prompt_id']!r} stands already in row {before}"
+                table.problem(told, row, "sample")
+            first[prompt, sample] = before or row.line
+            points[prompt, sample] = point
+    if "prompt_id" not in table.missing:
+        for prompt_id, rows in unknown.items():
+            told = f"{prompt_id!r} is not to be predicted in this data set ({len(rows)} row(s))"
+            table.problem(told, rows[0], "prompt_id")
+    if table.rows and not table.broken and not table.missing & {"prompt_id", "sample"}:
+        for prompt_id, lines in zip(prompt_ids, first, strict=True):
+            lacking = np.flatnonzero(lines == 0)
+            if len(lacking):
+                table.problem(f"prompt {prompt_id!r} lacks {_listed(lacking, n)}")
+    return points
+
+
+def _sample(table: Table, row: Row, n: int) -> int | None:
+    text = row.cells["sample"]
+    if _WHOLE.fullmatch(text) and int(text) < n:
+        return int(text)
+    table.problem(f"{text!r} is not a whole number from 0 to {n - 1}", row, "sample")
+    return None
+
+
+def _finite(number: float | None) -> float:
+    return float("nan") if number is None else number
+
+
+def _listed(lacking: NDArray[np.int64], n: int) -> str:
+    if len(lacking) == n:
+        return "all its samples"
+    shown = ", ".join(str(i) for i in lacking[:5])
+    more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+    return f"sample{'s' if len(lacking) > 1 else ''} {shown}{more}"

@@ -1,0 +1,61 @@
+"""Which environment variables a predictor's process gets: those on a list, none that looks like a secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from popeq.runs.containment import Containment
+
+#: Set to 1 in a process that is not to use the network.
+OFFLINE = "POPEQ_OFFLINE"
+
+_NAMES = """
+PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM COLUMNS VIRTUAL_ENV LD_LIBRARY_PATH LD_PRELOAD
+DYLD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+"""
+_PREFIXES = """
+LC_ PYTHON POPEQ_ CONDA_ CUDA_ NVIDIA_ NCCL_ ROCR_ HIP_ HSA_ OMP_ KMP_ MKL_ OPENBLAS_ BLIS_ VECLIB_
+NUMEXPR_ NUMBA_ MALLOC_ GLIBC_ TORCH PYTORCH_ TRITON_ XLA_ JAX_ TF_ HF_ HUGGINGFACE_ TRANSFORMERS_
+TOKENIZERS_ SENTENCE_TRANSFORMERS_ VLLM_ LLAMA_ COVERAGE_
+"""
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+_SECRET = re.compile(
+    r"(^|_)(TOKENS?|(API)?KEYS?|SECRETS?|PASS(WORD|WD|PHRASE)?|CREDENTIALS?|AUTH|COOKIE)(_|$)", re.IGNORECASE
+)
+_OFFLINE_FLAGS = dict.fromkeys(
+    ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", OFFLINE), "1"
+)
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def environment_for(
+    containment: Containment, threads: int, needed: Iterable[str] = (), parent: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Variables for a contained process: those on the list, and those that were asked for by name.
+
+    Parameters
+    ----------
+    threads
+        For numerical libraries, where ``parent`` does not say another number.
+    needed
+        What the predictor's spec asks for; ``containment.pass_env`` is what the user does.
+    """
+    asked = {*needed, *containment.pass_env}
+    env = {name: value for name, value in parent.items() if name in asked or _harmless(name)}
+    if containment.online:
+        env |= {k: v for k, v in parent.items() if k.lower() in _PROXIES and "@" not in v}
+    else:
+        env |= dict.fromkeys(_OFFLINE_FLAGS, "1")
+    # The parent's import path, so that a script's own predictor is found, but never the current folder:
+    # a random.py that happens to lie there would break every import.
+    path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
+    return {**dict.fromkeys(_THREADS, str(threads)), **env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _harmless(name: str) -> bool:
+    return (name in _NAMES.split() or name.startswith(tuple(_PREFIXES.split()))) and not _SECRET.search(name)

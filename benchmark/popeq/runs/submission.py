@@ -1,0 +1,141 @@
+"""From a file of somebody's predictions to a run folder like any other."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import shlex
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from popeq.dataset import Dataset
+from popeq.dataset_folder import IDENTIFIER
+from popeq.errors import UsageError
+from popeq.plugins import Registry
+from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.card import CARD, Card
+from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run, find_runs
+from popeq.runs.plan import new_run
+from popeq.runs.predictions import read_predictions
+from popeq.runs.provenance import environment
+from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key
+from popeq.runs.worker import predictions_text
+
+SOURCE = "submitted"
+
+
+def run_from_predictions(
+    file: Path,
+    dataset: Dataset,
+    dataset_name: str,
+    name: str,
+    *,
+    registry: Registry,
+    card: Card | None = None,
+    runs_dir: Path = Path("runs"),
+    seed: int = 0,
+    protocol: Protocol = PROTOCOL_1,
+) -> tuple[Run, bool]:
+    """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
+
+    Raises
+    ------
+    UsageError
+        If the name is none, or is taken: by a predictor, or in ``runs_dir`` by other predictions.
+    InvalidInputError
+        With everything that is wrong in the file.
+    """
+    if not IDENTIFIER.fullmatch(name) or len(name) > 64:
+        raise UsageError(f"--name {name!r}: use up to 64 letters, digits, '.', '_' and '-', no sign first")
+    if name in registry.predictors:
+        raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
+    samples = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
+    text = predictions_csv(dataset.test_ids, samples)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256)
+
+    def fill(folder: Path) -> None:
+        (folder / PREDICTIONS).write_text(text, encoding="utf-8", newline="\n")
+        if card is not None:
+            (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    locks = runs_dir / ".locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{runs_dir}: cannot be written: {error.strerror}") from None
+    with FileLock(locks / f"{SOURCE}-{name}.lock"):
+        for other in find_runs(runs_dir)[0]:
+            if other.record.key == record.key:
+                return other, False
+            if _rivals(other.record, record):
+                raise UsageError(
+                    f"--name {name}: {other.folder} has other predictions under that name and seed; give "
+                    "another --name, or --seed if they are another draw of the same method"
+                )
+        return new_run(record, runs_dir, fill), True
+
+
+def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:
+    """The text of predictions.csv for samples (P, n, 2), dB."""
+    rows = (predictions_text(p, points) for p, points in zip(prompt_ids, samples, strict=True))
+    return ",".join(PREDICTION_COLUMNS) + "\n" + "".join(rows)
+
+
+def _rivals(a: RunRecord, b: RunRecord) -> bool:
+    """Whether two submitted runs would be taken for the same draw of the same method."""
+    return (a.origin, a.predictor.name, a.seed, a.dataset.revision, a.protocol) == (
+        "submitted",
+        b.predictor.name,
+        b.seed,
+        b.dataset.revision,
+        b.protocol,
+    )
+
+
+def _record(
+    file: Path,
+    dataset: Dataset,
+    dataset_name: str,
+    name: str,
+    card: Card | None,
+    seed: int,
+    protocol: Protocol,
+    sha256: str,
+) -> RunRecord:
+    now = datetime.datetime.now(datetime.UTC)
+    identity = {"predictions_sha256": sha256}
+    key = identity_key(name, SOURCE, identity, dataset.name, dataset.revision, protocol, seed)
+    words = ["popeq", "score", file.name, "--dataset", dataset_name, "--name", name, "--seed", str(seed)]
+    return RunRecord(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{name}-{key[:8]}",
+        key=key,
+        origin="submitted",
+        status="complete",
+        predictor=PredictorRecord(
+            name=name,
+            source=SOURCE,
+            kind=card.kind if card else "other",
+            parameters={},
+            described={"model": card.model} if card and card.model else {},
+        ),
+        dataset=DatasetRecord(
+            name=dataset.name,
+            given=dataset_name,
+            version=dataset.card.version,
+            revision=dataset.revision,
+            simulated=dataset.card.simulated,
+        ),
+        protocol=protocol,
+        seed=seed,
+        command=shlex.join(words),
+        started_at=now.isoformat(timespec="seconds"),
+        finished_at=now.isoformat(timespec="seconds"),
+        prompts=len(dataset.test_ids),
+        prompts_done=len(dataset.test_ids),
+        predictions_sha256=sha256,
+        environment=environment(SOURCE),
+    )

@@ -1,0 +1,158 @@
+"""``popeq check``: all checks in one contained process, so that no predictor can hurt the one who looks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from popeq.contract import PredictorSpec
+from popeq.runs.confined import receive_job
+from popeq.runs.containment import GIB, Contained, Containment
+from popeq.runs.scrubbed import environment_for
+from popeq.runs.supervisor import how_it_died
+from popeq.runs.worker import peak_memory_mb
+from popeq.testing.checks import CHECKS, ContractBrokenError
+from popeq.testing.subject import Subject
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``problem`` is empty if it passed."""
+
+    check: str
+    asks: str
+    problem: str
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All findings, what fitting on 8 prompts and drawing 3 x 110 samples took, and the peak memory (MiB);
+    the measurements are None if the process did not get that far."""
+
+    findings: tuple[Finding, ...]
+    fit_s: float | None = None
+    sample_s: float | None = None
+    peak_memory_mb: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and passed."""
+        return len(self.findings) == len(CHECKS) and not any(f.problem for f in self.findings)
+
+
+def examine(
+    spec: PredictorSpec,
+    options: Mapping[str, object],
+    containment: Containment,
+    *,
+    timeout_s: float,
+    on_finding: Callable[[Finding], None] = lambda _: None,
+) -> Examination:
+    """Make every check of an installed predictor; ``on_finding`` is called as each ends.
+
+    Raises UsageError for wrong options.
+    """
+    Subject.of(spec.name, options)
+    found: list[Finding] = []
+    measured: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="popeq-check-") as folder:
+        report, log = Path(folder, "report.jsonl"), Path(folder, "log.txt")
+        report.touch()
+        started = end = time.monotonic()
+        end += timeout_s
+        stopped = ""
+        with (
+            report.open(encoding="utf-8") as lines,
+            Contained(
+                "popeq.testing.examination",
+                log,
+                environment_for(containment.checked(), os.cpu_count() or 1, spec.needs_env),
+                containment.memory_bytes(1),
+                paths=options.values(),
+            ) as contained,
+        ):
+            told = {"predictor": spec.name, "options": dict(options), "report": str(report)}
+            contained.send(json.dumps(told).encode())
+            while contained.process.poll() is None and not stopped:
+                if time.monotonic() > end:
+                    stopped = f"did not end within the {timeout_s:g} s of all checks"
+                elif contained.over_memory:
+                    stopped = f"took more than {containment.memory_bytes(1) / GIB:.3g} GiB"
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    contained.process.wait(_POLL_S)
+                started = _take(lines.read(), found, measured, on_finding, started)
+            status = contained.process.poll()
+            _take(lines.read(), found, measured, on_finding, started)
+        if len(found) < len(CHECKS) and (stopped or not measured):
+            check = CHECKS[len(found)]
+            why = stopped or (how_it_died(status) if status is not None else "the process ended")
+            finding = Finding(check.name, check.asks, f"{check.asks}; {why}", time.monotonic() - started)
+            found.append(finding)
+            on_finding(finding)
+    return Examination(tuple(found), **measured)
+
+
+def _take(
+    text: str,
+    found: list[Finding],
+    measured: dict[str, float],
+    on_finding: Callable[[Finding], None],
+    started: float,
+) -> float:
+    """Read new lines of the report; returns when the check that is open now began."""
+    for line in text.splitlines():
+        told: dict[str, Any] = json.loads(line)
+        if "check" in told:
+            found.append(Finding(**told))
+            on_finding(found[-1])
+            started = time.monotonic()
+        else:
+            measured.update(told)
+    return started
+
+
+def main() -> int:
+    """The contained process: reads what to check from its input, writes a line a finding."""
+    told = json.loads(receive_job())
+    with Path(told["report"]).open("a", encoding="utf-8", buffering=1) as report:
+
+        def write(line: Mapping[str, object]) -> None:
+            report.write(json.dumps(line) + "\n")
+
+        subject = Subject.of(told["predictor"], told["options"])
+        for check in CHECKS:
+            started = time.perf_counter()
+            problem = ""
+            try:
+                check.run(subject)
+            except ContractBrokenError as broken:
+                problem = str(broken)
+            wall_s = time.perf_counter() - started
+            write({"check": check.name, "asks": check.asks, "problem": problem, "wall_s": wall_s})
+        with contextlib.suppress(Exception):
+            started = time.perf_counter()
+            predictor = subject.fit(subject.fresh(), subject.train, subject.validation)
+            fitted = time.perf_counter()
+            subject.draw(predictor, n=110)
+            write({"fit_s": fitted - started, "sample_s": time.perf_counter() - fitted})
+        write({"peak_memory_mb": peak_memory_mb()})
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

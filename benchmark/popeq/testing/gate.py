@@ -1,0 +1,148 @@
+"""The regression gate as a test: draw a predictor now, compare it with a stored run, or store it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+import popeq.api as api
+from popeq.board.publishing import portable
+from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, find_side, regress
+from popeq.contract import PredictorSpec
+from popeq.dataset import Dataset
+from popeq.errors import PopeqError, UsageError
+from popeq.metrics import HEADLINE
+from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
+from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.runner import DEFAULT_TIMEOUT_S
+
+
+class GateError(Exception):
+    """The gate stays shut; the message says why."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What ``@pytest.mark.popeq(...)`` says. ``baseline``: a run folder, a folder of runs (one a seed) or
+    ``FOLDER/NAME``; relative paths start at pytest's root. ``seeds`` are averaged prompt by prompt."""
+
+    predictor: str | PredictorSpec
+    dataset: str = api.DEFAULT_DATASET
+    baseline: str | Path | None = None
+    margin: float = DEFAULT_MARGIN_DB
+    metric: str = HEADLINE
+    seeds: int | Sequence[int] = 0
+    options: Mapping[str, object] | None = None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    allow_inconclusive: bool = False
+    containment: Containment = DEFAULT_CONTAINMENT
+
+
+@dataclass(frozen=True, eq=False)
+class GuardedRun:
+    """What the fixture ``popeq_run`` gives: the runs just drawn, one a seed, their data set, and the verdict
+    (None if there was nothing to compare with)."""
+
+    runs: tuple[Run, ...]
+    dataset: Dataset
+    regression: Regression | None = None
+    stored: Path | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run of the first seed."""
+        return self.runs[0]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Scores of the first seed by prompt, as ``popeq.score`` gives them."""
+        return api.score(self.run, self.dataset)
+
+
+def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False) -> GuardedRun:
+    """Draw the predictor into ``runs_dir`` and hold it against its baseline, or, with ``update``, store it.
+
+    Raises
+    ------
+    GateError
+        If a run fails, no prompt is scored, the baseline is missing or not comparable, or the verdict is
+        regressed or inconclusive.
+    """
+    try:
+        dataset = api.load_dataset(_here(guard.dataset, root))
+        runs = api.run(
+            guard.predictor,
+            dataset,
+            seeds=guard.seeds,
+            options=guard.options,
+            runs_dir=runs_dir,
+            timeout_s=guard.timeout_s,
+            containment=guard.containment,
+        )
+        _all_scored(runs)
+        if update:
+            if guard.baseline is None:
+                raise GateError("--popeq-update: neither the marker nor --popeq-baseline names a baseline")
+            return GuardedRun(tuple(runs), dataset, stored=store(runs, dataset, root / guard.baseline))
+        if guard.baseline is None:
+            return GuardedRun(tuple(runs), dataset)
+        base = find_side(root / guard.baseline, runs_dir)
+        found = regress(base, runs, dataset, metric=guard.metric, margin_db=guard.margin)
+    except PopeqError as error:
+        raise GateError(f"{error}\n(a new baseline is stored with --popeq-update)") from None
+    if found.verdict == "regressed" or (found.verdict == "inconclusive" and not guard.allow_inconclusive):
+        worst = found.prompts.head(5)
+        listed = [
+            f"  {r.prompt_id}: {r.base:.2f} -> {r.head:.2f} dB ({r.difference:+.2f})  {r.text}"
+            for r in worst.itertuples()
+        ]
+        raise GateError("\n".join([*found.lines, "  largest losses:", *listed]))
+    return GuardedRun(tuple(runs), dataset, found)
+
+
+def _here(name: str, root: Path) -> str | Path:
+    return root / name if (root / name).is_dir() else name
+
+
+def _all_scored(runs: Sequence[Run]) -> None:
+    for run in runs:
+        record = run.record
+        if record.status != "complete":
+            why = "; ".join(f"{f.stage}: {f.kind}: {f.message}" for f in record.failures)
+            raise GateError(
+                f"{record.predictor.name}: {record.prompts_done} of {record.prompts} prompts drawn: {why}"
+            )
+        if record.prompts == 0:
+            raise GateError(f"{record.predictor.name}: no prompt was scored")
+
+
+def store(runs: Sequence[Run], dataset: Dataset, baseline: Path) -> Path:
+    """Put runs in the place of a baseline: the folder itself for one, ``seed-N`` below it for several.
+
+    Raises UsageError if there is something else than a baseline at that place.
+    """
+    if baseline.exists() and not _is_baseline(baseline):
+        raise UsageError(f"{baseline}: is no baseline and is not replaced")
+    baseline.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=baseline.parent, prefix=f".{baseline.name}.") as temporary:
+        new = Path(temporary, "new")
+        for run in runs:
+            folder = new if len(runs) == 1 else new / f"seed-{run.record.seed}"
+            folder.mkdir(parents=True)
+            record = portable(run.record, dataset).model_dump_json(indent=2) + "\n"
+            (folder / RECORD).write_text(record, encoding="utf-8")
+            shutil.copyfile(run.folder / PREDICTIONS, folder / PREDICTIONS)
+        if baseline.exists():
+            baseline.rename(Path(temporary, "old"))
+        new.rename(baseline)
+    return baseline
+
+
+def _is_baseline(folder: Path) -> bool:
+    inside = [p for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
+    return (folder / RECORD).is_file() or all((p / RECORD).is_file() for p in inside)

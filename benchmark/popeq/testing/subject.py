@@ -1,0 +1,110 @@
+"""A predictor under examination: its spec and parameters, small made-up data, and what it drew from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.contract import LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt, load_object
+from popeq.plugins import registry
+from popeq.runs.plan import typed_parameters
+from popeq.runs.worker import check_samples
+from popeq.seeding import generator
+from popeq.space import PLANE, Space
+
+Floats = NDArray[np.float64]
+
+_SENTENCES = (
+    ("warm", "make it warmer"),
+    ("warm", "a warm sound for a cold morning"),
+    ("bright", "brighter, like a window opened"),
+    ("bright", "a bright lead guitar"),
+    ("boom", "more boom for the party"),
+    ("boom", "boomy, but not muddy"),
+    ("calm", "calm piano, late at night"),
+    ("calm", "something calm to read by"),
+    ("warm", "warm vinyl crackle"),
+    ("bright", "bright enough for a small speaker"),
+    ("boom", "the boom of a big hall"),
+    ("warm", "warmer vocals please"),
+    ("calm", "a calm walk home"),
+    ("bright", "sparkling, bright cymbals"),
+)
+_CENTRES = {"warm": (1.0, -2.5), "bright": (0.5, 3.0), "boom": (3.5, -1.0), "calm": (-2.0, -0.5)}
+_LISTENERS = tuple(f"l{j}" for j in range(1, 6))
+
+
+def _labelled(i: int, split: str) -> LabelledPrompt:
+    word, text = _SENTENCES[i]
+    rng = generator("popeq.testing", i)
+    points = PLANE.clip(rng.normal(_CENTRES[word], 1.2, (len(_LISTENERS), 2))).round(2)
+    return LabelledPrompt(Prompt(f"{word}-{i:02d}", text, "sound descriptor", split), points, _LISTENERS)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What the checks look at. ``train``, ``validation`` and ``prompts`` are the same for everybody; answers
+    are made up."""
+
+    spec: PredictorSpec
+    parameters: Parameters
+
+    @classmethod
+    def of(cls, predictor: str | PredictorSpec, options: Mapping[str, object] | None = None) -> Subject:
+        """By name or spec, with parameters as ``popeq run -o`` takes them. Raises UsageError."""
+        spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
+        return cls(spec, typed_parameters(spec, options or {}))
+
+    @cached_property
+    def train(self) -> list[LabelledPrompt]:
+        return [_labelled(i, "train") for i in range(8)]
+
+    @cached_property
+    def validation(self) -> list[LabelledPrompt]:
+        return [_labelled(i, "validation") for i in range(8, 11)]
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return [Prompt(p.prompt.prompt_id, p.prompt.text, "sound descriptor") for p in self._test]
+
+    @cached_property
+    def _test(self) -> list[LabelledPrompt]:
+        return [_labelled(i, "test") for i in range(11, 14)]
+
+    def fresh(self, space: Space = PLANE) -> Predictor:
+        """A new instance, not fitted."""
+        predictor: Predictor = load_object(self.spec.factory)(self.parameters, space)
+        return predictor
+
+    def fit(
+        self,
+        predictor: Predictor,
+        train: Sequence[LabelledPrompt] | None = None,
+        validation: Sequence[LabelledPrompt] = (),
+    ) -> Predictor:
+        """Fit it as popeq does and give it back."""
+        given = list(self.train if train is None else train)
+        predictor.fit(given, list(validation), generator(0, self.spec.name, "fit", "split"))
+        return predictor
+
+    @cached_property
+    def fitted(self) -> Predictor:
+        """One instance, fitted on ``train`` and ``validation``; most checks share it."""
+        return self.fit(self.fresh(), self.train, self.validation)
+
+    def draw(
+        self,
+        predictor: Predictor,
+        prompts: Sequence[Prompt] | None = None,
+        n: int = 7,
+        seed: int = 0,
+        space: Space = PLANE,
+    ) -> Floats:
+        """Samples (len(prompts), n, 2), dB, with popeq's own generators. Raises ContractError."""
+        asked = list(self.prompts if prompts is None else prompts)
+        rngs = [generator(seed, self.spec.name, "sample", p.prompt_id) for p in asked]
+        return check_samples(predictor.sample(asked, n, rngs), asked, n, space)

@@ -1,0 +1,69 @@
+"""Time a predictor's fit or sample with pytest-benchmark: fixed rounds, a fresh start for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import popeq.api as api
+from popeq import __version__
+from popeq.contract import Predictor
+from popeq.dataset import Dataset
+from popeq.protocol import PROTOCOL_1
+from popeq.runs.worker import check_samples
+from popeq.seeding import generator
+from popeq.testing.subject import Subject
+
+
+class PredictorBenchmark:
+    """What the fixture ``popeq_benchmark`` gives; call it once a test."""
+
+    def __init__(self, benchmark: Any) -> None:
+        self._benchmark = benchmark
+
+    def __call__(
+        self,
+        predictor: str,
+        *,
+        phase: Literal["fit", "sample"] = "sample",
+        dataset: str | Dataset = api.DEFAULT_DATASET,
+        options: Mapping[str, object] | None = None,
+        n: int = PROTOCOL_1.n_samples,
+        rounds: int = 5,
+        warmup_rounds: int = 1,
+    ) -> None:
+        """Time ``fit`` on the training prompts, or ``sample`` of ``n`` settings for all test prompts at once.
+
+        It runs in this process, with the first stage of the data set. Each round of ``fit`` has a new
+        instance; each round of ``sample`` has new generators, so that all rounds draw the same.
+        """
+        data = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
+        subject, stage = Subject.of(predictor, options), data.stages[0]
+        train, validation = data.labelled(stage.train), data.labelled(stage.validation)
+        prompts = data.unlabelled(stage.test)
+        rounds_of = {"rounds": rounds, "warmup_rounds": warmup_rounds, "iterations": 1}
+        self._benchmark.extra_info |= {
+            "predictor": predictor,
+            "phase": phase,
+            "dataset": data.card.label,
+            "revision": data.revision[:12],
+            "prompts": len(prompts),
+            "samples": n,
+            "popeq": __version__,
+        }
+
+        def fit(instance: Predictor) -> Predictor:
+            instance.fit(train, validation, generator(0, predictor, "fit", stage.name))
+            return instance
+
+        if phase == "fit":
+            self._benchmark.pedantic(fit, setup=lambda: ((subject.fresh(data.space),), {}), **rounds_of)
+            return
+        fitted = fit(subject.fresh(data.space))
+
+        def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
+            rngs = [generator(0, predictor, "sample", p.prompt_id) for p in prompts]
+            return (prompts, n, rngs), {}
+
+        drawn = self._benchmark.pedantic(fitted.sample, setup=setup, **rounds_of)
+        check_samples(drawn, prompts, n, data.space)

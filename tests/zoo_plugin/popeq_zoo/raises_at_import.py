@@ -1,0 +1,3 @@
+"""A plugin, and a predictor's module, that cannot be imported."""
+
+raise RuntimeError("not today")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
-from popeq.errors import UsageError
+from popeq.errors import RunError, UsageError
 from popeq_llm.parameters import BUNDLED_ENCODER
 
 Vectors = NDArray[np.float32]
@@ -204,7 +204,7 @@ def _write(file: Path, vector: Vectors) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(content) + "\n")
-    except OSError:
+    except (OSError, RunError):
         return
 
 

@@ -55,8 +55,9 @@ class RequestCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
         except (OSError, RunError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"cannot write the request cache in {self.folder}: {getattr(error, 'strerror', None) or error}; "
+                f"cannot write the request cache in {self.folder}: {why}; "
                 "set POPEQ_CACHE to a folder that can be written"
             ) from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popeq.atomic import write_text
-from popeq.errors import UsageError
+from popeq.errors import RunError, UsageError
 
 
 def cache_folder() -> Path:
@@ -54,9 +54,10 @@ class RequestCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
-        except OSError as error:
+        except (OSError, RunError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"cannot write the request cache in {self.folder}: {error.strerror or error}; "
+                f"cannot write the request cache in {self.folder}: {why}; "
                 "set POPEQ_CACHE to a folder that can be written"
             ) from None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from popeq.api import load_dataset
 from popeq.atomic import new_folder
+from popeq.caches import cache_folder
 from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, load_object
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
@@ -20,7 +21,6 @@ from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
-from popeq_llm.encoder import cache_folder
 
 RECORD, STATE = "fitted.json", "state"
 _SCHEMA = 1

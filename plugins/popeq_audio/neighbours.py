@@ -16,7 +16,7 @@ from popeq.space import Space
 from popeq_audio.parameters import NeighbourParameters
 from popeq_audio.track_effect import TrackEffect, features_of
 from popeq_llm.encoder import open_encoder
-from popeq_llm.knn import neighbour_weights
+from popeq_llm.knn import neighbour_weights, weighted_draws
 from popeq_llm.retrieval import Retrieved, Retriever
 from popeq_llm.retrieval_state import load_retriever, save_retriever
 
@@ -59,10 +59,7 @@ class TextNear:
             self._found[prompt.prompt_id] = found
             responses = [self._moved(self.retriever.train[f.prompt_id], prompt) for f in found]
             weights = neighbour_weights([f.similarity for f in found], self.parameters.similarity_temperature)
-            each = np.concatenate(
-                [np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)]
-            )
-            samples.append(np.concatenate(responses)[rng.choice(len(each), size=n, p=each)])
+            samples.append(weighted_draws(responses, weights, n, rng))
         return self.space.clip(np.stack(samples))
 
     def describe(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
+from popeq.caches import cache_folder
 from popeq.errors import RunError, UsageError
 from popeq_llm.bert import Bert
 from popeq_llm.parameters import BUNDLED_ENCODER
@@ -59,14 +59,6 @@ def open_encoder(name: str = BUNDLED_ENCODER) -> Encoder:
     """
     bundled = name in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}")
     return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name), cache_folder())
-
-
-def cache_folder() -> Path:
-    """``$POPEQ_CACHE``, else ``popeq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("POPEQ_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "popeq"
 
 
 class BundledEncoder:

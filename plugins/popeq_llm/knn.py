@@ -56,10 +56,7 @@ class NearestPrompts:
             self._found[prompt.prompt_id] = found
             responses = [self.retriever.train[f.prompt_id].responses for f in found]
             weights = neighbour_weights([f.similarity for f in found], self.parameters.similarity_temperature)
-            each = np.concatenate(
-                [np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)]
-            )
-            samples.append(np.concatenate(responses)[rng.choice(len(each), size=n, p=each)])
+            samples.append(weighted_draws(responses, weights, n, rng))
         return np.stack(samples)
 
     def describe(self) -> dict[str, Any]:
@@ -84,3 +81,14 @@ def neighbour_weights(similarity: Sequence[float], temperature: float) -> NDArra
     with np.errstate(over="ignore"):
         weights = np.exp((s - s.max()) / temperature)
     return np.asarray(weights / weights.sum())
+
+
+def weighted_draws(
+    responses: Sequence[NDArray[np.float64]],
+    weights: NDArray[np.float64],
+    n: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """``n`` draws (n, 2), dB: a set of responses (m_i, 2) by its weight, then one of the set, all alike."""
+    each = np.concatenate([np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)])
+    return np.concatenate(responses)[rng.choice(len(each), size=n, p=each)]

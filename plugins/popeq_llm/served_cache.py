@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from popeq.atomic import write_text
+from popeq.caches import cache_folder
 from popeq.errors import RunError, UsageError
-
-
-def cache_folder() -> Path:
-    """``$POPEQ_CACHE``, or ``popeq`` in the user's cache folder."""
-    if chosen := os.environ.get("POPEQ_CACHE"):
-        return Path(chosen).expanduser()
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "popeq"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "popeq"
 
 
 def canonical(value: object) -> str:

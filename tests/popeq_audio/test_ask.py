@@ -61,7 +61,7 @@ def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answe
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     for name in ("threadpoolctl", "torch", "transformers"):
-        (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name!r}')\n")
+        (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
     env = {"PYTHONPATH": str(hidden), "POPEQ_CACHE": str(tmp_path / "cache")}
     refused = popeq("ask", "make it warm", env=env)
     assert refused.returncode == 2

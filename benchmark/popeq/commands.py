@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from popeq.contract import load_object
+from popeq.contract import install_hint, load_object
 from popeq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class CommandSpec:
         try:
             command: click.Command = load_object(self.factory)
         except ImportError as error:
-            hint = f"; install it with: pip install 'popeq[{self.extra}]'" if self.extra else ""
-            raise UsageError(f"popeq {self.name}: cannot be loaded: {error}{hint}") from None
+            raise UsageError(
+                f"popeq {self.name}: cannot be loaded: {error}{install_hint(self.extra)}"
+            ) from None
         return command

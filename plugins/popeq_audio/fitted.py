@@ -14,7 +14,7 @@ from typing import Any
 from popeq.api import load_dataset
 from popeq.atomic import new_folder
 from popeq.caches import cache_folder
-from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, load_object
+from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, install_hint, load_object
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.plugins import registry
@@ -109,7 +109,7 @@ def _new(plan: Plan) -> Predictor:
     try:
         factory = load_object(plan.spec.factory)
     except ImportError as error:
-        hint = f"; install it with: pip install 'popeq[{plan.spec.extra}]'" if plan.spec.extra else ""
+        hint = install_hint(plan.spec.extra)
         raise UsageError(f"{plan.spec.name}: cannot be loaded: {error}{hint}") from None
     predictor: Predictor = factory(plan.parameters, plan.dataset.space)
     return predictor

@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
-    from popeq.contract import DatasetSpec, LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt
+    from popeq.commands import CommandSpec
+    from popeq.contract import (
+        Audio,
+        DatasetSpec,
+        LabelledPrompt,
+        Parameters,
+        Predictor,
+        PredictorSpec,
+        Prompt,
+    )
     from popeq.errors import PopeqError, UsageError
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
     from popeq.runs.containment import Containment
+    from popeq.site.build import build_site
     from popeq.space import PLANE, Space
 
 _HOMES = {
@@ -31,7 +41,9 @@ _HOMES = {
         "run",
         "score",
     ),
+    "popeq.commands": ("CommandSpec",),
     "popeq.contract": (
+        "Audio",
         "DatasetSpec",
         "LabelledPrompt",
         "Parameters",
@@ -43,6 +55,7 @@ _HOMES = {
     "popeq.hookspecs": ("hookimpl",),
     "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
+    "popeq.site.build": ("build_site",),
     "popeq.runs.containment": ("Containment",),
     "popeq.space": ("PLANE", "Space"),
 }
@@ -52,6 +65,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PLANE",
+    "Audio",
+    "CommandSpec",
     "Containment",
     "Dataset",
     "DatasetSpec",
@@ -68,6 +83,7 @@ __all__ = [
     "Run",
     "Space",
     "UsageError",
+    "build_site",
     "compare",
     "hookimpl",
     "leaderboard",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
-from popeq.board.entries import gather, make_entries, of_dataset, usable
+from popeq.board.entries import make_entries, usable
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
-from popeq.dataset_folder import read_dataset, read_second_panel
-from popeq.errors import UnknownNameError, UsageError
+from popeq.errors import UsageError
+from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
 from popeq.runs.clusters import engine_of
@@ -27,29 +27,6 @@ from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.runs.runner import run as _run
-
-DEFAULT_DATASET = "simulated-120"
-DEFAULT_RUNS = "runs"
-
-
-def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
-    """A data set by the name a plugin gives it, or by its folder.
-
-    Raises
-    ------
-    UnknownNameError
-        If it is neither; offers near names.
-    InvalidInputError
-        With every problem of the folder's files.
-    """
-    name = str(name_or_folder)
-    known = registry().datasets
-    folder = known[name].path if name in known else Path(name_or_folder)
-    if name not in known and not folder.exists() and "/" not in name:
-        raise UnknownNameError("data set", name, known, "(or give a folder)")
-    dataset = read_dataset(folder)
-    read_second_panel(dataset)
-    return dataset
 
 
 def run(
@@ -192,7 +169,7 @@ def score(
 
 def scored(run: Run, dataset: str | Path | Dataset | None = None) -> PromptTable:
     """The table behind ``score(run)``, with what its intervals need."""
-    scorer = _scorer([run], dataset)
+    scorer = scorer_of([run], dataset)
     runs, notes = usable([run], scorer)
     if not runs:
         raise UsageError(notes[0])
@@ -204,6 +181,7 @@ def leaderboard(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
     jobs: int = 1,
 ) -> Leaderboard:
     """Rank runs of one data set revision and one protocol, every score recomputed from the predictions.
@@ -214,8 +192,10 @@ def leaderboard(
         Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to.
+    by
+        ``"category"`` ranks inside each category of prompts; the table then begins with that column.
     jobs
-        Processes that score runs side by side; the board is the same.
+        Processes that score side by side.
 
     Returns
     -------
@@ -228,12 +208,10 @@ def leaderboard(
         If there are no runs, or some that were named cannot stand on one board; each is named. Runs that were
         only found in ``runs_dir`` are left out by name in ``notes`` instead.
     """
-    scorer, found, unread = _gather(runs, dataset, runs_dir)
-    complete, notes = usable(found, scorer, named=bool(runs))
-    notes = [*unread, *notes]
-    if not complete:
-        raise UsageError("\n".join(["no complete run to rank", *notes]))
-    return build(make_entries(complete, scorer, jobs), scorer, notes)
+    split = checked_split(by)
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    board = build(entries, scorer, notes)
+    return split_board(board, scorer) if split else board
 
 
 def compare(
@@ -242,75 +220,21 @@ def compare(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
 ) -> Comparison:
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
     ``a`` and ``b`` are runs, run folders, or names of predictors that have runs in ``runs_dir``; of a named
-    predictor every seed is taken and averaged prompt by prompt.
+    predictor every seed is taken and averaged prompt by prompt. ``by="category"`` splits ``metrics``.
 
     Raises
     ------
     UsageError
         If one is missing, unfinished or of another revision or protocol than the other.
     """
-    sides = [_side(which, dataset, runs_dir) for which in (a, b)]
-    scorer = _scorer([*sides[0], *sides[1]], dataset)
-    entries = []
-    for side in sides:
-        runs, notes = usable(side, scorer)
-        if notes:
-            raise UsageError("\n".join(notes))
-        entries.append(make_entries(runs, scorer)[0])
-    if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
-        raise UsageError("compare needs two different runs")
-    return compare_entries(entries[0], entries[1], scorer)
-
-
-def _gather(
-    runs: Sequence[Run | str | Path], dataset: str | Path | Dataset | None, runs_dir: str | Path
-) -> tuple[Scorer, list[Run], list[str]]:
-    ready = [r for r in runs if isinstance(r, Run)]
-    paths = [r for r in runs if not isinstance(r, Run)]
-    scanned, notes = gather(paths, runs_dir) if paths or not ready else ([], [])
-    found = ready + scanned
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    found = of_dataset(found, loaded.name if loaded else None)
-    return _scorer(found, loaded), found, notes
-
-
-def _scorer(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scorer:
-    if dataset is None:
-        record = runs[0].record.dataset
-        try:
-            dataset = load_dataset(record.given)
-        except UsageError as error:
-            raise UsageError(
-                f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
-                f"give its folder with --dataset ({error})"
-            ) from None
-    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    return Scorer(loaded, runs[0].record.protocol)
-
-
-def _side(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
-    """The runs that one side of a comparison names: one, or every seed of a predictor."""
-    if isinstance(which, Run):
-        return [which]
-    if Path(which).is_dir():
-        return [Run.open(which)]
-    found, _ = gather((), runs_dir)
-    own = [r for r in found if r.record.predictor.name == str(which)]
-    if not own:
-        names = {r.record.predictor.name for r in found}
-        raise UnknownNameError(f"run folder or predictor with a run in {runs_dir}", str(which), names)
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
-    if not own:
-        raise UsageError(f"{which}: has no complete run in {runs_dir}")
-    if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
-        folders = ", ".join(str(r.folder) for r in own)
-        raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")
-    return own
+    split = checked_split(by)
+    scorer, left, right = pair_of(a, b, dataset, runs_dir)
+    return split_comparison(left, right, scorer) if split else compare_entries(left, right, scorer)
 
 
 __all__ = [
@@ -321,6 +245,7 @@ __all__ = [
     "Leaderboard",
     "Run",
     "compare",
+    "entries_of",
     "leaderboard",
     "load_dataset",
     "run",

@@ -11,41 +11,55 @@ from typing import Literal, get_args
 import pandas as pd
 from tabulate import tabulate
 
+from popeq.plain_text import csv_text, json_text, markdown_line, markdown_text, visible
+
 Format = Literal["text", "markdown", "csv", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 _DECIMALS = {"time_s": 1}
+#: Longest text in a cell of a text or Markdown table; CSV and JSON have all of it.
+_LONGEST = 120
 
 
 def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: int = 2) -> str:
     """A table in one of FORMATS, without a closing newline.
 
     Text is cut into blocks of columns that fit the terminal; each block begins with the first ``keys``
-    columns. CSV holds the rows alone: print the notes elsewhere.
+    columns. CSV holds the rows alone: print the notes elsewhere. What a stranger wrote comes out as text in
+    each form (popeq.plain_text); text and Markdown cut cells at 120 characters.
     """
     if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
+        return _for_spreadsheets(frame).to_csv(index=False, lineterminator="\n").rstrip("\n")
     if form == "json":
         rows = [
             {str(k): _plain(v) for k, v in row.items()}
             for row in frame.astype(object).to_dict(orient="records")
         ]
-        return json.dumps({"notes": list(notes), "rows": rows}, indent=2, ensure_ascii=False, allow_nan=False)
+        content = {"notes": list(notes), "rows": rows}
+        return json_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     cells = [
         [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
     ]
     if form == "markdown":
         align = ["right" if _is_number(frame[name]) else "left" for name in frame.columns]
         table = tabulate(
-            [[cell.replace("|", "\\|") for cell in row] for row in cells],
+            [[markdown_text(cell) for cell in row] for row in cells],
             [str(c) for c in frame.columns],
             tablefmt="pipe",
             colalign=align,
             disable_numparse=True,
         )
-        return "\n".join([table, *([""] if notes else []), *(f"- {note}" for note in notes)])
+        return "\n".join([table, *([""] if notes else []), *(f"- {markdown_line(note)}" for note in notes)])
     width = shutil.get_terminal_size((120, 24)).columns
-    return "\n".join([_blocks(frame, cells, keys, width), *([""] if notes else []), *notes])
+    return "\n".join([_blocks(frame, cells, keys, width), *([""] if notes else []), *map(visible, notes)])
+
+
+def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+    safe = frame.copy()
+    for name in safe.columns:
+        if not _is_number(safe[name]):
+            safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
+    return safe
 
 
 def _rows(frame: pd.DataFrame) -> list[tuple[object, ...]]:
@@ -77,7 +91,7 @@ def _cell(name: object, value: object) -> str:
     if plain is None:
         return ""
     if not isinstance(plain, float):
-        return str(plain)
+        return visible(str(plain), _LONGEST)
     if str(name).startswith(("p_", "q_")):
         return "<0.0001" if plain < 1e-4 else f"{plain:.2g}"
     return f"{plain:.{_DECIMALS.get(str(name), 2)}f}"

@@ -75,7 +75,7 @@ def load(name: str, revision: str | None, device: str, dtype: torch.dtype) -> tu
         how = (
             "check the folder"
             if local.is_dir()
-            else f"with a network, 'hf download {name}' fetches it; without, give the folder of a copy"
+            else f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
         )
         raise UsageError(f"--model {name}: cannot be loaded ({how}): {reason}") from None
     try:

@@ -53,7 +53,7 @@ def bank(draws: int, *, same_errors: bool, seed: int) -> np.ndarray:
 
 
 def pairs(scores: np.ndarray, loss: float, n: int, worlds: int, rng: np.random.Generator) -> np.ndarray:
-    """Differences (worlds, n), head minus base; mixing two errors so that the mean loss is ``loss``."""
+    """Differences (worlds, n), head minus base; the head mixes two errors, for a mean loss of ``loss``."""
     level = scores.mean(axis=(0, 2))
     wanted = level[BASE] + loss
     upper = int(np.searchsorted(level, wanted, side="right"))
@@ -76,10 +76,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--worlds", type=int, default=2000)
     arguments = parser.parse_args()
-    print(
-        "| errors | prompts | margin, dB | SD, dB | false alarms | passes "
-        "| found at 2 x margin | passes then |"
-    )
+    print("| errors | prompts | margin | SD, dB | false alarms | passes | found at 2 margins | passes then |")
     print("|---|---|---|---|---|---|---|---|")
     for same in (True, False):
         scores = bank(arguments.draws, same_errors=same, seed=1)

@@ -30,12 +30,13 @@ METRIC_COLUMNS = (
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """``a`` minus ``b``: ``metrics`` has one row a score, ``prompts`` one row a prompt, the largest headline
-    difference first. A negative shift means that ``a`` is better."""
+    difference first. A negative shift means that ``a`` is better. ``notes`` are to be read with it."""
 
     a: str
     b: str
     metrics: pd.DataFrame
     prompts: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from popeq.board.scoring import PromptTable, Scorer, average, score_all
+from popeq.board.scoring import PromptTable, Scorer, average
+from popeq.board.trust import card_of, copied, trust_of, weakest
 from popeq.errors import UsageError
+from popeq.runs.card import Card, Trust
 from popeq.runs.folder import RECORD, Run, find_runs
 from popeq.runs.record import RunRecord
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row to be: a predictor with one set of parameters, its runs (one a seed), its scores by prompt."""
+    """A row to be: a predictor with one set of parameters, its runs (one a seed), its scores by prompt, how
+    far it can be trusted, and ``flags`` of leaked answers in words."""
 
     label: str
     runs: tuple[Run, ...]
     table: PromptTable
+    trust: Trust = "reproduced"
+    flags: tuple[str, ...] = ()
+    card: Card | None = None
 
     @property
     def record(self) -> RunRecord:
         """The record of the first seed, for what all seeds share."""
         return self.runs[0].record
+
+    @property
+    def kind(self) -> str:
+        """What sort of method it is: from the plugin, or from the card of a submission."""
+        return (
+            self.card.kind if self.card and self.record.origin == "submitted" else self.record.predictor.kind
+        )
+
+    @property
+    def model(self) -> str:
+        """The model behind it as tables show it; empty if there is none."""
+        return self.record.model or (self.card.model if self.card else "")
+
+    def take(self, keep: Sequence[int]) -> Entry:
+        """The same row on some of the prompts, by position."""
+        return replace(self, table=self.table.take(keep))
 
 
 def gather(paths: Sequence[Path | str], runs_dir: Path | str) -> tuple[list[Run], list[str]]:
@@ -110,22 +132,47 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
 
 def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1) -> list[Entry]:
     """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor and
-    parameter set."""
+    parameter set. A wrong card.json is an error."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         p = run.record.predictor
         identity = json.dumps([p.name, p.source, p.parameters, run.record.model], sort_keys=True)
         groups.setdefault(identity, []).append(run)
-    ordered = []
-    for group in groups.values():
-        seeds = {run.record.seed: run for run in group}
-        ordered.append([seeds[s] for s in sorted(seeds)])
-    every = [run for group in ordered for run in group]
-    samples = (run.samples(scorer.dataset.test_ids, scorer.dataset.space) for run in every)
-    tables = iter(score_all(scorer, samples, jobs))
-    entries = [(group, average([next(tables) for _ in group])) for group in ordered]
-    labels = _labels([runs_[0].record for runs_, _ in entries])
-    return [Entry(label, tuple(runs_), table) for label, (runs_, table) in zip(labels, entries, strict=True)]
+    ordered = [
+        [seeds[s] for s in sorted(seeds)]
+        for seeds in ({run.record.seed: run for run in group} for group in groups.values())
+    ]
+    scored = _score_all([run for group in ordered for run in group], scorer, jobs)
+    entries = []
+    for label, group in zip(_labels([g[0].record for g in ordered]), ordered, strict=True):
+        own = [next(scored) for _ in group]
+        cards = [card_of(run.folder) for run in group]
+        entries.append(
+            Entry(
+                label,
+                tuple(group),
+                average([table for table, _ in own]),
+                weakest([trust_of(run, card) for run, card in zip(group, cards, strict=True)]),
+                tuple(dict.fromkeys(flag for _, flags in own for flag in flags)),
+                next((card for card in cards if card), None),
+            )
+        )
+    return entries
+
+
+def _score_all(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Iterator[tuple[PromptTable, list[str]]]:
+    """The scores and flags of each run, in order."""
+    if jobs == 1 or len(runs) < 2:
+        return (_score_one(run, scorer) for run in runs)
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        return iter(Parallel(n_jobs=min(jobs, len(runs)))(delayed(_score_one)(run, scorer) for run in runs))
+
+
+def _score_one(run: Run, scorer: Scorer) -> tuple[PromptTable, list[str]]:
+    samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
+    return scorer.score(samples), copied(samples, scorer)
 
 
 def parameters_text(record: RunRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.board.entries import Entry, parameters_text
-from popeq.board.reference_lines import ReferenceLine, reference_lines
+from popeq.board.notes import detectable, disagreements, least_shift, mixed_seeds, standing, suspicions
+from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
+from popeq.board.trust import too_good
 from popeq.metrics import HEADLINE
 from popeq.seeding import generator
 from popeq.statistics import (
     Replicates,
     benjamini_hochberg,
-    contradictions,
     crossed_weights,
-    detectable_shift,
     hodges_lehmann,
     holm,
+    interval,
+    replicate_scores,
     score_interval,
     signed_rank,
     tie_groups,
@@ -44,7 +46,10 @@ COLUMNS = (
     "skill",
     "coverage",
     "time_s",
+    "kind",
     "model",
+    "trust",
+    "flags",
     "seeds",
     "reflective_kantorovich_mean",
     "reflective_kantorovich_mean_low",
@@ -86,40 +91,58 @@ class Pairs:
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
     """A ranked table (``table``, columns COLUMNS; reference lines last, without a rank), the pairwise tests,
-    and ``notes`` to be read with it."""
+    ``notes`` to be read with it, and what it was made from: entries in table order, reference lines and
+    ``least_shift``, what the prompts can show (dB; None without a row to compare)."""
 
     table: pd.DataFrame
     pairs: Pairs
     notes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    lines: tuple[ReferenceLine, ...]
+    least_shift: float | None
 
 
-def build(entries: Sequence[Entry], scorer: Scorer, notes: Sequence[str] = ()) -> Leaderboard:
-    """Rank entries that are of one data set revision and one protocol."""
+def build(
+    entries: Sequence[Entry],
+    scorer: Scorer,
+    notes: Sequence[str] = (),
+    lines: Sequence[ReferenceLine] | None = None,
+) -> Leaderboard:
+    """Rank entries that are of one data set revision and one protocol.
+
+    ``lines`` are the reference lines, if they are at hand already.
+    """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
-    lines = reference_lines(scorer)
+    lines = reference_lines(scorer) if lines is None else list(lines)
     replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
     pairs = _all_pairs(entries)
     medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
     ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
     reference = _reference(entries, scorer)
     against = _against_reference(entries, reference)
-    perfect = next((line for line in lines if line.name.startswith("perfect")), None)
-    floor = float(np.median(perfect.scores[HEADLINE])) if perfect else float("nan")
+    perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
+    floor = float("nan") if perfect is None else float(np.median(perfect))
     prior = float(np.median(reference.scores(HEADLINE)))
     _, surely, _ = score_interval(reference.scores(HEADLINE), reference.influence[HEADLINE], replicates)
     if surely <= floor:  # no room that the data can see, and a ratio to nothing means nothing
         floor = float("nan")
+    flags = {
+        e.label: (*e.flags, *too_good(float(np.mean(e.table.scores(HEADLINE))), perfect)) for e in entries
+    }
     rows = []
     for entry, rank, versus in zip(entries, ranks, against, strict=True):
         row: dict[str, object] = {"rank": int(rank), "predictor": entry.label}
-        row |= _intervals(entry.table, replicates)
+        row |= _intervals(entry.table.scores, entry.table.influence, replicates)
         row |= versus
         row |= {
             "skill": _skill(float(np.median(entry.table.scores(HEADLINE))), prior, floor),
             "sample_kantorovich_median": float(np.median(entry.table.scores("sample_kantorovich"))),
             "energy_score_mean": float(np.mean(entry.table.scores("energy_score"))),
             "time_s": float(np.mean([run.record.wall_s for run in entry.runs])),
-            "model": entry.record.model,
+            "kind": entry.kind,
+            "model": entry.model,
+            "trust": entry.trust,
+            "flags": "; ".join(flags[entry.label]),
             "parameters": parameters_text(entry.record),
             "seeds": ",".join(str(run.record.seed) for run in entry.runs),
         }
@@ -131,21 +154,30 @@ def build(entries: Sequence[Entry], scorer: Scorer, notes: Sequence[str] = ()) -
     rows += [_line_row(line, replicates, prior, floor) for line in lines]
     for row in rows:
         row |= {
-            "prompts": len(scorer.dataset.test_ids),
+            "prompts": len(scorer.prompt_ids),
             "dataset": scorer.dataset.card.label,
             "revision": scorer.dataset.revision[:12],
         }
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["rank"] = table["rank"].astype("Int64")
+    shift = least_shift(entries, reference)
     told = [
-        *_standing_notes(scorer, lines),
-        *_mixed_seeds(entries),
-        *_detectable(entries, reference),
-        *_disagreements(medians, pairs),
-        *_too_good(entries, perfect),
+        *standing(scorer, lines, REFERENCE, ALPHA),
+        *mixed_seeds(entries),
+        *detectable(len(scorer.prompt_ids), shift, REFERENCE),
+        *disagreements(pairs.labels, medians, pairs.q, pairs.shift, ALPHA),
+        *suspicions(flags),
         *notes,
     ]
-    return Leaderboard(table, pairs, tuple(told))
+    return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), shift)
+
+
+def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
+    """One row: median and mean of an entry's density distances with their intervals, and the number of
+    prompts; for a run by itself."""
+    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+    cells = _intervals(entry.table.scores, entry.table.influence, replicates)
+    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **cells}])
 
 
 def _reference(entries: Sequence[Entry], scorer: Scorer) -> PromptTable:
@@ -161,21 +193,29 @@ def prior_samples(scorer: Scorer) -> Floats:
     draws = {}
     for stage in scorer.dataset.stages:
         pool = scorer.dataset.pooled(stage.train)
-        for prompt_id in stage.test:
+        for prompt_id in set(stage.test) & set(scorer.prompt_ids):
             rng = generator("leaderboard", REFERENCE, prompt_id)
             draws[prompt_id] = pool[rng.integers(len(pool), size=scorer.protocol.n_samples)]
-    return np.stack([draws[p] for p in scorer.dataset.test_ids])
+    return np.stack([draws[p] for p in scorer.prompt_ids])
 
 
-def _intervals(table: PromptTable, replicates: Replicates) -> dict[str, float]:
+def _intervals(
+    scores: Callable[[str], Floats], influence: Mapping[str, Sequence[Floats]], replicates: Replicates
+) -> dict[str, float]:
+    """Median and mean of each density distance with their intervals, over the same replicates."""
     cells: dict[str, float] = {}
     for score in _INTERVAL_SCORES:
+        drawn = replicate_scores(scores(score), influence.get(score), replicates)
         for name, statistic in _AGGREGATES.items():
-            value, low, high = score_interval(
-                table.scores(score), table.influence.get(score), replicates, statistic=statistic
-            )
+            low, high = interval(statistic(drawn, axis=-1))
+            value = float(statistic(scores(score)))
             cells |= {f"{score}_{name}": value, f"{score}_{name}_low": low, f"{score}_{name}_high": high}
     return cells
+
+
+def line_intervals(line: ReferenceLine, replicates: Replicates) -> dict[str, float]:
+    """Median and mean of a reference line's density distances with their intervals."""
+    return _intervals(line.scores.__getitem__, line.influence, replicates)
 
 
 def _against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
@@ -224,78 +264,9 @@ def _skill(score: float, prior: float, perfect: float) -> float:
 
 def _line_row(line: ReferenceLine, replicates: Replicates, prior: float, floor: float) -> dict[str, object]:
     row: dict[str, object] = {"rank": None, "predictor": f"[{line.name}]"}
-    for score in _INTERVAL_SCORES:
-        for name, statistic in _AGGREGATES.items():
-            value, low, high = score_interval(line.scores[score], None, replicates, statistic=statistic)
-            row |= {f"{score}_{name}": value, f"{score}_{name}_low": low, f"{score}_{name}_high": high}
+    row |= line_intervals(line, replicates)
     for score, column in (("sample_kantorovich", "_median"), ("energy_score", "_mean")):
         if score in line.scores:
             row[f"{score}{column}"] = float(_AGGREGATES[column[1:]](line.scores[score]))
     row["skill"] = _skill(float(np.median(line.scores[HEADLINE])), prior, floor)
     return row
-
-
-def _standing_notes(scorer: Scorer, lines: Sequence[ReferenceLine]) -> list[str]:
-    card = scorer.dataset.card
-    notes = [
-        f"{card.label} {card.version}, revision {scorer.dataset.revision[:12]}, {scorer.protocol.label}. "
-        "All scores in dB, lower is better; intervals are 95 %.",
-    ]
-    if card.simulated:
-        notes.append("SIMULATED listeners: a good score shows agreement with the generator, not with people.")
-    if lines:
-        how = "; ".join(f"{line.name}: {line.how}" for line in lines)
-        notes.append(f"In [brackets]: reference lines, not predictors; finite samples never score 0 ({how}).")
-        notes.append("Intervals resample prompts and listeners, those of the reference lines prompts only.")
-    notes.append(
-        f"Ranks: Benjamini-Hochberg over all pairs at {ALPHA:g}; p_holm: Holm over the rows against "
-        f"{REFERENCE}."
-    )
-    if not lines:
-        notes.append("No reference lines: some prompts have fewer than four listeners.")
-    return notes
-
-
-def _mixed_seeds(entries: Sequence[Entry]) -> list[str]:
-    seeds = {e.label: ",".join(str(r.record.seed) for r in e.runs) for e in entries}
-    if len(set(seeds.values())) < 2:
-        return []
-    listed = "; ".join(f"{label}: {own}" for label, own in seeds.items())
-    return [f"rows are of different seeds, so luck is averaged out in some only ({listed})."]
-
-
-def _detectable(entries: Sequence[Entry], reference: PromptTable) -> list[str]:
-    base = reference.scores(HEADLINE)
-    spreads = [
-        float(np.std(e.table.scores(HEADLINE) - base, ddof=1)) for e in entries if e.table is not reference
-    ]
-    if not spreads or len(base) < 2:
-        return []
-    shift = detectable_shift(float(np.median(spreads)), len(base))
-    if not np.isfinite(shift):
-        return [
-            f"{len(base)} prompts are too few for the paired test to show any difference at the 5 % level."
-        ]
-    return [
-        f"{len(base)} prompts can show (80 % power, 5 % level) a true shift against {REFERENCE} of about "
-        f"{shift:.2f} dB; smaller differences stay undecided."
-    ]
-
-
-def _disagreements(medians: Floats, pairs: Pairs) -> list[str]:
-    return [
-        f"sort and test disagree: {pairs.labels[i]} stands before {pairs.labels[j]} by the median, but the "
-        f"paired test finds {pairs.labels[j]} better (q = {pairs.q[i, j]:.2g})."
-        for i, j in contradictions(medians, pairs.q, pairs.shift, alpha=ALPHA)
-    ]
-
-
-def _too_good(entries: Sequence[Entry], perfect: ReferenceLine | None) -> list[str]:
-    if perfect is None:
-        return []
-    limit = float(np.mean(perfect.scores[HEADLINE]))
-    return [
-        f"suspicious: {e.label} has a mean below the perfect predictor's; check for leaked test answers."
-        for e in entries
-        if float(np.mean(e.table.scores(HEADLINE))) < limit
-    ]

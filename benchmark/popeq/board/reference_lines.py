@@ -1,41 +1,49 @@
 """What nobody can beat: the scores of a perfect predictor and of a fresh panel of listeners.
 
-A score against few listeners is never 0, not even for the population itself. How far two groups of k and l
-listeners of the same prompt are apart is measured on disjoint subsets of its listeners and extrapolated:
-``log W1(k, l) = a_prompt + slope * log(1/k + 1/l)``, one slope for the data set.
+A score against few listeners is never 0, not even for the population itself. How far two halves of a prompt's
+listeners are apart can be measured (``popeq.board.halves``); how much nearer larger groups would be is taken
+from pseudo-populations, one a prompt, in which both distances can be drawn.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from popeq.board.halves import halves_of, ratios_to
 from popeq.board.scoring import Scorer
 from popeq.dataset_folder import read_second_panel
-from popeq.metrics import SCORES, Target, grid_of
-from popeq.metrics.kde import densities
-from popeq.metrics.transport import grid_wasserstein
-from popeq.seeding import generator
+from popeq.metrics import SCORES
 
 Floats = NDArray[np.float64]
 
 PANEL_SIZE = 11
-_SPLITS = 12
-#: Coarser than the protocol's grid: the lines move by 0.3 %, and come five times as fast.
-_CELLS = 16
-_DENSITY_SCORES = ("reflective_kantorovich", "kantorovich")
+#: Two disjoint halves of two listeners each are the least that says how far groups are apart.
+LEAST_LISTENERS = 4
+PERFECT, FRESH = "perfect predictor", f"fresh panel of {PANEL_SIZE}"
+ESTIMATED = "estimated from disjoint halves of the listeners"
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceLine:
-    """Expected scores by prompt of somebody who has no row: ``scores[name]`` (P,), dB; ``how`` in words."""
+    """Expected scores by prompt of somebody who has no row: ``scores[name]`` (P,), dB; ``how`` in words;
+    ``influence[name][p]`` (m_p,) of each listener on them, dB, as for a row."""
 
     name: str
     how: str
-    scores: dict[str, Floats]
+    scores: Mapping[str, Floats]
+    influence: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
+
+    def take(self, keep: Sequence[int]) -> ReferenceLine:
+        """The line on some of the prompts, by position."""
+        return replace(
+            self,
+            scores={name: own[list(keep)] for name, own in self.scores.items()},
+            influence={name: [own[i] for i in keep] for name, own in self.influence.items()},
+        )
 
 
 def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLine]:
@@ -45,76 +53,65 @@ def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLin
     where prompts have fewer than four listeners, because then there are no two disjoint groups.
     Without ``second`` the second panel is not looked at, and the perfect line comes first.
     """
-    lines = []
-    sizes = np.array([len(t.responses) for t in scorer.targets])
-    if sizes.min() >= 4:
-        apart = _fit(scorer)
-        for label, drawn in (
-            ("perfect predictor", scorer.protocol.n_samples),
-            ("fresh panel of 11", PANEL_SIZE),
-        ):
-            scores = {name: fit(1.0 / drawn + 1.0 / sizes) for name, fit in apart.items()}
-            lines.append(ReferenceLine(label, "estimated from disjoint groups of listeners", scores))
     other = read_second_panel(scorer.dataset) if second else None
+    lines = []
+    if min(len(t.responses) for t in scorer.targets) >= LEAST_LISTENERS:
+        lines.append(estimated_line(scorer, PERFECT, scorer.protocol.n_samples))
+        if other is None:
+            lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
     if other is not None:
-        lines = [line for line in lines if not line.name.startswith("fresh")]
-        samples = [other.points(p) for p in scorer.dataset.test_ids]
-        scored = [t.score(s).values for t, s in zip(scorer.targets, samples, strict=True)]
-        scores = {name: np.array([v[name] for v in scored]) for name in SCORES}
+        scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
         lines.append(
             ReferenceLine(
-                "fresh panel of 11",
+                FRESH,
                 f"measured with {other.card.label}, revision {other.revision[:12]}",
-                scores,
+                {name: np.array([s.values[name] for s in scored]) for name in SCORES},
+                {name: [s.influence[name] for s in scored] for name in scored[0].influence},
             )
         )
     return lines
 
 
-class _GroupDistance:
-    """The fitted law of how far apart two groups are, as a function of 1/k + 1/l."""
+def estimated_line(scorer: Scorer, name: str, drawn: int, panel: int | None = None) -> ReferenceLine:
+    """Expected scores of ``drawn`` points of the population against ``panel`` other listeners of it.
 
-    def __init__(self, level: Floats, slope: float) -> None:
-        self.level = level
-        self.slope = slope
+    Parameters
+    ----------
+    panel
+        Size of the panel that is scored against; by default that of each prompt.
 
-    def __call__(self, inverse_sizes: Floats) -> Floats:
-        return np.asarray(np.exp(self.level + self.slope * np.log(inverse_sizes)))
-
-
-@lru_cache(maxsize=4)
-def _fit(scorer: Scorer) -> dict[str, _GroupDistance]:
-    """Least squares with one level a prompt and one slope, for each density distance."""
-    logs: dict[str, list[Floats]] = {name: [] for name in _DENSITY_SCORES}
-    inverses = []
-    for prompt_id, target in zip(scorer.dataset.test_ids, scorer.targets, strict=True):
-        sizes = sorted({2, len(target.responses) // 2})
-        apart = np.array([_apart(prompt_id, target, size) for size in sizes])
-        inverses.append(np.log(2.0 / np.array(sizes)))
-        for name, measured in zip(_DENSITY_SCORES, apart.T, strict=True):
-            logs[name].append(np.log(np.maximum(measured, 1e-12)))  # listeners who all agree are 0 apart
-    x = np.concatenate([i - i.mean() for i in inverses])
-    fits = {}
-    for name, values in logs.items():
-        y = np.concatenate([v - v.mean() for v in values])
-        slope = float(x @ y / (x @ x)) if x.any() else 0.5
-        level = [v.mean() - slope * i.mean() for v, i in zip(values, inverses, strict=True)]
-        fits[name] = _GroupDistance(np.array(level), slope)
-    return fits
+    Notes
+    -----
+    ``E W1(drawn, panel) = E W1(half, half) * ratio``: the first factor is measured without bias on disjoint
+    halves of each prompt's listeners, and carries the spread. The ratio is that of the same two distances in
+    pseudo-populations; it does not depend on the scale, and little on the shape. By simulation with known
+    populations the mean line was 4 % under to 7 % over the truth at 11 listeners, and up to 14 % under at 5.
+    """
+    halves = halves_of(scorer)
+    sizes = np.array([len(t.responses) for t in scorer.targets])
+    ratios = ratios_to(scorer, drawn, panel)
+    smooth = {key: _smoothed(sizes, own[:, 0], own[:, 1]) for key, own in ratios.items()}
+    return ReferenceLine(
+        name,
+        ESTIMATED,
+        {key: own.distance * smooth[key] for key, own in halves.items()},
+        {
+            key: [effect * ratio for effect, ratio in zip(own.influence, smooth[key], strict=True)]
+            for key, own in halves.items()
+        },
+    )
 
 
-def _apart(prompt_id: str, target: Target, size: int) -> Floats:
-    """Mean distances (by _DENSITY_SCORES) of two disjoint groups of ``size`` listeners over random splits."""
-    rng = generator("reference_lines", prompt_id, size)
-    grid, floor = grid_of(target.space, _CELLS), target.settings.floor_db(target.space)
-    total = np.zeros(len(_DENSITY_SCORES))
-    for _ in range(_SPLITS):
-        order = rng.permutation(len(target.responses))
-        one, other = (
-            densities(target.responses[part], grid, floor) for part in (order[:size], order[size : 2 * size])
-        )
-        total += (
-            grid_wasserstein(one.reflective, other.reflective, grid),
-            grid_wasserstein(one.standard, other.standard, grid),
-        )
-    return total / _SPLITS
+def _smoothed(sizes: NDArray[np.int64], wanted: Floats, half: Floats) -> Floats:
+    """Ratio of wanted to half distances by prompt: one value for each panel size if they are few, else a
+    parabola in the logarithm of the size, because a single prompt's ratio is mostly noise."""
+    known = half > 0
+    if not known.any():
+        return np.ones(len(sizes))
+    distinct = np.unique(sizes[known])
+    if len(distinct) == 1:
+        return np.full(len(sizes), wanted[known].sum() / half[known].sum())
+    x = np.log(sizes)
+    logs = np.log(np.maximum(wanted[known], 1e-12) / half[known])
+    degree = min(2, len(distinct) - 1)
+    return np.exp(np.polyval(np.polyfit(x[known] - x.mean(), logs, degree), x - x.mean()))

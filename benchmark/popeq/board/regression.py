@@ -226,7 +226,7 @@ def _entry(runs: Sequence[Run], scorer: Scorer) -> Entry:
 
 def _label(runs: Sequence[Run]) -> str:
     record = runs[0].record
-    seeds = ",".join(str(r.record.seed) for r in runs)
+    seeds = ",".join(map(str, sorted(r.record.seed for r in runs)))
     return f"{record.predictor.name} ({record.predictor.source}, seed {seeds})"
 
 

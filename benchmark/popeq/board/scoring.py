@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
@@ -40,6 +40,11 @@ class PromptTable:
         """One score by prompt, (P,), dB."""
         return self.frame[name].to_numpy(dtype=np.float64)
 
+    def take(self, keep: Sequence[int]) -> PromptTable:
+        """Some of the prompts, by position."""
+        frame = self.frame.iloc[list(keep)].reset_index(drop=True)
+        return PromptTable(frame, {name: [own[i] for i in keep] for name, own in self.influence.items()})
+
 
 class Scorer:
     """The test prompts of a data set under a protocol, ready to score any number of predictors."""
@@ -48,17 +53,30 @@ class Scorer:
         self.dataset = dataset
         self.protocol = protocol
         self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
-        self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in dataset.test_ids]
+        self.prompt_ids = dataset.test_ids
+        self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
+
+    def only(self, keep: Sequence[int]) -> Scorer:
+        """The same scorer for some of its prompts, by position; nothing is computed again."""
+        part = copy.copy(self)
+        part.prompt_ids = tuple(self.prompt_ids[i] for i in keep)
+        part.targets = [self.targets[i] for i in keep]
+        return part
+
+    @property
+    def about(self) -> pd.DataFrame:
+        """``prompt_id, text, category, basis`` of the prompts, in order."""
+        indexed = self.dataset.prompts.set_index("prompt_id")
+        return indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
 
     @property
     def listeners(self) -> list[Sequence[str]]:
-        """Who answered each test prompt."""
-        return [p.listeners for p in self.dataset.labelled(self.dataset.test_ids)]
+        """Who answered each prompt."""
+        return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
 
     def score(self, samples: Floats) -> PromptTable:
-        """Every score and diagnostic of samples (P, n, 2), dB, one row for each test prompt."""
-        dataset, space = self.dataset, self.dataset.space
-        about = dataset.prompts.set_index("prompt_id").loc[list(dataset.test_ids), ["category", "basis"]]
+        """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt."""
+        space = self.dataset.space
         rows = []
         influence: dict[str, list[Floats]] = {}
         for target, points in zip(self.targets, samples, strict=True):
@@ -75,18 +93,8 @@ class Scorer:
                     "edge_mass_gap": edge_mass_gap(points, own, space),
                 }
             )
-        frame = pd.concat([about.reset_index(), pd.DataFrame(rows)], axis=1)
+        frame = pd.concat([self.about, pd.DataFrame(rows)], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
-
-
-def score_all(scorer: Scorer, samples: Iterable[Floats], jobs: int = 1) -> list[PromptTable]:
-    """The tables of several predictors' samples, in their order, made by ``jobs`` single-threaded processes;
-    the same numbers for any number of them."""
-    if jobs == 1:
-        return [scorer.score(drawn) for drawn in samples]
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=jobs, pre_dispatch="2 * n_jobs")
-        return list(pool(delayed(scorer.score)(drawn) for drawn in samples))
 
 
 def average(tables: Sequence[PromptTable]) -> PromptTable:

@@ -80,31 +80,38 @@ def coincidence(samples: Floats, scorer: Scorer) -> tuple[float, float]:
 
     The second says what chance does where settings are rounded or pile up at the edges.
     """
-    places = [{(float(x), float(y)) for x, y in t.responses} for t in scorer.targets]
-    own = others = 0.0
-    for p, points in enumerate(samples):
-        drawn, counts = np.unique(points, axis=0, return_counts=True)
-        keys = [(float(x), float(y)) for x, y in drawn]
-        hits = np.array([[key in place for place in places] for key in keys]) * counts[:, None]
-        share = hits.sum(axis=0) / len(points)
-        own += float(share[p])
-        others += float((share.sum() - share[p]) / max(len(places) - 1, 1))
-    return own / len(samples), others / len(samples)
+    sizes = [len(t.responses) for t in scorer.targets]
+    answers = _as_numbers(np.concatenate([t.responses for t in scorer.targets]))
+    places, which = np.unique(answers, return_inverse=True)
+    held = np.zeros((len(places), len(sizes)), dtype=bool)
+    held[which, np.repeat(np.arange(len(sizes)), sizes)] = True
+    drawn = _as_numbers(samples.reshape(-1, 2))
+    at = np.minimum(np.searchsorted(places, drawn), len(places) - 1)
+    hits = held[at] & (places[at] == drawn)[:, None]
+    shares = hits.reshape(len(samples), -1, len(sizes)).mean(axis=1)
+    own = float(np.trace(shares)) / len(sizes)
+    return own, float(shares.sum() - np.trace(shares)) / max(len(sizes) * (len(sizes) - 1), 1)
 
 
-def leak_flags(samples: Floats, mean_score: float, perfect: Floats | None, scorer: Scorer) -> list[str]:
-    """What in a run looks as if it had seen the test answers, in words; usually nothing.
+def _as_numbers(points: Floats) -> NDArray[np.complex128]:
+    """Points (n, 2) as one exact number each, for comparison; -0.0 is 0.0."""
+    return np.asarray(points[:, 0] + 0.0 + 1j * (points[:, 1] + 0.0))
 
-    ``mean_score`` is the run's mean headline score, ``perfect`` (P,) the perfect line's, both in dB.
-    """
-    flags = []
+
+def too_good(mean_score: float, perfect: Floats | None) -> list[str]:
+    """A flag, in words, if a mean headline score is below the mean of the perfect line (P,); all in dB."""
     line = np.inf if perfect is None else float(np.mean(perfect))
-    if np.isfinite(line) and mean_score < line:
-        flags.append(f"its mean ({mean_score:.2f} dB) is below the perfect predictor's ({line:.2f} dB)")
+    if not np.isfinite(line) or mean_score >= line:
+        return []
+    return [f"its mean ({mean_score:.2f} dB) is below the perfect predictor's ({line:.2f} dB)"]
+
+
+def copied(samples: Floats, scorer: Scorer) -> list[str]:
+    """A flag, in words, if samples (P, n, 2) hit the listeners' very points more often than chance does."""
     own, others = coincidence(samples, scorer)
-    if own >= LEAST_SHARE and own >= LEAST_RATIO * others:
-        flags.append(
-            f"{own:.0%} of its samples are exactly a listener's point of their own prompt "
-            f"({others:.1%} of another prompt)"
-        )
-    return flags
+    if own < LEAST_SHARE or own < LEAST_RATIO * others:
+        return []
+    return [
+        f"{own:.0%} of its samples are exactly a listener's point of their own prompt "
+        f"({others:.1%} of another prompt)"
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.board.trust import card_of, leak_flags, trust_of
+from popeq.board.trust import card_of, copied, too_good, trust_of
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
@@ -51,7 +51,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     """``verify_run``, with the scores, the rung of trust and the flags."""
     problems, card = _papers(run)
     if scorer is None:
-        from popeq.api import load_dataset
+        from popeq.lookup import load_dataset
 
         try:
             scorer = load_dataset(run.record.dataset.given)
@@ -72,7 +72,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     table = scorer.score(samples)
     scores = summary(table)
     perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
-    flags = leak_flags(samples, scores[f"{HEADLINE}_mean"], perfect, scorer)
+    flags = too_good(scores[f"{HEADLINE}_mean"], perfect) + copied(samples, scorer)
     claimed = card.claim.scores if card and card.claim else {}
     wrong = [
         Problem(CARD, f"claims {value:g}, the predictions give {scores[name]:.4f}", None, name)

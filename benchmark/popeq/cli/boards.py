@@ -6,11 +6,7 @@ from pathlib import Path
 
 import click
 
-from popeq.cli.options import format_option, runs_option
-
-dataset_option = click.option(
-    "--dataset", default=None, help="Data set of the board: a name or a folder. [default: that of the runs]"
-)
+from popeq.cli.options import by_option, dataset_option, format_option, jobs_option, runs_option
 
 
 @click.group()
@@ -22,31 +18,77 @@ def leaderboard() -> None:
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @dataset_option
 @runs_option
+@by_option
+@jobs_option
 @format_option
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that score."
+    "--into",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put the main columns as Markdown between the data set's marks in this file, instead of printing.",
 )
-def show(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str, jobs: int) -> None:
+def show(
+    runs: tuple[Path, ...],
+    dataset: str | None,
+    runs_dir: Path,
+    by: str | None,
+    jobs: int,
+    form: str,
+    into: Path | None,
+) -> None:
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
     RUNS are run folders or folders of runs; by default all of --runs.
     """
     from popeq import api
+    from popeq.board.markdown import insert
     from popeq.render import render
 
-    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, jobs=jobs)
-    click.echo(render(board.table, form, board.notes))  # type: ignore[arg-type]
+    if into is not None and by is not None:
+        raise click.UsageError("--into takes the whole board; leave --by out")
+    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    if into is not None:
+        insert(board, into)
+        click.echo(f"written: {into}")
+        return
+    click.echo(render(board.table, form, board.notes, keys=3 if by else 2))  # type: ignore[arg-type]
     if form == "csv":
         click.echo("\n".join(board.notes), err=True)
+
+
+@leaderboard.command("build")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the site; replaced if it is one.",
+)
+@dataset_option
+@runs_option
+@jobs_option
+def build(runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int) -> None:
+    """Write the board as a static site that works from a file, without a network and without scripts.
+
+    RUNS are as for 'popeq leaderboard show'. Self-reported entries (a card.json with a claim and no
+    predictions) in the given folders are shown below the board and never ranked.
+    """
+    from popeq.site.build import build_site
+
+    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs)
+    click.echo(f"written: {built / 'index.html'}")
 
 
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
+@by_option
 @format_option
-def show_run(run: Path, dataset: str | None, form: str) -> None:
-    """Show a run: what made it, its scores by prompt, and what was retrieved for each."""
+def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
+    """Show a run: what made it, its scores by prompt (or category), and what was retrieved for each."""
     from popeq import api
+    from popeq.board.categories import split_table
+    from popeq.board.leaderboard import summary_table
     from popeq.board.retrieval import retrieval_table
     from popeq.render import render
     from popeq.runs.folder import Run
@@ -60,6 +102,11 @@ def show_run(run: Path, dataset: str | None, form: str) -> None:
         f"made by: {record.command}",
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
+    if by:
+        scorer, (entry,), told = api.entries_of([opened], loaded)
+        table, small = split_table(scorer, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep)))
+        click.echo(render(table, form, [*about, *told, *small], keys=1))  # type: ignore[arg-type]
+        return
     table = api.score(opened, loaded)
     retrieved = retrieval_table(opened, loaded)
     if len(retrieved):
@@ -79,11 +126,14 @@ def show_run(run: Path, dataset: str | None, form: str) -> None:
 @click.argument("b")
 @dataset_option
 @runs_option
+@by_option
 @format_option
 @click.option(
     "--prompts", "shown", type=click.IntRange(min=0), default=5, show_default=True, help="Prompts to show."
 )
-def compare(a: str, b: str, dataset: str | None, runs_dir: Path, form: str, shown: int) -> None:
+def compare(
+    a: str, b: str, dataset: str | None, runs_dir: Path, by: str | None, form: str, shown: int
+) -> None:
     """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
 
     A and B are run folders, or names of predictors with a run in --runs.
@@ -93,7 +143,7 @@ def compare(a: str, b: str, dataset: str | None, runs_dir: Path, form: str, show
     from popeq import api
     from popeq.render import render
 
-    result = api.compare(a, b, dataset, runs_dir=runs_dir)
+    result = api.compare(a, b, dataset, runs_dir=runs_dir, by=by)
     prompts = result.prompts.head(shown)
     if form == "json":
         parts = {
@@ -101,6 +151,7 @@ def compare(a: str, b: str, dataset: str | None, runs_dir: Path, form: str, show
             "b": result.b,
             "metrics": json.loads(render(result.metrics, "json"))["rows"],
             "prompts": json.loads(render(prompts, "json"))["rows"],
+            "notes": list(result.notes),
         }
         click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
         return
@@ -112,7 +163,7 @@ def compare(a: str, b: str, dataset: str | None, runs_dir: Path, form: str, show
         click.echo(told, err=True)
     else:
         click.echo(f"{told}\n")
-    click.echo(render(result.metrics, form, keys=1))  # type: ignore[arg-type]
+    click.echo(render(result.metrics, form, result.notes, keys=2 if by else 1))  # type: ignore[arg-type]
     if shown:
         click.echo("" if form == "csv" else "\nPrompts that differ most (reflective_kantorovich):\n")
         click.echo(render(prompts, form, keys=1))  # type: ignore[arg-type]

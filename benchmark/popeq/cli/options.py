@@ -32,6 +32,16 @@ format_option = click.option(
     help="How to print the table; the columns are the same.",
 )
 
+by_option = click.option(
+    "--by", type=click.Choice(["category"]), default=None, help="Split the table by category of the prompts."
+)
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
+)
+dataset_option = click.option(
+    "--dataset", default=None, help="Data set: a name or a folder. [default: that of the runs]"
+)
+
 
 def containment_options(command: F) -> F:
     """``--memory``, ``--online`` and ``--pass-env``: what a predictor's process may use."""

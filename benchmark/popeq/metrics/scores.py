@@ -167,14 +167,14 @@ class Target:
                 "energy_score": energy_score(points, self.responses, self.space),
             },
             {
-                "reflective_kantorovich": _influence(reflective, self._kernels.reflective),
-                "kantorovich": _influence(standard, self._kernels.standard),
+                "reflective_kantorovich": listener_influence(reflective, self._kernels.reflective),
+                "kantorovich": listener_influence(standard, self._kernels.standard),
             },
             {"reflective_kantorovich": reflective.error, "kantorovich": standard.error},
         )
 
 
-def _influence(transport: Transport, kernels: Floats) -> Floats:
+def listener_influence(transport: Transport, kernels: Floats) -> Floats:
     """First-order change of W1(predicted, listeners) with the listeners' weights: -sum_j w_j <f, K_j>, taken
     at the normalised density, so that equal weights give zero."""
     mass = kernels.sum(axis=1)

@@ -42,6 +42,7 @@ class Attempt:
         """The stage as the worker gets it: answers of its training prompts only."""
         plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
         model = type(plan.parameters)
+        audio = plan.spec.wants_audio
         return Job(
             predictor=plan.spec.name,
             factory=plan.spec.factory,
@@ -53,10 +54,11 @@ class Attempt:
             n_samples=plan.protocol.n_samples,
             batch_size=batch_size,
             stage=stage.name,
-            train=[LabelledMessage.of(p) for p in dataset.labelled(stage.train)],
-            validation=[LabelledMessage.of(p) for p in dataset.labelled(stage.validation)],
+            train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
+            validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
             prompts=[
-                PromptMessage.of(p) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
+                PromptMessage.of(p, audio)
+                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),

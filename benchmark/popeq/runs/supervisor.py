@@ -93,9 +93,8 @@ def supervise(
     announce(waiting, job.partial, on_prompt)
     if stopped:
         kind: Literal["timeout", "memory"] = "timeout" if "time" in stopped else "memory"
-        return Outcome(
-            job.stage, failures=(Failure(stage=job.stage, kind=kind, message=f"stopped at {stopped}"),)
-        )
+        failure = Failure(stage=job.stage, kind=kind, message=f"stopped at {stopped}")
+        return Outcome(job.stage, failures=(failure,))
     report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
     if report and report.kind == "done":
         lines = [f"prompt {prompt_id!r}: {line}" for prompt_id, line in report.failed.items()]

@@ -1,4 +1,4 @@
-"""``popeq new``: a package for a predictor of one's own, which installs, runs and passes its tests."""
+"""``popeq new``: a package for a predictor of one's own that installs, runs and passes its tests as it is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def write_package(name: str, kind: Kind, parent: Path) -> list[Path]:
     if not _NAME.fullmatch(name) or len(name) > 64:
         raise UsageError(f"{name!r}: use lower-case words joined by '-', such as word-neighbours")
     module = name.replace("-", "_")
-    if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
+    found = importlib.util.find_spec(module)
+    if keyword.iskeyword(module) or (found is not None and found.origin):  # a mere folder has no origin
         raise UsageError(f"{name!r}: Python has a module {module} already; choose another name")
     words = {
         "name": name,

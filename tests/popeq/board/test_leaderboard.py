@@ -131,7 +131,7 @@ def test_rows_are_sorted_by_the_median_and_contradictions_are_told(finished, mon
     assert np.median(a) < np.median(b)
     assert np.mean(a) > np.mean(b)
     monkeypatch.setattr(Entry, "record", property(lambda _: finished.runs["random"].record))
-    monkeypatch.setattr(leaderboard_module, "_mixed_seeds", lambda _: [])
+    monkeypatch.setattr(leaderboard_module, "mixed_seeds", lambda _: [])
     found = leaderboard_module.build(
         [Entry(e.label, (finished.runs["random"],), e.table) for e in entries], scorer
     )

@@ -11,7 +11,7 @@ import pytest
 
 import popeq as package
 from popeq.board.scoring import Scorer
-from popeq.board.trust import coincidence, find_claims, leak_flags, trust_of, weakest
+from popeq.board.trust import coincidence, copied, find_claims, too_good, trust_of, weakest
 from popeq.board.verify import examine, verify_run
 from popeq.metrics import HEADLINE, SCORES
 from popeq.protocol import PROTOCOL_1
@@ -77,6 +77,14 @@ def test_a_changed_record_is_named(copy, scorer, change, column):
     assert column in [problem.column for problem in verify_run(Run.open(copy), scorer)]
 
 
+def test_changed_predictions_are_named_beside_what_else_is_wrong(copy, scorer):
+    edit(copy, lambda r: r.update(seed=7))
+    (copy / "predictions.csv").open("a").write("\n")
+    found = {problem.file: problem for problem in verify_run(Run.open(copy), scorer)}
+    assert "SHA-256" in found["predictions.csv"].message
+    assert found["run.json"].column == "key"
+
+
 def test_changed_predictions_are_named(copy, scorer):
     path = copy / "predictions.csv"
     path.write_text(path.read_text().replace("p08,0,", "p08,0,0", 1))
@@ -139,8 +147,9 @@ def test_answers_among_the_samples_are_flagged_and_chance_is_not(copy, scorer, f
     assert others < 0.01
     everyones = np.concatenate([t.responses for t in scorer.targets])
     chance = everyones[rng.integers(len(everyones), size=leaked.shape[:2])]
-    assert leak_flags(chance, 9.0, None, scorer) == []
-    assert any("below the perfect" in f for f in leak_flags(chance, 0.1, np.full(4, 0.2), scorer))
+    assert copied(chance, scorer) == []
+    assert "below the perfect" in too_good(0.1, np.full(4, 0.2))[0]
+    assert too_good(0.3, np.full(4, 0.2)) == too_good(0.1, None) == []
 
 
 def test_claims_without_predictions_are_found(tmp_path):

@@ -198,7 +198,7 @@ def test_stray_files_are_reported_and_gone(visit):
 
 
 def test_test_responses_are_not_in_the_process(visit):
-    """Its whole memory was searched; that the training responses were found shows how well."""
+    """Its whole memory was searched; training responses, which it was given, were found there."""
     assert (visit.notes / "spy.found").read_text().split() == ["train", "validation"]
 
 

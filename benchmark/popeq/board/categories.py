@@ -1,0 +1,115 @@
+"""Any table split by prompt category, with intervals, and in words which categories are too small to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from popeq.board.comparison import Comparison, compare_entries
+from popeq.board.entries import Entry
+from popeq.board.leaderboard import Leaderboard, build
+from popeq.board.reference_lines import ReferenceLine
+from popeq.board.scoring import Scorer
+from popeq.errors import UsageError
+from popeq.metrics import HEADLINE
+
+#: What tables can be split by.
+SPLITS_BY = ("category",)
+#: The signed-rank test cannot reach 5 % with fewer prompts.
+LEAST_PROMPTS = 6
+
+
+@dataclass(frozen=True)
+class Group:
+    """One category: its name and the positions of its prompts."""
+
+    name: str
+    keep: tuple[int, ...]
+
+    @property
+    def small(self) -> str:
+        """Why the category cannot tell, or an empty text."""
+        if len(self.keep) >= LEAST_PROMPTS:
+            return ""
+        return (
+            f"{self.name}: {len(self.keep)} prompt{'s' * (len(self.keep) != 1)}, too few to tell: the paired "
+            f"test needs {LEAST_PROMPTS} to reach the 5 % level"
+        )
+
+
+def groups(scorer: Scorer) -> list[Group]:
+    """The categories of a scorer's prompts, the largest first."""
+    names = scorer.about["category"].astype(str)
+    found = [Group(str(name), tuple(np.flatnonzero(names == name).tolist())) for name in sorted(set(names))]
+    return sorted(found, key=lambda g: -len(g.keep))
+
+
+def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
+    """One table with a first column ``category``, and a note for each category that is too small to tell."""
+    parts, notes = [], []
+    for group in groups(scorer):
+        table = table_of(group)
+        table.insert(0, "category", group.name)
+        parts.append(table)
+        notes += [group.small] if group.small else []
+    return pd.concat(parts, ignore_index=True), notes
+
+
+def boards(
+    entries: Sequence[Entry], lines: Sequence[ReferenceLine], scorer: Scorer
+) -> dict[str, tuple[Group, Leaderboard]]:
+    """A board of the same entries for each category."""
+    return {
+        group.name: (
+            group,
+            build(
+                [e.take(group.keep) for e in entries],
+                scorer.only(group.keep),
+                lines=[line.take(group.keep) for line in lines],
+            ),
+        )
+        for group in groups(scorer)
+    }
+
+
+def checked_split(by: str | None) -> bool:
+    """Whether a table is to be split; UsageError for what it cannot be split by."""
+    if by is not None and by not in SPLITS_BY:
+        raise UsageError(f"a table can be split by {', '.join(SPLITS_BY)}, not by {by!r}")
+    return by is not None
+
+
+def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
+    """The comparison of two entries with its metrics split by category."""
+
+    def metrics(group: Group) -> pd.DataFrame:
+        keep = group.keep
+        return compare_entries(a.take(keep), b.take(keep), scorer.only(keep)).metrics
+
+    split, notes = split_table(scorer, metrics)
+    return replace(compare_entries(a, b, scorer), metrics=split, notes=tuple(notes))
+
+
+def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
+    """The board with its table split by category: ranks, tests and intervals are those of each category."""
+    parts = boards(board.entries, board.lines, scorer)
+    notes = [told for group, own in parts.values() for told in category_notes(group, own)]
+    table, _ = split_table(scorer, lambda group: parts[group.name][1].table.copy())
+    kept = [n for n in board.notes if not n.startswith(f"{len(scorer.prompt_ids)} prompts ")]
+    return replace(board, table=table, notes=(*kept, *notes))
+
+
+def category_notes(group: Group, board: Leaderboard) -> list[str]:
+    """What a category's own board can show, in words."""
+    if group.small:
+        return [f"{group.small}."]
+    shift = board.least_shift
+    if shift is None or not np.isfinite(shift):
+        return []
+    medians = board.table.set_index("predictor")[f"{HEADLINE}_median"]
+    room = float(medians.max() - medians.min())
+    wide = ", more than lies between all rows: too small to tell" if shift >= room else ""
+    return [f"{group.name}: {len(group.keep)} prompts can show a shift of about {shift:.2f} dB{wide}."]

@@ -1,0 +1,75 @@
+"""A board as Markdown with its main columns, kept between two marks in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from popeq.atomic import write_text
+from popeq.board.leaderboard import Leaderboard
+from popeq.errors import UsageError
+from popeq.metrics import HEADLINE
+from popeq.render import render
+
+#: Column of the Markdown table, and the board's column, or ends of an interval, behind it.
+_COLUMNS = {
+    "rank": "rank",
+    "method": "predictor",
+    "kind": "kind",
+    "model": "model",
+    "score": f"{HEADLINE}_median",
+    "95 %": (f"{HEADLINE}_median_low", f"{HEADLINE}_median_high"),
+    "shift": "shift",
+    "shift, 95 %": ("shift_low", "shift_high"),
+    "p_holm": "p_holm",
+    "effect": "effect_size",
+    "skill": "skill",
+    "standard KDE": "kantorovich_median",
+    "energy": "energy_score_mean",
+    "trust": "trust",
+    "seeds": "seeds",
+}
+
+
+def main_columns(board: Leaderboard) -> pd.DataFrame:
+    """The board's main columns, intervals as text."""
+    table = board.table
+    made: dict[str, object] = {}
+    for name, source in _COLUMNS.items():
+        if isinstance(source, str):
+            made[name] = table[source]
+            continue
+        ends = table[list(source)].to_numpy()
+        made[name] = ["" if low != low else f"{low:.2f} to {high:.2f}" for low, high in ends]
+    return pd.DataFrame(made)
+
+
+def markdown(board: Leaderboard) -> str:
+    """The main columns and the notes as Markdown."""
+    return render(main_columns(board), "markdown", board.notes)
+
+
+def marks(dataset: str) -> tuple[str, str]:
+    """The lines before and after a data set's board."""
+    return f"<!-- board of {dataset}: made by popeq, do not edit -->", f"<!-- end of {dataset} -->"
+
+
+def insert(board: Leaderboard, path: Path) -> None:
+    """Replace what stands between the marks of the board's data set.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or has no such marks.
+    """
+    dataset = board.entries[0].record.dataset.name
+    begin, end = marks(dataset)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise UsageError(f"{path}: needs the lines '{begin}' and '{end}', each once")
+    before, after = text[: text.index(begin) + len(begin)], text[text.index(end) :]
+    write_text(path, f"{before}\n{markdown(board)}\n{after}")

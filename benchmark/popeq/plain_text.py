@@ -1,0 +1,62 @@
+"""Strings of strangers made safe to show: names and notes come out as text, whatever is in them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Characters that Markdown, or HTML inside it, could take for markup.
+_MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))")
+#: Controls, line and paragraph separators and the marks that turn text around, for JSON that stays JSON.
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    """One line in which every control, direction or invisible character is written as its code.
+
+    ANSI escapes cannot act on a terminal and right-to-left marks cannot turn a line around; newlines and
+    tabs become spaces. A text longer than ``limit`` is cut and says how long it was.
+    """
+    length = len(text)
+    if limit is not None and length > limit:
+        text = text[:limit]
+    shown = "".join(map(_visible, text)) if not text.isascii() or not text.isprintable() else text
+    return shown if limit is None or length <= limit else f"{shown}… ({length} characters)"
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        code = ord(character)
+        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    return character
+
+
+def markdown_text(text: str, limit: int | None = None) -> str:
+    """Text for Markdown that shows as itself: no markup, no HTML, no link, no new table cell."""
+    escaped = _MARKUP.sub(r"\\\1", visible(text, limit))
+    escaped = re.sub(r"&(?=#|\w+;)", "&amp;", escaped)
+    escaped = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
+    return re.sub(r"(?i)\b(https?|ftp|mailto|www)([:.])", r"\1&#8203;\2", escaped).replace("@", "&#64;")
+
+
+def markdown_line(text: str) -> str:
+    """``markdown_text`` that may also begin a line: no heading, quote or list."""
+    return re.sub(r"^(\d*)([>#+=.)-])", r"\1\\\2", markdown_text(text))
+
+
+def csv_text(text: str) -> str:
+    """Text that a spreadsheet does not run: what could be a formula gets an apostrophe before it.
+
+    The convention is OWASP's (CSV injection). Numbers are left alone; JSON has the text as it is.
+    """
+    clean = visible(text)
+    return f"'{clean}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else clean
+
+
+def json_text(document: str) -> str:
+    """The same JSON document with controls and direction marks as ``\\u`` escapes, harmless to print."""
+    return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", document)

@@ -1,0 +1,288 @@
+"""Build the site: every page from one board, written to a new folder that replaces an older site at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import popeq
+from popeq.atomic import new_folder
+from popeq.board.categories import Group, boards
+from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard, build
+from popeq.board.retrieval import retrieval_table
+from popeq.board.scoring import Scorer
+from popeq.board.trust import LADDER, Claim, find_claims
+from popeq.dataset import Dataset
+from popeq.errors import UsageError
+from popeq.lookup import DEFAULT_RUNS, entries_of
+from popeq.metrics import HEADLINE
+from popeq.render import render as render_table
+from popeq.runs.folder import Run
+from popeq.site import rows as views
+from popeq.site.environment import render
+from popeq.site.pictures import Box, bar_axis, box_plot, critical_difference
+from popeq.site.prompt_pages import prompt_pages
+
+#: A folder that holds this file and an index is a site, and may be replaced.
+MARK = "board.json"
+#: Methods in the matrix of pairs; the CSV file has all.
+MATRIX = 60
+_NEIGHBOURS = 3
+_SHOWN_PROMPTS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """What all pages are made from."""
+
+    board: Leaderboard
+    scorer: Scorer
+    claims: tuple[Claim, ...] = ()
+
+    @cached_property
+    def common(self) -> dict[str, Any]:
+        """What every page shows."""
+        card = self.scorer.dataset.card
+        return {
+            "dataset": card.label,
+            "simulated": card.simulated,
+            "reference": REFERENCE,
+            "standing": self.board.notes[0],
+            "version": popeq.__version__,
+        }
+
+    @cached_property
+    def methods(self) -> tuple[list[views.Row], list[views.Row], Any]:
+        """Rows, reference lines and scale."""
+        return views.method_rows(self.board)
+
+    @cached_property
+    def categories(self) -> list[tuple[Group, Leaderboard]]:
+        """Boards by category; none if there is one category only."""
+        found = boards(self.board.entries, self.board.lines, self.scorer)
+        return list(found.values()) if len(found) > 1 else []
+
+
+def build_site(
+    runs: Sequence[Run | str | Path],
+    output: str | Path,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    jobs: int = 1,
+) -> Path:
+    """Write the board of ``runs`` as a static site to the folder ``output``.
+
+    Self-reported entries in folders of ``runs`` are shown, never ranked. Parameters and errors as for
+    ``popeq.leaderboard``, and as for ``write_site``.
+    """
+    _check_output(Path(output))
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    claims: list[Claim] = []
+    for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
+        found, wrong = find_claims(Path(folder), scorer.dataset.name)
+        claims, notes = claims + found, notes + wrong
+    return write_site(build(entries, scorer, notes), scorer, Path(output), claims, jobs)
+
+
+def write_site(
+    board: Leaderboard, scorer: Scorer, out: Path, claims: Sequence[Claim] = (), jobs: int = 1
+) -> Path:
+    """Write the site of a board to a folder.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something that is not a site, or cannot be written.
+    """
+    _check_output(out)
+    site = Site(board, scorer, tuple(claims))
+    with new_folder(out.with_name(f".{out.name}.new")) as folder:
+        for name in ("method", "prompt"):
+            (folder / name).mkdir()
+        pages = {"index.html": _index(site), "pairs.html": _pairs(site), "prompts.html": _prompts(site)}
+        pages |= _methods(site)
+        pages |= {
+            "board.csv": render_table(board.table, "csv") + "\n",
+            MARK: render_table(board.table, "json", board.notes) + "\n",
+            "scores.csv": render_table(views.score_table(board), "csv") + "\n",
+            "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
+        }
+        for name, page in pages.items():
+            (folder / name).write_text(page, encoding="utf-8", newline="\n")
+        prompt_pages(board, scorer, site.common, folder, jobs)
+    if out.exists():
+        shutil.rmtree(out)
+    (out.with_name(f".{out.name}.new")).rename(out)
+    return out
+
+
+def _check_output(out: Path) -> None:
+    """UsageError if a folder is no place for a site; before anything is computed for it."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; give a folder for the site")
+    if out.is_dir() and any(out.iterdir()) and not ((out / MARK).exists() and (out / "index.html").exists()):
+        raise UsageError(f"{out}: is not empty and not a site made by popeq; give another folder")
+
+
+def _index(site: Site) -> str:
+    rows, lines, scale = site.methods
+    card = site.scorer.dataset.card
+    people = {name for own in site.scorer.listeners for name in own}
+    lead = (
+        f"{len(rows)} methods foretell where {len(people)} {'simulated ' if card.simulated else ''}listeners "
+        f"put an equaliser when they read one of {len(site.scorer.prompt_ids)} sentences. {card.title}."
+    )
+    n = len(site.scorer.prompt_ids)
+    return render(
+        "index.html",
+        **site.common,
+        root="",
+        here="index.html",
+        lead=lead,
+        detectable=next((note for note in site.board.notes if note.startswith(f"{n} prompts ")), ""),
+        rows=rows,
+        lines=lines,
+        axis=bar_axis(scale),
+        marks=views.reference_marks(site.board),
+        claims=[views.claim_row(c) for c in site.claims],
+        ladder=list(LADDER.items()),
+        notes=site.board.notes[1:],
+        filters=views.script_filters(rows),
+        data=views.script_rows(rows),
+        categories=[
+            {"name": g.name, "prompts": len(g.keep), "tells": _tells(g, b)} for g, b in site.categories
+        ],
+        by_category=_by_category(site),
+    )
+
+
+def _tells(group: Group, board: Leaderboard) -> str:
+    """What a category can show, in a few words."""
+    shift = board.least_shift
+    if group.small or shift is None or not np.isfinite(shift):
+        return "too few to tell"
+    return f"shows about {shift:.2f} dB"
+
+
+def _by_category(site: Site) -> list[views.Row]:
+    tables = [b.table.set_index("predictor") for _, b in site.categories]
+    names = ("median", "low", "high")
+    columns = [f"{HEADLINE}_median", f"{HEADLINE}_median_low", f"{HEADLINE}_median_high"]
+    return [
+        {
+            "label": label,
+            "cells": [
+                dict(zip(names, map(float, table.loc[label, columns]), strict=True)) for table in tables
+            ],
+        }
+        for label in (e.label for e in site.board.entries)
+    ]
+
+
+def _pairs(site: Site) -> str:
+    pairs = site.board.pairs
+    shown = list(range(min(len(pairs.labels), MATRIX)))
+
+    def cell(i: int, j: int) -> views.Row | None:
+        if i == j:
+            return None
+        shift, q, effect = float(pairs.shift[i, j]), float(pairs.q[i, j]), float(pairs.effect[i, j])
+        strength = 1 + int(abs(effect) >= 0.5) + int(abs(effect) >= 0.8)
+        css = f"{'b' if shift < 0 else 'w'}{strength}" if q < ALPHA else ""
+        return {"shift": shift, "q": q, "effect": effect, "css": css}
+
+    return render(
+        "pairs.html",
+        **site.common,
+        root="",
+        here="pairs.html",
+        prompts=len(site.scorer.prompt_ids),
+        alpha=ALPHA,
+        diagram=critical_difference(
+            pairs.labels, np.array([e.table.scores(HEADLINE) for e in site.board.entries]), pairs.q, ALPHA
+        ),
+        cut=len(pairs.labels) > MATRIX,
+        all=len(pairs.labels),
+        labels=[pairs.labels[i] for i in shown],
+        matrix=[{"label": pairs.labels[i], "cells": [cell(i, j) for j in shown]} for i in shown],
+    )
+
+
+def _prompts(site: Site) -> str:
+    scores = np.array([e.table.scores(HEADLINE) for e in site.board.entries])
+    prompts = []
+    for p, about in enumerate(site.scorer.about.to_dict(orient="records")):
+        best = int(scores[:, p].argmin())
+        prompts.append(
+            {
+                "href": f"prompt/{views.slug(about['prompt_id'])}",
+                "text": about["text"],
+                "category": str(about["category"]),
+                "listeners": len(site.scorer.targets[p].responses),
+                "best": float(scores[best, p]),
+                "by": site.board.entries[best].label,
+                "median": float(np.median(scores[:, p])),
+            }
+        )
+    return render("prompts.html", **site.common, root="", here="prompts.html", prompts=prompts)
+
+
+def _methods(site: Site) -> dict[str, str]:
+    """A page for each method."""
+    about = site.scorer.about
+    reference = views.reference_entry(site.board)
+    marks = views.reference_marks(site.board)
+    tables = [(group, b, b.table.set_index("predictor")) for group, b in site.categories]
+    pages = {}
+    for i, (entry, row) in enumerate(zip(site.board.entries, site.methods[0], strict=True)):
+        scores = entry.table.scores(HEADLINE)
+        order = np.argsort(scores, kind="stable")
+        near = [e for k, e in enumerate(site.board.entries) if abs(k - i) <= _NEIGHBOURS or e is reference]
+        listed = [
+            {"href": f"../prompt/{views.slug(about['prompt_id'][p])}", "text": about["text"][p]}
+            | {"score": float(scores[p])}
+            for p in order
+        ]
+        retrieved = retrieval_table(entry.runs[0], site.scorer.dataset)["rank_correlation"].mean()
+        pages[row["href"]] = render(
+            "method.html",
+            **site.common,
+            root="../",
+            here="",
+            label=entry.label,
+            row=row,
+            boxes=box_plot(
+                [Box(e.label, e.table.scores(HEADLINE), "own" if e is entry else "") for e in near], marks
+            ),
+            marks=marks,
+            signatures=views.signatures(entry, reference, None if np.isnan(retrieved) else float(retrieved)),
+            best=listed[:_SHOWN_PROMPTS],
+            worst=listed[::-1][:_SHOWN_PROMPTS],
+            categories=[_category_row(entry.label, *own) for own in tables],
+            facts=views.facts(entry),
+            links=entry.card.links if entry.card else [],
+            runs=[{"command": r.record.command, "facts": views.run_facts(r)} for r in entry.runs],
+        )
+    return pages
+
+
+def _category_row(label: str, group: Group, board: Leaderboard, table: Any) -> views.Row:
+    cells = table.loc[label]
+    median, low, high = (float(cells[f"{HEADLINE}_median{end}"]) for end in ("", "_low", "_high"))
+    return {
+        "name": group.name,
+        "prompts": len(group.keep),
+        "median": median,
+        "low": low,
+        "high": high,
+        "shift": float(cells["shift"]),
+        "p": float(cells["p_holm"]),
+        "tells": _tells(group, board),
+    }

@@ -1,0 +1,176 @@
+"""Pictures of the site: intervals against the reference lines, box plots, critical differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from popeq.site.svg import dots, line, number, picture, text
+
+Floats = NDArray[np.float64]
+
+_BAR_WIDTH, _BAR_HEIGHT = 190.0, 26.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear scale from dB to picture units."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values on the scale, five to nine of them."""
+        span = self.high - self.low
+        step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e9) if span / s <= 9)
+        first = np.ceil(self.low / step - 1e-9)
+        return [float(step * k) + 0.0 for k in np.arange(first, np.floor(self.high / step + 1e-9) + 1)]
+
+
+def score_scale(highs: Sequence[float]) -> Scale:
+    """The common scale of the interval bars, from 0 to just above the largest upper end."""
+    finite = [h for h in highs if np.isfinite(h)]
+    top = max(finite, default=1.0)
+    return Scale(0.0, top * 1.03 if top > 0 else 1.0, 4.0, _BAR_WIDTH - 4.0)
+
+
+def interval_bar(
+    scale: Scale, median: float, low: float, high: float, marks: Sequence[tuple[str, float]]
+) -> Markup:
+    """A median with its interval against vertical reference lines ``(css, dB)``."""
+    middle = _BAR_HEIGHT / 2
+    drawn = [line(scale(at), 0, scale(at), _BAR_HEIGHT, css) for css, at in marks]
+    drawn.append(line(scale(low), middle, scale(high), middle, "ci"))
+    drawn += [line(scale(end), middle - 4, scale(end), middle + 4, "ci") for end in (low, high)]
+    drawn.append(
+        Markup('<circle cx="{}" cy="{}" r="4" class="median"/>').format(number(scale(median)), number(middle))
+    )
+    title = f"median {median:.2f} dB, 95 % interval {low:.2f} to {high:.2f}"
+    return picture(_BAR_WIDTH, _BAR_HEIGHT, drawn, title, "bar")
+
+
+def bar_axis(scale: Scale) -> Markup:
+    """The axis of the interval bars, for the head of their column."""
+    drawn = [line(scale(scale.low), 15, scale(scale.high), 15, "axis")]
+    for tick in scale.ticks:
+        drawn += [line(scale(tick), 12, scale(tick), 18, "axis")]
+        drawn += [text(scale(tick), 9, f"{tick:g}", "tick", "middle")]
+    return picture(_BAR_WIDTH, 19, drawn, "scale in dB", "bar")
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box of a box plot: its scores by prompt, dB; ``css`` says what it is."""
+
+    label: str
+    scores: Floats
+    css: str = ""
+
+
+def box_plot(boxes: Sequence[Box], marks: Sequence[tuple[str, str, float]]) -> Markup:
+    """Horizontal box plots over prompts (quartiles, whiskers to 1.5 IQR, each prompt a point) against
+    reference lines ``(css, name, dB)``, as in figures 10 and 11 of the paper."""
+    left, width, row = 150.0, 640.0, 38.0
+    top = max(float(np.max(b.scores)) for b in boxes) * 1.04 or 1.0
+    scale = Scale(0.0, top, left, width - 12.0)
+    height = row * len(boxes) + 34
+    drawn = []
+    for tick in scale.ticks:
+        drawn += [line(scale(tick), 4, scale(tick), height - 26, "gridline")]
+        drawn += [text(scale(tick), height - 12, f"{tick:g}", "tick", "middle")]
+    drawn += [line(scale(at), 4, scale(at), height - 26, css) for css, _, at in marks]
+    for i, box in enumerate(boxes):
+        drawn.append(_box(box, scale, 4 + row * (i + 0.5), left))
+    drawn.append(text(width - 12, height - 1, "dB, lower is better", "tick", "end"))
+    told = "; ".join(f"{b.label}: median {np.median(b.scores):.2f} dB" for b in boxes)
+    return picture(width, height, drawn, f"Box plots over prompts. {told}", "boxes")
+
+
+def _box(box: Box, scale: Scale, y: float, left: float) -> Markup:
+    q1, q2, q3 = np.quantile(box.scores, [0.25, 0.5, 0.75])
+    reach = 1.5 * (q3 - q1)
+    inside = box.scores[(box.scores >= q1 - reach) & (box.scores <= q3 + reach)]
+    low, high = float(inside.min()), float(inside.max())
+    jitter = ((np.arange(len(box.scores)) * 0.618) % 1.0 - 0.5) * 18
+    points = np.stack([[scale(v) for v in box.scores], y + jitter], axis=1)
+    marks = [
+        text(left - 12, y + 4, _cut(box.label, 22), "label", "end"),
+        line(scale(low), y, scale(q1), y, "whisker"),
+        line(scale(q3), y, scale(high), y, "whisker"),
+        Markup('<rect x="{}" y="{}" width="{}" height="20" class="box"/>').format(
+            number(scale(q1)), number(y - 10), number(max(scale(q3) - scale(q1), 0.5))
+        ),
+        dots(points, "point"),
+        line(scale(q2), y - 10, scale(q2), y + 10, "middle"),
+    ]
+    return Markup('<g class="{}">{}</g>').format(f"boxed {box.css}".strip(), Markup("").join(marks))
+
+
+def _cut(label: str, longest: int) -> str:
+    return label if len(label) <= longest else label[: longest - 1] + "…"
+
+
+def mean_ranks(scores: Floats) -> Floats:
+    """Mean rank of each method (methods,) from scores (methods, prompts); ties share a rank."""
+    return np.asarray(rankdata(scores, axis=0).mean(axis=1))
+
+
+def inseparable(order: Sequence[int], q: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:
+    """Longest runs (first, last) of positions in ``order`` in which no pair is separated; runs of two or more
+    that lie in no other. NaN (not tested) does not separate."""
+    n = len(order)
+    apart = q[np.ix_(order, order)] < alpha
+    runs: list[tuple[int, int]] = []
+    last = -1
+    for first in range(n):
+        end = first
+        while end + 1 < n and not apart[end + 1, first : end + 1].any():
+            end += 1
+        if end > first and end > last:
+            runs.append((first, end))
+        last = max(last, end)
+    return runs
+
+
+def critical_difference(labels: Sequence[str], scores: Floats, q: Floats, alpha: float = 0.05) -> Markup:
+    """Mean ranks on a line; a bar joins methods that no paired test separates (after Demsar 2006, with the
+    board's own q-values in place of Nemenyi's distance)."""
+    ranks = mean_ranks(scores)
+    order = np.argsort(ranks, kind="stable").tolist()
+    n, width, side, row = len(order), 720.0, 190.0, 17.0
+    runs = inseparable(order, q, alpha)
+    scale = Scale(1.0, max(float(n), 2.0), side, width - side)
+    below = 38 + 9.0 * len(runs)
+    half = (n + 1) // 2
+    height = below + row * half + 12
+    step = max(1, n // 12)
+    drawn = [line(scale(1), 24, scale(max(n, 2)), 24, "axis")]
+    for tick in range(1, n + 1, step):
+        drawn += [line(scale(tick), 19, scale(tick), 24, "axis")]
+        drawn += [text(scale(tick), 14, str(tick), "tick", "middle")]
+    for k, (first, end) in enumerate(runs):
+        y = 34 + 9.0 * k
+        a, b = scale(ranks[order[first]]) - 4, scale(ranks[order[end]]) + 4
+        drawn.append(line(a, y, b, y, "clique"))
+    for position, method in enumerate(order):
+        on_left = position < half
+        y = below + row * ((position if on_left else n - 1 - position) + 0.8)
+        x, edge = scale(ranks[method]), side - 16 if on_left else width - side + 16
+        path = f"M{number(x)} 24V{number(y)}H{number(edge)}"
+        drawn.append(Markup('<path class="lead" d="{}"/>').format(path))
+        name = f"{_cut(labels[method], 20)}  {ranks[method]:.2f}"
+        drawn.append(text(edge + (-5 if on_left else 5), y + 4, name, "label", "end" if on_left else "start"))
+    title = f"Critical-difference diagram: mean rank over prompts of {n} methods, best first on the left"
+    return picture(width, height, drawn, title, "cd")

@@ -1,0 +1,124 @@
+"""One page a prompt: what the listeners chose, and what each method predicted, on the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.board.entries import Entry
+from popeq.board.leaderboard import Leaderboard
+from popeq.board.scoring import Scorer
+from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
+from popeq.runs.folder import Run
+from popeq.site.environment import render
+from popeq.site.rows import slug
+from popeq.site.svg import density_of, plane_picture
+
+Floats = NDArray[np.float64]
+
+#: Methods with a picture on a prompt's page, the first of the board; its table has all.
+PICTURES = 40
+_SHARES = 4
+
+
+def prompt_pages(
+    board: Leaderboard, scorer: Scorer, common: Mapping[str, Any], folder: Path, jobs: int = 1
+) -> None:
+    """Write every prompt's page to ``folder``/prompt, in ``jobs`` processes."""
+    scores = np.array([[e.table.scores(name) for name in SCORES] for e in board.entries])
+    labels = [e.label for e in board.entries]
+    drawn = _samples(board.entries[:PICTURES], scorer)
+    about = scorer.about.to_dict(orient="records")
+
+    tasks = [
+        (about[p], scorer.targets[p], labels, scores[:, :, p], [s[p] for s in drawn], dict(common))
+        for p in range(len(about))
+    ]
+    if jobs == 1 or len(about) < 2 * jobs:
+        made = [_page(*task) for task in tasks]
+    else:
+        from joblib import Parallel, delayed
+
+        share = max(1, len(about) // (jobs * _SHARES))
+        made = Parallel(n_jobs=jobs, batch_size=share)(delayed(_page)(*task) for task in tasks)
+    for name, text in made:
+        (folder / "prompt" / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _page(
+    about: Mapping[Any, Any],
+    target: Target,
+    labels: list[str],
+    scores: Floats,
+    drawn: list[Floats],
+    common: Mapping[str, Any],
+) -> tuple[str, str]:
+    context = _context(about, target, labels, scores, drawn)
+    return slug(about["prompt_id"]), render("prompt.html", **common, **context, root="../", here="")
+
+
+def _samples(entries: tuple[Entry, ...], scorer: Scorer) -> list[Floats]:
+    """The samples (P, n, 2) of each entry's first seed."""
+    return [_read(e.runs[0], scorer) for e in entries]
+
+
+@lru_cache(maxsize=1)
+def _positions(scorer: Scorer) -> list[int]:
+    place = {p: i for i, p in enumerate(scorer.dataset.test_ids)}
+    return [place[p] for p in scorer.prompt_ids]
+
+
+def _read(run: Run, scorer: Scorer) -> Floats:
+    return run.samples(scorer.dataset.test_ids, scorer.dataset.space)[_positions(scorer)]
+
+
+def _context(
+    about: Mapping[Any, Any], target: Target, labels: list[str], scores: Floats, drawn: list[Floats]
+) -> dict[str, Any]:
+    """What a prompt's page shows; ``scores`` (methods, SCORES), ``drawn`` samples of the first."""
+    space, settings, listeners = target.space, target.settings, target.responses
+    cells = settings.cells
+    standard, reflective = (mass.reshape(cells, cells) for mass in target.densities)
+    order = np.argsort(scores[:, SCORES.index(HEADLINE)], kind="stable").tolist()
+    panels = [
+        {
+            "href": f"../method/{slug(labels[i])}",
+            "label": labels[i],
+            "score": float(scores[i, 0]),
+            "picture": plane_picture(
+                space,
+                density_of(drawn[i], space, settings),
+                listeners,
+                drawn[i],
+                f"{labels[i][:60]}: samples and density, {scores[i, 0]:.2f} dB",
+            ),
+        }
+        for i in order
+        if i < len(drawn)
+    ]
+    many = len(listeners)
+    return {
+        "text": about["text"],
+        "category": str(about["category"]),
+        "basis": str(about["basis"] or ""),
+        "listeners": many,
+        "mean": listeners.mean(axis=0).tolist(),
+        "reach": f"{max(abs(space.low).max(), abs(space.high).max()):g}",
+        "reflective": plane_picture(
+            space, reflective, listeners, None, f"{many} listeners, reflective density"
+        ),
+        "standard": plane_picture(space, standard, listeners, None, f"{many} listeners, standard density"),
+        "moved": grid_wasserstein(target.densities.standard, target.densities.reflective, target.grid),
+        "panels": panels,
+        "cut": len(panels) < len(labels),
+        "names": [name.replace("_", " ") for name in SCORES],
+        "scores": [
+            {"href": f"../method/{slug(labels[i])}", "label": labels[i], "values": scores[i].tolist()}
+            for i in order
+        ],
+    }

@@ -1,0 +1,262 @@
+"""What the pages show of each method: numbers, names and where they come from, ready for the templates."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from popeq.board.entries import Entry
+from popeq.board.leaderboard import REFERENCE, Leaderboard
+from popeq.board.reference_lines import PERFECT
+from popeq.board.trust import Claim
+from popeq.metrics import HEADLINE
+from popeq.plain_text import visible
+from popeq.runs.folder import Run
+from popeq.site.pictures import Scale, interval_bar, score_scale
+
+Row = dict[str, Any]
+
+
+class Mark(NamedTuple):
+    """A reference line as a picture draws it."""
+
+    css: str
+    name: str
+    value: float
+
+
+def slug(label: str) -> str:
+    """A file name for a method or prompt: safe, short, and its own for every label."""
+    words = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40].strip("-")
+    return f"{words or 'x'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}.html"
+
+
+def reference_marks(board: Leaderboard) -> list[Mark]:
+    """The reference lines at their median headline score."""
+    return [
+        Mark(
+            "perfect" if line.name == PERFECT else "fresh", line.name, float(np.median(line.scores[HEADLINE]))
+        )
+        for line in board.lines
+    ]
+
+
+def method_rows(board: Leaderboard) -> tuple[list[Row], list[Row], Scale]:
+    """Rows of methods and of reference lines, and the scale of their bars."""
+    table = board.table.to_dict(orient="records")
+    scale = score_scale([r[f"{HEADLINE}_median_high"] for r in table])
+    marks = [(mark.css, mark.value) for mark in reference_marks(board)]
+    shared = board.table["rank"].value_counts()
+    rows = [
+        _row(cells, entry, scale, marks) | {"tied": int(shared[cells["rank"]]) > 1}
+        for cells, entry in zip(table, board.entries, strict=False)
+    ]
+    for before, row in zip([None, *rows], rows, strict=False):
+        row["first"] = before is not None and before["rank"] != row["rank"]
+    lines = [
+        _scores(cells, scale, marks) | {"name": line.name, "how": line.how}
+        for cells, line in zip(table[len(rows) :], board.lines, strict=True)
+    ]
+    return rows, lines, scale
+
+
+def _scores(cells: Mapping[Any, Any], scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
+    median, low, high = (float(cells[f"{HEADLINE}_median{end}"]) for end in ("", "_low", "_high"))
+    return {
+        "median": median,
+        "low": low,
+        "high": high,
+        "bar": interval_bar(scale, median, low, high, marks),
+        "skill": float(cells["skill"]),
+        "kantorovich": float(cells["kantorovich_median"]),
+        "kantorovich_low": float(cells["kantorovich_median_low"]),
+        "kantorovich_high": float(cells["kantorovich_median_high"]),
+        "energy": float(cells["energy_score_mean"]),
+    }
+
+
+def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
+    return _scores(cells, scale, marks) | {
+        "rank": int(cells["rank"]),
+        "label": entry.label,
+        "href": f"method/{slug(entry.label)}",
+        "kind": entry.kind,
+        "model": entry.model,
+        "size": model_size(entry),
+        "flags": str(cells["flags"]),
+        "trust": entry.trust,
+        "shift": float(cells["shift"]),
+        "shift_low": float(cells["shift_low"]),
+        "shift_high": float(cells["shift_high"]),
+        "p": float(cells["p_holm"]),
+        "effect": float(cells["effect_size"]),
+        "seeds": str(cells["seeds"]),
+        "seconds": float(cells["time_s"]),
+        "time": duration(float(cells["time_s"])),
+        "training": training_data(entry),
+        "command": entry.record.command,
+        "parameters": str(cells["parameters"]),
+    }
+
+
+def model_size(entry: Entry) -> str:
+    """The model's number of weights in words; empty if nobody says."""
+    told: Any = entry.card.model_parameters if entry.card else None
+    if told is None:
+        told = entry.record.predictor.described.get("parameters")
+    if not isinstance(told, int) or isinstance(told, bool) or told <= 0:
+        return ""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if told >= unit:
+            return f"{told / unit:.3g} {name} weights"
+    return f"{told} weights"
+
+
+def training_data(entry: Entry) -> str:
+    """What a method has seen: what its submitter says, or what popeq gave it."""
+    if entry.card:
+        return entry.card.training_data
+    told = f"The training prompts of {entry.record.dataset.name} with their responses, given by popeq."
+    model = entry.model or entry.record.predictor.described.get("encoder")
+    return f"{told} Also whatever {model} was trained on." if model else told
+
+
+def duration(seconds: float) -> str:
+    """A time in words short enough for a table."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def script_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the page's script sorts, filters and searches by."""
+    numbers = ("rank", "median", "shift", "p", "effect", "skill", "kantorovich", "energy")
+    made = []
+    for row in rows:
+        values: dict[str, Any] = {n: None if math.isnan(row[n]) else round(row[n], 6) for n in numbers}
+        values |= {key: str(row[key]) for key in ("label", "kind", "trust", "model")}
+        values["time"] = row["seconds"]
+        text = " ".join(str(row[k]) for k in ("label", "model", "kind", "parameters"))
+        made.append(values | {"text": text[:400].lower()})
+    return made
+
+
+def script_filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """What can be chosen: key, name, and values, for what has more than one."""
+    found = [
+        (key, name, sorted({str(row[key]) for row in rows} - {""}))
+        for key, name in (("kind", "Kind"), ("trust", "Trust"), ("model", "Model"))
+    ]
+    return [(key, name, values) for key, name, values in found if len(values) > 1 or key != "model"]
+
+
+def claim_row(claim: Claim) -> Row:
+    """A self-reported entry; its card has a claim."""
+    card = claim.card
+    assert card.claim is not None
+    return {
+        "method": card.claim.method,
+        "kind": card.kind,
+        "model": card.model,
+        "scores": [(name.replace("_", " "), value) for name, value in sorted(card.claim.scores.items())],
+        "authors": ", ".join(card.authors),
+        "training": card.training_data,
+    }
+
+
+def signatures(entry: Entry, reference: Entry | None, correlation: float | None) -> list[Row]:
+    """The paper's failure signatures of a method, in numbers and words, beside the reference's."""
+
+    def mean(which: Entry | None, name: str) -> float:
+        return float("nan") if which is None else float(which.table.frame[name].mean())
+
+    spread, edge = mean(entry, "spread_ratio"), mean(entry, "edge_mass_gap")
+    covered, shift = mean(entry, "coverage"), mean(entry, "mean_shift")
+    words = {
+        "spread_ratio": (
+            "Spread, of the listeners' own",
+            "collapsed towards one place" if spread < 0.7 else "too wide" if spread > 1.3 else "about right",
+        ),
+        "mean_shift": ("Distance of the means, dB", f"{shift:.1f} dB off on average"),
+        "edge_mass_gap": (
+            "Share at the edges, more than the listeners'",
+            "shuns the edges" if edge < -0.05 else "runs to the edges" if edge > 0.05 else "about right",
+        ),
+        "coverage": (
+            "Listeners inside the 80 % region",
+            "over-confident" if covered < 0.7 else "too unsure" if covered > 0.9 else "calibrated",
+        ),
+    }
+    rows = [
+        {"name": name, "value": mean(entry, key), "prior": mean(reference, key), "reads": reads}
+        for key, (name, reads) in words.items()
+    ]
+    if correlation is not None:
+        reads = "what reads alike is set alike" if correlation > 0.3 else "what reads alike is not set alike"
+        name = "Text against distributional similarity of what was retrieved (rank correlation)"
+        rows.append({"name": name, "value": correlation, "prior": float("nan"), "reads": reads})
+    return rows
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """Where a run comes from."""
+    record = run.record
+    packages = ", ".join(f"{name} {version}" for name, version in record.environment.packages.items())
+    return [
+        ("run", run.folder.name),
+        ("seed", str(record.seed)),
+        ("origin", record.origin),
+        ("predictions, SHA-256", record.predictions_sha256 or ""),
+        ("identity, SHA-256", record.key),
+        ("finished", record.finished_at or ""),
+        ("environment", f"Python {record.environment.python}, {record.environment.platform}; {packages}"),
+    ]
+
+
+def facts(entry: Entry) -> list[tuple[str, str]]:
+    """Parameters and declarations of a method."""
+    record = entry.record
+    found = [("plugin", record.predictor.source), ("trained on", training_data(entry))]
+    found += [(f"parameter {name}", repr(value)) for name, value in record.predictor.parameters.items()]
+    found += [(str(name), str(value)) for name, value in record.predictor.described.items()]
+    if entry.card:
+        found += [("authors", ", ".join(entry.card.authors)), ("contact", entry.card.contact)]
+        found += [("notes", entry.card.notes)] if entry.card.notes else []
+    return [(visible(name), value) for name, value in found]
+
+
+def reference_entry(board: Leaderboard) -> Entry | None:
+    """The row that shifts refer to, if it is on the board."""
+    return next((e for e in board.entries if e.record.predictor.name == REFERENCE), None)
+
+
+def score_table(board: Leaderboard) -> pd.DataFrame:
+    """Every score by method and prompt."""
+    parts = []
+    for entry in board.entries:
+        part = entry.table.frame.drop(columns=["basis"]).copy()
+        part.insert(0, "predictor", entry.label)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def pair_table(board: Leaderboard) -> pd.DataFrame:
+    """Every pair once: shift of a minus b, q and effect size."""
+    pairs = board.pairs
+    i, j = np.triu_indices(len(pairs.labels), 1)
+    labels = np.array(pairs.labels, dtype=object)
+    return pd.DataFrame(
+        {
+            "a": labels[i],
+            "b": labels[j],
+            "shift": pairs.shift[i, j],
+            "q_value": pairs.q[i, j],
+            "effect_size": pairs.effect[i, j],
+        }
+    )

@@ -1,0 +1,131 @@
+"""Small SVG marks: everything is coloured by the page's style sheet, so one picture serves light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+from popeq.drawing import CORNERS
+from popeq.metrics import DensitySettings, densities, grid_of
+from popeq.plain_text import visible
+from popeq.space import Space
+
+Floats = NDArray[np.float64]
+
+#: Side of a plane picture in its own units.
+SIDE = 240
+#: Probability inside each drawn region, the outermost first.
+REGIONS = (0.95, 0.8, 0.6, 0.4, 0.2)
+
+
+def number(value: float) -> str:
+    """A coordinate with one decimal at most."""
+    return f"{value:.1f}".removesuffix(".0").replace("-0.0", "0")
+
+
+def text(x: float, y: float, content: str, css: str, anchor: str = "start") -> Markup:
+    """A text mark; ``content`` is a stranger's and comes out as text."""
+    return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
+        number(x), number(y), css, anchor, visible(content)
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
+    """A straight line."""
+    ends = (number(v) for v in (x1, y1, x2, y2))
+    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(*ends, css)
+
+
+def picture(width: float, height: float, marks: Sequence[Markup], title: str, css: str) -> Markup:
+    """An SVG picture with an accessible name."""
+    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        css, number(width), number(height), visible(title), Markup("").join(marks)
+    )
+
+
+def dots(points: Floats, css: str) -> Markup:
+    """Points (n, 2) in picture units as one path of round caps."""
+    rounded = np.rint(points).astype(int)
+    return Markup('<path class="{}" d="{}"/>').format(css, Markup("".join(f"M{x} {y}h0" for x, y in rounded)))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Maps settings in dB to the picture: x to the right, y up."""
+
+    space: Space
+
+    def at(self, points: Floats) -> Floats:
+        """Points (n, 2), dB, in picture units."""
+        share = (np.asarray(points) - self.space.low) / self.space.size
+        return np.stack([share[:, 0] * SIDE, (1.0 - share[:, 1]) * SIDE], axis=1)
+
+    def axes(self) -> list[Markup]:
+        """The lines of 0 dB, where they are in the box."""
+        zero = self.at(np.zeros((1, 2)))[0]
+        return [line(zero[0], 0, zero[0], SIDE, "zero"), line(0, zero[1], SIDE, zero[1], "zero")]
+
+
+def density_of(points: Floats, space: Space, settings: DensitySettings, *, reflective: bool = True) -> Floats:
+    """Cell masses (cells, cells) of points (n, 2), x first."""
+    grid = grid_of(space, settings.cells)
+    both = densities(points, grid, settings.floor_db(space))
+    mass = both.reflective if reflective else both.standard
+    return mass.reshape(settings.cells, settings.cells)
+
+
+def regions(mass: Floats) -> Markup:
+    """The smallest regions that hold REGIONS of a density, stacked, from cell masses (cells, cells)."""
+    from contourpy import contour_generator
+
+    cells = len(mass)
+    ordered = np.sort(mass, axis=None)[::-1]
+    held = np.cumsum(ordered)
+    # A ring at the edge with the nearest cell's mass and one just outside with none: loops close at the box.
+    padded = np.pad(np.pad(mass, 1, mode="edge"), 1)
+    axis = np.concatenate([[-1e-3, 0.0], np.arange(cells) + 0.5, [cells, cells + 1e-3]]) * (SIDE / cells)
+    drawer = contour_generator(x=axis, y=SIDE - axis, z=padded.T)
+    paths = []
+    for share in REGIONS:
+        level = float(ordered[min(int(np.searchsorted(held, share)), len(held) - 1)])
+        loops = [_loop(np.asarray(loop)) for loop in drawer.lines(level)]
+        paths.append(Markup('<path class="hdr" d="{}"/>').format(Markup("".join(loops))))
+    return Markup("").join(paths)
+
+
+def _loop(points: Floats) -> str:
+    """A closed loop in relative whole units; steps that round to nothing are left out."""
+    rounded = np.clip(np.rint(points), 0, SIDE).astype(int)
+    steps = np.diff(rounded, axis=0)
+    steps = steps[(steps != 0).any(axis=1)]
+    if len(steps) < 2:
+        return ""
+    moves = "".join(f" {x} {y}" if y >= 0 else f" {x}{y}" for x, y in steps[:-1])
+    return f"M{rounded[0, 0]} {rounded[0, 1]}l{moves.lstrip()}z"
+
+
+def plane_picture(
+    space: Space, mass: Floats, listeners: Floats, samples: Floats | None, title: str
+) -> Markup:
+    """A density, the listeners' points, and a predictor's samples or else the names of the corners."""
+    plane = Plane(space)
+    marks = [Markup('<rect class="box" width="{0}" height="{0}"/>').format(SIDE)]
+    marks += [regions(mass), *plane.axes()]
+    if samples is not None:
+        marks.append(dots(plane.at(samples), "samples"))
+    else:
+        for (right, top), name in CORNERS.items():
+            x, y = (SIDE - 5, 12) if right else (5, 12)
+            marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
+    marks.append(dots(plane.at(listeners), "ring"))
+    marks.append(dots(plane.at(listeners), "listeners"))
+    return picture(SIDE, SIDE, marks, title, "plane")
+
+
+def escaped(content: str) -> Markup:
+    """A stranger's text as HTML."""
+    return escape(visible(content))

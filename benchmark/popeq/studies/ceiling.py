@@ -1,0 +1,111 @@
+"""Ceiling: how well a perfect predictor and a fresh panel would score, and with how many listeners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from popeq.board.categories import Group, split_table
+from popeq.board.halves import halves_of
+from popeq.board.leaderboard import line_intervals
+from popeq.board.reference_lines import (
+    FRESH,
+    LEAST_LISTENERS,
+    PANEL_SIZE,
+    PERFECT,
+    ReferenceLine,
+    estimated_line,
+    reference_lines,
+)
+from popeq.board.scoring import Scorer
+from popeq.errors import UsageError
+from popeq.metrics import HEADLINE
+from popeq.studies.study import COLOURS, Study, replicates_of, simulated_note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PANELS = (5, 11, 22, 44, 88)
+_SCORES = (HEADLINE, "kantorovich")
+
+
+def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
+    """The reference lines with intervals over prompts and listeners, and where they would lie with panels of
+    other sizes.
+
+    Raises
+    ------
+    UsageError
+        If some prompts have fewer than four listeners: there are no two disjoint groups.
+    """
+    fewest = min(len(t.responses) for t in scorer.targets)
+    if fewest < LEAST_LISTENERS:
+        raise UsageError(
+            f"ceiling: {scorer.dataset.name} has prompts with {fewest} listeners; disjoint halves need "
+            f"{LEAST_LISTENERS}"
+        )
+    lines = reference_lines(scorer)
+    if not any("estimated" in line.how and line.name == FRESH for line in lines):
+        lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
+    halves = halves_of(scorer)
+    lines.append(
+        ReferenceLine(
+            "half against half",
+            "measured on disjoint halves of the listeners",
+            {name: own.distance for name, own in halves.items()},
+            {name: own.influence for name, own in halves.items()},
+        )
+    )
+    curve = {
+        panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in _PANELS
+    }
+    notes: list[str] = []
+    table = _table(lines, scorer)
+    if by_category:
+        table, notes = split_table(scorer, lambda g: _group_table(lines, scorer, g))
+    told = [
+        "Expected scores in dB, lower is better, of somebody who has no row; 95 % intervals over prompts and "
+        "listeners.",
+        f"A perfect predictor against panels of {', '.join(map(str, _PANELS))}: "
+        + ", ".join(f"{np.median(curve[n][HEADLINE]):.2f}" for n in _PANELS)
+        + f" dB (median {HEADLINE}).",
+        "It says how far below a row there is room; not that a predictor which reads only the sentence can "
+        "get there.",
+        *simulated_note(scorer),
+        *notes,
+    ]
+
+    def draw(axes: Axes) -> None:
+        for score, colour in zip(_SCORES, COLOURS, strict=False):
+            medians = [float(np.median(curve[n][score])) for n in _PANELS]
+            axes.plot(_PANELS, medians, "o-", color=colour, label=f"perfect predictor, {score}")
+            for line, marker in zip(lines[1:], ("s", "D", "^"), strict=False):
+                at = PANEL_SIZE / 2 if line.name.startswith("half") else PANEL_SIZE
+                value = float(np.median(line.scores[score]))
+                label = f"{line.name} ({line.how.split()[0]})" if score == HEADLINE else None
+                axes.plot([at], [value], marker, color=colour, label=label)
+        axes.set_xscale("log")
+        axes.set_xticks(_PANELS, [str(n) for n in _PANELS])
+        axes.minorticks_off()
+        axes.set(xlabel="listeners in the panel that is scored against", ylabel="median score (dB)")
+        axes.set_ylim(bottom=0)
+
+    title = f"What nobody can beat: {scorer.dataset.card.label}"
+    return Study(title, table, tuple(told), draw, keys=2 if by_category else 1)
+
+
+def _group_table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:
+    return _table([line.take(group.keep) for line in lines], scorer.only(group.keep))
+
+
+def _table(lines: list[ReferenceLine], scorer: Scorer) -> pd.DataFrame:
+    replicates = replicates_of(scorer)
+    rows = [
+        {"line": line.name, "prompts": len(scorer.prompt_ids)}
+        | line_intervals(line, replicates)
+        | {"how": line.how}
+        for line in lines
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,200 @@
+"""Power: how many prompts and listeners would separate two methods, from what one data set shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popeq.board.categories import split_table
+from popeq.board.entries import Entry
+from popeq.board.scoring import PromptTable, Scorer
+from popeq.errors import UsageError
+from popeq.metrics import HEADLINE
+from popeq.seeding import generator
+from popeq.statistics import hodges_lehmann, signed_rank
+from popeq.studies.study import COLOURS, Study, simulated_note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+WANTED_POWER, LEVEL = 0.8, 0.05
+PROMPTS = (10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480)
+PANELS = (5, 11, 22, 44)
+_WORLDS = 1000
+
+
+@dataclass(frozen=True)
+class Components:
+    """Where the score difference of two methods varies, dB: ``shift`` is its mean over prompts; ``prompt``,
+    ``listener`` and ``interaction`` are standard deviations: between prompts, of a listener over all prompts,
+    and of one listener's answer to one prompt."""
+
+    shift: float
+    prompt: float
+    listener: float
+    interaction: float
+
+    def spread(self, panel: int) -> float:
+        """SD over prompts of the difference with ``panel`` listeners each, the same for all prompts."""
+        return float(np.sqrt(self.prompt**2 + self.interaction**2 / panel))
+
+
+def components(a: PromptTable, b: PromptTable, listeners: list[tuple[str, ...]]) -> Components:
+    """Variance components of the headline difference ``a - b`` over prompts and listeners.
+
+    To first order the difference of a prompt is its value for the population plus the mean of its listeners'
+    influences (see ``popeq.metrics``). The influences split, by the method of moments, into what a listener
+    does on all prompts and what is left; what they explain is taken off the variance between prompts.
+    """
+    difference = a.scores(HEADLINE) - b.scores(HEADLINE)
+    effects = [
+        np.asarray(x) - np.asarray(y)
+        for x, y in zip(a.influence[HEADLINE], b.influence[HEADLINE], strict=True)
+    ]
+    sizes = np.array([len(e) for e in effects])
+    total = float(np.mean([e @ e / (len(e) - 1) for e in effects if len(e) > 1]))
+    by_listener: dict[str, list[float]] = {}
+    for names, effect in zip(listeners, effects, strict=True):
+        for name, value in zip(names, effect, strict=True):
+            by_listener.setdefault(name, []).append(float(value))
+    # Products of one listener's effects on two prompts have the listener's variance as their mean.
+    answered = [np.array(v) for v in by_listener.values() if len(v) > 1]
+    products = sum(float(v.sum() ** 2 - v @ v) for v in answered)
+    pairs = sum(len(v) * (len(v) - 1) for v in answered)
+    shrink = float(np.mean(1.0 - 1.0 / sizes))  # the influences are centred inside a prompt
+    listener = min(max(products / pairs / shrink, 0.0), total) if pairs else 0.0
+    interaction = total - listener
+    prompt = max(float(np.var(difference, ddof=1)) - float(np.mean(interaction / sizes)), 0.0)
+    return Components(float(difference.mean()), prompt**0.5, listener**0.5, interaction**0.5)
+
+
+def power_of(
+    parts: Components, shift: float, residuals: Floats, prompts: int, panel: int, worlds: int = _WORLDS
+) -> float:
+    """Chance that the signed-rank test at 5 % finds ``shift`` (dB) with this many prompts and listeners.
+
+    Counted over simulated studies: the shift, moved by which listeners were asked, plus differences between
+    prompts of the shape that was seen (``residuals``, (P,), any scale) and the spread that ``parts`` give.
+    """
+    rng = generator("power", prompts, panel)
+    shape = residuals - residuals.mean()
+    scale = float(np.std(shape))
+    drawn = rng.choice(shape, size=(worlds, prompts)) / (scale or 1.0)
+    # Values drawn again and again are tied; a tenth of a spread of noise parts them and changes no shape.
+    drawn = (drawn + 0.1 * rng.standard_normal(drawn.shape)) / np.sqrt(1.01)
+    moved = shift + parts.listener / np.sqrt(panel) * rng.standard_normal((worlds, 1))
+    studies = moved + parts.spread(panel) * drawn
+    found = [signed_rank(study).p_value < LEVEL for study in studies]
+    return float(np.mean(found))
+
+
+def power(
+    a: Entry, b: Entry, scorer: Scorer, *, difference: float | None = None, by_category: bool = False
+) -> Study:
+    """Power over numbers of prompts and listeners, and the fewest prompts for 80 %.
+
+    ``difference`` (dB) is the shift to find; by default the one between the two entries.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than six prompts, or the difference is 0.
+    """
+    if len(scorer.prompt_ids) < 6:
+        raise UsageError(f"power: {len(scorer.prompt_ids)} prompts are too few to estimate a spread")
+    whole = _Pair(a.table, b.table, scorer, difference)
+    if whole.shift == 0:
+        raise UsageError("power: the two do not differ at all; give a --difference in dB")
+    curves = {m: [power_of(whole.parts, whole.shift, whole.residuals, n, m) for n in PROMPTS] for m in PANELS}
+    table = _table(curves)
+    notes: list[str] = []
+    if by_category:
+        table, notes = split_table(
+            scorer,
+            lambda g: _components_table(
+                _Pair(a.table.take(g.keep), b.table.take(g.keep), scorer.only(g.keep), difference)
+            ),
+        )
+    parts = whole.parts
+    told = [
+        f"{a.label} minus {b.label}: shift {whole.measured:.2f} dB on {len(scorer.prompt_ids)} prompts, p = "
+        f"{whole.p_value:.2g}; to be found: {whole.shift:.2f} dB, {HEADLINE}, signed-rank test at 5 %.",
+        f"Standard deviations: between prompts {parts.prompt:.2f}, of a listener over all prompts "
+        f"{parts.listener:.2f}, of one answer {parts.interaction:.2f} dB.",
+        *(_enough(curves[m], m) for m in PANELS),
+        "It says what a larger study of the same kind would see if the shift is the true one; a shift that "
+        "was measured on few prompts is itself uncertain, and other kinds of prompts vary otherwise.",
+        *simulated_note(scorer),
+        *notes,
+    ]
+
+    def draw(axes: Axes) -> None:
+        for (panel, curve), colour in zip(curves.items(), COLOURS, strict=False):
+            axes.plot(PROMPTS, curve, "o-", color=colour, label=f"{panel} listeners", markersize=4)
+        axes.axhline(WANTED_POWER, color="0.4", linewidth=0.8, linestyle="--")
+        axes.axvline(len(scorer.prompt_ids), color="0.4", linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        axes.set_xticks(PROMPTS, [str(n) for n in PROMPTS])
+        axes.minorticks_off()
+        axes.set(xlabel="prompts", ylabel="power", ylim=(0, 1.02))
+
+    title = f"Power to find {whole.shift:.2f} dB between {a.label[:40]} and {b.label[:40]}"
+    return Study(title, table, tuple(told), draw, keys=1)
+
+
+class _Pair:
+    """Two methods on some prompts: what they differ by and where it varies."""
+
+    def __init__(self, a: PromptTable, b: PromptTable, scorer: Scorer, difference: float | None) -> None:
+        values = a.scores(HEADLINE) - b.scores(HEADLINE)
+        self.prompts = len(values)
+        self.parts = components(a, b, [tuple(own) for own in scorer.listeners])
+        self.measured = hodges_lehmann(values).value
+        self.p_value = signed_rank(values).p_value
+        self.shift = self.measured if difference is None else difference
+        self.residuals = values - values.mean()
+
+
+def _components_table(pair: _Pair) -> pd.DataFrame:
+    parts = pair.parts
+    told = pair.prompts >= 6
+    return pd.DataFrame(
+        [
+            {
+                "prompts": pair.prompts,
+                "shift": pair.measured,
+                "p_value": pair.p_value,
+                "sd_prompt": parts.prompt if told else np.nan,
+                "sd_listener": parts.listener if told else np.nan,
+                "sd_answer": parts.interaction if told else np.nan,
+            }
+        ]
+    )
+
+
+def _table(curves: dict[int, list[float]]) -> pd.DataFrame:
+    rows = [
+        {"prompts": n} | {f"power_{m}_listeners": curve[i] for m, curve in curves.items()}
+        for i, n in enumerate(PROMPTS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _enough(curve: list[float], panel: int) -> str:
+    """The fewest prompts for 80 % power with a panel, between two computed ones by their logarithms."""
+    reached = [i for i, value in enumerate(curve) if value >= WANTED_POWER]
+    if not reached:
+        return f"{panel} listeners: not reached with {PROMPTS[-1]} prompts."
+    at = reached[0]
+    if at == 0:
+        return f"{panel} listeners: {PROMPTS[0]} prompts or fewer reach 80 % power."
+    share = (WANTED_POWER - curve[at - 1]) / max(curve[at] - curve[at - 1], 1e-9)
+    low, high = np.log(PROMPTS[at - 1]), np.log(PROMPTS[at])
+    prompts = round(float(np.exp(low + share * (high - low))))
+    return f"{panel} listeners: about {prompts} prompts reach 80 % power."

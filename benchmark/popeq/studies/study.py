@@ -1,0 +1,102 @@
+"""What every study gives: a table, notes on what it can and cannot say, and a repeatable picture."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popeq.board.scoring import Scorer
+from popeq.errors import UsageError
+from popeq.seeding import generator
+from popeq.statistics import Replicates, crossed_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+#: Okabe and Ito's colours, told apart by every common kind of colour vision.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_REPLICATES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study's ``table``, its ``notes``, and how to draw it on matplotlib axes."""
+
+    title: str
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+    draw: Callable[[Axes], None] = field(repr=False)
+    keys: int = 1
+
+    def picture(self, path: Path) -> None:
+        """Write the picture, the same bytes for the same study; .svg or .png.
+
+        Raises
+        ------
+        UsageError
+            If the ending is another one, or the file cannot be written.
+        """
+        if path.suffix.lower() not in (".png", ".svg"):
+            raise UsageError(f"{path}: pictures are .png or .svg")
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        style: dict[Any, Any] = {
+            "text.parse_math": False,  # names are text
+            "svg.hashsalt": "popeq",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": "0.6",
+            "axes.titlelocation": "left",
+            "axes.grid": True,
+            "grid.color": "0.92",
+            "legend.frameon": False,
+        }
+        with mpl.rc_context(style):
+            figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+            axes = figure.add_subplot()
+            self.draw(axes)
+            axes.set_title(self.title, fontsize=11)
+            axes.set_axisbelow(True)
+            if axes.get_legend_handles_labels()[1]:
+                figure.legend(loc="outside lower left", ncols=3, fontsize=8)
+            with _quiet(), _writable(path):
+                figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A glyph that the font lacks is drawn as a box, which is enough."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def replicates_of(scorer: Scorer) -> Replicates:
+    """The draws of prompts and listeners that the board uses too."""
+    return crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+
+
+def simulated_note(scorer: Scorer) -> list[str]:
+    """What a study of simulated listeners cannot say."""
+    if not scorer.dataset.card.simulated:
+        return []
+    return [f"{scorer.dataset.card.label}: SIMULATED listeners; this says something of the generator."]

@@ -70,7 +70,7 @@ def test_what_is_wrong_in_a_file_is_said_before_anything_runs(write, tmp_path, t
 def test_a_sweep_draws_what_is_missing_and_ends_with_a_board_for_each_data_set(popeq, write):
     write('datasets = ["one", "two"]\n[[predictor]]\nname = "prior"\n')
     first = popeq("sweep", "sweep.toml", "--format", "markdown", check=True)
-    assert first.stdout.count("[perfect predictor]") == 2
+    assert first.stdout.count("| \\[perfect predictor") == 2
     write('datasets = ["one", "two"]\nseeds = [0, 1]\n[[predictor]]\nname = "prior"\n')
     planned = popeq("sweep", "sweep.toml", "--dry-run", check=True)
     assert [line.split() for line in planned.stdout.splitlines()[2:]] == [

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -73,6 +74,7 @@ class _Attempt:
             prompts=[
                 PromptMessage.of(p) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
+            state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",
@@ -235,7 +237,8 @@ def _draw(
 
             log = attempt.run.folder / f"log-{stage.name}.txt"
             job = attempt.job(stage, batch_size)
-            return i, supervise(job, log, attempt.deadline, cancel, threads, on_prompt)
+            on_progress = partial(_show_progress, bar, attempt.plan.spec.name)
+            return i, supervise(job, log, attempt.deadline, cancel, threads, on_prompt, on_progress)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()
@@ -255,6 +258,10 @@ def _draw(
                 close(i)
     if cancel.is_set():
         raise KeyboardInterrupt
+
+
+def _show_progress(bar: tqdm, predictor: str, line: str) -> None:
+    bar.set_postfix_str(f"{predictor}: {line}")
 
 
 class _Observers:

@@ -55,10 +55,12 @@ def supervise(
     cancel: threading.Event,
     threads: int,
     on_prompt: Callable[[str], None],
+    on_progress: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Run a job to its end, its time limit or cancellation; the worker's output goes to ``log``.
 
-    ``on_prompt`` is called for each prompt whose file appears. When this returns, no process of the job's
+    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line of the
+    predictor's ``progress.txt``. When this returns, no process of the job's
     group is left.
     """
     deadline.start()
@@ -76,7 +78,7 @@ def supervise(
             env=_environment(threads),
             start_new_session=True,
         )
-        timed_out = False
+        timed_out, shown = False, ""
         try:
             _send(process, job)
             while process.poll() is None:
@@ -84,6 +86,8 @@ def supervise(
                 if timed_out or cancel.is_set():
                     break
                 _announce(waiting, job.partial, on_prompt)
+                if on_progress and (line := _progress(job.state)) != shown:
+                    on_progress(shown := line)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_S)
         finally:
@@ -137,6 +141,14 @@ def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]
     for prompt_id in sorted(appeared):
         waiting.discard(prompt_id)
         on_prompt(prompt_id)
+
+
+def _progress(state: Path) -> str:
+    """What the predictor says of its progress, the first line; empty if it says nothing."""
+    try:
+        return (state / "progress.txt").read_text(encoding="utf-8").partition("\n")[0][:120]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -38,30 +38,33 @@ class Mixture:
         axes = torch.logsumexp(-0.5 * z.square(), dim=-1) - sds.log() - 0.5 * math.log(2 * math.pi)
         return torch.logsumexp(self.log_weights[:, None] + axes.sum(dim=-1), dim=-1)
 
-    def energy_scores(self, responses: Tensor, mask: Tensor, draws: int = 8) -> Tensor:
-        """The energy score (popeq.metrics) of each row against its listeners (B, m, 2), shape (B,), dB.
-
-        Over the components exactly, within each over ``draws`` draws, through which gradients flow.
-        """
-        batch, count, _ = self.means.shape
-        noise = torch.randn((batch, count, draws, 2)).to(self.means)
+    def draws(self, each: int) -> tuple[Tensor, Tensor]:
+        """``each`` draws from every component, through which gradients flow: points (B, K each, 2), dB, and
+        their weights (B, K each), which are the components' shared out."""
+        noise = torch.randn((*self.means.shape[:2], each, 2)).to(self.means)
         low, high = (torch.as_tensor(v).to(noise) for v in (self.space.low, self.space.high))
         u = torch.remainder((self.means[:, :, None] + self.sds[:, :, None] * noise - low) / (high - low), 2.0)
-        points = (low + (high - low) * torch.where(u > 1.0, 2.0 - u, u)).reshape(batch, -1, 2)
-        weights = self.log_weights.exp()
-        own = (weights / draws).repeat_interleave(draws, dim=1)
+        points = low + (high - low) * torch.where(u > 1.0, 2.0 - u, u)
+        weights = (self.log_weights.exp() / each).repeat_interleave(each, dim=1)
+        return points.flatten(1, 2), weights
+
+    def energy_scores(self, responses: Tensor, mask: Tensor, each: int = 8) -> Tensor:
+        """The energy score (popeq.metrics) of each row against its listeners (B, m, 2), shape (B,), dB."""
+        points, weights = self.draws(each)
+        batch, count, _ = self.means.shape
         listeners = mask.to(points) / mask.sum(dim=1, keepdim=True)
-        across = torch.einsum("bi,bij,bj->b", own, torch.cdist(points, responses), listeners)
-        # Pairs of draws of one component: its d (d - 1) different pairs stand for all d^2.
-        pairs = torch.cdist(points, points).view(batch, count, draws, count, draws).mean(dim=(2, 4))
-        unbiased = torch.eye(count).to(pairs) * (draws / (draws - 1) - 1) + 1
-        return across - torch.einsum("bk,bkl,bl->b", weights, pairs * unbiased, weights) / 2
+        across = torch.einsum("bi,bij,bj->b", weights, torch.cdist(points, responses), listeners)
+        pairs = torch.cdist(points, points).view(batch, count, each, count, each).mean(dim=(2, 4))
+        # Of one component's own pairs, those of a draw with itself are none: take the mean over the others.
+        pairs = pairs * (1 + torch.eye(count).to(pairs) / (each - 1))
+        shares = self.log_weights.exp()
+        return across - torch.einsum("bk,bkl,bl->b", shares, pairs, shares) / 2
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """``n`` independent draws from the first row, (n, 2), dB: a component each, a Gaussian, folded in."""
-        weights = self.log_weights[0].double().exp().cpu().numpy()
+        weights = self.log_weights[0].detach().double().exp().cpu().numpy()
         chosen = rng.choice(len(weights), size=n, p=weights / weights.sum())
-        means, sds = (v[0].double().cpu().numpy()[chosen] for v in (self.means, self.sds))
+        means, sds = (v[0].detach().double().cpu().numpy()[chosen] for v in (self.means, self.sds))
         return fold(rng.normal(means, sds), self.space)
 
 
@@ -121,7 +124,7 @@ class MixtureHead(nn.Module):
         nn.init.zeros_(self.departure.weight)
         self.log_weights = nn.Parameter(weights.log(), requires_grad=False)
         self.means = nn.Parameter(means, requires_grad=False)
-        self.log_sds = nn.Parameter(sds.log(), requires_grad=False)
+        self.log_sds = nn.Parameter(sds.log())
 
     def forward(self, pooled: Tensor) -> Mixture:
         """The mixture of each row."""

@@ -19,9 +19,12 @@ from popeq_peft.head_task import HeadMember, HeadTask
 from popeq_peft.heads import Pooling
 from popeq_peft.mixture import Mixture, MixtureHead, pooled_components
 from popeq_peft.parameters import MixtureParameters
+from popeq_peft.sinkhorn import sinkhorn_divergence
 from popeq_peft.tuned import FineTuned
 
 _MOST_POOLED = 2000
+#: Draws from each component and blur (dB) of the Sinkhorn loss.
+_DRAWS, _BLUR_DB = 3, 0.5
 
 
 class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
@@ -60,6 +63,9 @@ class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
         def loss(mixture: Mixture, responses: Tensor, mask: Tensor) -> Tensor:
             if p.loss == "energy":
                 return mixture.energy_scores(responses, mask)
+            if p.loss == "sinkhorn":
+                points, weights = mixture.draws(_DRAWS)
+                return sinkhorn_divergence(points, responses, mask, weights, blur=_BLUR_DB, p=1)
             weights = mask.to(responses) / mask.sum(dim=1, keepdim=True)
             return -(mixture.log_density(responses) * weights).sum(dim=1)
 

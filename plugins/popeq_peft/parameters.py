@@ -49,9 +49,9 @@ class TrainingParameters(Parameters):
     epochs: int = Field(40, ge=1, description="most passes over the training prompts")
     batch_size: int = Field(20, ge=1, description="prompts a step")
     learning_rate: float = Field(
-        3e-3, gt=0, description="of the adapter", json_schema_extra=tuned(1e-4, 1e-1, log=True)
+        1e-3, gt=0, description="of the adapter", json_schema_extra=tuned(1e-4, 1e-1, log=True)
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's, of all that is trained")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW's, of all that is trained")
     patience: int = Field(
         8, ge=1, description="epochs without a better validation score before training stops"
     )
@@ -135,13 +135,15 @@ class PointHeadParameters(Parameters):
     )
     hidden: int = Field(128, ge=1, description="width of the head's hidden layer")
     dropout: float = Field(
-        0.2,
+        0.4,
         ge=0,
         lt=1,
         description="in the head, in training and in each pass of sampling",
         json_schema_extra=tuned(0.05, 0.5),
     )
-    head_learning_rate: float = Field(3e-3, gt=0, description="of the head")
+    head_learning_rate: float = Field(
+        1e-3, gt=0, description="of the head", json_schema_extra=tuned(1e-4, 1e-2, log=True)
+    )
     points: int = Field(11, ge=2, description="settings that the head gives in one pass")
     loss: Literal["sinkhorn", "mse"] = Field(
         "sinkhorn",
@@ -184,8 +186,8 @@ class MixtureParameters(LoraParameters):
     ensemble: int = Field(
         5, ge=1, description="models trained from seeds of their own; each gives a share of the samples"
     )
-    loss: Literal["nll", "energy"] = Field(
-        "nll", description="likelihood of the listeners' settings, or energy score"
+    loss: Literal["nll", "energy", "sinkhorn"] = Field(
+        "nll", description="likelihood of the listeners' settings, energy score, or Sinkhorn divergence (W1)"
     )
 
 

@@ -22,6 +22,7 @@ def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,
     y_mask: Tensor | None = None,
+    x_weights: Tensor | None = None,
     *,
     blur: float = 0.5,
     p: int = 2,
@@ -29,8 +30,7 @@ def sinkhorn_divergence(
 ) -> Tensor:
     """``OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2`` for each pair of a batch, shape (B,), in dB^p.
 
-    OT is entropic transport with the cost |x - y|^p / p and epsilon = ``blur``^p, all points of a set having
-    the same weight. The divergence is symmetric, zero for equal sets, never negative once converged, and
+    OT is entropic transport with the cost |x - y|^p / p and epsilon = ``blur``^p. The divergence is symmetric, zero for equal sets, never negative once converged, and
     tends to W1 (p = 1) or to half the squared W2 (p = 2) as ``blur`` falls.
 
     Parameters
@@ -40,7 +40,10 @@ def sinkhorn_divergence(
     y : (B, m, d)
         Points, dB.
     y_mask : (B, m) bool, optional
-        Which rows of ``y`` are points; the others are padding. Every set needs a point.
+        Which rows of ``y`` are points, all of the same weight; the others are padding. Every set needs one.
+    x_weights : (B, n), optional
+        Weights of the rows of ``x``, positive, each set's summing to 1; equal if not given. They get a
+        gradient too.
     blur
         Length below which points are not told apart, dB.
     steps
@@ -62,29 +65,42 @@ def sinkhorn_divergence(
         raise ValueError(f"needs (B, n, d) and (B, m, d), not {tuple(x.shape)} and {tuple(y.shape)}")
     if p not in (1, 2) or not blur > 0:
         raise ValueError("p must be 1 or 2, and blur positive")
-    value: Tensor = _Divergence.apply(x, y, y_mask, blur, p, steps)  # type: ignore[no-untyped-call]
+    value: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
+        x, y, y_mask, x_weights, blur, p, steps
+    )
     return value
 
 
 class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, y_mask: Tensor | None, blur: float, p: int, steps: int
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        y_mask: Tensor | None,
+        x_weights: Tensor | None,
+        blur: float,
+        p: int,
+        steps: int,
     ) -> Tensor:
-        a, log_a = _padded(x.detach(), None, y.shape[1])
-        b, log_b = _padded(y.detach(), y_mask, x.shape[1])
+        a, log_a = _padded(x.detach(), _log_weights(x, None, x_weights), y.shape[1])
+        b, log_b = _padded(y.detach(), _log_weights(y, y_mask, None), x.shape[1])
         # Row k of the stack is transported to row k of its partner; potentials live on the rows.
         points, partner = torch.stack([a, b, a, b]), torch.stack([b, a, a, b])
         log_weights = torch.stack([log_a, log_b, log_a, log_b])
         difference = points[:, :, :, None, :] - partner[:, :, None, :, :]
         distance = difference.square().sum(dim=4)
         cost = distance / 2 if p == 2 else distance.sqrt()
+        real = log_weights.isfinite()
+        cost = cost * (real[..., None] & real[_PARTNER][:, :, None])  # padding may lie anywhere
         potentials, log_plan = _solve(cost, log_weights[_PARTNER], blur**p, p, steps)
         pull = difference if p == 2 else difference / cost.clamp(min=1e-12)[..., None]
         weights = log_weights.exp()
         forces = weights[..., None] * (log_plan.exp()[..., None] * pull).sum(dim=3)
         ctx.save_for_backward(
-            (forces[0] - forces[2])[:, : x.shape[1]], (forces[1] - forces[3])[:, : y.shape[1]]
+            (forces[0] - forces[2])[:, : x.shape[1]],
+            (forces[1] - forces[3])[:, : y.shape[1]],
+            (potentials[0] - potentials[2])[:, : x.shape[1]],
         )
         totals: Tensor = (weights * potentials).sum(dim=2)
         return totals[0] + totals[1] - totals[2] - totals[3]
@@ -92,25 +108,31 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        scale = outer[0][:, None, None]
-        gradient_x, gradient_y = ctx.saved_tensors
-        return scale * gradient_x, scale * gradient_y, None, None, None, None
+        gradient_x, gradient_y, gradient_weights = ctx.saved_tensors
+        given = outer[0][:, None]
+        scale = given[..., None]
+        to_weights = given * gradient_weights if ctx.needs_input_grad[3] else None
+        return scale * gradient_x, scale * gradient_y, None, to_weights, None, None, None
 
 
 #: x to y and y to x feed each other, x to x and y to y themselves.
 _PARTNER = [1, 0, 2, 3]
 
 
-def _padded(points: Tensor, mask: Tensor | None, least: int) -> tuple[Tensor, Tensor]:
-    """Points with at least ``least`` rows, and their log weights, -inf for what is padding."""
-    batch, count, _ = points.shape
+def _log_weights(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
+    """Logarithms of a set's weights, (B, n); -inf for padding."""
+    if weights is not None:
+        return weights.detach().log()
     if mask is None:
-        mask = points.new_ones((batch, count), dtype=torch.bool)
-    missing = max(0, least - count)
-    points = torch.nn.functional.pad(points, (0, 0, 0, missing))
-    mask = torch.nn.functional.pad(mask, (0, missing))
-    log_weights = torch.where(mask, 0.0, -torch.inf).to(points.dtype)
-    return points, log_weights - torch.logsumexp(log_weights, dim=1, keepdim=True)
+        mask = points.new_ones(points.shape[:2], dtype=torch.bool)
+    return torch.where(mask, 0.0, -torch.inf).to(points.dtype) - mask.sum(dim=1, keepdim=True).log()
+
+
+def _padded(points: Tensor, log_weights: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Points and log weights with at least ``least`` rows, more of them padding."""
+    missing = max(0, least - points.shape[1])
+    pad = torch.nn.functional.pad
+    return pad(points, (0, 0, 0, missing)), pad(log_weights, (0, missing), value=-torch.inf)
 
 
 def _solve(cost: Tensor, log_inner: Tensor, epsilon: float, p: int, steps: int) -> tuple[Tensor, Tensor]:

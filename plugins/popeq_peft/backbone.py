@@ -201,8 +201,6 @@ def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backb
     from peft import get_peft_model
 
     config = _peft_config(backbone, parameters)
-    config.base_model_name_or_path = _HUB_NAMES.get(backbone.name, backbone.name)
-    config.revision = parameters.revision
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if parameters.four_bit:
@@ -215,6 +213,8 @@ def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backb
             adapted = get_peft_model(backbone.model, config)
         except ValueError as error:
             raise UsageError(f"--model {backbone.name}: {' '.join(str(error).split())[:200]}") from None
+        config.base_model_name_or_path = _HUB_NAMES.get(backbone.name, backbone.name)
+        config.revision = parameters.revision
         for name, parameter in adapted.named_parameters():
             if "prompt_encoder" in name and "embedding" in name:
                 parameter.data.mul_(0.1)
@@ -236,8 +236,8 @@ def load_adapter(backbone: Backbone, folder: Path) -> Backbone:
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(
-            f"adapter {folder}: does not fit the base model {backbone.name}: {reason}; give the model that it "
-            "was trained on with --model"
+            f"adapter {folder}: does not fit the base model {backbone.name}: {reason}; give the model that "
+            "it was trained on with --model"
         ) from None
     return backbone
 

@@ -23,7 +23,7 @@ class Progress:
     """Where training stands after some epochs.
 
     ``now`` and ``best`` hold what is trained, by name; ``optimizer`` AdamW's moments; ``history`` one entry
-    an epoch; ``fingerprint`` everything that training depends on, so that another one's state is not taken up.
+    an epoch; ``fingerprint`` everything that training depends on, so that no other one's state is taken up.
     """
 
     fingerprint: str

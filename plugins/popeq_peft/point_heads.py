@@ -73,10 +73,13 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
                 return squared_error(points, responses, mask)
             return sinkhorn_divergence(points, responses, mask, blur=p.blur_db)
 
+        # What a run is scored by would stop squared error before it is fitted.
+        judge = squared_error if p.loss == "mse" else energy_scores
+
         def score(pooled: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
             generator = torch.Generator().manual_seed(0)
             points = member.head(pooled.repeat_interleave(_VALIDATION_PASSES, dim=0), generator)
-            return energy_scores(points.reshape(len(pooled), -1, 2), responses, mask)
+            return judge(points.reshape(len(pooled), -1, 2), responses, mask)
 
         return HeadTask(member, examples, validation, (p.learning_rate, p.head_learning_rate), loss, score)
 

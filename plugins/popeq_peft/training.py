@@ -23,8 +23,8 @@ from popeq_peft.checkpoint import (
 )
 from popeq_peft.team import Team
 
-#: Training has diverged when an epoch's loss is this many times that of the untrained model.
-_DIVERGED = 2.0
+#: Training has diverged when the loss is twice that of the untrained model and more than this above it.
+_DIVERGED_BY = 5.0
 _CLIP = 1.0
 
 
@@ -95,7 +95,7 @@ def train(
         _put(named, progress.now)
         restore_optimizer(optimizer, progress.optimizer)
     try:
-        start = _untrained_loss(task, schedule)
+        start = _probe(task, schedule)
         with tqdm(
             total=schedule.epochs, initial=len(progress.history), desc="training", unit="epoch", disable=None
         ) as bar:
@@ -104,7 +104,8 @@ def train(
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
                 loss = _epoch(task, schedule, epoch, optimizer, named, team)
-                _judge(progress, task, named, loss, start, schedule)
+                worst = max(loss, _probe(task, schedule)) if math.isfinite(loss) else loss
+                _judge(progress, task, named, (loss, worst, start), schedule)
                 progress.optimizer = optimizer_tensors(optimizer)
                 if file and team.rank == 0:
                     write_progress(file, progress)
@@ -133,8 +134,8 @@ def out_of_memory(error: BaseException) -> RunError:
     )
 
 
-def _untrained_loss(task: Task, schedule: Schedule) -> float:
-    """Mean loss of a first batch before the first step; what a diverged loss is compared with."""
+def _probe(task: Task, schedule: Schedule) -> float:
+    """Mean loss of always the same batch, with the same noise: whether training has diverged shows here."""
     items = list(range(min(task.prompts, schedule.batch_size)))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
@@ -175,23 +176,24 @@ def _judge(
     progress: Progress,
     task: Task,
     named: Mapping[str, torch.nn.Parameter],
-    loss: float,
-    start: float,
+    losses: tuple[float, float, float],
     schedule: Schedule,
 ) -> None:
-    """Write an epoch into the history, keep the best state, and say whether to stop."""
-    diverged = not math.isfinite(loss) or loss > _DIVERGED * max(start, 1e-6)
+    """Write an epoch into the history, keep the best state, and say whether to stop.
+
+    ``losses``: the epoch's mean loss, the worst that was seen, that of the untrained model.
+    """
+    loss, worst, start = losses
+    diverged = not math.isfinite(worst) or worst - start > max(abs(start), _DIVERGED_BY)
+    what = f"(loss {worst:.3g}, untrained {start:.3g})"
     epoch = len(progress.history) + 1
     if diverged:
         if not progress.history:
-            raise RunError(
-                f"training diverged in its first epoch (loss {loss:.3g}, untrained {start:.3g}); lower "
-                "-o learning_rate"
-            )
+            raise RunError(f"training diverged in its first epoch {what}; lower -o learning_rate")
         progress.stopped = f"diverged in epoch {epoch}"
         warnings.warn(
-            f"training {progress.stopped} (loss {loss:.3g}, untrained {start:.3g}): the state of epoch "
-            f"{progress.best_epoch} is kept; lower -o learning_rate",
+            f"training {progress.stopped} {what}: the state of epoch {progress.best_epoch} is kept; lower "
+            "-o learning_rate",
             stacklevel=3,
         )
         return

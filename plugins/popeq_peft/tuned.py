@@ -263,7 +263,8 @@ class FineTuned(Generic[P, M]):
     def _note_sizes(self, train_on: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt]) -> None:
         if not validation:
             self._note(
-                f"no validation prompts: training does not stop early, but after {self.parameters.epochs} epochs"
+                "no validation prompts: training does not stop early, but after "
+                f"{self.parameters.epochs} epochs"
             )
         if len(train_on) == 1:
             self._note("one training prompt: what is learnt hardly depends on the sentence")

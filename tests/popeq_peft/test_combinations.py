@@ -1,4 +1,4 @@
-"""{LoRA, prefix} x {head, next token} x every shape of model: train, save, load in a fresh process, same samples.
+"""{LoRA, prefix} x {head, next token} x every shape of model: train, save, load again, same samples.
 
 All are loaded again in one fresh process.
 """

@@ -27,9 +27,14 @@ def random_mixture(space, seed=0, rows=1, components=4):
 @settings(max_examples=15)
 def test_the_density_sums_to_one_on_the_box(seed, space):
     cells = 150
-    axes = [np.linspace(lo, hi, cells + 1)[:-1] + (hi - lo) / cells / 2 for lo, hi in zip(space.low, space.high, strict=True)]
+    axes = [
+        np.linspace(lo, hi, cells + 1)[:-1] + (hi - lo) / cells / 2
+        for lo, hi in zip(space.low, space.high, strict=True)
+    ]
     grid = torch.as_tensor(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 2))
-    total = float(random_mixture(space, seed).log_density(grid).exp().sum()) * float(space.size.prod()) / cells**2
+    total = (
+        float(random_mixture(space, seed).log_density(grid).exp().sum()) * float(space.size.prod()) / cells**2
+    )
     assert total == pytest.approx(1.0, abs=2e-3)
 
 
@@ -59,7 +64,9 @@ def test_energy_score_and_gradient_are_those_of_samples():
     mixture = random_mixture(PLANE, 5)
     responses = torch.as_tensor(np.random.default_rng(1).uniform(-6, 6, (1, 11, 2)))
     torch.manual_seed(0)
-    found = np.mean([float(mixture.energy_scores(responses, torch.ones(1, 11, dtype=bool))) for _ in range(200)])
+    found = np.mean(
+        [float(mixture.energy_scores(responses, torch.ones(1, 11, dtype=bool))) for _ in range(200)]
+    )
     drawn = mixture.sample(4000, np.random.default_rng(2))
     assert found == pytest.approx(energy_score(drawn, responses[0].numpy()), abs=0.05)
 
@@ -77,5 +84,7 @@ def test_the_untrained_head_is_the_pooled_mixture_whatever_the_sentence():
 
 
 def test_more_components_than_points_are_as_many_as_points():
-    weights, means, sds = pooled_components(np.array([[0.0, 1.0], [2.0, 3.0]]), 9, PLANE, np.random.default_rng(0))
+    weights, means, sds = pooled_components(
+        np.array([[0.0, 1.0], [2.0, 3.0]]), 9, PLANE, np.random.default_rng(0)
+    )
     assert len(weights) == len(means) == len(sds) == 2

@@ -50,9 +50,10 @@ class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
     Two optional methods give plain JSON values that popeq keeps in the run. ``describe() -> Mapping`` is
-    called after ``fit``; its key ``model`` names the model behind a row and ``stand_in`` (bool) says that it
-    is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping`` is called for each prompt after
-    ``sample``: what was asked for it, which examples were found (``retrieved``: prompt_id, similarity).
+    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and
+    ``stand_in`` (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping``
+    is called for each prompt after ``sample``: what was asked for it, which examples were found
+    (``retrieved``: prompt_id, similarity).
 
     A third optional method, ``use_folder(path)``, is called before ``fit`` with a folder in the run that
     is the stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there
@@ -74,6 +75,7 @@ class Predictor(Protocol):
         """Draw ``n`` settings for each prompt, shape (len(prompts), n, 2), dB, inside the space.
 
         Use ``rngs[i]`` alone for ``prompts[i]``: then samples do not depend on batches, order or resumption.
+        ``popeq.errors.PromptsError`` names prompts that cannot be answered; the others are asked for again.
         """
         ...
 

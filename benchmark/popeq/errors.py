@@ -6,7 +6,7 @@ Exit codes of ``popeq``: 0 done, 1 something ran and failed, 2 wrong use or wron
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +18,22 @@ class PopeqError(Exception):
 
 class RunError(PopeqError):
     """A run could not be made, finished or read for a reason that is not the user's input."""
+
+
+class PromptsError(RunError):
+    """Some prompts of one ``sample`` call failed: a run keeps the others and names these.
+
+    ``failures`` has a line for each, by its place among the call's prompts; it names at least one.
+    """
+
+    def __init__(self, failures: Mapping[int, str]) -> None:
+        if not failures:
+            raise ValueError("a PromptsError names at least one prompt")
+        self.failures = dict(sorted(failures.items()))
+        place, line = next(iter(self.failures.items()))
+        others = len(self.failures) - 1
+        more = f"; and {others} more prompt{'s' * (others > 1)} failed" if others else ""
+        super().__init__(f"prompt {place + 1}: {line}{more}")
 
 
 class UsageError(PopeqError):

@@ -7,6 +7,7 @@ its own (Gumbel-max), so it does not depend on which others are in its batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ Segments = tuple[Trie, ...]
 Spell = Callable[[str], list[int]]
 
 
-def answer_texts() -> list[str]:
+@cache
+def answer_texts() -> tuple[str, ...]:
     """Every ``x, y`` that an answer may hold, brackets left out."""
     numbers = [number_text(t) for t in TENTHS]
-    return [f"{x}, {y}" for x in numbers for y in numbers]
+    return tuple(f"{x}, {y}" for x in numbers for y in numbers)
 
 
 def answer_segments(encode: Encode, spell: Spell, before: str, form: AnswerFormat) -> Segments:
@@ -42,6 +44,11 @@ def answer_segments(encode: Encode, spell: Spell, before: str, form: AnswerForma
     if middle.healed or end.healed:
         middle, end = build_trie([spell(text) for text in later]), build_trie([spell("]]")])
     return (first, *(middle,) * (form.pairs - 1), end)
+
+
+def first_text(form: AnswerFormat) -> str:
+    """The text of the first segment's first choice."""
+    return f"[{answer_texts()[0]}]" if form.pairs == 1 else f"[[{answer_texts()[0]}"
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -38,44 +39,88 @@ class ExactAnswers:
         return rng.permutation(np.repeat(np.arange(len(counts)), counts))
 
 
+@dataclass(frozen=True, eq=False)
+class _Feeding:
+    """How a trie is fed: its N inner nodes in order, and what becomes of their logits."""
+
+    ids: torch.Tensor
+    depths: torch.Tensor
+    #: (N, depth) slots of each node's ancestors and its own; N where there are fewer
+    ancestors: torch.Tensor
+    #: (N + 1, C) children of the root and of each fed node, and their tokens; -1 where there are fewer
+    children: NDArray[np.int64]
+    tokens: torch.Tensor
+    #: nodes of each depth and their parents, from depth 1 on
+    levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+    leaves: NDArray[np.int64]
+
+
+@lru_cache(maxsize=4)
+def _feeding(trie: Trie, every_token: bool) -> _Feeding:
+    inner = [v for v in range(1, len(trie.token)) if trie.children[v] and (every_token or trie.undecided[v])]
+    above: dict[int, list[int]] = {0: []}
+    for slot, v in enumerate(inner):
+        above[v] = [*above[trie.parent[v]], slot]
+    deepest = max(map(len, above.values()))
+    width = max(len(trie.children[v]) for v in (0, *inner))
+    children = np.full((len(inner) + 1, width), -1)
+    for k, v in enumerate((0, *inner)):
+        children[k, : len(trie.children[v])] = trie.children[v]
+    depth, parent = np.array(trie.depth), np.array(trie.parent)
+    levels = [np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)]
+    return _Feeding(
+        torch.tensor([trie.token[v] for v in inner], dtype=torch.long),
+        torch.tensor([trie.depth[v] - 1 for v in inner], dtype=torch.long),
+        torch.tensor([above[v] + [len(inner)] * (deepest - len(above[v])) for v in inner], dtype=torch.long),
+        children,
+        torch.from_numpy(np.where(children >= 0, np.array(trie.token)[children], -1)),
+        tuple((nodes, parent[nodes]) for nodes in levels),
+        np.array([leaf for _, leaf in sorted(trie.leaves.items())]),
+    )
+
+
+def inner_nodes(trie: Trie) -> int:
+    """How many tokens a row is fed for the distribution over a trie."""
+    return len(_feeding(trie, False).ids)
+
+
 @torch.inference_mode()
 def exact_answers(rows: TreeRows, trie: Trie, *, every_token: bool = False) -> list[ExactAnswers]:
     """The distribution of each row's context: every inner node of the trie is fed once, in chunks.
 
     Forced ends are not fed unless ``every_token``: they do not change constrained decoding, and with single
-    digits they are four fifths of the nodes.
+    digits they are four fifths of the nodes. ``rows`` give the logits of the whole vocabulary.
     """
-    count = len(rows.lengths)
-    free = np.zeros((count, len(trie.token)))
-    held = np.zeros((count, len(trie.token)))
-    for r in range(count):
-        _pass_on(trie, 0, rows.first[r], free[r], held[r])
-    inner = [v for v in range(1, len(trie.token)) if trie.children[v] and (every_token or trie.undecided[v])]
-    above: dict[int, list[int]] = {0: []}
-    for start in range(0, len(inner), _CHUNK):
-        chunk = inner[start : start + _CHUNK]
-        ancestors = torch.zeros((len(chunk), start + len(chunk)), dtype=torch.bool)
-        for i, v in enumerate(chunk):
-            above[v] = [*above[trie.parent[v]], start + i]
-            ancestors[i, above[v]] = True
-        ids = torch.tensor([[trie.token[v] for v in chunk]]).expand(count, -1)
-        at = torch.tensor([[trie.depth[v] - 1 for v in chunk]]).expand(count, -1)
-        logits = rows.feed(ids, at, ancestors.expand(count, -1, -1), len(chunk))
-        for r in range(count):
-            for i, v in enumerate(chunk):
-                _pass_on(trie, v, logits[r, i], free[r], held[r])
-    fed = {0, *inner}
-    for v in range(1, len(trie.token)):  # what was not fed is forced: probability 1 below its parent
-        if trie.parent[v] not in fed:
-            free[:, v], held[:, v] = free[:, trie.parent[v]], held[:, trie.parent[v]]
-    leaves = [leaf for _, leaf in sorted(trie.leaves.items())]
-    return [ExactAnswers(free[r, leaves], np.exp(held[r, leaves])) for r in range(count)]
+    count, plan = len(rows.lengths), _feeding(trie, every_token)
+    # What each token adds to its parent's log-probability; what is not fed is forced and adds nothing.
+    free, held = np.zeros((2, count, len(trie.token)))
+    _add(free, held, plan, slice(0, 1), rows.first[:, None])
+    for start in range(0, len(plan.ids), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        ids, depths, ancestors = plan.ids[chunk], plan.depths[chunk], plan.ancestors[chunk]
+        end = start + len(ids)
+        sees = torch.zeros((len(ids), len(plan.ids) + 1), dtype=torch.bool)
+        sees.scatter_(1, ancestors, True)
+        logits = rows.feed(
+            ids.expand(count, -1), depths.expand(count, -1), sees[:, :end].expand(count, -1, -1), len(ids)
+        )
+        _add(free, held, plan, slice(start + 1, end + 1), logits)
+    for nodes, parents in plan.levels:
+        free[:, nodes] += free[:, parents]
+        held[:, nodes] += held[:, parents]
+    return [ExactAnswers(f[plan.leaves], np.exp(h[plan.leaves])) for f, h in zip(free, held, strict=True)]
 
 
-def _pass_on(trie: Trie, node: int, logits: torch.Tensor, free: Floats, held: Floats) -> None:
-    """Add each child's token to the log-probability of the node, free and constrained."""
-    children = list(trie.children[node])
-    own = logits[[trie.token[c] for c in children]].double()
-    total = torch.logsumexp(logits.double(), dim=0)
-    free[children] = free[node] + (own - total).cpu().numpy()
-    held[children] = held[node] + torch.log_softmax(own, dim=0).cpu().numpy()
+def _add(free: Floats, held: Floats, plan: _Feeding, fed: slice, logits: torch.Tensor) -> None:
+    """Note the log-probability of each child's token below its parent, free and constrained.
+
+    ``logits`` (rows, S, V) are those of the fed nodes of the slice, the root being the first.
+    """
+    tokens = plan.tokens[fed].to(logits.device)
+    children = plan.children[fed]
+    real = children >= 0
+    for r, row in enumerate(logits):
+        own = row.gather(1, tokens.clamp(min=0)).double().masked_fill(tokens < 0, -torch.inf)
+        total = torch.logsumexp(row.double(), dim=1, keepdim=True)
+        free[r, children[real]] = (own - total).cpu().numpy()[real]
+        held[r, children[real]] = torch.log_softmax(own, dim=1).cpu().numpy()[real]

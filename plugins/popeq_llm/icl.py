@@ -28,7 +28,7 @@ class _Asked:
     chat: Chat
     retrieved: tuple[Retrieved, ...]
     rejected: int
-    together: int
+    accepted: int
 
 
 class _Asking(Generic[P]):
@@ -50,7 +50,6 @@ class _Asking(Generic[P]):
             )
         self.parameters = parameters
         self._asked: dict[str, _Asked] = {}
-        self._rejected = 0
 
     def fit(
         self,
@@ -86,21 +85,20 @@ class _Asking(Generic[P]):
             "dtype": info.dtype,
             "notes": list(info.notes),
             "template": {"name": self.template.name, "sha256": self.template.sha256},
-            "rejected": self._rejected,
         }
 
     def explain(self, prompt_id: str) -> Mapping[str, Any]:
         """How a prompt was asked that has been sampled.
 
         ``text`` is all that the model read; ``retrieved`` the examples with their similarity, the nearest
-        first; ``rejected`` the answers thrown away for the ``asked_together`` prompts of its batch.
+        first; ``rejected`` how many answers were thrown away for it, ``rejected_share`` of all drawn for it.
         """
         asked = self._asked[prompt_id]
         return {
             "text": self.model.render(asked.chat),
             "retrieved": [{"prompt_id": r.prompt_id, "similarity": r.similarity} for r in asked.retrieved],
             "rejected": asked.rejected,
-            "asked_together": asked.together,
+            "rejected_share": asked.rejected / (asked.rejected + asked.accepted),
         }
 
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
@@ -119,9 +117,8 @@ class _Asking(Generic[P]):
             self.template.chat(p.text, examples) for p, (examples, _) in zip(prompts, shown, strict=True)
         ]
         given = self.model.generate(chats, n, self.form, rngs)
-        self._rejected += given.rejected
-        for prompt, chat, (_, retrieved) in zip(prompts, chats, shown, strict=True):
-            self._asked[prompt.prompt_id] = _Asked(chat, retrieved, given.rejected, len(prompts))
+        for prompt, chat, (_, retrieved), rejected in zip(prompts, chats, shown, given.rejected, strict=True):
+            self._asked[prompt.prompt_id] = _Asked(chat, retrieved, rejected, n)
         return [
             np.stack([self._parsed(prompt, answer) for answer in answers])
             for prompt, answers in zip(prompts, given.answers, strict=True)

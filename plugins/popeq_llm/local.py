@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from popeq.errors import RunError, UsageError
 from popeq_llm.answers import AnswerFormat
-from popeq_llm.constrained import Segments, answer_of, answer_segments, constrained_samples
-from popeq_llm.exact import ExactAnswers, exact_answers
+from popeq_llm.chat_text import ChatText
+from popeq_llm.constrained import Segments, answer_of, answer_segments, constrained_samples, first_text
+from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
+from popeq_llm.heads import has_plain_head
 from popeq_llm.loading import TINY, free_memory, load, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
+from popeq_llm.radix import fold
 from popeq_llm.splitting import split_samples
 from popeq_llm.tree import TreeRows, takes_trees
-from popeq_llm.trie import build_trie, continuations
+from popeq_llm.trie import build_trie, common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]
 T = TypeVar("T")
@@ -28,6 +31,8 @@ T = TypeVar("T")
 _TAIL = 48
 _MOST_ROWS = 64
 _NODES = 600
+#: Tokens fed at once for whole distributions.
+_MOST_FED = 4096
 
 
 class LocalModel:
@@ -58,8 +63,9 @@ class LocalModel:
         chosen = pick_device(device)
         loaded = loaded or load(name, revision, chosen, pick_dtype(dtype, chosen))
         self.model, self.tokenizer, found = loaded
+        self.text = ChatText(self.tokenizer, name)
         notes = []
-        if not getattr(self.tokenizer, "chat_template", None):
+        if not self.text.has_template:
             notes.append(
                 f"{name} has no chat template: a plain one is used, with the turns one below another"
             )
@@ -69,6 +75,7 @@ class LocalModel:
         if decode == "auto" and not self._trees:
             notes.append(f"{name} does not take tree masks: settings are drawn token by token")
         self.decode: Decode = ("split" if self._trees else "generate") if decode == "auto" else decode
+        self._plain_head = has_plain_head(self.model)
         self._info = ModelInfo(
             name=name,
             revision=found,
@@ -86,25 +93,7 @@ class LocalModel:
 
     def render(self, chat: Chat) -> str:
         """The text that the model continues, through its own chat template where it has one."""
-        turns = [{"role": m.role, "content": m.content} for m in chat]
-        if not getattr(self.tokenizer, "chat_template", None):
-            body = "\n\n".join(m.content for m in chat)
-            return f"{self.tokenizer.bos_token or ''}{body}\n\nAnswer:\n"
-        try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except Exception as error:
-            if not turns or turns[0]["role"] != "system":
-                raise
-            # Templates without a system role refuse it: put it before the first turn.
-            merged = [
-                {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"},
-                *turns[2:],
-            ]
-            try:
-                text = self.tokenizer.apply_chat_template(merged, tokenize=False, add_generation_prompt=True)
-            except Exception:
-                raise UsageError(f"--model {self._info.name}: its chat template fails: {error}") from None
-        return str(text)
+        return self.text.render(chat)
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
@@ -114,27 +103,30 @@ class LocalModel:
             chosen = self._single(chats, n, rngs)
         else:
             chosen = self._token_by_token(chats, n, form, rngs)
-        return Generated([[answer_of(c, form) for c in row] for row in chosen])
+        return Generated([[answer_of(c, form) for c in row] for row in chosen], (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat], *, every_token: bool = False) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
+        contexts, (trie,) = self._contexts(chats, AnswerFormat())
 
-        def work(part: Sequence[int]) -> list[ExactAnswers]:
-            contexts, (trie,) = self._contexts([chats[i] for i in part], AnswerFormat())
-            return exact_answers(TreeRows(self.model, contexts), trie, every_token=every_token)
+        def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
+            return exact_answers(self._tree_rows(part), trie, every_token=every_token)
 
-        return self._in_batches(range(len(chats)), 1, work)
+        nodes = len(trie.token) if every_token else inner_nodes(trie)
+        size = max(1, min(self._rows(contexts, len(self.tokenizer)), _MOST_FED // nodes))
+        return self._in_batches(contexts, size, work)
 
     @torch.inference_mode()
     def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Log-probability of each answer to its chat: one pass a chat, shared beginnings evaluated once."""
         scores = []
         for chat, given in zip(chats, answers, strict=True):
-            text = self.render(chat)
-            sequences, healed = continuations(self._encode, text, list(given))
-            ids = self._encode([text])[0]
-            rows = TreeRows(self.model, [ids[: len(ids) - healed]])
-            scores.append(exact_answers(rows, build_trie(sequences), every_token=True)[0].log_probability)
+            *before, end = self.text.pieces(chat)
+            ids, *together = self.text.encode([(*before, end + text) for text in ("", *given)])
+            shared = common_length([ids, *together])
+            rows = self._tree_rows([ids[:shared]])
+            trie = build_trie([sequence[shared:] for sequence in together])
+            scores.append(exact_answers(rows, trie, every_token=True)[0].log_probability)
         return scores
 
     def _single(
@@ -143,13 +135,17 @@ class LocalModel:
         if self.decode == "exact":
             drawn = [e.draw(n, rng) for e, rng in zip(self.exact(chats), rngs, strict=True)]
         else:
+            contexts, (trie,) = self._contexts(chats, AnswerFormat())
+            vocabulary = torch.from_numpy(fold(trie).vocabulary)
 
-            def work(part: Sequence[int]) -> list[NDArray[np.int64]]:
-                contexts, (trie,) = self._contexts([chats[i] for i in part], AnswerFormat())
-                return split_samples(TreeRows(self.model, contexts), trie, n, [rngs[i] for i in part])
+            def work(part: Sequence[tuple[list[int], int]]) -> list[NDArray[np.int64]]:
+                rows = self._tree_rows([context for context, _ in part], vocabulary)
+                # Made anew, so that a batch that runs out of memory draws the same when it is halved.
+                return split_samples(rows, trie, n, [np.random.default_rng(seed) for _, seed in part])
 
-            drawn = self._in_batches(range(len(chats)), self._rows(chats), work)
-        return [[[int(i)] for i in row] for row in drawn]
+            seeded = [(c, int(rng.integers(2**63 - 1))) for c, rng in zip(contexts, rngs, strict=True)]
+            drawn = self._in_batches(seeded, self._rows(contexts, len(vocabulary)), work)
+        return [[[i] for i in row.tolist()] for row in drawn]
 
     def _token_by_token(
         self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
@@ -162,12 +158,14 @@ class LocalModel:
                 self.model, [contexts[i] for i, _ in part], segments, [seed for _, seed in part]
             )
 
-        flat = self._in_batches(rows, self._rows(chats), work)
+        flat = self._in_batches(rows, self._rows(contexts, len(self.tokenizer)), work)
         return [flat[i * n : (i + 1) * n] for i in range(len(chats))]
 
+    def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor | None = None) -> TreeRows:
+        return TreeRows(self.model, contexts, vocabulary, plain_head=self._plain_head)
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        found: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return found
+        return self.text.encode([(text,) for text in texts])
 
     def _spell(self, text: str) -> list[int]:
         """One token a character: its own, or that of its byte."""
@@ -188,33 +186,35 @@ class LocalModel:
         return answer_segments(self._encode, self._spell, tail, form)
 
     def _contexts(self, chats: Sequence[Chat], form: AnswerFormat) -> tuple[list[list[int]], Segments]:
-        """Token ids of each chat, and the tries that go on from where they end."""
-        texts = [self.render(chat) for chat in chats]
-        tails = {text[-_TAIL:] for text in texts}
-        segments = self._segments(min(tails), form)
-        probe = answer_of([0] * form.pairs, form)
+        """Token ids of each chat, and the tries that go on from where they end.
+
+        The tries depend on the text behind the last turn alone, so that they are made once; each chat is
+        encoded together with an answer, which has to end as they say.
+        """
+        texts = [self.text.pieces(chat) for chat in chats]
+        end = texts[0][-1] if len(texts[0]) > 1 else ""
+        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
+        path, answer = segments[0].path(0), first_text(form)
         contexts = []
-        for text, (ids, whole) in zip(texts, self._pairs(texts, probe), strict=True):
-            kept = ids[: len(ids) - segments[0].healed]
-            if whole[: len(kept)] != kept:
+        for (*before, last), ids in zip(
+            texts, self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts]), strict=True
+        ):
+            if ids[-len(path) :] != path or len(ids) == len(path):
                 raise UsageError(
                     f"--model {self._info.name}: its tokenizer merges the answer into the chat "
-                    f"({text[-20:]!r}); use another chat template"
+                    f"({''.join((*before, last))[-20:]!r}); use another chat template"
                 )
-            contexts.append(kept)
+            contexts.append(ids[: -len(path)])
         return contexts, segments
 
-    def _pairs(self, texts: list[str], probe: str) -> list[tuple[list[int], list[int]]]:
-        return list(zip(self._encode(texts), self._encode([t + probe for t in texts]), strict=True))
-
-    def _rows(self, chats: Sequence[Chat]) -> int:
-        """Rows that fit in half of the free memory, from the size of the cache and of the mask."""
+    def _rows(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
+        """Rows that fit in half of the free memory, from the size of cache, mask and logits."""
         config = self.model.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        tokens = max(len(self.render(c)) for c in chats) // 2 + _NODES
+        tokens = max(map(len, contexts)) + _NODES
         per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
-        row = tokens * per_token + 4 * _NODES * (tokens + len(self.tokenizer))
+        row = tokens * per_token + 4 * _NODES * (tokens + vocabulary)
         return int(np.clip(free_memory(self._info.device) // 2 // row, 1, _MOST_ROWS))
 
     def _in_batches(
@@ -222,6 +222,7 @@ class LocalModel:
     ) -> list[T]:
         """Work through items; where memory runs out, halve the batch, say so, and go on."""
         done: list[T] = []
+        size = min(size, len(items))
         while len(done) < len(items):
             try:
                 done += work(items[len(done) : len(done) + size])

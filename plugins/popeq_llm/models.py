@@ -39,10 +39,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Generated:
-    """Answers (chats x n), all of the asked format, and how many had to be thrown away to get them."""
+    """Answers (chats x n), all of the asked format, and how many each chat had thrown away to get them."""
 
     answers: list[list[str]]
-    rejected: int = 0
+    rejected: tuple[int, ...]
 
 
 class LanguageModel(Protocol):
@@ -61,7 +61,8 @@ class LanguageModel(Protocol):
         self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
     ) -> Generated:
         """``n`` independent answers to each chat. Answers to ``chats[i]`` depend on ``chats[i]`` and
-        ``rngs[i]`` alone, never on the other chats."""
+        ``rngs[i]`` alone, never on the other chats. Raises ``popeq.errors.PromptsError`` for chats that get
+        none."""
         ...
 
     def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:

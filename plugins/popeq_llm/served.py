@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq.errors import RunError, UsageError
+from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
@@ -24,9 +24,13 @@ from popeq_llm.served_client import (
     Patience,
     RefusedError,
     ServerError,
+    UnreachableError,
 )
 from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
 from popeq_llm.served_schema import answer_of_json, response_format
+
+#: After so many prompts that failed one after another, a server is taken to be down.
+_ENOUGH_FAILURES = 3
 
 
 class ServedModel:
@@ -35,8 +39,8 @@ class ServedModel:
     The key is read from the variable ``api_key_env`` at each request and kept nowhere. Every request carries
     a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same call
     asks the same and pays nothing twice. What the server can do (several choices a request, JSON schemas) is
-    found out once by asking, and kept as well. Raises RunError, in one line, for a prompt that cannot be
-    completed.
+    found out once by asking, and kept as well. Raises PromptsError, in one line, for prompts that
+    cannot be completed.
     """
 
     def __init__(
@@ -104,28 +108,32 @@ class ServedModel:
     ) -> Generated:
         """``n`` right answers to each chat, and how many wrong ones were thrown away for them.
 
-        Wrong answers are asked again with new seeds, at most 4 n + 16 draws a chat.
+        Wrong answers are asked again with new seeds, at most 4 n + 16 draws a chat. A chat that gets no
+        answer costs the others nothing, unless the server answers nobody: then all that lack answers fail
+        with it. PromptsError names those that failed; what the server has answered is in the cache.
         """
         abilities = self._found_out(form)
         prompts = [Prompt(i, chat, n, rng) for i, (chat, rng) in enumerate(zip(chats, rngs, strict=True))]
-        stop = threading.Event()
         pool = ThreadPoolExecutor(max_workers=self.concurrency, thread_name_prefix="popeq-served")
         try:
-            while unfinished := [p for p in prompts if len(p.accepted) < n]:
+            while unfinished := [p for p in prompts if p.is_open]:
                 asked = [
-                    (p, q, pool.submit(self._answer, q, form, stop))
+                    (p, q, pool.submit(self._answer, q, form, p.stop))
                     for p in unfinished
                     for q in self._wave(p, abilities, form)
                 ]
-                wait([future for _, _, future in asked], return_when=FIRST_EXCEPTION)
-                self._raise_first([(p, future) for p, _, future in asked], stop, len(prompts), form)
+                self._settle({future: p for p, _, future in asked}, form)
                 for prompt, question, future in asked:
-                    prompt.take(question, future.result())
-                self._give_up_hopeless(unfinished, len(prompts), form)
+                    if not prompt.failure:
+                        prompt.take(question, future.result())
+                self._give_up_hopeless([p for p in unfinished if not p.failure], form)
         finally:
-            stop.set()
+            for prompt in prompts:
+                prompt.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-        return Generated([p.accepted for p in prompts], sum(p.drawn - len(p.accepted) for p in prompts))
+        if failures := {p.place: f"{self._where(p)}: {p.failure}" for p in prompts if p.failure}:
+            raise PromptsError(failures)
+        return Generated([p.accepted for p in prompts], tuple(p.drawn - len(p.accepted) for p in prompts))
 
     def _found_out(self, form: AnswerFormat) -> Abilities:
         """What the server can do for this format: as in the cache, else by asking it."""
@@ -221,50 +229,50 @@ class ServedModel:
         self._cache.put(question.key, drawn.answers)
         return drawn
 
-    def _raise_first(
-        self,
-        asked: list[tuple[Prompt, Future[Drawn]]],
-        stop: threading.Event,
-        prompts: int,
-        form: AnswerFormat,
-    ) -> None:
-        """Raise the first prompt's failure, if any failed; the questions under way are let finish."""
-        if all(future.done() and not future.exception() for _, future in asked):
-            return
-        stop.set()
-        for _, future in asked:
-            future.cancel()
-        wait([future for _, future in asked])
-        failed = [(p, f.exception()) for p, f in asked if not f.cancelled() and f.exception() is not None]
-        prompt, error = next((p, e) for p, e in failed if not isinstance(e, CancelledError))
-        if isinstance(error, RefusedError):
-            self._cache.forget(self._abilities_question(form))
-        if isinstance(error, ServerError):
-            raise RunError(f"{self._where(prompt, prompts)}: {error}") from None
-        assert error is not None
-        raise error
+    def _settle(self, asked: dict[Future[Drawn], Prompt], form: AnswerFormat) -> None:
+        """Let some questions end, giving up the prompts whose questions fail.
 
-    def _give_up_hopeless(self, unfinished: Sequence[Prompt], prompts: int, form: AnswerFormat) -> None:
-        """Raise the first prompt's failure for which it is no use to ask on, if there is one."""
-        hopeless = [p for p in unfinished if p.is_hopeless()]
-        if not hopeless:
-            return
-        for given_up in hopeless:  # a failure is not kept: a mended server is asked again
-            for question in given_up.half_right:
+        If prompt after prompt fails and no question is answered between, the server is taken to be down, and
+        the rest is given up as well.
+        """
+        failed_in_a_row = 0
+        for future in as_completed(asked):
+            prompt = asked[future]
+            error = None if future.cancelled() else future.exception()
+            if error is None:
+                failed_in_a_row *= future.cancelled()
+                continue
+            if prompt.failure or isinstance(error, CancelledError):
+                continue
+            if not isinstance(error, ServerError):
+                raise error
+            if isinstance(error, RefusedError):
+                self._cache.forget(self._abilities_question(form))
+            prompt.give_up(str(error))
+            failed_in_a_row += 1
+            is_down = isinstance(error, UnreachableError) or failed_in_a_row >= _ENOUGH_FAILURES
+            for pending, other in asked.items():
+                if not pending.done() and is_down:
+                    other.give_up(str(error))
+                if other.failure:
+                    pending.cancel()
+
+    def _give_up_hopeless(self, unfinished: Sequence[Prompt], form: AnswerFormat) -> None:
+        """Give up the prompts for which it is no use to ask on."""
+        for prompt in [p for p in unfinished if p.is_hopeless()]:
+            for question in prompt.half_right:  # a failure is not kept: a mended server is asked again
                 for asked in (question, *question.singles()):
                     self._cache.forget(asked.key)
-        prompt = hopeless[0]
-        example = answer_text(np.zeros((form.pairs, 2)), form)
-        last = f", the last {prompt.wrong}" if prompt.wrong else ""
-        raise RunError(
-            f"{self._where(prompt, prompts)}: {len(prompt.accepted)} of {prompt.drawn} answers "
-            f"had the form {example}{last}; use a model that keeps to it, a plainer template, "
-            "or a server that takes JSON schemas"
-        )
+            example = answer_text(np.zeros((form.pairs, 2)), form)
+            last = f", the last {prompt.wrong}" if prompt.wrong else ""
+            prompt.give_up(
+                f"{len(prompt.accepted)} of {prompt.drawn} answers had the form {example}{last}; use a model "
+                "that keeps to it, a plainer template, or a server that takes JSON schemas"
+            )
 
-    def _where(self, prompt: Prompt, prompts: int) -> str:
+    def _where(self, prompt: Prompt) -> str:
         said = self._client.line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
-        return f"{self.name} at {self.base_url}, prompt {prompt.place + 1} of {prompts} ({said!r})"
+        return f"{self.name} at {self.base_url} ({said!r})"
 
 
 def _messages(chat: Chat) -> list[dict[str, str]]:

@@ -34,6 +34,10 @@ class RefusedError(ServerError):
     """The server will not have the request as it is (400, 422): asked otherwise, it may."""
 
 
+class UnreachableError(ServerError):
+    """The server answers nobody: a wrong address or key, no connection, or a wait that is too long."""
+
+
 class MiscountedError(ServerError):
     """The server keeps giving another number of choices than was asked for."""
 
@@ -70,6 +74,7 @@ class _Fault:
     what: str
     wait_s: float | None = None
     miscounted: bool = False
+    unreachable: bool = False
 
 
 def checked_url(base_url: str) -> str:
@@ -125,7 +130,7 @@ class Client:
             if attempt < self.patience.attempts:
                 self._back_off(outcome, attempt, stop)
         assert isinstance(outcome, _Fault)
-        raise ServerError(
+        raise (UnreachableError if outcome.unreachable else ServerError)(
             f"{self.patience.attempts} attempts failed, the last with {outcome.what}; see that the server "
             "runs and is not overloaded, then run again: what it has answered is kept"
         )
@@ -133,7 +138,7 @@ class Client:
     def _back_off(self, fault: _Fault, attempt: int, stop: threading.Event) -> None:
         """Wait before the next attempt; what the server asked for holds for every thread."""
         if (asked_s := fault.wait_s or 0.0) > self.patience.longest_wait_s:
-            raise ServerError(
+            raise UnreachableError(
                 f"{fault.what}, and it asks to wait {asked_s:.0f} s, more than "
                 f"{self.patience.longest_wait_s:.0f} s; run again later: what it has answered is kept"
             )
@@ -160,7 +165,7 @@ class Client:
         except httpx2.TimeoutException:
             return _Fault(f"no answer within {self.timeout_s:g} s")
         except httpx2.ConnectError:
-            return _Fault("no connection")
+            return _Fault("no connection", unreachable=True)
         except httpx2.DecodingError:
             return _Fault("an answer that cannot be decompressed")
         except httpx2.HTTPError:
@@ -175,12 +180,12 @@ class Client:
             raise RefusedError(f"the server refuses the request with {what}")
         if status in {401, 403}:
             held = "it holds none" if not os.environ.get(self.api_key_env) else "it is not accepted"
-            raise ServerError(f"{what}; the key is read from the variable {self.api_key_env}: {held}")
+            raise UnreachableError(f"{what}; the key is read from the variable {self.api_key_env}: {held}")
         if status == 404:
-            raise ServerError(
+            raise UnreachableError(
                 f"{what}; check the model's name and the base URL (most servers want one that ends in /v1)"
             )
-        raise ServerError(f"{what}; check the base URL")
+        raise UnreachableError(f"{what}; check the base URL")
 
     def _choices(self, received: bytes, count: int) -> list[Choice] | _Fault:
         """The choices of a response, or what is wrong with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +66,19 @@ class Prompt:
     accepted: list[str] = field(default_factory=list)
     half_right: list[Question] = field(default_factory=list)
     wrong: str = ""
+    #: Why it is given up, if it is; ``stop`` ends what is still asked for it.
+    failure: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lacks samples and is not given up."""
+        return not self.failure and len(self.accepted) < self.n
+
+    def give_up(self, why: str) -> None:
+        """Ask no more for it; the first reason stands."""
+        self.failure = self.failure or why
+        self.stop.set()
 
     def take(self, question: Question, drawn: Drawn) -> None:
         """Count in the answers to a question."""

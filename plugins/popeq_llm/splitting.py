@@ -1,97 +1,105 @@
-"""Exact i.i.d. sampling of answers by multinomial splitting: every distinct prefix is evaluated once.
+"""Exact i.i.d. sampling of answers by splitting: every distinct prefix is evaluated once.
 
-n samples walk down the trie together. Where they stand at a node, one multinomial draw tells how many of
-them take each child; only distinct prefixes are fed to the model, all of a level in one step. The result
-is n independent draws from the model constrained to the trie (at each token, the allowed ones renormalised).
+The samples of all contexts walk down the trie together, a decision at a time. Those that stand at the same
+prefix share its evaluation; each then chooses its own next token, by inverting the distribution over the
+allowed ones at a uniform number of its own. The result is n independent draws from the model constrained to
+the trie (at each token, the allowed ones renormalised).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from popeq_llm.radix import Ints, Radix, fold
 from popeq_llm.tree import TreeRows
 from popeq_llm.trie import Trie
-
-
-@dataclass
-class _Walk:
-    """The samples of one context: how many ended at each answer, and where the rest stand."""
-
-    rng: np.random.Generator
-    counts: dict[int, int] = field(default_factory=dict)
-    #: (node, samples there, slot of its last fed ancestor), to be fed next
-    front: list[tuple[int, int, int]] = field(default_factory=list)
-    #: ancestors of each fed slot, itself included
-    seen: list[list[int]] = field(default_factory=list)
-
-    def split(self, trie: Trie, node: int, samples: int, slot: int, logits: NDArray[np.float64]) -> None:
-        """Send the samples at a node to its children; ``logits`` are those of the children's tokens."""
-        children = trie.children[node]
-        weights = np.exp(logits - logits.max())
-        drawn = self.rng.multinomial(samples, weights / weights.sum())
-        for child, count in zip(children, drawn.tolist(), strict=True):
-            if count:
-                self.arrive(trie, child, count, slot)
-
-    def arrive(self, trie: Trie, node: int, samples: int, slot: int) -> None:
-        """Samples reach a node: what follows is forced, or it has to be fed."""
-        if not trie.undecided[node]:
-            while trie.answer[node] < 0:
-                node = trie.children[node][0]
-            self.counts[trie.answer[node]] = self.counts.get(trie.answer[node], 0) + samples
-        else:
-            self.front.append((node, samples, slot))
 
 
 @torch.inference_mode()
 def split_samples(
     rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.Generator]
 ) -> list[NDArray[np.int64]]:
-    """``n`` answers (indices) for each row's context, in random order; row i uses ``rngs[i]`` alone."""
-    walks = [_Walk(rng) for rng in rngs]
-    for r, walk in enumerate(walks):
-        allowed = [trie.token[c] for c in trie.children[0]]
-        walk.split(trie, 0, n, -1, rows.first[r, allowed].double().cpu().numpy())
-    while any(walk.front for walk in walks):
-        chains = [[_chain(trie, *entry) for entry in walk.front] for walk in walks]
-        ends = max(len(row) for row in chains)
-        inner = max(sum(len(nodes) - 1 for nodes, *_ in row) for row in chains)
-        fed, width = rows.fed, inner + ends
-        ids = torch.zeros((len(walks), width), dtype=torch.long)
-        depths = torch.zeros((len(walks), width), dtype=torch.long)
-        ancestors = torch.zeros((len(walks), width, fed + width), dtype=torch.bool)
-        for r, (walk, row) in enumerate(zip(walks, chains, strict=True)):
-            walk.seen += [[] for _ in range(width)]
-            place, end = 0, inner
-            for nodes, _, slot in row:
-                above = walk.seen[slot] if slot >= 0 else []
-                for k, node in enumerate(nodes):
-                    if k == len(nodes) - 1:
-                        at, end = end, end + 1
-                    else:
-                        at, place = place, place + 1
-                    above = [*above, fed + at]
-                    walk.seen[fed + at] = above
-                    ids[r, at], depths[r, at] = trie.token[node], trie.depth[node] - 1
-                    ancestors[r, at, above] = True
-        logits = rows.feed(ids, depths, ancestors, ends)
-        for r, (walk, row) in enumerate(zip(walks, chains, strict=True)):
-            walk.front = []
-            for e, (nodes, samples, _) in enumerate(row):
-                allowed = [trie.token[c] for c in trie.children[nodes[-1]]]
-                found = logits[r, e, allowed].double().cpu().numpy()
-                walk.split(trie, nodes[-1], samples, fed + inner + e, found)
-    return [walk.rng.permutation(np.repeat(list(walk.counts), list(walk.counts.values()))) for walk in walks]
+    """``n`` answers (indices) for each row's context; row i draws from ``rngs[i]`` alone."""
+    radix = fold(trie)
+    count = len(rngs)
+    if not len(radix.depth):
+        return [np.zeros(n, dtype=np.int64) for _ in rngs]
+    at = np.zeros((count, n), dtype=np.int64)  # the decision of each sample, or -1 - its answer
+    before: Ints | None = None  # prefixes of the level above, as row * D + decision
+    seen = torch.zeros((count, 0), dtype=torch.bool)  # what each of them sees of the slots fed
+    came = np.zeros((count, n), dtype=np.int64)  # each sample's prefix on the level above
+    while (walking := at >= 0).any():
+        place = np.arange(count)[:, None] * len(radix.depth) + at
+        prefixes, first, inverse = np.unique(place[walking], return_index=True, return_inverse=True)
+        owner, decision = np.divmod(prefixes, len(radix.depth))
+        if before is None and radix.length[0] == 0:
+            logits = rows.first
+        else:
+            above = np.arange(count) if before is None else came[walking][first]
+            logits, seen = _feed(rows, radix, owner, decision, seen[torch.from_numpy(above)])
+        chances = _chances(logits.cpu().double().numpy(), radix.column[decision])
+        came[walking] = inverse
+        uniform = np.zeros((count, n))
+        for r in np.flatnonzero(walking.any(axis=1)).tolist():
+            uniform[r] = rngs[r].random(n)
+        chosen = (chances[inverse] <= uniform[walking][:, None]).sum(axis=1)
+        at[walking] = radix.target[decision[inverse], chosen]
+        before = prefixes
+    return list(-1 - at)
 
 
-def _chain(trie: Trie, node: int, samples: int, slot: int) -> tuple[list[int], int, int]:
-    """A node with what inevitably follows, down to where answers part."""
-    nodes = [node]
-    while len(trie.children[nodes[-1]]) == 1:
-        nodes.append(trie.children[nodes[-1]][0])
-    return nodes, samples, slot
+def _chances(logits: NDArray[np.float64], columns: Ints) -> NDArray[np.float64]:
+    """Cumulative probabilities of each prefix's children, (K, C); the last of each row is exactly 1."""
+    own = np.where(columns >= 0, np.take_along_axis(logits, columns, axis=1), -np.inf)
+    total = np.exp(own - own.max(axis=1, keepdims=True)).cumsum(axis=1)
+    chances: NDArray[np.float64] = total / total[:, -1:]
+    return chances
+
+
+def _feed(
+    rows: TreeRows, radix: Radix, owner: Ints, decision: Ints, above: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Feed the tokens that lead to some decisions, those of a row side by side.
+
+    Parameters
+    ----------
+    owner, decision : (K,)
+        Row (ascending) and decision of each prefix.
+    above : (K, fed) bool
+        The slots that the prefix sees of those fed before.
+
+    Returns
+    -------
+    logits (K, V), seen (K, fed + new)
+    """
+    order = np.arange(len(owner))
+    start = np.searchsorted(owner, owner)  # the first prefix of the same row
+    inner = radix.length[decision] - 1
+    offset = inner.cumsum() - inner
+    offset -= offset[start]
+    lead = int((offset + inner).max())  # slots of the tokens between two decisions; those of decisions follow
+    width = lead + int((order - start).max()) + 1
+    prefix = np.concatenate([np.repeat(order, inner), order])
+    step = np.concatenate([np.arange(inner.sum()) - np.repeat(inner.cumsum() - inner, inner), inner])
+    slot = np.concatenate([np.repeat(offset, inner) + step[: inner.sum()], lead + order - start])
+    place = owner[prefix], slot
+    shape = (len(rows.lengths), width)
+    ids, depths, of = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, -1)
+    ids[place] = radix.path[decision[prefix], step]
+    depths[place] = radix.depth[decision[prefix]] - radix.length[decision[prefix]] + step
+    of[place] = prefix
+    own = (
+        (of[:, :, None] == of[:, None, :])
+        & (of >= 0)[:, :, None]
+        & (depths[:, None, :] <= depths[:, :, None])
+    )
+    sees = torch.zeros((*shape, above.shape[1] + width), dtype=torch.bool)
+    sees[..., above.shape[1] :] = torch.from_numpy(own)
+    sees[place[0], place[1], : above.shape[1]] = above[torch.from_numpy(prefix)]
+    ends = owner, order - start
+    logits = rows.feed(torch.from_numpy(ids), torch.from_numpy(depths), sees, width - lead)
+    return logits[ends], sees[ends[0], lead + ends[1]]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from popeq_llm.heads import Head
 from popeq_llm.trie import common_length
 
 
@@ -25,41 +26,51 @@ class TreeRows:
         A causal model that takes 4-D attention masks.
     contexts
         Token ids of each row, none empty. What all of them begin with is computed once.
+    vocabulary : (T,)
+        The tokens whose logits are wanted, in this order; all V of them if None.
+    plain_head
+        As ``has_plain_head`` tells of the model; True where it is so saves time and memory.
     """
 
-    def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        contexts: Sequence[Sequence[int]],
+        vocabulary: Tensor | None = None,
+        *,
+        plain_head: bool = False,
+    ) -> None:
         self.model = model
         self.device = model.device
         self.lengths = [len(c) for c in contexts]
         self.cache = DynamicCache()
+        self._head = Head(model, plain_head, vocabulary)
+        self._starts = torch.tensor(self.lengths, device=self.device)
         rows = len(contexts)
         shared = min(common_length(contexts), min(self.lengths) - 1)
         if rows > 1 and shared > 0:
             ids = torch.tensor([list(contexts[0][:shared])], device=self.device)
-            model(ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+            self._head.states(ids, past_key_values=self.cache, use_cache=True)
             self.cache.batch_repeat_interleave(rows)
         else:
             shared = 0
         rest = max(self.lengths) - shared
-        ids = torch.zeros((rows, rest), dtype=torch.long, device=self.device)
-        real = torch.zeros((rows, rest), dtype=torch.bool, device=self.device)
-        for r, context in enumerate(contexts):
-            tail = torch.tensor(list(context[shared:]), device=self.device)
-            ids[r, : len(tail)], real[r, : len(tail)] = tail, True
+        padded = [[*c[shared:], *[0] * (rest - len(c) + shared)] for c in contexts]
+        ids = torch.tensor(padded, device=self.device)
+        slots = torch.arange(shared + rest, device=self.device)
         #: Which slots of the cache a row's branches may look at: its own context, no padding.
-        self.context = torch.cat([real.new_ones((rows, shared)), real], dim=1)
-        causal = torch.ones((rest, shared + rest), dtype=torch.bool, device=self.device).tril(shared)
-        visible = causal[None] & self.context[:, None, :]
-        positions = torch.arange(shared, shared + rest, device=self.device).expand(rows, -1)
-        logits = self._forward(ids, visible, positions, rest)
-        last = torch.tensor([n - shared - 1 for n in self.lengths], device=self.device)
-        #: Logits of the first token behind each context, (rows, vocabulary).
-        self.first = logits[torch.arange(rows, device=self.device), last]
+        self.context = slots < self._starts[:, None]
+        positions = slots[shared:]
+        visible = self.context[:, None, :] & (slots <= positions[:, None])
+        states = self._forward(ids, visible, positions.expand(rows, -1))
+        last = (torch.arange(rows, device=self.device), self._starts - shared - 1)
+        #: Logits of the first token behind each context, (rows, T).
+        self.first = self._head.logits(states[last])
         #: Slots fed behind the contexts so far.
         self.fed = 0
 
     def feed(self, ids: Tensor, depths: Tensor, ancestors: Tensor, keep: int) -> Tensor:
-        """Feed S more slots a row and return the logits of the last ``keep`` of them, (rows, keep, V).
+        """Feed S more slots a row and return the logits of the last ``keep`` of them, (rows, keep, T).
 
         Parameters
         ----------
@@ -72,27 +83,23 @@ class TreeRows:
         visible = torch.cat(
             [self.context[:, None, :].expand(-1, ids.shape[1], -1), ancestors.to(self.device)], dim=2
         )
-        positions = torch.tensor(self.lengths, device=self.device)[:, None] + depths.to(self.device)
-        return self._forward(ids.to(self.device), visible, positions, keep)
+        positions = self._starts[:, None] + depths.to(self.device)
+        states = self._forward(ids.to(self.device), visible, positions)
+        return self._head.logits(states[:, -keep:])
 
-    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, keep: int) -> Tensor:
+    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
         # A padded slot sees nothing, and a softmax over nothing is NaN: let it see the first slot.
-        blind = ~visible.any(dim=2)
-        visible = visible.clone()
-        visible[..., 0] |= blind
+        visible[..., 0] |= ~visible.any(dim=2)
         dtype = self.model.dtype
         mask = torch.zeros(visible.shape, dtype=dtype, device=self.device)
         mask.masked_fill_(~visible, torch.finfo(dtype).min)
-        out = self.model(
+        return self._head.states(
             ids,
             attention_mask=mask[:, None],
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=keep,
         )
-        logits: Tensor = out.logits
-        return logits.float()
 
 
 @torch.inference_mode()

@@ -41,6 +41,14 @@ class Trie:
             parts[self.parent[v]] |= parts[v]
         return tuple(parts)
 
+    def path(self, answer: int) -> list[int]:
+        """The tokens of an answer."""
+        tokens, node = [], self.leaves[answer]
+        while node:
+            tokens.append(self.token[node])
+            node = self.parent[node]
+        return tokens[::-1]
+
     @cached_property
     def leaves(self) -> dict[int, int]:
         """Leaf of each answer, by the answer's index."""

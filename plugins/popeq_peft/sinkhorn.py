@@ -31,7 +31,8 @@ def sinkhorn_divergence(
     """``OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2`` for each pair of a batch, shape (B,), in dB^p.
 
     OT is entropic transport with the cost |x - y|^p / p and epsilon = ``blur``^p. The divergence is
-    symmetric, zero for equal sets, never negative once converged, and tends to W1 (p = 1) or to half the squared W2 (p = 2) as ``blur`` falls.
+    symmetric, zero for equal sets, never negative once converged, and tends to W1 (p = 1) or to half the
+    squared W2 (p = 2) as ``blur`` falls.
 
     Parameters
     ----------

@@ -51,7 +51,10 @@ class FakeModel:
             points = rng.integers(-40, 41, (n, form.pairs, 2)) / 10 + shift
             answers.append([answer_text(p, form) for p in points])
             self.given[self.render(chat)] = points
-        return Generated(answers, self.rejected)
+        return Generated(
+            answers,
+            tuple(self.rejected + i for i in range(len(chats))) if self.rejected else (0,) * len(chats),
+        )
 
     def score(self, chats, answers):
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,11 @@ def _corpus() -> list[str]:
     return [f"Sentence: make it warmer\nSettings: {', '.join(pairs[i : i + 4])}" for i in range(0, 400, 4)]
 
 
-def tokenizer_of(shape: str) -> PreTrainedTokenizerFast:
-    """phi3: metaspace with byte fallback, as SentencePiece; llama, gpt2, qwen: byte level, digits apart."""
+def tokenizer_of(shape: str, vocabulary: int = 400, texts: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """phi3: metaspace with byte fallback, as SentencePiece; llama, gpt2, qwen: byte level, digits apart.
+
+    The last three learn up to ``vocabulary`` tokens, from ``texts`` as well.
+    """
     if shape == "phi3":
         tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -56,8 +60,10 @@ def tokenizer_of(shape: str) -> PreTrainedTokenizerFast:
         )
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=_SPECIAL, initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(_corpus(), trainer)
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary, special_tokens=_SPECIAL, initial_alphabet=alphabet
+        )
+    tokenizer.train_from_iterator([*_corpus(), *texts], trainer)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in _SPECIAL])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
@@ -67,10 +73,12 @@ def tokenizer_of(shape: str) -> PreTrainedTokenizerFast:
     return fast
 
 
-def save_model(shape: str, folder: Path, seed: int = 0) -> Path:
+def save_model(
+    shape: str, folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, **sizes: float
+) -> Path:
     """Write a random model and its tokenizer; its logits differ enough to tell answers apart."""
-    torch.manual_seed(seed)
-    tokenizer = tokenizer_of(shape)
+    torch.manual_seed(0)
+    tokenizer = tokenizer or tokenizer_of(shape)
     vocabulary = len(tokenizer)
     common = {
         "vocab_size": vocabulary,
@@ -84,6 +92,7 @@ def save_model(shape: str, folder: Path, seed: int = 0) -> Path:
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
+        **sizes,
     }
     if shape == "phi3":
         model = Phi3ForCausalLM(Phi3Config(**common))

@@ -110,7 +110,7 @@ def test_qa_draws_do_not_depend_on_what_the_model_takes_from_the_generator(monke
     def cached(self, chats, n, form, rngs):
         from popeq_llm.answers import answer_text
 
-        return Generated([[answer_text(a, form) for a in answers]])
+        return Generated([[answer_text(a, form) for a in answers]], (0,))
 
     monkeypatch.setattr(FakeModel, "generate", cached)
     np.testing.assert_array_equal(draw(fitted("icl-rag-qa"), prompts()[:1]), expected)
@@ -202,7 +202,6 @@ def test_what_is_told_is_plain_json(name):
     assert expected.items() <= described.items()
     assert described["dtype"] == "float32"
     assert described["notes"] == ["a note"]
-    assert described["rejected"] == 0
     expected = {} if name == "icl-zero" else {"encoder": "words", "encoder_revision": "words"}
     assert {k: v for k, v in described.items() if k.startswith("encoder")} == expected
     predictor.model.rejected = 2
@@ -210,12 +209,13 @@ def test_what_is_told_is_plain_json(name):
     told = json.loads(json.dumps(predictor.explain("q2")))
     assert told["text"] == predictor.model.render(predictor.model.chats[2])
     assert "{examples} {sentence}" in told["text"]
-    assert (told["rejected"], told["asked_together"]) == (2, 3)
-    assert predictor.describe()["rejected"] == 2
+    drawn = 5 if name == "icl-rag-qa" else 20
+    assert (told["rejected"], told["rejected_share"]) == (4, 4 / (4 + drawn))
+    assert predictor.explain("q0")["rejected"] == 2
 
 
 def test_an_answer_that_is_none_is_never_replaced(monkeypatch):
-    monkeypatch.setattr(FakeModel, "generate", lambda *_: Generated([["[7.0, 0.0]"]]))
+    monkeypatch.setattr(FakeModel, "generate", lambda *_: Generated([["[7.0, 0.0]"]], (0,)))
     with pytest.raises(RunError, match=r"icl-zero: fake answered '\[7\.0, 0\.0\]' to prompt 'q0'"):
         draw(fitted("icl-zero"), prompts()[:1], 1)
 

@@ -43,7 +43,7 @@ def test_ten_thousand_draws_of_the_stand_in_all_parse():
     parsed = [parse_answer(a, AnswerFormat()) for row in found.answers for a in row]
     assert len(parsed) == 10_000
     assert all(p is not None and (np.abs(p) <= 6).all() for p in parsed)
-    assert found.rejected == 0
+    assert found.rejected == (0, 0, 0, 0)
 
 
 def test_they_run_on_a_small_set_and_the_board_names_the_stand_in(popeq, small, tmp_path, cache):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fake_server import FAULTS, FakeServer, is_probe, right_answer, serving
 
-from popeq.errors import PopeqError, RunError, UsageError
+from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
@@ -96,7 +96,7 @@ def test_several_choices_a_request_and_every_answer_is_the_servers():
         model = model_at(server, per_request=8)
         made = model.generate(CHATS, 20, ONE, generators())
         assert made.answers == expected(20, 8)
-        assert made.rejected == 0
+        assert not any(made.rejected)
         assert [b["n"] for b in asked(server)].count(8) == 6
         assert len(server.bodies) == 1 + 3 * 3  # the probe, and 8 + 8 + 4 for each prompt
         assert server.keys == {f"Bearer {KEY}"}
@@ -151,7 +151,7 @@ def test_one_fault_in_three_changes_nothing(fault, per_request):
         model = model_at(server, per_request=per_request, concurrency=3)
         made = model.generate(CHATS[:2], 4, ONE, generators(CHATS[:2]))
         assert made.answers == expected(4, per_request, CHATS[:2])
-        assert made.rejected == 0
+        assert not any(made.rejected)
         fewest = 2 * 4 // per_request
         assert fewest < len(asked(server)) <= 2 * fewest + 2
 
@@ -166,7 +166,9 @@ def test_a_server_that_always_fails_gives_one_line_and_few_requests(fault):
         with pytest.raises(RunError) as caught:
             model.generate(CHATS, 4, ONE, generators())
         line = the_line(caught)
-        assert re.search(r"prompt \d of 3 \('Sentence: number \d'\)", line)
+        assert re.match(r"prompt 1: fake at http://127.0.0.1:\d+/v1 \('Sentence: number 0'\): ", line)
+        assert line.endswith("and 2 more prompts failed")
+        assert sorted(caught.value.failures) == [0, 1, 2]
         said = {
             "429-later": "asks to wait 3600 s",
             "slow": "no answer within 0.2 s",
@@ -183,7 +185,37 @@ def test_a_server_that_always_fails_gives_one_line_and_few_requests(fault):
         }
         assert said.get(fault, f"status {fault}") in line
         once = {"429-later", "301", "401", "404", "400"}
-        assert len(asked(server)) <= (2 if fault in once else 2 * (3 + 2))
+        assert len(asked(server)) <= (3 if fault in once else 3 * (3 + 2))
+
+
+@pytest.mark.parametrize("fault", ["400", "500", "malformed", "cut", "more"])
+def test_a_prompt_that_fails_costs_no_other_prompt(fault):
+    def only_the_second(number, body):
+        return fault if "number 1" in body["messages"][-1]["content"] else None
+
+    with serving(FakeServer(fault=only_the_second)) as server:
+        model = model_at(server, patience=Patience(3, 0.01, 5))
+        with pytest.raises(PromptsError) as caught:
+            model.generate(CHATS, 20, ONE, generators())
+        assert list(caught.value.failures) == [1]
+        assert "more prompt" not in the_line(caught)
+        spent = len(server.bodies)
+        rest = [CHATS[0], CHATS[2]]
+        assert model.generate(rest, 20, ONE, generators(rest)).answers == expected(20, 16, rest)
+        assert len(server.bodies) == spent  # they had been drawn and kept
+        server.fault = lambda _number, _body: None
+        assert model.generate(CHATS, 20, ONE, generators()).answers == expected(20, 16)
+        assert len(server.bodies) == spent + 2
+
+
+@pytest.mark.parametrize(("fault", "most"), [("500", 2 * (3 + 2)), ("401", 5)])
+def test_a_server_that_breaks_down_for_good_is_not_asked_for_every_prompt(fault, most):
+    many = [(Message("user", f"Sentence: number {i}"),) for i in range(30)]
+    with serving(FakeServer(fault=lambda _k, body: None if is_probe(body) else fault)) as server:
+        model = model_at(server, concurrency=2, patience=Patience(2, 0.01, 5))
+        with pytest.raises(PromptsError, match="and 29 more prompts failed"):
+            model.generate(many, 5, ONE, generators(many))
+        assert len(asked(server)) <= most
 
 
 def test_no_server_at_all_is_one_line():
@@ -232,7 +264,7 @@ def test_wrong_answers_are_counted_and_asked_again(wrong):
         given = {right_answer(b["seed"], j, 1) for b in asked(server) for j in range(b.get("n", 1))}
         assert set(answers) <= given
         drawn = sum(b.get("n", 1) for b in asked(server))
-        assert made.rejected == drawn - 90 > 0
+        assert sum(made.rejected) == drawn - 90 > 0
         spent = len(server.bodies)
         assert model_at(server).generate(CHATS, 30, ONE, generators()) == made
         assert len(server.bodies) == spent

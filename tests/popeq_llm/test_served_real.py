@@ -19,7 +19,7 @@ from fake_server import FAULTS, Proxy, is_probe, serving
 from served_stand_in import save_stand_in, without_sampling
 
 import popeq_llm
-from popeq.errors import RunError
+from popeq.errors import PromptsError, RunError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
@@ -84,7 +84,7 @@ def _is_up(port: int) -> bool:
         return False
 
 
-def ask(proxy, model: Path, cache: Path, n: int = 6, concurrency: int = 1, timeout_s: float = 30.0):
+def ask(proxy, model: Path, cache: Path, n=6, concurrency=1, timeout_s=30.0, chats=CHATS):
     served = ServedModel(
         str(model),
         proxy.url,
@@ -93,7 +93,7 @@ def ask(proxy, model: Path, cache: Path, n: int = 6, concurrency: int = 1, timeo
         patience=Patience(backoff_s=0.01, longest_wait_s=5),
         cache=cache,
     )
-    return served.generate(CHATS, n, ONE, [np.random.default_rng(i) for i in range(len(CHATS))])
+    return served.generate(chats, n, ONE, [np.random.default_rng(i) for i in range(len(chats))])
 
 
 def test_a_real_server_through_every_fault_gives_the_answers_that_it_gives_without(
@@ -106,7 +106,7 @@ def test_a_real_server_through_every_fault_gives_the_answers_that_it_gives_witho
         clean = ask(proxy, model, tmp_path / "clean")
         probes = [body for body in proxy.bodies if is_probe(body)]
         assert 4 <= len(probes) <= 6  # n twice, single draws until two differ, the schema
-        assert len(proxy.bodies) - len(probes) == 12 + clean.rejected
+        assert len(proxy.bodies) - len(probes) == 12 + sum(clean.rejected)
         assert proxy.keys == {f"Bearer {KEY}"}
     answers = [a for per_chat in clean.answers for a in per_chat]
     assert len(answers) == 12
@@ -122,7 +122,7 @@ def test_a_real_server_through_every_fault_gives_the_answers_that_it_gives_witho
 
     with serving(Proxy(port, fault=every_second)) as proxy:
         assert ask(proxy, model, tmp_path / "faulty") == clean
-        assert len(proxy.bodies) == len(probes) + 12 + clean.rejected + len(faults)
+        assert len(proxy.bodies) == len(probes) + 12 + sum(clean.rejected) + len(faults)
         spent = len(proxy.bodies)
         assert ask(proxy, model, tmp_path / "faulty", concurrency=4) == clean
         assert len(proxy.bodies) == spent
@@ -147,9 +147,18 @@ def test_a_real_server_that_does_not_sample_or_breaks_down_for_good_is_one_line(
     assert "\n" not in str(caught.value)
     with serving(Proxy(port, fault=lambda k, _body: "500" if k > 8 else None)) as proxy:
         with pytest.raises(
-            RunError, match=r"prompt \d of 2 .*6 attempts failed, the last with status 500"
+            RunError, match=r"prompt 1: .*6 attempts failed, the last with status 500.* 1 more prompt failed$"
         ) as caught:
             ask(proxy, model, tmp_path / "broken")
-        assert len(proxy.bodies) == 9 + 6
+        assert len(proxy.bodies) == 9 + 2 * 6
+        assert sorted(caught.value.failures) == [0, 1]
+    with serving(
+        Proxy(port, fault=lambda _k, body: "500" if "Sentence: bright" in str(body["messages"]) else None)
+    ) as proxy:
+        with pytest.raises(PromptsError, match=r"^prompt 2: .*status 500"):
+            ask(proxy, model, tmp_path / "half-broken")
+        spent = len(proxy.bodies)
+        assert len(ask(proxy, model, tmp_path / "half-broken", chats=CHATS[:1]).answers[0]) == 6
+        assert len(proxy.bodies) == spent
     assert "\n" not in str(caught.value)
     assert KEY not in str(caught.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from conftest import learnable
-
 from popeq_peft.augment import augmented, rewritten, table
 
 

@@ -11,10 +11,10 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import learnable
 from safetensors.torch import load_file
 from tests.conftest import environment
 
+from conftest import learnable
 from popeq.contract import load_object
 from popeq.seeding import generator
 from popeq.space import PLANE

@@ -107,7 +107,6 @@ def test_what_cannot_be_is_said_in_one_line(popeq, small, arguments, status, say
 
 def test_one_training_prompt_works_and_is_noted():
     from conftest import learnable
-
     from popeq.seeding import generator
     from popeq.space import PLANE
     from popeq_peft.mixture_head import HeadMixture

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 #: Kernels are evaluated up to this many standard deviations beyond each edge (mass left out: 2e-9).
 REACH_SD = 6.0
 _CHUNK = 512
+#: Largest exponent of the cross term for which a kernel is taken apart into factors (exp overflows at 709).
+_SEPARABLE = 200.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,30 @@ def _kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple[int, 
     return exponent
 
 
+def summed_kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple[int, int]) -> Floats:
+    """Sum of the points' kernels in each cell, ghosts included, (cells + 2gx, cells + 2gy).
+
+    A correlated kernel is a product too: ``exp(-c (X - x)(Y - y))`` is ``exp(-c X Y)``, the same for all
+    points, times a factor of (X, point) and one of (Y, point). So the sum over points is one product of
+    matrices, with n (gx + gy) exponentials in place of n gx gy. Strongly correlated kernels, whose factors
+    would overflow, are summed one by one.
+    """
+    precision = np.linalg.inv(covariance)
+    centre = points.mean(axis=0)
+    x, y = grid.axis(0, ghosts[0]) - centre[0], grid.axis(1, ghosts[1]) - centre[1]
+    cross = precision[0, 1]
+    if abs(cross) * np.abs(x).max() * np.abs(y).max() > _SEPARABLE:
+        parts = range(0, len(points), _CHUNK)
+        each = (_kernels(points[i : i + _CHUNK], grid, covariance, ghosts).sum(axis=0) for i in parts)
+        return np.asarray(sum(each))
+    own = points - centre
+    px, py = own[:, :1], own[:, 1:]
+    along_x = np.exp(cross * py * x - 0.5 * precision[0, 0] * (x - px) ** 2)
+    along_y = np.exp(cross * px * (y - py) - 0.5 * precision[1, 1] * (y - py) ** 2)
+    scale = float(grid.step.prod()) / (2.0 * np.pi * np.sqrt(np.linalg.det(covariance)))
+    return np.asarray(np.exp(-cross * np.outer(x, y)) * (along_x.T @ along_y) * scale)
+
+
 def _ghosts(grid: Grid, covariance: Floats) -> tuple[int, int]:
     reach = np.ceil(REACH_SD * np.sqrt(np.diag(covariance)) / grid.step).astype(int)
     return int(reach[0]), int(reach[1])
@@ -127,10 +153,7 @@ def unnormalised_densities(points: Floats, grid: Grid, covariance: Floats) -> De
     """Cell masses before they are normalised: the standard ones miss what lies outside the box, the
     reflective ones sum to 1 up to the grid's error."""
     ghosts = _ghosts(grid, covariance)
-    total = np.zeros((grid.cells + 2 * ghosts[0], grid.cells + 2 * ghosts[1]))
-    for start in range(0, len(points), _CHUNK):
-        total += _kernels(points[start : start + _CHUNK], grid, covariance, ghosts).sum(axis=0)
-    total /= len(points)
+    total = summed_kernels(points, grid, covariance, ghosts) / len(points)
     standard = total[ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
     reflective = _fold(grid, ghosts[0]).T @ total @ _fold(grid, ghosts[1])
     return Densities(standard.ravel(), reflective.ravel())

@@ -66,6 +66,32 @@ def _solve(p: Floats, q: Floats, cost: Floats) -> tuple[float, Floats]:
     return float(value), np.asarray(log["v"])
 
 
+class _Surplus(NamedTuple):
+    """What has to move: from ``sources`` (cells) amounts ``p`` to ``sinks`` amounts ``q``, equal in sum.
+
+    ``flipped`` if the sources are cells where b has more.
+    """
+
+    sources: NDArray[np.intp]
+    sinks: NDArray[np.intp]
+    p: Floats
+    q: Floats
+    flipped: bool
+
+
+def _surplus(a: Floats, b: Floats, grid: Grid) -> _Surplus:
+    """Cancel common mass; the larger side comes first, which needs fewer pivots."""
+    order = _scattered_order(grid.cells)
+    difference = (a - b)[order]
+    above, below = order[difference > 0], order[difference < 0]
+    flipped = len(above) < len(below)
+    sources, sinks = (below, above) if flipped else (above, below)
+    p, q = np.abs(a - b)[sources], np.abs(a - b)[sinks]
+    if len(sinks) == 0 or p.sum() <= np.finfo(np.float64).eps:
+        return _Surplus(sources[:0], sinks[:0], p[:0], q[:0], flipped)
+    return _Surplus(sources, sinks, p, q * (p.sum() / q.sum()), flipped)
+
+
 def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
     """Wasserstein-1 (dB, Euclidean) between two mass vectors on one grid, and its dual potential.
 
@@ -77,25 +103,21 @@ def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
     a, b : (cells^2,)
         Non-negative, each summing to 1.
     """
-    order = _scattered_order(grid.cells)
-    difference = (a - b)[order]
-    if (difference > 0).sum() < (difference < 0).sum():  # the larger side first: fewer pivots
-        flipped = grid_transport(b, a, grid)
-        return Transport(flipped.cost, -flipped.potential)
-    surplus, deficit = order[difference > 0], order[difference < 0]
-    p, q = (a - b)[surplus], (b - a)[deficit]
-    if len(deficit) == 0 or p.sum() <= np.finfo(np.float64).eps:
+    moved = _surplus(a, b, grid)
+    if not len(moved.sinks):
         return Transport(0.0, np.zeros(grid.cells**2))
-    q *= p.sum() / q.sum()
-    cost, v = _solve(p, q, grid.distances[np.ix_(surplus, deficit)])
+    cost, v = _solve(moved.p, moved.q, grid.distances[np.ix_(moved.sources, moved.sinks)])
     # The c-transform of v: 1-Lipschitz by construction and optimal by complementary slackness.
-    potential = (grid.distances[:, deficit] - v).min(axis=1)
-    return Transport(cost, potential)
+    potential = (grid.distances[:, moved.sinks] - v).min(axis=1)
+    return Transport(cost, -potential if moved.flipped else potential)
 
 
 def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
-    """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid."""
-    return grid_transport(a, b, grid).cost
+    """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid, as ``grid_transport``."""
+    moved = _surplus(a, b, grid)
+    if not len(moved.sinks):
+        return 0.0
+    return _solve(moved.p, moved.q, grid.distances[np.ix_(moved.sources, moved.sinks)])[0]
 
 
 def point_wasserstein(x: Floats, y: Floats) -> float:

@@ -92,4 +92,5 @@ class Report(_Message):
     fit_s: float = 0.0
     sample_s: float = 0.0
     peak_memory_mb: float = 0.0
+    failed: dict[str, str] = Field(default_factory=dict, description="a line for each prompt that failed")
     described: dict[str, Any] = Field(default_factory=dict)

@@ -93,7 +93,7 @@ class _Attempt:
         """Write what became of the run: complete with predictions.csv, failed, or still unfinished."""
         test_ids = self.plan.dataset.test_ids
         done = self.run.done(test_ids)
-        failures = [o.failure for o in self.outcomes if o.failure]
+        failures = [failure for o in self.outcomes for failure in o.failures]
         reports = self.reports | {o.stage: o.report for o in self.outcomes if o.report}
         reports = {name: r for name, r in reports.items() if r.kind in ("fitted", "done")}
         stages = {s.name: s for s in self.run.record.stages}

@@ -41,11 +41,11 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: a report if it finished, a failure if not, neither if it was cancelled."""
+    """How a job ended: a report if it finished, failures of it or of single prompts, neither if cancelled."""
 
     stage: str
     report: Report | None = None
-    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
 
 
 def supervise(
@@ -95,25 +95,23 @@ def supervise(
     _announce(waiting, job.partial, on_prompt)
     if timed_out:
         message = f"stopped at the time limit of {deadline.limit_s:g} s"
-        return Outcome(job.stage, failure=Failure(stage=job.stage, kind="timeout", message=message))
+        return Outcome(job.stage, failures=(Failure(stage=job.stage, kind="timeout", message=message),))
     report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
     if report and report.kind == "done":
-        return Outcome(job.stage, report=report)
+        lines = [f"prompt {prompt_id!r}: {line}" for prompt_id, line in report.failed.items()]
+        failures = (Failure(stage=job.stage, kind="error", message=line) for line in lines)
+        return Outcome(job.stage, report=report, failures=tuple(failures))
     if report and report.kind != "fitted":
-        return Outcome(
-            job.stage,
-            failure=Failure(
-                stage=job.stage, kind=report.kind, message=report.message, detail=job.traceback.name
-            ),
+        failure = Failure(
+            stage=job.stage, kind=report.kind, message=report.message, detail=job.traceback.name
         )
-    if cancel.is_set():
+    elif cancel.is_set():
         return Outcome(job.stage)
-    return Outcome(
-        job.stage,
-        failure=Failure(
+    else:
+        failure = Failure(
             stage=job.stage, kind="crash", message=_how_it_died(process.returncode), detail=log.name
-        ),
-    )
+        )
+    return Outcome(job.stage, failures=(failure,))
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, load_object
-from popeq.errors import PopeqError
+from popeq.errors import PopeqError, PromptsError
 from popeq.runs.job import Job, Report
 from popeq.seeding import generator
 from popeq.space import Space
@@ -101,13 +101,9 @@ def work(job: Job) -> Report:
     reached = Report(kind="fitted", fit_s=fitted - started, described=described)
     write_text(job.report, reached.model_dump_json())
     prompts = [m.prompt() for m in job.prompts]
+    failed: dict[str, str] = {}
     for start in range(0, len(prompts), job.batch_size):
-        batch = prompts[start : start + job.batch_size]
-        rngs = [generator(job.seed, job.predictor, "sample", p.prompt_id) for p in batch]
-        samples = check_samples(
-            predictor.sample(batch, job.n_samples, rngs), batch, job.n_samples, job.space.space()
-        )
-        for prompt, points in zip(batch, samples, strict=True):
+        for prompt, points in _drawn(predictor, job, prompts[start : start + job.batch_size], failed):
             told = _told(predictor, "explain", prompt.prompt_id)
             if told is not None:  # before the samples, whose file says that the prompt is done
                 line = json.dumps({"prompt_id": prompt.prompt_id, **told}, ensure_ascii=False)
@@ -118,8 +114,28 @@ def work(job: Job) -> Report:
         fit_s=fitted - started,
         sample_s=time.perf_counter() - fitted,
         peak_memory_mb=_peak_memory_mb(),
-        described=described,
+        failed=failed,
+        described=_told(predictor, "describe") or {},  # it may know more by now
     )
+
+
+def _drawn(
+    predictor: Predictor, job: Job, batch: list[Prompt], failed: dict[str, str]
+) -> list[tuple[Prompt, NDArray[np.float64]]]:
+    """Samples of a batch's prompts; those that fail by themselves are noted in ``failed`` and left out."""
+    while batch:
+        rngs = [generator(job.seed, job.predictor, "sample", p.prompt_id) for p in batch]
+        try:
+            given = predictor.sample(batch, job.n_samples, rngs)
+        except PromptsError as error:
+            if not error.failures.keys() <= set(range(len(batch))):
+                raise ContractError("PromptsError names places that are none of the prompts asked") from error
+            failed |= {batch[i].prompt_id: line for i, line in error.failures.items()}
+            batch = [prompt for i, prompt in enumerate(batch) if i not in error.failures]
+        else:
+            samples = check_samples(given, batch, job.n_samples, job.space.space())
+            return list(zip(batch, samples, strict=True))
+    return []
 
 
 def _peak_memory_mb() -> float:
@@ -157,7 +173,7 @@ def main() -> int:
             message = f"{type(error).__name__}: {message}" if message else type(error).__name__
         report = Report(kind="contract" if contract else "error", message=message)
     write_text(job.report, report.model_dump_json())
-    return 0 if report.kind == "done" else 1
+    return 0 if report.kind == "done" and not report.failed else 1
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import gaussian_kde, wasserstein_distance_nd
+from scipy.stats import gaussian_kde, multivariate_normal, wasserstein_distance_nd
 
 from popeq import metrics
 from popeq.metrics import (
@@ -22,7 +22,7 @@ from popeq.metrics import (
     reflective_kantorovich,
     sample_kantorovich,
 )
-from popeq.metrics.kde import bandwidth, densities, grid_of, unnormalised_densities
+from popeq.metrics.kde import bandwidth, densities, grid_of, summed_kernels, unnormalised_densities
 from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 
@@ -73,6 +73,18 @@ def test_order_of_points_does_not_matter(score, a, b, seed):
 def test_repeating_every_point_does_not_change_the_sample_distance(a, b, times):
     repeated = sample_kantorovich(np.repeat(a, times, axis=0), b)
     assert repeated == pytest.approx(sample_kantorovich(a, b), abs=1e-9)
+
+
+@given(a=points(most=30), slope=st.floats(-0.999, 0.999), spread=st.floats(0.05, 3.0))
+def test_kernels_summed_as_a_product_are_those_summed_one_by_one(a, slope, spread):
+    covariance = spread**2 * np.array([[1.0, slope], [slope, 1.0]])
+    ghosts = (5, 9)
+    found = summed_kernels(a, GRID, covariance, ghosts)
+    apart = multivariate_normal(np.zeros(2), covariance)
+    x, y = np.meshgrid(GRID.axis(0, 5), GRID.axis(1, 9), indexing="ij")
+    places = np.stack([x, y], axis=-1)
+    plain = sum(apart.pdf(places - point) for point in a) * GRID.step.prod()
+    np.testing.assert_allclose(found, plain, rtol=1e-9, atol=1e-12)
 
 
 @given(a=points(), times=st.integers(2, 4))

@@ -10,11 +10,12 @@ from tests.conftest import write_small_dataset
 
 from popeq.contract import Prompt
 from popeq.dataset_folder import read_dataset
+from popeq.errors import PromptsError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.plan import create_run, make_plans
 from popeq.runs.runner import _Attempt
-from popeq.runs.worker import ContractError, check_samples, predictions_text
+from popeq.runs.worker import ContractError, _drawn, check_samples, predictions_text
 from popeq.seeding import generator
 from popeq.space import PLANE
 
@@ -102,3 +103,46 @@ def test_generators_depend_on_every_part_and_on_nothing_else():
     )
     assert draw("ab", "c") != draw("a", "bc")
     assert draw(0, "prior", "sample", "p1") == 727917246043219715  # a promise: runs are repeatable for ever
+
+
+class Failing:
+    """Fails for some prompts, at the places that ``named`` makes of theirs."""
+
+    def __init__(self, bad, named=lambda place: place):
+        self.bad, self.named, self.asked = set(bad), named, []
+
+    def sample(self, prompts, n, rngs):
+        self.asked.append([p.prompt_id for p in prompts])
+        drawn = np.stack([rng.uniform(-6, 6, (n, 2)) for rng in rngs])
+        places = [i for i, p in enumerate(prompts) if p.prompt_id in self.bad]
+        if places:  # one at a time: the rest is found out by asking again
+            raise PromptsError({self.named(places[0]): f"no answer to {prompts[places[0]].prompt_id}"})
+        return drawn
+
+
+def job_of(tmp_path):
+    dataset = read_dataset(write_small_dataset(tmp_path / "data"))
+    (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
+    attempt = _Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
+    return attempt.job(attempt.stages[0], 16)
+
+
+@pytest.mark.parametrize("bad", [[], ["p08"], ["p11", "p09"], ["p08", "p09", "p10", "p11"]])
+def test_prompts_that_fail_are_left_out_and_the_others_drawn_as_without_them(tmp_path, bad):
+    job, failed, predictor = job_of(tmp_path), {}, Failing(bad)
+    prompts = [m.prompt() for m in job.prompts]
+    clean = {p.prompt_id: x for p, x in _drawn(Failing([]), job, prompts, {})}
+    drawn = {p.prompt_id: x for p, x in _drawn(predictor, job, prompts, failed)}
+    assert failed == {i: f"no answer to {i}" for i in bad}
+    assert drawn.keys() == clean.keys() - set(bad)
+    assert all((drawn[i] == clean[i]).all() for i in drawn)
+    assert len(predictor.asked) == len(bad) + (len(bad) < len(prompts))
+
+
+def test_a_failure_that_names_no_prompt_of_the_call_breaks_the_contract(tmp_path):
+    job = job_of(tmp_path)
+    predictor = Failing(["p08"], named=lambda place: place + 99)
+    with pytest.raises(ContractError, match="none of the prompts asked"):
+        _drawn(predictor, job, [m.prompt() for m in job.prompts], {})
+    with pytest.raises(ValueError, match="at least one prompt"):
+        PromptsError({})

@@ -1,0 +1,163 @@
+"""From a chat to the text and the tokens that a model reads, none of its contents ever a control token."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from popeq.errors import UsageError
+from popeq_llm.models import Chat, Message
+
+#: What a model reads, cut where the chat's contents stand: literal, content, literal, ..., literal.
+Pieces = tuple[str, ...]
+
+
+class ChatText:
+    """A model's chat template and tokenizer.
+
+    Control tokens are a tokenizer's special tokens, and every other token added to it that holds a sign
+    (``<think>``): the template's own are read as such; in a chat's contents the same characters are spelled
+    out like any other text. For that the tokens bear secret names in a copy of the tokenizer, which the
+    template's text is translated to.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        self.tokenizer = tokenizer
+        self.has_template = bool(getattr(tokenizer, "chat_template", None))
+        self._name = name
+        self._roles = lru_cache(maxsize=64)(self._literals)
+        added = {str(t): i for i, t in tokenizer.added_tokens_decoder.items()}
+        special = {*tokenizer.all_special_tokens}
+        special |= {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+        #: Control tokens and their ids.
+        self.control = {
+            t: i
+            for t, i in added.items()
+            if (t in special or re.search(r"[^\w\s]", t)) and not re.fullmatch(r"<0x[0-9A-F]{2}>", t)
+        }
+        by_length = sorted(self.control, key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, by_length)) or "(?!)")
+        self._renamed = {t: f"\ue000{secrets.randbits(128)}\ue001" for t in by_length}
+        self._guarded, self._ids = self._guard()
+
+    def render(self, chat: Chat) -> str:
+        """The text that the model continues, through its own chat template where it has one."""
+        return "".join(self.pieces(chat))
+
+    def pieces(self, chat: Chat) -> Pieces:
+        """``render`` cut at the chat's contents. A template that rewrites them gives a single literal.
+
+        Raises UsageError if the template fails, or rewrites a content that has control tokens in it.
+        """
+        literals, contents = self._roles(tuple(m.role for m in chat)), [m.content for m in chat]
+        if not self.has_template:
+            return _interleave(literals, contents)
+        text = self._apply(chat)
+        if len(literals) > 1:
+            for variant in (contents, [c.strip() for c in contents]):
+                pieces = _interleave(literals, variant)
+                if "".join(pieces) == text:
+                    return pieces
+        if found := next((c for c in map(self._control.search, contents) if c), None):
+            raise UsageError(
+                f"--model {self._name}: its chat template rewrites what it is given, so {found[0]!r} in a "
+                "sentence would be read as a control token; take it out, or use another template"
+            )
+        return (text,)
+
+    def encode(self, texts: Sequence[Pieces]) -> list[list[int]]:
+        """Token ids of some texts, none of them a control token but in a literal (an even piece).
+
+        Raises UsageError where a tokenizer knows no other way to write a content.
+        """
+        if self._guarded is None:
+            return self._encode_unguarded(texts)
+        joined = [
+            "".join(p if k % 2 else self._control.sub(self._rename, p) for k, p in enumerate(pieces))
+            for pieces in texts
+        ]
+        encoded = []
+        for found in self._guarded.encode_batch_fast(joined, add_special_tokens=False):
+            ids = found.ids
+            if not self._forbidden.isdisjoint(ids):
+                token = self.tokenizer.convert_ids_to_tokens(next(i for i in ids if i in self._forbidden))
+                raise UsageError(
+                    f"--model {self._name}: its tokenizer can write {token!r} as a control token only; "
+                    "take it out of the sentence"
+                )
+            encoded.append([self._ids.get(i, i) for i in ids])
+        return encoded
+
+    def _rename(self, match: re.Match[str]) -> str:
+        return self._renamed[match[0]]
+
+    def _guard(self) -> tuple[Tokenizer | None, dict[Any, int]]:
+        """The tokenizer with secret names for control tokens, and their ids there to their true ones."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            return None, {}
+        content = json.loads(backend.to_str())
+        for token in content["added_tokens"]:
+            token["content"] = self._renamed.get(token["content"], token["content"])
+        content["post_processor"] = content["truncation"] = content["padding"] = None
+        guarded = Tokenizer.from_str(json.dumps(content))
+        number = guarded.token_to_id
+        ids = {number(self._renamed[t]): i for t, i in self.control.items()}
+        # Other added tokens keep their names, but may have other numbers in the copy.
+        kept = {number(t["content"]): t["id"] for t in content["added_tokens"]}
+        unknown = {self.tokenizer.unk_token_id}  # what no token of the tokenizer can write
+        self._forbidden = frozenset(self.control.values()) - ids.keys() - kept.keys() - unknown
+        return guarded, {**kept, **ids}
+
+    def _encode_unguarded(self, texts: Sequence[Pieces]) -> list[list[int]]:
+        for pieces in texts:
+            if found := next((c for c in map(self._control.search, pieces[1::2]) if c), None):
+                raise UsageError(
+                    f"--model {self._name}: {found[0]!r} in a sentence would be read as a control token; "
+                    "take it out, or use a model with a fast tokenizer"
+                )
+        joined = ["".join(pieces) for pieces in texts]
+        ids: list[list[int]] = self.tokenizer(joined, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _literals(self, roles: tuple[str, ...]) -> Pieces:
+        """What stands around the contents of a chat of these roles; a single one if that cannot be told."""
+        if not self.has_template:
+            return (self.tokenizer.bos_token or "", *["\n\n"] * (len(roles) - 1), "\n\nAnswer:\n")
+        marks = [f"\ue000{i}\ue001" for i in range(len(roles))]
+        text = self._apply(tuple(Message(r, m) for r, m in zip(roles, marks, strict=True)))  # type: ignore[arg-type]
+        return (
+            tuple(re.split("|".join(marks), text)) if re.findall("\ue000\\d+\ue001", text) == marks else ("",)
+        )
+
+    def _apply(self, chat: Chat) -> str:
+        """The text of a chat by the tokenizer's own template."""
+        turns = [{"role": m.role, "content": m.content} for m in chat]
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except Exception as error:
+            if not turns or turns[0]["role"] != "system":
+                raise
+            # Templates without a system role refuse it: put it before the first turn.
+            merged = [
+                {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"},
+                *turns[2:],
+            ]
+            try:
+                text = self.tokenizer.apply_chat_template(merged, tokenize=False, add_generation_prompt=True)
+            except Exception:
+                raise UsageError(f"--model {self._name}: its chat template fails: {error}") from None
+        return str(text)
+
+
+def _interleave(literals: Pieces, contents: Sequence[str]) -> Pieces:
+    pieces = [*literals[:1]]
+    for content, literal in zip(contents, literals[1:], strict=True):
+        pieces += [content, literal]
+    return tuple(pieces)

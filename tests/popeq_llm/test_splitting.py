@@ -1,0 +1,116 @@
+"""Splitting and whole distributions against a table of known probabilities, prefix by prefix."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from popeq_llm.exact import exact_answers
+from popeq_llm.radix import fold
+from popeq_llm.splitting import split_samples
+from popeq_llm.trie import build_trie
+
+VOCABULARY = 12
+#: Choices at once and after forced tokens, forced beginnings and ends, long and short answers.
+ANSWERS = [
+    [[1], [2], [3]],
+    [[1, 2, 3], [1, 2, 4, 5], [1, 2, 4, 6], [7, 8, 9, 10], [7, 8, 9, 11], [0]],
+    [[5, 5, 1, 2], [5, 5, 1, 3], [5, 5, 4, 4, 4, 1], [5, 5, 4, 4, 4, 2, 9, 9]],
+    [[a, 9, b, c] for a, b, c in itertools.product((1, 2, 3), (4, 5), (6, 7, 8))],
+    [[3, 4, 5]],
+]
+
+
+def table(row, prefix):
+    """The logits behind a prefix: random, but always the same."""
+    return torch.from_numpy(np.random.default_rng([row, 77, *prefix]).normal(0, 1.5, VOCABULARY))
+
+
+class TableRows:
+    """Stands for a model: its logits are those of the prefix that a slot's mask and positions make."""
+
+    def __init__(self, names, vocabulary=None):
+        self.names, rows = list(names), len(names)
+        self.lengths = [3 + name for name in names]
+        self.columns = list(range(VOCABULARY)) if vocabulary is None else vocabulary.tolist()
+        self.first = torch.stack([table(name, ())[self.columns] for name in names]).float()
+        self.tokens = torch.zeros((rows, 0), dtype=torch.long)
+        self.depths = torch.zeros((rows, 0), dtype=torch.long)
+        self.prefixes = []
+
+    def feed(self, ids, depths, ancestors, keep):
+        fed, width = self.tokens.shape[1], ids.shape[1]
+        assert ancestors.shape == (len(self.lengths), width, fed + width)
+        self.tokens, self.depths = torch.cat([self.tokens, ids], 1), torch.cat([self.depths, depths], 1)
+        logits = torch.zeros((len(self.lengths), width, len(self.columns)))
+        for r, s in itertools.product(range(len(self.lengths)), range(width)):
+            seen = torch.nonzero(ancestors[r, s])[:, 0].tolist()
+            if not seen:
+                continue  # padding
+            assert fed + s in seen
+            path = sorted((self.depths[r, k].item(), self.tokens[r, k].item()) for k in seen)
+            assert [d for d, _ in path] == list(range(len(path)))
+            prefix = tuple(t for _, t in path)
+            self.prefixes.append((r, prefix))
+            logits[r, s] = table(self.names[r], prefix)[self.columns].float()
+        return logits[:, width - keep :]
+
+
+def probabilities(row, answers):
+    """Of each answer under constrained decoding, and without constraint, straight from the table."""
+    held, free = np.ones(len(answers)), np.zeros(len(answers))
+    for i, answer in enumerate(answers):
+        for k, token in enumerate(answer):
+            logits = table(row, tuple(answer[:k])).numpy()
+            free[i] += logits[token] - np.log(np.exp(logits).sum())
+            allowed = sorted({a[k] for a in answers if a[:k] == answer[:k]})
+            held[i] *= np.exp(logits[token]) / np.exp(logits[allowed]).sum()
+    return held, free
+
+
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_split_samples_have_the_exact_joint_distribution_and_feed_each_prefix_once(answers):
+    trie, n, count = build_trie(answers), 100_000, 3
+    rows = TableRows(range(count), torch.from_numpy(fold(trie).vocabulary))
+    drawn = split_samples(rows, trie, n, [np.random.default_rng([5, r]) for r in range(count)])
+    assert len(rows.prefixes) == len(set(rows.prefixes))
+    for r, samples in enumerate(drawn):
+        expected, _ = probabilities(r, answers)
+        found = np.bincount(samples, minlength=len(answers)) / n
+        assert expected.sum() == pytest.approx(1)
+        assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-9).all()
+        if len(answers) > 1:  # draws follow one another independently
+            same = (samples[1:] == samples[:-1]).mean()
+            chance = (expected**2).sum()
+            assert abs(same - chance) < 5 * np.sqrt(chance * (1 - chance) / n)
+
+
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_a_rows_samples_are_its_own_whatever_the_others_are(answers):
+    trie = build_trie(answers)
+
+    def draw(names):
+        rows = TableRows(names, torch.from_numpy(fold(trie).vocabulary))
+        return [s.tolist() for s in split_samples(rows, trie, 50, [np.random.default_rng(n) for n in names])]
+
+    together = draw([0, 1, 2])
+    assert draw([2, 0, 1]) == [together[2], together[0], together[1]]
+    assert [draw([name])[0] for name in range(3)] == together
+
+
+@pytest.mark.parametrize("chunk", [2, 512])
+@pytest.mark.parametrize("every_token", [True, False])
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_the_whole_distribution_is_that_of_the_table(answers, every_token, chunk, monkeypatch):
+    monkeypatch.setattr("popeq_llm.exact._CHUNK", chunk)
+    rows = TableRows(range(2))
+    for r, found in enumerate(exact_answers(rows, build_trie(answers), every_token=every_token)):
+        held, free = probabilities(r, answers)
+        np.testing.assert_allclose(found.probability, held, rtol=1e-5)
+        if every_token:
+            np.testing.assert_allclose(found.log_probability, free, atol=1e-5)
+        assert (found.log_probability >= free - 1e-5).all()
+    assert len(rows.prefixes) == len(set(rows.prefixes))

@@ -50,10 +50,14 @@ class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
     Two optional methods give plain JSON values that popeq keeps in the run. ``describe() -> Mapping`` is
-    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and ``stand_in``
-    (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping`` is called for
-    each prompt after ``sample``: what was asked for it, which examples were found (``retrieved``: prompt_id,
-    similarity).
+    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and
+    ``stand_in`` (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping``
+    is called for each prompt after ``sample``: what was asked for it, which examples were found
+    (``retrieved``: prompt_id, similarity).
+
+    A third optional method, ``use_folder(path)``, is called before ``fit`` with a folder in the run that
+    is the stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there
+    again when the run goes on. A line in its ``progress.txt`` is shown beside the progress bar.
     """
 
     def fit(

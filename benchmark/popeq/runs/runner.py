@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -75,6 +76,7 @@ class _Attempt:
             prompts=[
                 PromptMessage.of(p) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
+            state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",
@@ -242,7 +244,8 @@ def _draw(
             job = attempt.job(stage, batch_size)
             env = environment_for(containment, threads, attempt.plan.spec.needs_env)
             memory = containment.memory_bytes(jobs)
-            return i, supervise(job, log, attempt.deadline, cancel, env, memory, on_prompt)
+            on_progress = partial(_show_progress, bar, attempt.plan.spec.name)
+            return i, supervise(job, log, attempt.deadline, cancel, env, memory, on_prompt, on_progress)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()
@@ -262,6 +265,10 @@ def _draw(
                 close(i)
     if cancel.is_set():
         raise KeyboardInterrupt
+
+
+def _show_progress(bar: tqdm, predictor: str, line: str) -> None:
+    bar.set_postfix_str(f"{predictor}: {line}")
 
 
 class _Observers:

@@ -26,7 +26,7 @@ def peer(x, y, blur, p, a=None):
     def transport(s, t, ws, wt):
         cost = ot.dist(s, t, metric="euclidean")
         cost = cost**2 / 2 if p == 2 else cost
-        solved = ot.solve(cost, ws, wt, reg=blur**p, reg_type="KL", max_iter=2_000, tol=1e-10)
+        solved = ot.solve(cost, ws, wt, reg=blur**p, reg_type="KL", max_iter=10_000, tol=1e-10)
         return float(solved.value)
 
     a = np.full(len(x), 1 / len(x)) if a is None else a

@@ -7,8 +7,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,7 +25,11 @@ from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
 from popeq_peft.parameters import TrainingParameters
 from popeq_peft.team import open_team
+from popeq_peft.threads import torch_threads
 from popeq_peft.training import Schedule, Task, out_of_memory, train
+
+#: Fewer held-out prompts than these say nothing about when to stop.
+_FEWEST_HELD = 3
 
 P = TypeVar("P", bound=TrainingParameters)
 M = TypeVar("M")
@@ -76,7 +79,10 @@ class FineTuned(Generic[P, M]):
             team = open_team()
             train = sorted(train, key=lambda p: p.prompt.prompt_id)
             validation = sorted(validation, key=lambda p: p.prompt.prompt_id)
-            self._note_sizes(train, validation)
+            if not validation:
+                train, validation = self._hold_out(train, rng)
+            if len(train) == 1:
+                self._note("one training prompt: what is learnt hardly depends on the sentence")
             examples = augmented(train, self.parameters.augment, int(rng.integers(2**62)))
             for number in range(self.parameters.ensemble):
                 seed = int(rng.integers(2**62))
@@ -260,14 +266,23 @@ class FineTuned(Generic[P, M]):
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _note_sizes(self, train_on: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt]) -> None:
-        if not validation:
+    def _hold_out(
+        self, train_on: Sequence[LabelledPrompt], rng: np.random.Generator
+    ) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
+        """Prompts to train on, and those kept from training to stop it: none if that would be too few."""
+        count = round(self.parameters.held_out * len(train_on))
+        if count < _FEWEST_HELD:
             self._note(
                 "no validation prompts: training does not stop early, but after "
                 f"{self.parameters.epochs} epochs"
             )
-        if len(train_on) == 1:
-            self._note("one training prompt: what is learnt hardly depends on the sentence")
+            return list(train_on), []
+        self._note(f"no validation prompts: {count} of the {len(train_on)} training prompts stop training")
+        held = set(rng.choice(len(train_on), count, replace=False).tolist())
+        return (
+            [p for i, p in enumerate(train_on) if i not in held],
+            [p for i, p in enumerate(train_on) if i in held],
+        )
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -286,14 +301,3 @@ class FineTuned(Generic[P, M]):
                 write_text(self._folder / "progress.txt", which + text + "\n")
 
         return tell
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for PyTorch inside the block: their number changes the last bits of sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -70,6 +70,12 @@ def test_without_validation_prompts_training_lasts_all_its_epochs_and_says_so(tm
     np.testing.assert_array_equal(draw(kept), draw(predictor), err_msg="dropout is off in sampling")
 
 
+def test_without_validation_prompts_some_training_prompts_stop_training():
+    with pytest.warns(UserWarning, match="no validation prompts: 4 of the 20 training prompts stop training"):
+        predictor = fitted("head-mixture", {"epochs": 2, "ensemble": 1}, train=learnable(20), validation=())
+    assert all("validation" in epoch for epoch in predictor.records[0].history)
+
+
 @pytest.mark.parametrize("name", ["head-mixture", "lora-head"])
 def test_one_training_prompt_works_and_is_noted(name):
     with pytest.warns(UserWarning, match="one training prompt"):

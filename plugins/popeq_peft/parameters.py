@@ -1,6 +1,6 @@
 """Parameters of the predictors in this package; light to import.
 
-``tune`` in a field's extra is the range that ``popeq tune`` searches.
+``tuned`` and ``tuned_choice`` give the ranges that ``popeq tune`` searches.
 """
 
 from __future__ import annotations
@@ -13,20 +13,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from popeq.contract import Parameters
+from popeq.ranges import tuned, tuned_choice
 
 #: The name of the bundled encoder (``popeq_llm.encoder``).
 MINILM = "all-MiniLM-L6-v2"
 ADAPTER_FILES = ("adapter_model.safetensors", "head.safetensors", "popeq.json")
-
-
-def tuned(low: float, high: float, *, log: bool = False) -> dict[str, Any]:
-    """A range that ``popeq tune`` may search."""
-    return {"tune": {"low": low, "high": high, "log": log}}
-
-
-def tuned_choice(*choices: Any) -> dict[str, Any]:
-    """Values that ``popeq tune`` may try."""
-    return {"tune": {"choices": list(choices)}}
 
 
 class TrainingParameters(Parameters):

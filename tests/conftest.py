@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,3 +132,23 @@ def popeq_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
         return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
 
     return call
+
+
+CHROMIUM = os.environ.get("POPEQ_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless chromium; Playwright allows one in a process, so all tests share it."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path (Debian: apt-get install chromium); CI has it")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing; 'make install' brings it")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield started
+        started.close()

@@ -16,12 +16,14 @@ from tests.conftest import ROOT
 
 PACKAGES = {
     "popeq": "benchmark",
+    "popeq_audio": "plugins",
     "popeq_baselines": "plugins",
     "popeq_llm": "plugins",
     "popeq_data": "datasets",
 }
 MAY_IMPORT = {
     "popeq": {"popeq"},
+    "popeq_audio": {"popeq", "popeq_audio", "popeq_data", "popeq_llm"},
     "popeq_baselines": {"popeq", "popeq_baselines"},
     "popeq_llm": {"popeq", "popeq_llm"},
     "popeq_data": {"popeq", "popeq_data"},
@@ -172,6 +174,8 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path):
         "popeq_data/simulated_120/data/responses.csv",
         "popeq_data/simulated_120/panel_b/responses.csv",
         "popeq/py.typed",
+        "popeq_audio/demo/page/app.js",
+        "popeq_audio/simulated_tracks/data/features.csv",
         "popeq_llm/templates/few.txt",
         "popeq_llm/tiny/model/model.safetensors",
         "popeq_llm/tiny/model/tokenizer.json",

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
-    from popeq.contract import DatasetSpec, LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt
+    from popeq.commands import CommandSpec
+    from popeq.contract import (
+        Audio,
+        DatasetSpec,
+        LabelledPrompt,
+        Parameters,
+        Predictor,
+        PredictorSpec,
+        Prompt,
+    )
     from popeq.errors import PopeqError, UsageError
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
@@ -34,7 +43,9 @@ _HOMES = {
         "run",
         "score",
     ),
+    "popeq.commands": ("CommandSpec",),
     "popeq.contract": (
+        "Audio",
         "DatasetSpec",
         "LabelledPrompt",
         "Parameters",
@@ -58,6 +69,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PLANE",
+    "Audio",
+    "CommandSpec",
     "Containment",
     "Dataset",
     "DatasetSpec",

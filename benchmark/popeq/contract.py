@@ -6,8 +6,8 @@ Nothing here imports more than NumPy and pydantic, so a plugin that only declare
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,14 +20,27 @@ Kind = Literal["baseline", "preset", "in-context", "retrieval", "fine-tuned", "o
 
 
 @dataclass(frozen=True)
+class Audio:
+    """What is known of the track that a prompt was asked about: descriptors by name, and its file if the data
+    set carries it."""
+
+    features: Mapping[str, float]
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """A sentence to predict for. It never carries answers."""
+    """A sentence to predict for. It never carries answers.
+
+    ``audio`` is there only for predictors whose spec says ``wants_audio``, and for data sets that carry it.
+    """
 
     prompt_id: str
     text: str
     category: str
     split: str = "test"
     audio_id: str | None = None
+    audio: Audio | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +63,17 @@ class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
     Two optional methods give plain JSON values that popeq keeps in the run. ``describe() -> Mapping`` is
-    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and
-    ``stand_in`` (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping``
-    is called for each prompt after ``sample``: what was asked for it, which examples were found
-    (``retrieved``: prompt_id, similarity).
+    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and ``stand_in``
+    (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping`` is called for
+    each prompt after ``sample``: what was asked for it, which examples were found (``retrieved``: prompt_id,
+    similarity).
 
-    A third optional method, ``use_folder(path)``, is called before ``fit`` with a folder in the run that
-    is the stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there
-    again when the run goes on. A line in its ``progress.txt`` is shown beside the progress bar.
+    Two more keep a fit for ``popeq ask``: ``save(folder: Path)`` writes it as JSON and safetensors, never
+    pickle, and ``load(folder: Path)`` stands in for ``fit``. A predictor without them is fitted again.
+
+    One more, ``use_folder(folder: Path)``, is called before ``fit`` with a folder in the run that is the
+    stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there again when
+    the run goes on. A line in its ``progress.txt`` is shown beside the progress bar.
     """
 
     def fit(
@@ -86,12 +102,18 @@ def load_object(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def install_hint(extra: str | None) -> str:
+    """How to get what an extra brings, to follow an ImportError's message; empty without an extra."""
+    return f"; install it with: pip install 'popeq[{extra}]'" if extra else ""
+
+
 @dataclass(frozen=True)
 class PredictorSpec:
     """How a plugin announces a predictor; ``factory`` is imported only when the predictor runs.
 
     ``kind``: ``baseline`` reads no sentence, ``preset`` picks fixed settings, ``in-context`` asks a language
     model, ``retrieval`` looks up similar prompts (with or without a model), ``fine-tuned`` trains weights.
+    ``wants_audio``: prompts come with what the data set knows of their tracks.
     ``needs_env``: environment variables, such as an API key's, that are handed to its process.
     """
 
@@ -102,6 +124,7 @@ class PredictorSpec:
     extra: str | None = None
     wants_gpu: bool = False
     kind: Kind = "other"
+    wants_audio: bool = False
     needs_env: tuple[str, ...] = ()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from popeq.contract import LabelledPrompt, Prompt
+from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.space import Space
 
 SPLITS = ("train", "validation", "test")
@@ -82,6 +82,7 @@ class Dataset:
 
     ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None),
     ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns ``LISTENER_COLUMNS`` or no rows.
+    ``audio`` says what is known of the tracks, by ``audio_id``; most data sets know nothing.
     """
 
     card: DatasetCard
@@ -89,6 +90,7 @@ class Dataset:
     responses: pd.DataFrame
     listeners: pd.DataFrame
     folder: Path | None = None
+    audio: Mapping[str, Audio] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -122,6 +124,14 @@ class Dataset:
             ],
             "listeners": rows(self.listeners, LISTENER_COLUMNS),
         }
+        if self.audio:
+            content["audio"] = {
+                audio_id: [
+                    [[name, float(value).hex()] for name, value in sorted(track.features.items())],
+                    _sha256(track.file),
+                ]
+                for audio_id, track in sorted(self.audio.items())
+            }
         canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -164,6 +174,7 @@ class Dataset:
                 category=row["category"],
                 split=row["split"] or "fold",
                 audio_id=row["audio_id"] or None,
+                audio=self.audio.get(row["audio_id"] or ""),
             )
             group = groups[prompt.prompt_id]
             points = group[["x_db", "y_db"]].to_numpy(dtype=np.float64)
@@ -186,3 +197,10 @@ class Dataset:
     def pooled(self, prompt_ids: Sequence[str]) -> NDArray[np.float64]:
         """All responses of several prompts, (sum of m, 2), dB."""
         return np.concatenate([self.points(p) for p in prompt_ids])
+
+
+def _sha256(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

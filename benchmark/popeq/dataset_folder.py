@@ -16,6 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from popeq.atomic import new_folder
+from popeq.audio_folder import read_audio, write_audio
 from popeq.csv_table import Table, read_table
 from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, Dataset, DatasetCard
 from popeq.errors import InvalidInputError, Problem, UsageError
@@ -68,9 +69,11 @@ def read_dataset(folder: Path) -> Dataset:
         tables.append(listeners_table)
     for table in tables:
         problems.extend(table.problems)
+    asked = {str(a) for a in prompts["audio_id"].dropna()} if known is not None else None
+    audio = read_audio(folder, asked, problems)
     if problems or card is None:
         raise InvalidInputError(f"{folder} is not a valid data set", problems)
-    return Dataset(card, prompts, responses, listeners, folder)
+    return Dataset(card, prompts, responses, listeners, folder, audio)
 
 
 def read_second_panel(dataset: Dataset) -> Dataset | None:
@@ -117,6 +120,7 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
         ):
             if len(frame) or file != LISTENERS:
                 frame.to_csv(temporary / file, index=False, lineterminator="\n")
+        write_audio(dataset.audio, temporary)
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)
     return read_dataset(folder)

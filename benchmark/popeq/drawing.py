@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ from numpy.typing import NDArray
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import DensitySettings, densities, grid_of
+from popeq.space import Space
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CORNERS = {
     (0, 1): "mids up, brighter",
@@ -30,16 +37,25 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     UsageError
         If the ending is another one, or the folder cannot be written.
     """
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"{path}: pictures are .png or .svg")
+    check_picture(path)
     from matplotlib.figure import Figure
 
-    space, points = dataset.space, dataset.points(prompt_id)
+    points = dataset.points(prompt_id)
     prompt = dataset.unlabelled([prompt_id])[0]
-    grid = grid_of(space, _SETTINGS.cells)
-    mass = densities(points, grid, _SETTINGS.floor_db(space)).reflective.reshape(grid.cells, grid.cells)
     figure = Figure(figsize=(6.6, 5.9), layout="constrained")
     axes = figure.add_subplot()
+    draw_density(figure, axes, points, dataset.space)
+    x, y = points.T
+    axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
+    axes.set_title("“{}”".format(prompt.text.replace("$", r"\$")), fontsize=11, wrap=True)
+    figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
+    save(figure, path)
+
+
+def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space: Space) -> None:
+    """The reflective density of points (n, 2) over the plane, with its axes and named corners."""
+    grid = grid_of(space, _SETTINGS.cells)
+    mass = densities(points, grid, _SETTINGS.floor_db(space)).reflective.reshape(grid.cells, grid.cells)
     shown = axes.imshow(
         mass.T / float(np.prod(grid.step)),
         origin="lower",
@@ -49,8 +65,6 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
         interpolation="bilinear",
     )
     figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, label="reflective density (per dB²)")
-    x, y = points.T
-    axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
     axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
     axes.axvline(0, color="0.55", linewidth=0.7, linestyle=":")
     for (right, top), text in CORNERS.items():
@@ -66,8 +80,16 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
             color="0.35",
         )
     axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
-    axes.set_title("“{}”".format(prompt.text.replace("$", r"\$")), fontsize=11, wrap=True)
-    figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
+
+
+def check_picture(path: Path) -> None:
+    """Raise UsageError if pictures cannot have this ending."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"{path}: pictures are .png or .svg")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; UsageError if it cannot be written."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, which is enough
@@ -85,11 +107,24 @@ def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int
     share = (points - space.low) / space.size
     column = np.rint(share[:, 0] * (width - 1)).astype(int)
     row = np.rint((1.0 - share[:, 1]) * (height - 1)).astype(int)
-    canvas = np.full((height, width), " ")
-    canvas[height // 2, :], canvas[:, width // 2] = "·", "·"
+    canvas = empty_canvas(width, height)
     for i, j in set(zip(row.tolist(), column.tolist(), strict=True)):
         count = int(((row == i) & (column == j)).sum())
         canvas[i, j] = "o" if count == 1 else str(min(count, 9))
+    prompt = dataset.unlabelled([prompt_id])[0]
+    return framed(canvas, space, prompt.text, [_caption(dataset, prompt_id, points)])
+
+
+def empty_canvas(width: int = 49, height: int = 21) -> NDArray[np.str_]:
+    """Characters (height, width), blank but for the axes through 0 dB; both numbers are odd."""
+    canvas = np.full((height, width), " ")
+    canvas[height // 2, :], canvas[:, width // 2] = "·", "·"
+    return canvas
+
+
+def framed(canvas: NDArray[np.str_], space: Space, text: str, below: Sequence[str]) -> str:
+    """A canvas in a frame with the plane's ticks and labels, the sentence above and lines below it."""
+    height, width = canvas.shape
     lines = ["".join(r) for r in canvas]
     ticks = {
         0: space.y_high_db,
@@ -100,17 +135,16 @@ def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int
     middle = (space.x_low_db + space.x_high_db) / 2
     axis = f"{space.x_low_db:<{width // 2}.3g}{middle:<{width - width // 2 - 2}.3g}{space.x_high_db:>2.3g}"
     rule = "─" * width
-    prompt = dataset.unlabelled([prompt_id])[0]
     return "\n".join(
         [
-            f"“{prompt.text}”",
+            f"“{text}”",
             f"{Y_LABEL}",
             f"{'':6} ┌{rule}┐",
             *body,
             f"{'':6} └{rule}┘",
             f"{'':8}{axis}",
             f"{X_LABEL:>{width + 8}}",
-            _caption(dataset, prompt_id, points),
+            *below,
         ]
     )
 

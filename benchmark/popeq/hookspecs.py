@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.importing import ImporterSpec
 
@@ -30,6 +31,11 @@ def popeq_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def popeq_importers() -> list[ImporterSpec]:  # type: ignore[empty-body]
     """Importers of other people's files that this plugin brings; each becomes ``popeq data import NAME``."""
+
+
+@hookspec
+def popeq_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
+    """Commands that this plugin brings; each becomes ``popeq NAME``."""
 
 
 @hookspec

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import pluggy
 
 from popeq import hookspecs
+from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.errors import UnknownNameError
 from popeq.importing import ImporterSpec
@@ -37,6 +38,7 @@ class Registry:
     predictors: dict[str, PredictorSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     importers: dict[str, ImporterSpec] = field(default_factory=dict)
+    commands: dict[str, CommandSpec] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -56,6 +58,7 @@ class Registry:
         self._collect(plugin, source, "popeq_predictors", PredictorSpec, self.predictors)
         self._collect(plugin, source, "popeq_datasets", DatasetSpec, self.datasets)
         self._collect(plugin, source, "popeq_importers", ImporterSpec, self.importers)
+        self._collect(plugin, source, "popeq_commands", CommandSpec, self.commands)
 
     def _collect(self, plugin: object, source: str, hook: str, kind: type[S], into: dict[str, S]) -> None:
         implementation: Callable[[], Iterable[Any]] | None = getattr(plugin, hook, None)
@@ -110,7 +113,7 @@ def build_registry(entry_points: Iterable[importlib.metadata.EntryPoint]) -> Reg
     return registry
 
 
-_BUILT_IN = ("popeq_baselines", "popeq_data", "popeq_llm", "popeq_peft")
+_BUILT_IN = ("popeq_audio", "popeq_baselines", "popeq_data", "popeq_llm", "popeq_peft")
 
 
 @lru_cache(maxsize=1)

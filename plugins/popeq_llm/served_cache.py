@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from popeq.atomic import write_text
-from popeq.errors import UsageError
-
-
-def cache_folder() -> Path:
-    """``$POPEQ_CACHE``, or ``popeq`` in the user's cache folder."""
-    if chosen := os.environ.get("POPEQ_CACHE"):
-        return Path(chosen).expanduser()
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "popeq"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "popeq"
+from popeq.caches import cache_folder
+from popeq.errors import RunError, UsageError
 
 
 def canonical(value: object) -> str:
@@ -54,9 +44,10 @@ class RequestCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
-        except OSError as error:
+        except (OSError, RunError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"cannot write the request cache in {self.folder}: {error.strerror or error}; "
+                f"cannot write the request cache in {self.folder}: {why}; "
                 "set POPEQ_CACHE to a folder that can be written"
             ) from None
 

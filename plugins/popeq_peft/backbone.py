@@ -175,7 +175,7 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
         from popeq_llm.encoder import BundledEncoder
 
         bundled = BundledEncoder()
-        name, revision = str(bundled.folder), bundled.identity
+        name, revision = str(bundled.folder), bundled.release
     if language and not _is_causal(name, parameters.revision):
         raise UsageError(
             f"--model {parameters.model}: is an encoder, which writes no tokens; use a causal model ({TINY})"

@@ -10,8 +10,9 @@ import pytest
 
 import popeq as package
 from popeq import hookspecs
+from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec, load_object
-from popeq.errors import UnknownNameError
+from popeq.errors import UnknownNameError, UsageError
 from popeq.importing import ImporterSpec
 from popeq.plugins import Registry, build_registry, registry
 from tests.conftest import ROOT
@@ -30,7 +31,10 @@ def test_the_built_in_plugins_bring_what_the_readme_lists():
 
 
 def test_every_factory_that_is_announced_can_be_imported():
-    for spec in [*registry().predictors.values(), *registry().importers.values()]:
+    found = registry()
+    own = [s for name, s in found.predictors.items() if found.source_of(name).startswith("popeq ")]
+    assert len(own) >= 10
+    for spec in [*own, *found.importers.values(), *found.commands.values()]:
         assert callable(load_object(spec.factory)), spec.name
 
 
@@ -98,6 +102,15 @@ def test_hook_popeq_importers():
     found = fresh()
     found.add(plugin(popeq_importers=lambda: [ImporterSpec("files", "reads files", "json:loads")]), "me 1.0")
     assert found.importers["files"].load()("[1]") == [1]
+
+
+def test_hook_popeq_commands():
+    found = fresh()
+    spec = CommandSpec("absent", "does nothing", "a_package_that_is_absent:command", extra="audio")
+    found.add(plugin(popeq_commands=lambda: [spec]), "me 1.0")
+    with pytest.raises(UsageError, match=r"popeq absent: cannot be loaded.*pip install 'popeq\[audio\]'"):
+        found.commands["absent"].load()
+    assert registry().commands["ask"].load().name == "ask"
 
 
 #: popeq_run_started, popeq_prompt_done and popeq_run_finished are seen in a real run by

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from fakes import WordEncoder
 
+from popeq.caches import cache_folder
 from popeq.errors import UsageError
-from popeq_llm.encoder import BundledEncoder, CachedEncoder, NamedEncoder, cache_folder, open_encoder
+from popeq_llm.encoder import BundledEncoder, CachedEncoder, NamedEncoder, open_encoder
 
 TEXTS = ["make it warmer", "日本語で暖かく", "", "{examples} 100 % crisp", "rain on a tin roof " * 300]
 

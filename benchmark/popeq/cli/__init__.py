@@ -20,6 +20,37 @@ from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
 
+class _Program(click.Group):
+    """The harness's commands and those of plugins, which are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from popeq.plugins import registry
+
+        own = super().list_commands(ctx)
+        return [*own, *sorted(set(registry().commands) - set(own))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        from popeq.plugins import registry
+
+        spec = registry().commands.get(cmd_name)
+        return None if spec is None else spec.load()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from popeq.plugins import registry
+
+        rows = []
+        for name in self.list_commands(ctx):
+            own = super().get_command(ctx, name)
+            rows.append(
+                (name, registry().commands[name].summary if own is None else own.get_short_help_str(80))
+            )
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         from popeq import __version__
@@ -28,7 +59,7 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
 )
@@ -39,6 +70,7 @@ def popeq() -> None:
     popeq list                       what can be run, on what
     popeq run prior random           draw predictions (resumes what was stopped)
     popeq leaderboard show           the ranked, tested table
+    popeq ask "make it warmer"       the predicted settings for a sentence of yours
 
     Exit codes: 0 done, 1 something ran and failed, 2 wrong use or input, 130 interrupted.
     """

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from popeq.contract import LabelledPrompt, Prompt
+from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.space import Space
 
 #: Exit status of a worker that cannot even write its report.
@@ -20,19 +20,38 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class AudioMessage(_Message):
+    features: dict[str, float]
+    file: Path | None
+
+
 class PromptMessage(_Message):
     prompt_id: str
     text: str
     category: str
     split: str
     audio_id: str | None
+    audio: AudioMessage | None = None
 
     @classmethod
-    def of(cls, prompt: Prompt) -> PromptMessage:
-        return cls(**dataclasses.asdict(prompt))
+    def of(cls, prompt: Prompt, wants_audio: bool = False) -> PromptMessage:
+        given = prompt.audio if wants_audio else None
+        audio = None
+        if given is not None:
+            file = None if given.file is None else given.file.absolute()
+            audio = AudioMessage(features=dict(given.features), file=file)
+        return cls(
+            prompt_id=prompt.prompt_id,
+            text=prompt.text,
+            category=prompt.category,
+            split=prompt.split,
+            audio_id=prompt.audio_id,
+            audio=audio,
+        )
 
     def prompt(self) -> Prompt:
-        return Prompt(**self.model_dump())
+        audio = None if self.audio is None else Audio(self.audio.features, self.audio.file)
+        return Prompt(self.prompt_id, self.text, self.category, self.split, self.audio_id, audio)
 
 
 class LabelledMessage(_Message):
@@ -41,9 +60,10 @@ class LabelledMessage(_Message):
     listeners: tuple[str, ...]
 
     @classmethod
-    def of(cls, labelled: LabelledPrompt) -> LabelledMessage:
+    def of(cls, labelled: LabelledPrompt, wants_audio: bool = False) -> LabelledMessage:
         points = [(float(x), float(y)) for x, y in labelled.responses]
-        return cls(prompt=PromptMessage.of(labelled.prompt), responses=points, listeners=labelled.listeners)
+        prompt = PromptMessage.of(labelled.prompt, wants_audio)
+        return cls(prompt=prompt, responses=points, listeners=labelled.listeners)
 
     def labelled(self) -> LabelledPrompt:
         points = np.array(self.responses, dtype=np.float64).reshape(-1, 2)

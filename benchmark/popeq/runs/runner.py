@@ -60,6 +60,7 @@ class _Attempt:
         """The stage as the worker gets it: answers of its training prompts only."""
         plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
         model = type(plan.parameters)
+        audio = plan.spec.wants_audio
         return Job(
             predictor=plan.spec.name,
             factory=plan.spec.factory,
@@ -71,10 +72,11 @@ class _Attempt:
             n_samples=plan.protocol.n_samples,
             batch_size=batch_size,
             stage=stage.name,
-            train=[LabelledMessage.of(p) for p in dataset.labelled(stage.train)],
-            validation=[LabelledMessage.of(p) for p in dataset.labelled(stage.validation)],
+            train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
+            validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
             prompts=[
-                PromptMessage.of(p) for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
+                PromptMessage.of(p, audio)
+                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
             state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
-from popeq.contract import Predictor, Prompt, load_object
+from popeq.contract import Predictor, Prompt, install_hint, load_object
 from popeq.errors import PopeqError, PromptsError, RunError
 from popeq.runs.confined import receive_job
 from popeq.runs.job import WRITE_FAILED, Job, Report
@@ -72,8 +72,7 @@ def _load(job: Job) -> Predictor:
     try:
         factory = load_object(job.factory)
     except ImportError as error:
-        hint = f"; install it with: pip install 'popeq[{job.extra}]'" if job.extra else ""
-        raise ContractError(f"cannot import {job.factory}: {error}{hint}") from error
+        raise ContractError(f"cannot import {job.factory}: {error}{install_hint(job.extra)}") from error
     parameters = load_object(job.parameters_model).model_validate(job.parameters)
     predictor: Predictor = factory(parameters, job.space.space())
     for method in ("fit", "sample"):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from popeq.eq import biquad
 from popeq.errors import Problem
-from popeq_data.importers import biquad
 from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise

@@ -77,6 +77,14 @@ def test_a_changed_record_is_named(copy, scorer, change, column):
     assert column in [problem.column for problem in verify_run(Run.open(copy), scorer)]
 
 
+def test_changed_predictions_are_named_beside_what_else_is_wrong(copy, scorer):
+    edit(copy, lambda r: r.update(seed=7))
+    (copy / "predictions.csv").open("a").write("\n")
+    found = {problem.file: problem for problem in verify_run(Run.open(copy), scorer)}
+    assert "SHA-256" in found["predictions.csv"].message
+    assert found["run.json"].column == "key"
+
+
 def test_changed_predictions_are_named(copy, scorer):
     path = copy / "predictions.csv"
     path.write_text(path.read_text().replace("p08,0,", "p08,0,0", 1))

@@ -1,0 +1,89 @@
+"""What a data set folder may say of its tracks: features.csv, and the files themselves in audio/."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from popeq.contract import Audio
+from popeq.csv_table import Table, read_table
+from popeq.errors import Problem
+
+FEATURES, FOLDER = "features.csv", "audio"
+SUFFIXES = (".wav", ".flac", ".ogg")
+
+
+def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dict[str, Audio]:
+    """What is known of each track, by ``audio_id``; {} if the folder says nothing of any.
+
+    ``asked`` are the audio ids of the prompts (None: they could not be read). If there is a features.csv,
+    each of them must have a row; a file in audio/ is named by its id. What is wrong is added to ``problems``.
+    """
+    table = _read_features(folder / FEATURES) if (folder / FEATURES).exists() else None
+    features = {} if table is None else _rows(table)
+    files = _files(folder / FOLDER, asked, problems)
+    if table is not None:
+        if asked is not None and table.columns and not table.broken:
+            for audio_id in sorted(asked - set(features)):
+                table.problem(f"has no row for the audio_id {audio_id!r} of prompts.csv", column="audio_id")
+        problems.extend(table.problems)
+    known = (set(features) | set(files)) & (set(features) | set(files) if asked is None else asked)
+    return {a: Audio(features.get(a, {}), files.get(a)) for a in sorted(known)}
+
+
+def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
+    """Write features.csv and copy the files, if there are any."""
+    names = sorted({name for track in audio.values() for name in track.features})
+    if names:
+        with (folder / FEATURES).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["audio_id", *names])
+            for audio_id, track in sorted(audio.items()):
+                writer.writerow([audio_id, *(repr(float(track.features[name])) for name in names)])
+    for audio_id, track in audio.items():
+        if track.file is not None:
+            (folder / FOLDER).mkdir(exist_ok=True)
+            shutil.copyfile(track.file, folder / FOLDER / f"{audio_id}{track.file.suffix.lower()}")
+
+
+def _read_features(path: Path) -> Table:
+    """Any column may follow ``audio_id``: descriptors have the names that their maker gave them."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            header = [name.strip() for name in next(csv.reader(stream), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        header = []
+    table = read_table(path, ("audio_id",), [name for name in header if name and name != "audio_id"])
+    if table.columns == ("audio_id",):
+        table.problem("needs a column for at least one descriptor", 1)
+    return table
+
+
+def _rows(table: Table) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for row in table.rows:
+        audio_id = row.cells["audio_id"]
+        if audio_id in found:
+            table.problem(f"{audio_id!r} stands already in an earlier row", row, "audio_id")
+        values = {name: table.number(row, name) for name in table.columns if name != "audio_id"}
+        found[audio_id] = {name: value for name, value in values.items() if value is not None}
+    return found
+
+
+def _files(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        where = f"{FOLDER}/{path.name}"
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            problems.append(Problem(where, f"is not one of {', '.join(SUFFIXES)}"))
+        elif path.stem in files:
+            problems.append(Problem(where, f"the audio_id {path.stem!r} has another file already"))
+        elif asked is not None and path.stem not in asked:
+            problems.append(Problem(where, "is not the audio_id of any prompt"))
+        else:
+            files[path.stem] = path
+    return files

@@ -1,0 +1,109 @@
+"""Ask a fitted predictor about a sentence: its distribution, the camps in it, and one setting to try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq.contract import Audio, Prompt
+from popeq.errors import UsageError
+from popeq.runs.worker import check_samples
+from popeq.seeding import generator
+from popeq.space import Space
+from popeq_audio.fitted import Fitted
+from popeq_audio.modes import Mode, find_modes
+
+Floats = NDArray[np.float64]
+
+SAMPLES = 220
+MOST_CHARACTERS = 2000
+#: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.
+NEAR_DB = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a predictor says of a sentence: ``samples`` (n, 2) in dB inside ``space``."""
+
+    text: str
+    samples: Floats
+    space: Space
+    about: dict[str, Any]
+
+    @cached_property
+    def modes(self) -> list[Mode]:
+        """The camps, the largest first."""
+        return find_modes(self.samples, self.space)
+
+    @property
+    def recommended(self) -> tuple[float, float]:
+        """The medoid of the largest camp: a setting that is in the distribution, never between two camps."""
+        return self.modes[0].medoid
+
+    @property
+    def near_share(self) -> float:
+        """Share of the predicted listeners whose setting is within ``NEAR_DB`` of the recommended one."""
+        return float((self._distances <= NEAR_DB).mean())
+
+    @property
+    def chance_share(self) -> float:
+        """The same share if nothing were known of the sentence: uniform settings, the best possible place."""
+        return float(np.pi * NEAR_DB**2 / np.prod(self.space.size))
+
+    @property
+    def expected_distance_db(self) -> float:
+        """Mean distance from the recommended setting to a predicted listener's."""
+        return float(self._distances.mean())
+
+    @cached_property
+    def _distances(self) -> Floats:
+        return np.asarray(np.linalg.norm(self.samples - np.array(self.recommended), axis=1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain JSON values; dB throughout."""
+        return {
+            "text": self.text,
+            "recommended": {"x_db": self.recommended[0], "y_db": self.recommended[1]},
+            "sure": {
+                "near_db": NEAR_DB,
+                "near_share": self.near_share,
+                "chance_share": self.chance_share,
+                "expected_distance_db": self.expected_distance_db,
+            },
+            "modes": [
+                {"weight": m.weight, "x_db": m.medoid[0], "y_db": m.medoid[1], "samples": len(m.members)}
+                for m in self.modes
+            ],
+            "samples": self.samples.tolist(),
+            **self.about,
+        }
+
+
+def checked_sentence(text: str) -> str:
+    """The sentence without blanks around it; UsageError if it is empty or very long."""
+    text = " ".join(text.split())
+    if not text:
+        raise UsageError("the sentence is empty; say how it should sound, such as 'make it warmer'")
+    if len(text) > MOST_CHARACTERS:
+        raise UsageError(f"the sentence has {len(text)} characters; {MOST_CHARACTERS} at most")
+    return text
+
+
+def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio | None = None) -> Answer:
+    """Draw ``n`` settings for a sentence; the same question with the same seed has the same answer.
+
+    Raises
+    ------
+    UsageError
+        For an empty or very long sentence.
+    """
+    text = checked_sentence(text)
+    prompt = Prompt("asked", text, "asked", audio_id="asked" if audio else None, audio=audio)
+    rng = generator(seed, fitted.spec.name, "ask", text)
+    space = fitted.dataset.space
+    samples = check_samples(fitted.predictor.sample([prompt], n, [rng]), [prompt], n, space)[0]
+    return Answer(text, samples, space, fitted.about)

@@ -1,0 +1,102 @@
+"""Five bands that make a setting's curve in any parametric equaliser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from popeq.eq import biquad
+from popeq.space import Space
+from popeq_audio.curves import curve_db
+
+Floats = NDArray[np.float64]
+BandKind = Literal["low_shelf", "peak", "high_shelf"]
+
+#: Kind, frequency (Hz) and Q of each band: found once, by a search for the least largest error over the whole
+#: box. Only the gains depend on the setting, nearly linearly, so that a dragged point glides.
+BANDS: tuple[tuple[BandKind, float, float], ...] = (
+    ("low_shelf", 59.0, biquad.SHELF_Q),
+    ("peak", 124.0, 0.255),
+    ("peak", 840.0, 0.25),
+    ("peak", 6300.0, 0.53),
+    ("high_shelf", 10_800.0, biquad.SHELF_Q),
+)
+RATE_HZ = 48_000.0
+#: Where the fit has to hold, and what its error is stated for.
+FIT_HZ: Floats = np.geomspace(40.0, 16_000.0, 120)
+_AUDIBLE_HZ: Floats = np.geomspace(10.0, 20_000.0, 400)
+
+
+@dataclass(frozen=True)
+class Band:
+    """One second-order section of the RBJ cookbook."""
+
+    kind: BandKind
+    frequency_hz: float
+    gain_db: float
+    q: float
+
+    def coefficients(self, rate_hz: float = RATE_HZ) -> Floats:
+        """b0, b1, b2, a0, a1, a2."""
+        gain, hz, q = self.gain_db, self.frequency_hz, self.q
+        if self.kind == "low_shelf":
+            return biquad.low_shelf(gain, hz, q, rate_hz)
+        if self.kind == "high_shelf":
+            return biquad.high_shelf(gain, hz, q, rate_hz)
+        return biquad.peaking(gain, hz, q, rate_hz)
+
+
+@dataclass(frozen=True)
+class BandFit:
+    """The bands of a setting; ``error_db`` is the largest distance from its curve, 40 Hz to 16 kHz.
+
+    ``preamp_db`` (0 or less) takes back the largest gain, so that no tone comes out louder than it went in.
+    """
+
+    point: tuple[float, float]
+    bands: tuple[Band, ...]
+    error_db: float
+    preamp_db: float
+
+
+def response_db(bands: tuple[Band, ...], frequency_hz: ArrayLike, rate_hz: float = RATE_HZ) -> Floats:
+    """Gain in dB of all bands together at each frequency."""
+    sections = np.stack([band.coefficients(rate_hz) for band in bands])
+    total: Floats = biquad.gain_db(sections, frequency_hz, rate_hz).sum(axis=0)
+    return total
+
+
+def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
+    """Gains (to 0.01 dB) whose bands follow the curve of a setting (x, y), by Gauss-Newton."""
+    target = curve_db(point, FIT_HZ)
+    gains = np.zeros(len(BANDS))
+    for _ in range(8):
+        here, near = _each(gains, rate_hz), _each(gains + 0.01, rate_hz)
+        gains = gains + np.linalg.lstsq(((near - here) / 0.01).T, target - here.sum(axis=0), rcond=None)[0]
+    rounded = np.round(gains, 2) + 0.0
+    bands = tuple(
+        Band(k, f, float(g), round(float(q), 4)) for (k, f, q), g in zip(BANDS, rounded, strict=True)
+    )
+    error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - target).max())
+    highest = float(response_db(bands, _AUDIBLE_HZ, rate_hz).max())
+    preamp = -float(np.ceil(max(0.0, highest - 1e-9) * 100.0) / 100.0) + 0.0
+    x, y = np.asarray(point, dtype=np.float64).tolist()
+    return BandFit((x, y), bands, error, preamp)
+
+
+def _each(gains: Floats, rate_hz: float) -> Floats:
+    sections = np.stack(
+        [Band(k, f, float(g), q).coefficients(rate_hz) for (k, f, q), g in zip(BANDS, gains, strict=True)]
+    )
+    return biquad.gain_db(sections, FIT_HZ, rate_hz)
+
+
+def gain_table(space: Space, cells: int = 24) -> tuple[Floats, Floats, Floats]:
+    """Gains over the box for a page that interpolates: x (n,), y (n,) and gains (n, n, 5), dB."""
+    x = np.linspace(space.x_low_db, space.x_high_db, cells + 1)
+    y = np.linspace(space.y_low_db, space.y_high_db, cells + 1)
+    gains = np.array([[[b.gain_db for b in fit_bands((a, b_)).bands] for b_ in y] for a in x])
+    return x, y, gains

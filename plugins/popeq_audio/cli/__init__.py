@@ -1,0 +1,1 @@
+"""The commands of this package; each imports what it needs when it is called."""

@@ -1,0 +1,28 @@
+"""``popeq features``: describe the tracks that a data set folder carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--fresh", is_flag=True, help="Replace a features.csv that is there.")
+def features(dataset: Path, fresh: bool) -> None:
+    """Measure every file in DATASET/audio and write DATASET/features.csv, one row a track."""
+    from popeq.audio_folder import FEATURES, FOLDER, SUFFIXES
+    from popeq.errors import UsageError
+    from popeq_audio.descriptors import NAMES, describe_file, write_features
+
+    files = sorted(f for f in (dataset / FOLDER).glob("*") if f.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UsageError(
+            f"{dataset / FOLDER}: holds no audio file ({', '.join(SUFFIXES)}), each named by audio_id"
+        )
+    target = dataset / FEATURES
+    if target.exists() and not fresh:
+        raise UsageError(f"{target}: is there already; --fresh replaces it")
+    write_features({f.stem: describe_file(f) for f in files}, target)
+    click.echo(f"{len(files)} tracks, {len(NAMES)} descriptors: {target}")

@@ -1,0 +1,154 @@
+"""``popeq listening-test``: make a listening test, and read its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from popeq.cli.options import format_option
+from popeq_audio.cli.options import Setting
+
+
+@click.group("listening-test")
+def listening_test() -> None:
+    """Make a listening test from runs, and analyse its results."""
+
+
+@listening_test.command("export")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Audio file; repeatable.",
+)
+@click.option(
+    "--at", "settings", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
+)
+@click.option("--prompt", "prompts", multiple=True, metavar="ID", help="A test prompt; repeatable.")
+@click.option(
+    "--prompts", "count", type=click.IntRange(1), default=10, show_default=True, help="Else so many."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["mushra", "preference"]),
+    default="mushra",
+    show_default=True,
+    help="Ratings with hidden reference and anchor, or choices between two.",
+)
+@click.option("--dataset", default=None, help="Data set of the prompts. [default: that of the runs]")
+@click.option("--seconds", type=click.FloatRange(1, 60), default=10.0, show_default=True, help="Of a track.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--name", "test_id", default="popeq", show_default=True, help="The test's id.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+def export(
+    runs: tuple[Path, ...],
+    tracks: tuple[Path, ...],
+    settings: tuple[tuple[float, float], ...],
+    prompts: tuple[str, ...],
+    count: int,
+    kind: Literal["mushra", "preference"],
+    dataset: str | None,
+    seconds: float,
+    seed: int,
+    test_id: str,
+    output: Path,
+) -> None:
+    """Make a webMUSHRA test of what RUNs recommend, every sound of a trial equally loud.
+
+    Copy OUTPUT/webmushra/configs into a webMUSHRA installation; keep OUTPUT/plan.json from the listeners.
+    """
+    import re
+
+    from popeq import api
+    from popeq.errors import UsageError
+    from popeq.runs.folder import Run
+    from popeq_audio.listening.making import make_test
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", test_id):
+        raise UsageError(f"--name {test_id!r}: must be small letters, digits and '-', 40 at most")
+    plan = make_test(
+        [Run.open(run) for run in runs],
+        tracks,
+        output,
+        kind=kind,
+        settings=settings,
+        prompts=prompts,
+        count=count,
+        dataset=None if dataset is None else api.load_dataset(dataset),
+        seconds=seconds,
+        seed=seed,
+        test_id=test_id,
+    )
+    sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
+    click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
+    click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={test_id}.yaml")
+    click.echo(f"keep {output}/plan.json from the listeners; 'popeq listening-test analyse' needs it")
+
+
+@listening_test.command("analyse")
+@click.argument("results", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--plan", "plan_path", type=click.Path(path_type=Path), required=True, help="plan.json, or its folder."
+)
+@click.option(
+    "--screen/--no-screen",
+    default=True,
+    show_default=True,
+    help="Leave out who does not recognise the hidden reference (BS.1534-3).",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also make a data set of the best-liked."
+)
+@click.option("--simulated", is_flag=True, help="The answers are simulated; the data set will say so.")
+@format_option
+def analyse(
+    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool, form: Any
+) -> None:
+    """Read webMUSHRA's RESULTS.csv: does the distance predict preference?"""
+    from popeq.render import render
+    from popeq_audio.listening.analysis import MEASURES, association, by_method, screened
+    from popeq_audio.listening.plan import Plan
+    from popeq_audio.listening.results import read_results
+
+    plan = Plan.read(plan_path)
+    ratings = read_results(results, plan)
+    notes = []
+    if screen:
+        ratings, out = screened(ratings)
+        notes += [
+            f"left out: {name} missed the hidden reference in {share:.0%}"
+            for name, share in sorted(out.items())
+        ]
+    if not ratings:
+        from popeq.errors import UsageError
+
+        raise UsageError("\n".join(["no listener is left; --no-screen keeps all of them", *notes]))
+    for measure, meaning in MEASURES.items():
+        found = association(ratings, measure)
+        if found.judgements:
+            notes.append(
+                f"{meaning}: tau {found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}] "
+                f"({found.trials} trials, {found.listeners} listeners; above 0: what is nearer is preferred)"
+            )
+        else:
+            notes.append(f"{meaning}: no trial has two sounds to compare")
+    if simulated or plan.simulated:
+        notes.append(
+            "simulated " + ("answers" if simulated else f"listeners behind the distances ({plan.dataset})")
+        )
+    click.echo(render(by_method(ratings), form, notes, keys=1))
+    if form == "csv":
+        click.echo("\n".join(notes), err=True)
+    if output is not None:
+        from popeq_audio.listening.collecting import to_dataset
+
+        made = to_dataset(ratings, plan, output, simulated)
+        click.echo(
+            f"data set: {len(made.prompts)} prompts, {len(made.responses)} responses: {output}",
+            err=form != "text",
+        )

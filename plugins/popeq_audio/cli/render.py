@@ -1,0 +1,71 @@
+"""``popeq render``: hear a setting, or what a predictor recommends for a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from popeq_audio.cli.options import Setting, opened, predictor_options
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="IN")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
+@click.option("--at", type=Setting(), metavar="X,Y", help="The setting: smile and tilt in dB.")
+@click.option("--ask", "sentence", help="The setting recommended for a sentence.")
+@click.option(
+    "--match/--no-match", default=True, show_default=True, help="Make it as loud as the source (BS.1770)."
+)
+@click.option(
+    "--ceiling",
+    type=click.FloatRange(-20, 0),
+    default=-1.0,
+    show_default=True,
+    help="Highest true peak, dBTP (or the source's own, where that is higher).",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@predictor_options
+def render(
+    source: Path,
+    target: Path,
+    at: tuple[float, float] | None,
+    sentence: str | None,
+    match: bool,
+    ceiling: float,
+    quiet: bool,
+    seed: int,
+    **which: Any,
+) -> None:
+    """Filter IN (wav, flac or ogg, up to 8 channels, any rate and length) with a setting's curve into OUT."""
+    if (at is None) == (sentence is None):
+        raise click.UsageError("give either --at X,Y or --ask SENTENCE")
+    from tqdm import tqdm
+
+    from popeq_audio.files import open_audio
+    from popeq_audio.rendering import render as rendered
+
+    with open_audio(source):  # say what is wrong with it before anything slow
+        pass
+    if sentence is not None:
+        from popeq_audio.asking import ask
+        from popeq_audio.pictures import summary
+
+        answer = ask(opened(seed=seed, **which), sentence, seed=seed)
+        at = answer.recommended
+        click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
+    assert at is not None
+    with tqdm(total=1, unit="", disable=True if quiet else None, bar_format="{l_bar}{bar}| {elapsed}") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = rendered(source, target, at, match=match, ceiling_dbtp=ceiling, progress=progress)
+    short = f", {made.short_db:.1f} dB louder; it would clip" if made.short_db > 0.05 and match else ""
+    click.echo(
+        f"setting ({at[0]:+.2f}, {at[1]:+.2f}) dB, gain {made.gain_db:+.2f} dB: "
+        f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
+        f"true peak {made.true_peak_dbtp:.1f} dBTP: {target}"
+    )

@@ -1,0 +1,151 @@
+// Drawing: the plane with its density and points, and the curve with the fan of predicted curves.
+
+const MARGIN = { left: 64, right: 16, top: 16, bottom: 56 };
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(["ink", "soft", "card", "line", "accent", "point"].map((name) =>
+    [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+function inner(canvas) {
+  return {
+    left: MARGIN.left, top: MARGIN.top,
+    width: canvas.width - MARGIN.left - MARGIN.right, height: canvas.height - MARGIN.top - MARGIN.bottom,
+  };
+}
+
+export function toPlane(canvas, plane, event) {
+  const box = canvas.getBoundingClientRect();
+  const area = inner(canvas);
+  const px = (event.clientX - box.left) * canvas.width / box.width - area.left;
+  const py = (event.clientY - box.top) * canvas.height / box.height - area.top;
+  const [xs, ys] = [plane.x_db, plane.y_db];
+  const between = (low, high, share) => low + (high - low) * Math.min(1, Math.max(0, share));
+  return [between(xs[0], xs.at(-1), px / area.width), between(ys.at(-1), ys[0], py / area.height)];
+}
+
+export function drawPlane(canvas, plane, state) {
+  const context = canvas.getContext("2d");
+  const c = colours();
+  const area = inner(canvas);
+  const [xLow, xHigh, yLow, yHigh] = [plane.x_db[0], plane.x_db.at(-1), plane.y_db[0], plane.y_db.at(-1)];
+  const at = ([x, y]) => [area.left + (x - xLow) / (xHigh - xLow) * area.width,
+    area.top + (yHigh - y) / (yHigh - yLow) * area.height];
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (state.answer) drawDensity(context, area, state.answer.density, c.accent);
+  context.strokeStyle = c.line;
+  context.lineWidth = 2;
+  context.strokeRect(area.left, area.top, area.width, area.height);
+  context.setLineDash([4, 6]);
+  line(context, [at([0, yLow]), at([0, yHigh])]);
+  line(context, [at([xLow, 0]), at([xHigh, 0])]);
+  context.setLineDash([]);
+  labels(context, area, c, at, [xLow, 0, xHigh], [yLow, 0, yHigh]);
+  context.fillStyle = c.soft;
+  for (const point of state.listeners) dot(context, at(point), 6, null, c.ink);
+  (state.answer?.modes ?? []).forEach((mode, i) => {
+    const [px, py] = at([mode.x_db, mode.y_db]);
+    dot(context, [px, py], 13, c.card, c.accent);
+    context.fillStyle = c.ink;
+    context.font = "600 18px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.fillText(String(i + 1), px, py + 6);
+  });
+  dot(context, at(state.point), 12, c.point, c.card);
+}
+
+function drawDensity(context, area, density, colour) {
+  const n = density.length;
+  context.fillStyle = colour;
+  for (let i = 0; i < n; i += 1) {
+    for (let j = 0; j < n; j += 1) {
+      context.globalAlpha = 0.75 * density[i][j];
+      const [left, right] = [i, i + 1].map((k) => Math.round(area.left + k * area.width / n));
+      const [top, bottom] = [n - 1 - j, n - j].map((k) => Math.round(area.top + k * area.height / n));
+      context.fillRect(left, top, right - left, bottom - top); // whole pixels: no seams
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+function labels(context, area, c, at, xs, ys) {
+  context.fillStyle = c.soft;
+  context.font = "20px system-ui, sans-serif";
+  context.textAlign = "center";
+  for (const x of xs) context.fillText(`${x}`, at([x, ys[0]])[0], area.top + area.height + 24);
+  context.fillText("smile (dB)", area.left + area.width / 2, area.top + area.height + 48);
+  context.textAlign = "right";
+  for (const y of ys) context.fillText(`${y}`, area.left - 10, at([xs[0], y])[1] + 7);
+  context.save();
+  context.translate(18, area.top + area.height / 2);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillText("tilt (dB)", 0, 0);
+  context.restore();
+  context.font = "17px system-ui, sans-serif";
+  for (const [right, top, text] of [[0, 1, "mids up, brighter"], [1, 1, "bass and treble up, brighter"],
+    [0, 0, "mids up, darker"], [1, 0, "bass and treble up, darker"]]) {
+    context.textAlign = right ? "right" : "left";
+    context.fillText(text, area.left + (right ? area.width - 10 : 10), area.top + (top ? 24 : area.height - 12));
+  }
+}
+
+export function drawCurve(canvas, plane, state, curve) {
+  const context = canvas.getContext("2d");
+  const c = colours();
+  const area = inner(canvas);
+  const most = 12;
+  const hz = plane.curve_hz;
+  const at = (i, gain) => [area.left + i / (hz.length - 1) * area.width,
+    area.top + (most - gain) / (2 * most) * area.height];
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.font = "18px system-ui, sans-serif";
+  context.fillStyle = c.soft;
+  context.strokeStyle = c.line;
+  context.lineWidth = 1;
+  for (const gain of [-12, -6, 0, 6, 12]) {
+    line(context, [at(0, gain), at(hz.length - 1, gain)]);
+    context.textAlign = "right";
+    context.fillText(`${gain}`, area.left - 8, at(0, gain)[1] + 6);
+  }
+  context.textAlign = "center";
+  for (const [f, name] of [[20, "20"], [100, "100"], [1000, "1k"], [10000, "10k"], [20000, "20k"]]) {
+    const share = Math.log(f / hz[0]) / Math.log(hz.at(-1) / hz[0]);
+    context.fillText(name, area.left + share * area.width, area.top + area.height + 22);
+  }
+  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 46);
+  const fan = state.answer?.fan;
+  if (fan) {
+    for (const [low, high, alpha] of [["5", "95", 0.15], ["25", "75", 0.3]]) {
+      context.globalAlpha = alpha;
+      context.fillStyle = c.accent;
+      context.beginPath();
+      fan[low].forEach((g, i) => context.lineTo(...at(i, g)));
+      [...fan[high].entries()].reverse().forEach(([i, g]) => context.lineTo(...at(i, g)));
+      context.fill();
+    }
+    context.globalAlpha = 1;
+    context.strokeStyle = c.accent;
+    context.lineWidth = 2;
+    line(context, fan["50"].map((g, i) => at(i, g)));
+  }
+  context.strokeStyle = c.point;
+  context.lineWidth = 4;
+  line(context, curve.map((g, i) => at(i, g)));
+}
+
+function line(context, points) {
+  context.beginPath();
+  for (const point of points) context.lineTo(...point);
+  context.stroke();
+}
+
+function dot(context, [x, y], radius, fill, stroke) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  if (fill) { context.fillStyle = fill; context.fill(); }
+  context.strokeStyle = stroke;
+  context.lineWidth = 3;
+  context.stroke();
+}

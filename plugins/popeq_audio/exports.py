@@ -1,0 +1,166 @@
+"""A setting as a file for the equalisers that people have.
+
+Every format gets the same five bands and preamp (``popeq_audio.bands``), but ``csv``, which holds the curve
+itself, and ``fir.wav``, an impulse response for a convolver that has the curve exactly.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from popeq.atomic import write_bytes
+from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
+from popeq_audio.curves import curve_db, filter_taps
+
+#: The frequencies of the csv export, Hz: 12 to the octave.
+CSV_HZ = 20.0 * 2.0 ** (np.arange(120) / 12.0)
+
+
+def equalizer_apo(fit: BandFit) -> str:
+    """Equalizer APO: a text to include from config.txt."""
+    kinds = {"low_shelf": "LSC", "peak": "PK", "high_shelf": "HSC"}
+    lines = [f"# {_about(fit)}", f"Preamp: {fit.preamp_db:.2f} dB"]
+    for i, band in enumerate(fit.bands, 1):
+        lines.append(
+            f"Filter {i}: ON {kinds[band.kind]} Fc {band.frequency_hz:g} Hz "
+            f"Gain {band.gain_db:.2f} dB Q {band.q:g}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def camilladsp(fit: BandFit) -> str:
+    """CamillaDSP (version 3): filters and a pipeline for two channels, to put beside your own devices."""
+    kinds = {"low_shelf": "Lowshelf", "peak": "Peaking", "high_shelf": "Highshelf"}
+    lines = [f"# {_about(fit)}", "filters:", "  preamp:", "    type: Gain", "    parameters:"]
+    lines += [f"      gain: {fit.preamp_db:.2f}", "      inverted: false"]
+    names = ["preamp"]
+    for i, band in enumerate(fit.bands, 1):
+        names.append(f"band{i}")
+        lines += [f"  band{i}:", "    type: Biquad", "    parameters:", f"      type: {kinds[band.kind]}"]
+        lines += [f"      freq: {band.frequency_hz:.1f}", f"      gain: {band.gain_db:.2f}"]
+        lines += [f"      q: {band.q:.4f}"]
+    lines += ["pipeline:", "  - type: Filter", "    channels: [0, 1]", f"    names: [{', '.join(names)}]"]
+    return "\n".join(lines) + "\n"
+
+
+def easyeffects(fit: BandFit) -> str:
+    """EasyEffects: an output preset whose equaliser runs in the mode of RBJ's sections."""
+    kinds = {"low_shelf": "Lo-shelf", "peak": "Bell", "high_shelf": "Hi-shelf"}
+    bands = {
+        f"band{i}": {
+            "frequency": band.frequency_hz,
+            "gain": band.gain_db,
+            "mode": "APO (DR)",
+            "mute": False,
+            "q": band.q,
+            "slope": "x1",
+            "solo": False,
+            "type": kinds[band.kind],
+            "width": 4.0,
+        }
+        for i, band in enumerate(fit.bands)
+    }
+    equalizer = {
+        "balance": 0.0,
+        "bypass": False,
+        "input-gain": fit.preamp_db,
+        "left": bands,
+        "mode": "IIR",
+        "num-bands": len(fit.bands),
+        "output-gain": 0.0,
+        "pitch-left": 0.0,
+        "pitch-right": 0.0,
+        "right": bands,
+        "split-channels": False,
+    }
+    preset = {"output": {"blocklist": [], "equalizer#0": equalizer, "plugins_order": ["equalizer#0"]}}
+    return json.dumps(preset, indent=4) + "\n"
+
+
+def peace(fit: BandFit) -> str:
+    """Peace, the window of Equalizer APO: a .peace file. 16 and 17 are its shelves with a Q, 0 its peak."""
+    kinds = {"low_shelf": 16, "peak": 0, "high_shelf": 17}
+    lines = []
+    for section, key, values in (
+        ("Frequencies", "Frequency", [f"{b.frequency_hz:g}" for b in fit.bands]),
+        ("Gains", "Gain", [f"{b.gain_db:.2f}" for b in fit.bands]),
+        ("Qualities", "Quality", [f"{b.q:g}" for b in fit.bands]),
+        ("Filters", "Filter", [str(kinds[b.kind]) for b in fit.bands]),
+    ):
+        lines += [f"[{section}]", *(f"{key}{i}={value}" for i, value in enumerate(values, 1))]
+    lines += ["[General]", f"PreAmp={fit.preamp_db:.2f}"]
+    lines += ["[Speakers]", "SpeakerId0=0", "SpeakerTargets0=all", "SpeakerName0=All"]
+    return "\n".join(lines) + "\n"
+
+
+def curve_csv(fit: BandFit) -> str:
+    """The curve and what the bands make of it, in dB, without the preamp."""
+    exact, made = curve_db(fit.point, CSV_HZ), response_db(fit.bands, CSV_HZ)
+    rows = [f"{f:.2f},{c:.3f},{m:.3f}" for f, c, m in zip(CSV_HZ, exact + 0.0, made + 0.0, strict=True)]
+    return "\n".join(["frequency_hz,gain_db,bands_db", *rows]) + "\n"
+
+
+def fir_wav(fit: BandFit) -> bytes:
+    """Minimum-phase impulse response, mono, 48 kHz, 32-bit float, its largest gain 0 dB."""
+    from scipy.io import wavfile
+
+    taps = filter_taps(fit.point, RATE_HZ)
+    largest = np.abs(np.fft.rfft(taps, 4 * len(taps))).max()
+    stream = io.BytesIO()
+    wavfile.write(stream, int(RATE_HZ), (taps / max(1.0, largest)).astype(np.float32))
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One export: what it is for, how its files are called, how they are made."""
+
+    summary: str
+    suffix: str
+    make: Callable[[BandFit], str | bytes]
+
+
+FORMATS: dict[str, Format] = {
+    "equalizer-apo": Format("Equalizer APO (Windows)", ".txt", equalizer_apo),
+    "camilladsp": Format("CamillaDSP", ".yml", camilladsp),
+    "easyeffects": Format("EasyEffects (Linux)", ".json", easyeffects),
+    "peaceparams": Format("Peace, for Equalizer APO (Windows)", ".peace", peace),
+    "csv": Format("the curve as a table", ".csv", curve_csv),
+    "fir.wav": Format("impulse response for a convolver", ".wav", fir_wav),
+}
+
+
+def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
+    """Write a setting (x, y) in one of ``FORMATS``; a folder gets a file named by the format.
+
+    Raises
+    ------
+    UnknownNameError
+        For another format.
+    UsageError
+        If the file cannot be written.
+    """
+    if form not in FORMATS:
+        raise UnknownNameError("export format", form, FORMATS)
+    fit = fit_bands(point)
+    made = FORMATS[form].make(fit)
+    try:
+        write_bytes(path, made if isinstance(made, bytes) else made.encode())
+    except RunError as error:  # a wrong place is the asker's to mend
+        raise UsageError(str(error)) from None
+    return fit
+
+
+def _about(fit: BandFit) -> str:
+    x, y = fit.point
+    return (
+        f"popeq: setting smile {x:+.2f} dB, tilt {y:+.2f} dB; five bands within {fit.error_db:.2f} dB of its "
+        "curve from 40 Hz to 16 kHz"
+    )

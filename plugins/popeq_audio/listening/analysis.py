@@ -1,0 +1,146 @@
+"""Does the distance predict what listeners prefer? Rank correlation inside trials, with its interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from popeq.seeding import generator
+from popeq.statistics.bootstrap import crossed_weights
+from popeq_audio.listening.results import Rating
+
+Measure = Literal["kantorovich", "setting_distance"]
+MEASURES: dict[Measure, str] = {
+    "kantorovich": "reflective Kantorovich distance of the predictor on the prompt",
+    "setting_distance": "mean distance from the setting heard to the listeners' settings",
+}
+REPLICATES = 2000
+#: BS.1534-3: a listener who rates the hidden reference under 90 in more than 15 % of trials is left out.
+_REFERENCE_SCORE, _MOST_MISSED = 90.0, 0.15
+
+
+@dataclass(frozen=True)
+class Association:
+    """Mean rank correlation (Kendall's tau-b) between nearness and preference, -1 to 1, and its 95 % interval
+    over other listeners and other trials. Above 0: what is nearer is preferred. ``judgements`` is the number
+    of listener-trials it is the mean of; without any, the numbers are NaN."""
+
+    measure: Measure
+    tau: float
+    low: float
+    high: float
+    trials: int
+    listeners: int
+    judgements: int
+
+
+def screened(ratings: Sequence[Rating]) -> tuple[list[Rating], dict[str, float]]:
+    """Ratings of the listeners who recognise the hidden reference, and the others with the share they missed.
+
+    Listeners who never rated a hidden reference (a preference test has none) are kept.
+    """
+    missed: dict[str, list[bool]] = defaultdict(list)
+    for rating in ratings:
+        if rating.condition is None:
+            missed[rating.listener].append(rating.score < _REFERENCE_SCORE)
+    out = {name: float(np.mean(m)) for name, m in missed.items() if np.mean(m) > _MOST_MISSED}
+    return [r for r in ratings if r.listener not in out], out
+
+
+def association(ratings: Sequence[Rating], measure: Measure, seed: int = 0) -> Association:
+    """How well a distance ranks the sounds of a trial as its listeners do.
+
+    For each listener and trial, Kendall's tau-b between minus the distance and the score over the sounds that
+    have both; a listener who scores all alike says nothing. Means inside a trial, then over trials, so that
+    no trial counts more for having more listeners. The interval is a crossed bootstrap: trials are drawn with
+    replacement and listeners weighted, one weight a person (``popeq.statistics.bootstrap``).
+    """
+    taus = _taus(ratings, measure)
+    if not taus:
+        return Association(measure, np.nan, np.nan, np.nan, 0, 0, 0)
+    listeners = [tuple(own) for own in taus.values()]
+    values = [np.array(list(own.values())) for own in taus.values()]
+    rng = generator(seed, "listening test", "bootstrap", measure)
+    drawn = crossed_weights(listeners, REPLICATES, rng)
+    by_trial = np.stack([w @ v for w, v in zip(drawn.weights, values, strict=True)], axis=1)
+    replicates = np.take_along_axis(by_trial, drawn.prompts, axis=1).mean(axis=1)
+    low, high = np.percentile(replicates, [2.5, 97.5])
+    tau = float(np.mean([v.mean() for v in values]))
+    people = {name for names in listeners for name in names}
+    return Association(measure, tau, float(low), float(high), len(taus), len(people), sum(map(len, values)))
+
+
+def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:
+    """Rank correlation by trial and listener."""
+    judged: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+    for rating in ratings:
+        distance = None if rating.condition is None else getattr(rating.condition, measure)
+        if distance is not None:
+            groups[rating.trial.trial_id, rating.listener, rating.group].append((distance, rating.score))
+    for (trial, listener, _), pairs in groups.items():
+        distance, score = np.array(pairs).T
+        if len(set(distance)) > 1 and len(set(score)) > 1:
+            tau = float(kendalltau(-distance, score).statistic)
+            judged[trial][listener].append((tau, 1.0))
+        elif len(set(distance)) > 1 and np.allclose(score, 0.5):
+            judged[trial][listener].append((0.0, 1.0))  # a choice that was left open
+    return {
+        trial: {listener: float(np.mean([t for t, _ in own])) for listener, own in by_listener.items()}
+        for trial, by_listener in sorted(judged.items())
+    }
+
+
+def by_method(ratings: Sequence[Rating]) -> pd.DataFrame:
+    """Mean score of each method: first over the listeners of a trial, then over trials."""
+    rows = [
+        {
+            "method": "hidden reference" if r.condition is None else r.condition.method,
+            "trial": r.trial.trial_id,
+            "score": r.score,
+            "kantorovich": None if r.condition is None else r.condition.kantorovich,
+            "setting_distance": None if r.condition is None else r.condition.setting_distance,
+        }
+        for r in ratings
+    ]
+    frame = pd.DataFrame(rows).astype({"kantorovich": float, "setting_distance": float})
+    trials = frame.groupby(["method", "trial"], as_index=False).mean(numeric_only=True)
+    means = trials.groupby("method").agg(
+        score=("score", "mean"),
+        trials=("score", "size"),
+        kantorovich=("kantorovich", "mean"),
+        setting_distance=("setting_distance", "mean"),
+    )
+    return means.sort_values("score", ascending=False).reset_index()
+
+
+def chosen_settings(ratings: Sequence[Rating]) -> Mapping[tuple[str, str], tuple[float, float]]:
+    """The setting that each listener rated best for each prompt, by (prompt_id, listener).
+
+    The hidden reference counts with its setting, the anchor has none. Of several best ones the one whose name
+    comes first is taken: names are dealt by chance, so no method gains by it.
+    """
+    best: dict[tuple[str, str], tuple[float, str, tuple[float, float]]] = {}
+    totals: dict[tuple[str, str, str], float] = defaultdict(float)
+    points: dict[tuple[str, str, str], tuple[float, float]] = {}
+    for r in ratings:
+        if r.condition is None:
+            name, point = "reference", (r.trial.reference_x_db, r.trial.reference_y_db)
+        elif r.condition.x_db is None or r.condition.y_db is None:
+            continue
+        else:
+            name, point = r.condition.name, (r.condition.x_db, r.condition.y_db)
+        totals[r.trial.prompt_id, r.listener, name] += r.score
+        points[r.trial.prompt_id, r.listener, name] = point
+    for (prompt_id, listener, name), total in sorted(totals.items()):
+        key = (prompt_id, listener)
+        # sorted by name, "sound..." after "reference": only a strictly better one displaces
+        if key not in best or total > best[key][0]:
+            best[key] = (total, name, points[prompt_id, listener, name])
+    return {key: point for key, (_, _, point) in best.items()}

@@ -1,0 +1,190 @@
+"""Make a listening test: choose prompts, take what each run recommends, write sounds and plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popeq import api
+from popeq.atomic import new_folder
+from popeq.dataset import Dataset
+from popeq.errors import UnknownNameError, UsageError
+from popeq.runs.folder import Run
+from popeq.seeding import generator
+from popeq_audio.listening.plan import REFERENCE, Condition, Kind, Plan, Trial
+from popeq_audio.listening.stimuli import anchor, equally_loud, loudness, read_excerpt, with_setting, write
+from popeq_audio.listening.webmushra import RESOURCES, configuration
+from popeq_audio.modes import find_modes
+
+Point = tuple[float, float]
+
+
+def choose_prompts(dataset: Dataset, asked: Sequence[str], count: int, seed: int) -> list[str]:
+    """Those that were asked for, or ``count`` random test prompts.
+
+    Raises UnknownNameError for one that is not tested.
+    """
+    for prompt_id in asked:
+        if prompt_id not in dataset.test_ids:
+            raise UnknownNameError(f"test prompt of {dataset.name}", prompt_id, dataset.test_ids)
+    if asked:
+        return list(dict.fromkeys(asked))
+    ids = dataset.test_ids
+    chosen = generator(seed, "listening test", "prompts").choice(
+        len(ids), min(count, len(ids)), replace=False
+    )
+    return [ids[i] for i in sorted(chosen)]
+
+
+def make_test(
+    runs: Sequence[Run],
+    tracks: Sequence[Path],
+    folder: Path,
+    *,
+    kind: Kind = "mushra",
+    settings: Sequence[Point] = (),
+    prompts: Sequence[str] = (),
+    count: int = 10,
+    dataset: Dataset | None = None,
+    seconds: float = 10.0,
+    seed: int = 0,
+    test_id: str = "popeq",
+) -> Plan:
+    """Write a folder: ``plan.json``, and ``webmushra/configs`` to copy into a webMUSHRA installation.
+
+    Every prompt is heard on one of the tracks, dealt out in turn. A run's sound is the setting that ``popeq
+    ask`` would recommend from its samples; the reference is the middle of the largest camp of the prompt's
+    listeners. Names of sounds are dealt anew in every trial.
+
+    Raises
+    ------
+    UsageError
+        For runs of different data, fewer than two things to compare, tracks that cannot be read, or a folder
+        that is not empty.
+    """
+    if len(runs) + len(settings) < (1 if kind == "mushra" else 2):
+        raise UsageError("a listening test needs something to compare: RUNs, or settings with --at")
+    if not tracks:
+        raise UsageError("a listening test needs at least one --track")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: already exists; give -o a new folder, or remove that one first")
+    loaded = _dataset(runs, dataset)
+    chosen = choose_prompts(loaded, prompts, count, seed)
+    scores = [api.score(run, loaded).set_index("prompt_id")["reflective_kantorovich"] for run in runs]
+    excerpts = [read_excerpt(path, seconds) for path in tracks]
+    trials = []
+    with new_folder(folder) as temporary:
+        for number, prompt_id in enumerate(chosen, 1):
+            track = (number - 1) % len(tracks)
+            found: list[tuple[str, Point, float | None]] = [
+                (run.record.run_id, _recommended(run, prompt_id, loaded), float(score[prompt_id]))
+                for run, score in zip(runs, scores, strict=True)
+            ]
+            found += [(f"at {x:g},{y:g}", (x, y), None) for x, y in settings]
+            trials.append(
+                _trial(
+                    f"trial{number:03d}",
+                    prompt_id,
+                    loaded,
+                    found,
+                    tracks[track].stem,
+                    excerpts[track],
+                    temporary / "webmushra" / RESOURCES / test_id,
+                    kind,
+                    seed,
+                )
+            )
+        plan = Plan(
+            test_id=test_id,
+            kind=kind,
+            dataset=loaded.name,
+            revision=loaded.revision,
+            simulated=loaded.card.simulated,
+            seed=seed,
+            trials=trials,
+        )
+        plan.write(temporary)
+        configs = temporary / "webmushra" / "configs"
+        (configs / f"{test_id}.yaml").write_text(configuration(plan), encoding="utf-8")
+    return plan
+
+
+def _dataset(runs: Sequence[Run], dataset: Dataset | None) -> Dataset:
+    names = {(r.record.dataset.name, r.record.dataset.revision) for r in runs}
+    if len(names) > 1:
+        raise UsageError(f"the runs are of different data: {', '.join(sorted(n for n, _ in names))}")
+    for run in runs:
+        if run.record.status != "complete":
+            raise UsageError(f"{run.folder}: is {run.record.status}; a listening test needs complete runs")
+    if dataset is not None:
+        return dataset
+    return api.load_dataset(runs[0].record.dataset.given) if runs else api.load_dataset()
+
+
+def _recommended(run: Run, prompt_id: str, dataset: Dataset) -> Point:
+    samples = run.samples(dataset.test_ids)[dataset.test_ids.index(prompt_id)]
+    return find_modes(samples, dataset.space)[0].medoid
+
+
+def _trial(
+    trial_id: str,
+    prompt_id: str,
+    dataset: Dataset,
+    found: Sequence[tuple[str, Point, float | None]],
+    track: str,
+    excerpt: tuple[NDArray[np.float64], int],
+    resources: Path,
+    kind: Kind,
+    seed: int,
+) -> Trial:
+    """Render and write one trial's sounds."""
+    sound, rate = excerpt
+    responses = dataset.points(prompt_id)
+    reference = find_modes(responses, dataset.space)[0].medoid
+    order = generator(seed, "listening test", "order", trial_id).permutation(len(found) + 1)
+    conditions = []
+    sounds = {REFERENCE: with_setting(sound, rate, reference)}
+    for place, i in enumerate(order, 1):
+        name = f"sound{place}"
+        if i == len(found):
+            if kind == "mushra":
+                sounds[name] = anchor(sound, rate)
+                conditions.append(
+                    Condition(
+                        name=name,
+                        method="anchor",
+                        x_db=None,
+                        y_db=None,
+                        kantorovich=None,
+                        setting_distance=None,
+                    )
+                )
+            continue
+        method, point, score = found[i]
+        sounds[name] = with_setting(sound, rate, point)
+        conditions.append(
+            Condition(
+                name=name,
+                method=method,
+                x_db=point[0],
+                y_db=point[1],
+                kantorovich=score,
+                setting_distance=float(np.linalg.norm(responses - np.array(point), axis=1).mean()),
+            )
+        )
+    made, lufs = equally_loud(sounds, rate, loudness(sound, rate))
+    for name, one in made.items():
+        write(one, rate, resources / trial_id / f"{name}.wav")
+    return Trial(
+        trial_id=trial_id,
+        prompt_id=prompt_id,
+        text=dataset.unlabelled([prompt_id])[0].text,
+        track=track,
+        reference_x_db=reference[0],
+        reference_y_db=reference[1],
+        loudness_lufs=lufs,
+        conditions=conditions,
+    )

@@ -1,0 +1,81 @@
+"""plan.json: what every stimulus of a listening test is. The listeners never see it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from popeq.errors import UsageError
+
+PLAN = "plan.json"
+Kind = Literal["mushra", "preference"]
+REFERENCE = "reference"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Condition(_Part):
+    """One sound of a trial: a run's recommended setting, a given setting, or the anchor."""
+
+    name: str = Field(description="what the test calls it; it tells nothing")
+    method: str = Field(description="run, 'at x,y' or 'anchor'")
+    x_db: float | None = Field(None, description="setting; none for the anchor")
+    y_db: float | None = None
+    kantorovich: float | None = Field(
+        None, description="reflective Kantorovich distance of the run on this prompt, dB; none without a run"
+    )
+    setting_distance: float | None = Field(
+        None, description="mean distance from the setting to the prompt's responses, dB: its Wasserstein-1"
+    )
+
+
+class Trial(_Part):
+    """One page: a sentence, a track, the reference (what most listeners chose) and the conditions."""
+
+    trial_id: str
+    prompt_id: str
+    text: str
+    track: str
+    reference_x_db: float
+    reference_y_db: float
+    loudness_lufs: float = Field(description="of every sound of the trial")
+    conditions: list[Condition]
+
+    def condition(self, name: str) -> Condition | None:
+        """The condition of that name."""
+        return next((c for c in self.conditions if c.name == name), None)
+
+
+class Plan(_Part):
+    """A whole test."""
+
+    schema_version: int = 1
+    test_id: str
+    kind: Kind
+    dataset: str
+    revision: str
+    simulated: bool
+    seed: int
+    trials: list[Trial]
+
+    def write(self, folder: Path) -> None:
+        """As plan.json into a folder."""
+        (folder / PLAN).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """From plan.json or its folder; UsageError if it is none."""
+        file = path / PLAN if path.is_dir() else path
+        try:
+            return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+        except (ValueError, ValidationError) as error:
+            raise UsageError(
+                f"{file}: is not the plan of a listening test: {str(error).splitlines()[0]}"
+            ) from None

@@ -1,0 +1,19 @@
+"""Parameters of the predictors in this package; light to import."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from popeq.contract import Parameters
+
+
+class NeighbourParameters(Parameters):
+    """Of ``text-near`` and ``text-audio-near``, so that the two differ in the audio alone."""
+
+    k: int = Field(24, ge=1, description="how many of the most similar prompts lend their responses, at most")
+    similarity_temperature: float = Field(
+        0.05, gt=0, description="weights are a softmax of the sentences' similarity over this"
+    )
+    encoder: str = Field(
+        "all-MiniLM-L6-v2", min_length=1, description="sentence-transformers model by name or folder"
+    )

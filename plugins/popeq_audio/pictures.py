@@ -1,0 +1,103 @@
+"""What an answer looks like: a plot for the terminal, and a picture of its density and its curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from popeq.drawing import check_picture, draw_density, empty_canvas, framed, save
+from popeq.space import HIGH_HZ, LOW_HZ, setting_to_curve
+from popeq_audio.asking import NEAR_DB, Answer
+from popeq_audio.modes import density
+
+_SHADES = " .:-=+*#"
+_FAN = ((5, 95, 0.18), (25, 75, 0.32))
+
+
+def terminal_plot(answer: Answer) -> str:
+    """The density in shades, ``X`` at the recommended setting, digits at the middles of the other camps."""
+    canvas = empty_canvas()
+    height, width = canvas.shape
+    field = density(answer.samples, answer.space)
+    x = np.minimum(((np.arange(width) + 0.5) / width * len(field)).astype(int), len(field) - 1)
+    y = np.minimum(((np.arange(height)[::-1] + 0.5) / height * len(field)).astype(int), len(field) - 1)
+    level = np.minimum((field[np.ix_(x, y)].T / field.max() * len(_SHADES)).astype(int), len(_SHADES) - 1)
+    canvas = np.where(level > 0, np.array(list(_SHADES))[level], canvas)
+    for rank, mode in reversed(list(enumerate(answer.modes, 1))):
+        share = (np.array(mode.medoid) - answer.space.low) / answer.space.size
+        row, column = round((1 - share[1]) * (height - 1)), round(share[0] * (width - 1))
+        canvas[row, column] = "X" if rank == 1 else str(min(rank, 9))
+    return framed(canvas, answer.space, answer.text, summary(answer))
+
+
+def summary(answer: Answer) -> list[str]:
+    """The camps, the recommended setting and how sure it is, in a few lines."""
+    x, y = answer.recommended
+    lines = [
+        f"recommended (X): smile {x:+.1f} dB, tilt {y:+.1f} dB",
+        f"how sure: {answer.near_share:.0%} of the predicted listeners are within {NEAR_DB:g} dB of it "
+        f"(by chance {answer.chance_share:.0%}); their mean distance is {answer.expected_distance_db:.1f} dB",
+    ]
+    camps = [f"{m.weight:.0%} around ({m.medoid[0]:+.1f}, {m.medoid[1]:+.1f})" for m in answer.modes]
+    lines.append("one camp" if len(camps) == 1 else f"{len(camps)} camps: " + "; ".join(camps))
+    lines.append(source(answer))
+    return lines
+
+
+def source(answer: Answer) -> str:
+    """Who answered, from whose listeners."""
+    about = answer.about
+    who = about["predictor"]
+    if about.get("model"):
+        who += f" ({about['model']}{', a stand-in' if about.get('stand_in') else ''})"
+    listeners = f"{'simulated ' if about['simulated'] else ''}listeners of {about['dataset']}"
+    return f"{len(answer.samples)} settings drawn by {who}, fitted on {listeners}"
+
+
+def picture(answer: Answer, path: Path) -> None:
+    """Draw the density with its camps, and the curves of the samples as a fan around their median.
+
+    Raises UsageError for another ending than .png or .svg, or a place that cannot be written.
+    """
+    check_picture(path)
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
+
+    figure = Figure(figsize=(11.0, 4.9), layout="constrained")
+    plane, curves = figure.subplots(1, 2)
+    draw_density(figure, plane, answer.samples, answer.space)
+    plane.scatter(*answer.samples.T, s=8, color="#1c3d5a", alpha=0.35, linewidth=0, clip_on=False, zorder=2)
+    colours = ["#d9480f", "#2b8a3e", "#862e9c", "#5c5f66"]
+    frequency = np.geomspace(LOW_HZ, HIGH_HZ, 200)
+    fan = setting_to_curve(answer.samples, frequency)
+    for low, high, alpha in _FAN:
+        edges = np.percentile(fan, [low, high], axis=0)
+        label = f"{high - low} % of the settings"
+        curves.fill_between(frequency, *edges, color="#4c8cc4", alpha=alpha, linewidth=0, label=label)
+    curves.plot(frequency, np.median(fan, axis=0), color="#1c3d5a", linewidth=1.6, label="median")
+    for rank, mode in enumerate(answer.modes[: len(colours)]):
+        style = {"color": colours[rank], "zorder": 4}
+        plane.scatter(
+            *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
+        )
+        name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"camp {rank + 1} ({mode.weight:.0%})"
+        dashes = "-" if rank == 0 else "--"
+        curves.plot(
+            frequency,
+            setting_to_curve(mode.medoid, frequency),
+            linestyle=dashes,
+            linewidth=1.8,
+            label=name,
+            **style,
+        )
+    curves.set(xscale="log", xlabel="frequency (Hz)", ylabel="gain (dB)", xlim=(LOW_HZ, HIGH_HZ))
+    ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
+    curves.set_xticks(ticks, [f"{t // 1000}k" if t >= 1000 else str(t) for t in ticks])
+    curves.xaxis.set_minor_formatter(NullFormatter())
+    curves.grid(color="0.9", linewidth=0.7)
+    curves.axhline(0, color="0.55", linewidth=0.7)
+    curves.legend(fontsize=8, framealpha=0.9)
+    figure.suptitle("“{}”".format(answer.text.replace("$", r"\$")), fontsize=12, wrap=True)
+    figure.supxlabel(source(answer), fontsize=8, color="0.35")
+    save(figure, path)

@@ -1,0 +1,1 @@
+"""The data set ``simulated-tracks``: sentences about synthetic tracks, with simulated listeners."""

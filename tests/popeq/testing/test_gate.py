@@ -1,0 +1,120 @@
+"""The regression gate as a test: what opens it, what keeps it shut, and the pytest plugin around it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.conftest import environment, write_small_dataset
+
+import popeq
+from popeq.testing.gate import GateError, Guard, pass_gate
+
+GUARDED = """
+import pytest
+
+@pytest.mark.popeq(predictor="prior", dataset="data", baseline="baseline", margin=0.5)
+def test_prior(popeq_run):
+    assert popeq_run.run.record.prompts == 12
+    assert len(popeq_run.scores) == 12
+
+@pytest.mark.popeq(predictor="static-preset", dataset="data", options={"fallback": "Bass boost"},
+                   baseline="baseline", margin=0.5)
+def test_worse(popeq_run):
+    pass
+
+def test_unmarked(popeq_run):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a data set and the baseline of ``prior`` on it."""
+    folder = tmp_path_factory.mktemp("gate")
+    write_small_dataset(folder / "data", prompts=20)
+    guard = Guard("prior", dataset="data", baseline="baseline")
+    stored = pass_gate(guard, folder / "first", folder, update=True)
+    assert stored.stored == folder / "baseline"
+    assert stored.regression is None
+    return folder
+
+
+def test_the_same_predictor_passes_its_own_baseline(root):
+    passed = pass_gate(Guard("prior", dataset="data", baseline="baseline"), root / "again", root)
+    assert passed.regression.verdict == "pass"
+    assert passed.regression.shift.value == 0.0
+
+
+def test_a_worse_one_is_held_with_the_prompts_that_lose_most(root):
+    guard = Guard("static-preset", dataset="data", baseline="baseline", options={"fallback": "Bass boost"})
+    with pytest.raises(GateError, match="REGRESSED") as caught:
+        pass_gate(guard, root / "worse", root)
+    assert "largest losses:" in str(caught.value)
+    assert "make it sound like number" in str(caught.value)
+
+
+def test_what_is_undecided_is_held_unless_it_is_allowed(root):
+    guard = Guard("prior", dataset="data", baseline="baseline", seeds=1, margin=0.0)
+    with pytest.raises(GateError, match="INCONCLUSIVE"):
+        pass_gate(guard, root / "seed", root)
+    allowed = Guard(**{**vars(guard), "allow_inconclusive": True})
+    assert pass_gate(allowed, root / "seed", root).regression.verdict == "inconclusive"
+
+
+FAILS = """
+from popeq_baselines.chance import Prior
+
+
+class Fails(Prior):
+    def sample(self, prompts, n, rngs):
+        raise RuntimeError("not today")
+"""
+
+
+def test_a_run_that_fails_never_passes(root, tmp_path, monkeypatch):
+    (tmp_path / "gate_fails.py").write_text(FAILS)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = popeq.PredictorSpec("fails", "fails", "gate_fails:Fails")
+    with pytest.raises(GateError, match=r"fails: 0 of 12 prompts drawn: .*not today"):
+        pass_gate(Guard(spec, dataset="data", baseline="baseline"), root / "fails", root)
+    with pytest.raises(GateError, match="not today"):
+        pass_gate(Guard(spec, dataset="data"), root / "fails", root)
+    with pytest.raises(GateError, match="not today"):
+        pass_gate(Guard(spec, dataset="data", baseline="new"), root / "fails", root, update=True)
+    assert not (root / "new").exists()
+
+
+def test_what_is_no_baseline_is_neither_used_nor_replaced(root):
+    with pytest.raises(GateError, match="--popeq-update"):
+        pass_gate(Guard("prior", dataset="data", baseline="absent"), root / "again", root)
+    with pytest.raises(GateError, match="is no baseline and is not replaced"):
+        pass_gate(Guard("prior", dataset="data", baseline="data"), root / "again", root, update=True)
+    assert (root / "data" / "prompts.csv").exists()
+
+
+def test_the_pytest_plugin_passes_fails_and_tells(root):
+    (root / "test_guarded.py").write_text(GUARDED)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", "."]
+    done = subprocess.run(
+        [*command, "test_guarded.py"],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "1 passed" in done.stdout, done.stdout
+    assert "test_worse" in done.stdout
+    assert "REGRESSED" in done.stdout
+    assert "popeq_run needs @pytest.mark.popeq" in done.stdout
+    assert done.returncode == 1
+
+
+def test_the_plugin_costs_nothing_until_it_is_used():
+    code = (
+        "import sys, popeq.pytest_plugin; print([m for m in ('numpy', 'pandas', 'ot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,72 @@
+"""A sentence is answered, the fit is kept, and what is wrong is one clear line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from popeq.errors import UsageError
+from popeq.space import PLANE
+from popeq_audio.asking import ask
+from popeq_audio.fitted import open_fitted
+
+
+def test_the_same_question_has_the_same_answer_from_a_fit_and_from_the_kept_one(own_cache):
+    first = open_fitted("knn")
+    again = open_fitted("knn")
+    assert (first.how, again.how) == ("fitted", "loaded")
+    one, two = ask(first, "make it warmer"), ask(again, " make it  warmer ")
+    np.testing.assert_array_equal(one.samples, two.samples)
+    assert PLANE.contains(one.samples).all()
+    assert one.recommended in {tuple(p) for p in one.samples.tolist()}
+    assert sum(m.weight for m in one.modes) == pytest.approx(1.0)
+    assert not [p for p in own_cache.rglob("*") if p.suffix in {".pkl", ".npy", ".pt"}]
+
+
+def test_a_broken_kept_fit_is_made_again(own_cache):
+    open_fitted("knn")
+    for path in (own_cache / "fitted").rglob("*.safetensors"):
+        path.write_bytes(b"broken")
+    assert open_fitted("knn").how == "fitted"
+    assert open_fitted("knn").how == "loaded"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("  ", "empty"), ("x" * 2001, "2001 characters; 2000 at most")]
+)
+def test_sentences_that_are_none_are_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        ask(open_fitted("prior"), text)
+
+
+def test_the_command_answers_draws_and_exports(popeq, own_cache, tmp_path):
+    asked = popeq("ask", "for a slow waltz", "--picture", "a.png", "--export", "camilladsp", check=True)
+    assert "recommended (X)" in asked.stdout
+    assert "simulated listeners of simulated-120" in asked.stdout
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "popeq.yml").exists()
+    told = json.loads(popeq("ask", "for a slow waltz", "--json", check=True).stdout)
+    assert len(told["samples"]) == 220
+    assert len(told["bands"]["bands"]) <= 5
+    assert told["simulated"] is True
+    wrong = popeq("ask", "warm", "-p", "knm")
+    assert wrong.returncode == 2
+    assert "did you mean 'knn'" in wrong.stderr
+
+
+def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answers(popeq, tmp_path):
+    """As after a plain ``pip install popeq``: what the extra brings cannot be imported."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in ("threadpoolctl", "torch", "transformers"):
+        (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
+    env = {"PYTHONPATH": str(hidden), "POPEQ_CACHE": str(tmp_path / "cache")}
+    refused = popeq("ask", "make it warm", env=env)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "pip install 'popeq[llm]'" in refused.stderr
+    answered = popeq("ask", "make it warm", "-p", "prior", env=env)
+    assert answered.returncode == 0, answered.stderr
+    assert "drawn by prior" in answered.stdout

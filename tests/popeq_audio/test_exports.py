@@ -1,0 +1,150 @@
+"""Each export is read back by a parser of its format that shares nothing with the writer, and measured."""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from scipy.io import wavfile
+from scipy.signal import freqz
+
+from popeq.errors import UnknownNameError, UsageError
+from popeq.space import setting_to_curve
+from popeq_audio.exports import FORMATS, export
+
+HZ = np.geomspace(40, 16_000, 200)
+RATE = 48_000
+POINTS = [(6.0, -6.0), (-6.0, 6.0), (-2.4, 1.3), (0.0, 0.0)]
+
+
+def cookbook(kind: str, hz: float, gain_db: float, q: float) -> np.ndarray:
+    """Gain at HZ of one section, written down again from Bristow-Johnson's text."""
+    a, w = 10 ** (gain_db / 40), 2 * np.pi * hz / RATE
+    cos, alpha = np.cos(w), np.sin(w) / (2 * q)
+    if kind == "peak":
+        b, c = [1 + alpha * a, -2 * cos, 1 - alpha * a], [1 + alpha / a, -2 * cos, 1 - alpha / a]
+    else:
+        s = 1 if kind == "low" else -1  # a high shelf is a low shelf with the cosine's sign turned
+        r = 2 * np.sqrt(a) * alpha
+        b = [a * ((a + 1) - s * (a - 1) * cos + r), s * 2 * a * ((a - 1) - s * (a + 1) * cos),
+             a * ((a + 1) - s * (a - 1) * cos - r)]  # fmt: skip
+        c = [(a + 1) + s * (a - 1) * cos + r, -s * 2 * ((a - 1) + s * (a + 1) * cos),
+             (a + 1) + s * (a - 1) * cos - r]  # fmt: skip
+    return 20 * np.log10(np.abs(freqz(b, c, worN=HZ, fs=RATE)[1]))
+
+
+def equalizer_apo(content: bytes):
+    text = content.decode()
+    preamp = float(re.search(r"^Preamp: (-?[\d.]+) dB$", text, re.M)[1])
+    line = re.compile(r"^Filter \d+: ON (LSC|PK|HSC) Fc ([\d.]+) Hz Gain (-?[\d.]+) dB Q ([\d.]+)$", re.M)
+    kinds = {"LSC": "low", "PK": "peak", "HSC": "high"}
+    bands = [(kinds[k], *map(float, rest)) for k, *rest in line.findall(text)]
+    assert len(bands) == text.count("Filter ")
+    return preamp, bands
+
+
+def camilladsp(content: bytes):
+    config = yaml.safe_load(content)
+    kinds = {"Lowshelf": "low", "Peaking": "peak", "Highshelf": "high"}
+    (step,) = config["pipeline"]
+    assert step["type"] == "Filter"
+    gains, bands = [], []
+    for name in step["names"]:
+        one = config["filters"][name]
+        p = one["parameters"]
+        if one["type"] == "Gain":
+            gains.append(p["gain"])
+        else:
+            assert one["type"] == "Biquad"
+            bands.append((kinds[p["type"]], p["freq"], p["gain"], p["q"]))
+    assert set(step["names"]) == set(config["filters"])
+    return sum(gains), bands
+
+
+def easyeffects(content: bytes):
+    output = json.loads(content)["output"]
+    (name,) = output["plugins_order"]
+    equalizer = output[name]
+    assert equalizer["left"] == equalizer["right"]
+    kinds = {"Lo-shelf": "low", "Bell": "peak", "Hi-shelf": "high"}
+    bands = []
+    for i in range(equalizer["num-bands"]):
+        band = equalizer["left"][f"band{i}"]
+        assert (band["mode"], band["slope"]) == ("APO (DR)", "x1")
+        bands.append((kinds[band["type"]], band["frequency"], band["gain"], band["q"]))
+    return equalizer["input-gain"] + equalizer["output-gain"], bands
+
+
+def peace(content: bytes):
+    ini = configparser.ConfigParser()
+    ini.optionxform = str
+    ini.read_string(content.decode())
+    kinds = {"0": "peak", "16": "low", "17": "high"}
+    count = len(ini["Frequencies"])
+    bands = [
+        (kinds[ini["Filters"][f"Filter{i}"]], float(ini["Frequencies"][f"Frequency{i}"]),
+         float(ini["Gains"][f"Gain{i}"]), float(ini["Qualities"][f"Quality{i}"]))
+        for i in range(1, count + 1)
+    ]  # fmt: skip
+    assert ini["Speakers"]["SpeakerTargets0"] == "all"
+    return float(ini["General"]["PreAmp"]), bands
+
+
+BANDED = {
+    "equalizer-apo": equalizer_apo,
+    "camilladsp": camilladsp,
+    "easyeffects": easyeffects,
+    "peaceparams": peace,
+}
+
+
+def response(form: str, content: bytes) -> tuple[float, np.ndarray]:
+    """Preamp, and gain at HZ without it."""
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        hz, gain = (np.array([float(r[c]) for r in rows]) for c in ("frequency_hz", "gain_db"))
+        return 0.0, np.interp(np.log(HZ), np.log(hz), gain)
+    if form == "fir.wav":
+        rate, taps = wavfile.read(io.BytesIO(content))
+        gain = 20 * np.log10(np.abs(freqz(taps.astype(float), worN=HZ, fs=rate)[1]))
+        return -max(0.0, float(setting_to_curve(POINT, [20.0, 20_000.0, *HZ]).max())), gain
+    preamp, bands = BANDED[form](content)
+    return preamp, sum(cookbook(*band) for band in bands)
+
+
+POINT = (0.0, 0.0)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("point", POINTS)
+def test_every_export_renders_the_curve(tmp_path, form, point, monkeypatch):
+    monkeypatch.setitem(globals(), "POINT", point)
+    path = tmp_path / f"setting{FORMATS[form].suffix}"
+    fit = export(point, form, path)
+    preamp, gain = response(form, path.read_bytes())
+    if form == "fir.wav":  # its preamp is in its taps
+        gain, preamp = gain - preamp, preamp
+    assert np.abs(gain - setting_to_curve(point, HZ)).max() < 0.5
+    if form in BANDED:
+        assert preamp == fit.preamp_db
+        assert (gain + preamp).max() < 0.01
+        assert preamp <= 0.0
+
+
+def test_the_impulse_response_never_amplifies(tmp_path):
+    export((6.0, 6.0), "fir.wav", tmp_path / "fir.wav")
+    _, taps = wavfile.read(tmp_path / "fir.wav")
+    assert np.abs(np.fft.rfft(taps, 1 << 18)).max() < 1.001
+
+
+def test_what_cannot_be_exported_says_why(tmp_path):
+    with pytest.raises(UnknownNameError, match="did you mean 'camilladsp'"):
+        export((1.0, 1.0), "camiladsp", tmp_path / "a")
+    with pytest.raises(UsageError, match="cannot be written"):
+        export((1.0, 1.0), "csv", tmp_path / "nowhere" / "a.csv")

@@ -157,8 +157,9 @@ def _notes(record: TuningRecord) -> list[str]:
         f"cost: {cost.trials} trials, {cost.fits} fits, {cost.wall_s:.0f} s ({cost.fit_s:.0f} s in fit); "
         f"{states.count('stopped')} stopped early, {states.count('failed')} failed",
     ]
-    if record.defaults is not None and (own := record.trials[record.defaults].rungs[-1]).score_db is not None:
-        assert best.score_db is not None
+    if record.best == record.defaults:
+        notes.append(f"trial {record.best}, the best, is the defaults: {best.score_db:.3f}")
+    elif record.defaults is not None and (own := record.trials[record.defaults].rungs[-1]).score_db:
         notes.append(
             f"trial {record.defaults} is the defaults: {own.score_db:.3f}; the best, {best.score_db:.3f}, is "
             "the luckiest of several and flatters itself"

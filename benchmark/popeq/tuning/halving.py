@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from popeq.contract import install_hint
 from popeq.errors import UsageError
 from popeq.ranges import Choices, Range
 from popeq.seeding import generator
@@ -25,7 +26,7 @@ def check_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise UsageError("popeq tune needs optuna; install it with: pip install 'popeq[tune]'") from None
+        raise UsageError(f"popeq tune needs optuna{install_hint('tune')}") from None
 
 
 def proposal(

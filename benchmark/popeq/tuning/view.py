@@ -57,10 +57,13 @@ def asking(view: Dataset, prompt_ids: Sequence[str]) -> Dataset:
 def _only(dataset: Dataset, prompt_ids: Iterable[str]) -> Dataset:
     name = dataset.card.name if dataset.card.name.endswith("-tuning") else f"{dataset.card.name[:54]}-tuning"
     prompts, responses, kept = dataset.prompts, dataset.responses, list(prompt_ids)
+    prompts = prompts[prompts["prompt_id"].isin(kept)].reset_index(drop=True)
+    tracks = set(prompts["audio_id"].dropna())
     return dataclasses.replace(
         dataset,
         card=dataset.card.model_copy(update={"name": name, "second_panel": None}),
-        prompts=prompts[prompts["prompt_id"].isin(kept)].reset_index(drop=True),
+        prompts=prompts,
         responses=responses[responses["prompt_id"].isin(kept)].reset_index(drop=True),
         folder=None,
+        audio={name: track for name, track in dataset.audio.items() if name in tracks},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,9 @@ from popeq_peft.augment import Example, augmented
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
 from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
+from popeq_peft.launch import train_in_processes
 from popeq_peft.parameters import TrainingParameters
-from popeq_peft.team import open_team
+from popeq_peft.team import Team
 from popeq_peft.training import Schedule, Task, out_of_memory, train
 
 P = TypeVar("P", bound=TrainingParameters)
@@ -48,6 +50,7 @@ class FineTuned(Generic[P, M]):
         self.members: list[M] = []
         self.records: list[MemberRecord] = []
         self.notes: list[str] = []
+        self.processes: list[dict[str, Any]] = []
         self._folder: Path | None = None
 
     def use_folder(self, folder: Path) -> None:
@@ -73,14 +76,45 @@ class FineTuned(Generic[P, M]):
             if self.parameters.adapter:
                 self._read_all(Path(self.parameters.adapter))
                 return
-            team = open_team()
             train = sorted(train, key=lambda p: p.prompt.prompt_id)
             validation = sorted(validation, key=lambda p: p.prompt.prompt_id)
             self._note_sizes(train, validation)
-            examples = augmented(train, self.parameters.augment, int(rng.integers(2**62)))
-            for number in range(self.parameters.ensemble):
-                seed = int(rng.integers(2**62))
-                self._member(number, seed, examples, train, validation, team)
+            seeds = [int(rng.integers(2**62)) for _ in range(1 + self.parameters.ensemble)]
+            with self._some_folder():
+                if self.parameters.launcher:
+                    assert self._folder is not None
+                    self.processes = train_in_processes(
+                        type(self), self.parameters, self.space, seeds, train, validation, self._folder
+                    )
+                self.train_members(seeds, train, validation, Team())
+
+    def train_members(
+        self,
+        seeds: Sequence[int],
+        train: Sequence[LabelledPrompt],
+        validation: Sequence[LabelledPrompt],
+        team: Team,
+    ) -> None:
+        """Train each member that is not in the folder yet, alone or with the processes of a team.
+
+        ``seeds``: one for augmentation, then one for each member.
+        """
+        examples = augmented(train, self.parameters.augment, seeds[0])
+        for number, seed in enumerate(seeds[1:]):
+            self._member(number, seed, examples, train, validation, team)
+
+    @contextmanager
+    def _some_folder(self) -> Iterator[None]:
+        """Several processes hand members over in a folder, if only for a while."""
+        if self._folder is not None or not self.parameters.launcher:
+            yield
+            return
+        with tempfile.TemporaryDirectory() as name:
+            self._folder = Path(name)
+            try:
+                yield
+            finally:
+                self._folder = None
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
@@ -115,7 +149,7 @@ class FineTuned(Generic[P, M]):
                 for r in self.records
             ],
             "notes": self.notes,
-        }
+        } | ({"processes": self.processes} if self.processes else {})
 
     # What a subclass brings.
 
@@ -154,7 +188,7 @@ class FineTuned(Generic[P, M]):
         examples: Sequence[Example],
         train_on: Sequence[LabelledPrompt],
         validation: Sequence[LabelledPrompt],
-        team: Any,
+        team: Team,
     ) -> None:
         """Train one member, or read it if a stopped run finished it."""
         try:
@@ -172,7 +206,8 @@ class FineTuned(Generic[P, M]):
         task = self._task(member, examples, validation)
         file = self._folder / f"member-{number}.training" if self._folder else None
         began = time.perf_counter()
-        progress = train(task, self._schedule(seed), mark, file, team, self._tell(number))
+        tell = self._tell(number) if team.rank == 0 else lambda _: None
+        progress = train(team.agreed(task), self._schedule(seed), mark, file, team, tell)
         record = self._record(progress, backbone, task, mark, time.perf_counter() - began)
         if progress.stopped.startswith("diverged"):
             self.notes.append(

@@ -77,7 +77,7 @@ class Backbone:
     def save(self, folder: Path) -> None:
         """Write the adapter in peft's format; nothing if there is none."""
         if self.adapted is not None:
-            self.adapted.save_pretrained(str(folder), safe_serialization=True)
+            self.adapted.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
             for file in folder.iterdir():
                 file.chmod(0o644)
 

@@ -97,8 +97,10 @@ class HeadTask:
         rates: tuple[float, float],
         loss: Loss,
         score: Callable[[Tensor, Tensor, Tensor], Tensor],
+        alarm: float,
     ) -> None:
         self.member, self.rates, self._loss, self._score = member, rates, loss, score
+        self._alarm = alarm
         device = member.backbone.device
         self.texts = [e.text for e in examples]
         self.responses, self.mask = (t.to(device) for t in padded_responses([e.responses for e in examples]))
@@ -110,6 +112,10 @@ class HeadTask:
     @property
     def prompts(self) -> int:
         return len(self.texts)
+
+    @property
+    def alarm(self) -> float:
+        return self._alarm
 
     def groups(self) -> list[dict[str, Any]]:
         """The adapter and the head, each with its learning rate."""
@@ -131,7 +137,11 @@ class HeadTask:
         """Mean score of the validation prompts."""
         if not self.held:
             return None
-        self.member.train(False)
+        self.rest()
         with torch.no_grad():
             pooled = self.member.pooled(self.held)
             return float(self._score(pooled, self.held_responses, self.held_mask).mean())
+
+    def rest(self) -> None:
+        """Turn dropout off."""
+        self.member.train(False)

@@ -1,4 +1,5 @@
-"""Losses between the points a head gives and what listeners chose, and the score that stops training."""
+"""Losses between the points a head gives and what listeners chose, the score that stops training, and how
+far a loss may rise."""
 
 from __future__ import annotations
 
@@ -8,6 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from popeq.space import Space
+
+#: Rise of a mean negative log-likelihood by which training has diverged, nats: about what a uniform density
+#: on +-6 dB costs.
+ALARM_NATS = 5.0
+
+
+def alarm_db(space: Space) -> float:
+    """Rise of a distance by which training has diverged, dB: a fifth of the box; squared for squares."""
+    return float(np.sqrt(space.size.prod())) / 5.0
 
 
 def padded_responses(responses: Sequence[NDArray[np.float64]]) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
 from popeq_peft.head_task import HeadMember, HeadTask
 from popeq_peft.heads import Pooling
+from popeq_peft.losses import ALARM_NATS, alarm_db
 from popeq_peft.mixture import Mixture, MixtureHead, pooled_components
 from popeq_peft.parameters import MixtureParameters
 from popeq_peft.sinkhorn import sinkhorn_divergence
@@ -72,7 +73,9 @@ class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
         def score(pooled: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
             return loss(member.head(pooled), responses, mask)
 
-        return HeadTask(member, examples, validation, (p.learning_rate, p.head_learning_rate), loss, score)
+        rates = (p.learning_rate, p.head_learning_rate)
+        alarm = ALARM_NATS if p.loss == "nll" else alarm_db(self.space)
+        return HeadTask(member, examples, validation, rates, loss, score, alarm)
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]

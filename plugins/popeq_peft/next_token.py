@@ -21,6 +21,7 @@ from popeq_llm.tree import takes_trees
 from popeq_llm.trie import continuations
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone, caller
+from popeq_peft.losses import ALARM_NATS
 from popeq_peft.packing import Packed, pack, packed_losses
 from popeq_peft.parameters import LoraNextTokenParameters, PrefixNextTokenParameters
 from popeq_peft.tuned import FineTuned
@@ -122,6 +123,10 @@ class _NextTokenTask:
     def prompts(self) -> int:
         return len(self._rows)
 
+    @property
+    def alarm(self) -> float:
+        return ALARM_NATS
+
     def groups(self) -> list[dict[str, Any]]:
         """The adapter's parameters."""
         named = [(f"adapter.{n}", p) for n, p in self._member.backbone.trained.items()]
@@ -135,15 +140,19 @@ class _NextTokenTask:
 
     def validation(self) -> float | None:
         """Mean negative log-likelihood of the validation answers, nats."""
-        self._member.backbone.train(False)
         if not self._held:
             return None
+        self.rest()
         total = 0.0
         with torch.no_grad():
             for begin in range(0, len(self._held), self._batch_size):
                 rows = self._held[begin : begin + self._batch_size]
                 total += float(packed_losses(self._model, rows, self._model.dtype).sum())
         return total / len(self._held)
+
+    def rest(self) -> None:
+        """Turn the adapter's dropout off."""
+        self._member.backbone.train(False)
 
 
 class LoraNextToken(_NextTokenPredictor[LoraNextTokenParameters]):

@@ -192,7 +192,7 @@ class MixtureParameters(LoraParameters):
         0.2, ge=0, lt=1, description="in the head, in training", json_schema_extra=tuned(0.05, 0.6)
     )
     head_learning_rate: float = Field(
-        3e-3, gt=0, description="of the head", json_schema_extra=tuned(3e-4, 3e-2, log=True)
+        3e-4, gt=0, description="of the head", json_schema_extra=tuned(3e-5, 3e-3, log=True)
     )
     weight_decay: float = Field(
         0.1,

@@ -20,7 +20,7 @@ from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
 from popeq_peft.head_task import HeadMember, HeadTask
 from popeq_peft.heads import PointHead, Pooling
-from popeq_peft.losses import energy_scores, squared_error
+from popeq_peft.losses import alarm_db, energy_scores, squared_error
 from popeq_peft.parameters import LoraHeadParameters, PrefixHeadParameters
 from popeq_peft.sinkhorn import sinkhorn_divergence
 from popeq_peft.tuned import FineTuned
@@ -81,7 +81,9 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
             points = member.head(pooled.repeat_interleave(_VALIDATION_PASSES, dim=0), generator)
             return judge(points.reshape(len(pooled), -1, 2), responses, mask)
 
-        return HeadTask(member, examples, validation, (p.learning_rate, p.head_learning_rate), loss, score)
+        rates = (p.learning_rate, p.head_learning_rate)
+        alarm = alarm_db(self.space) ** 2  # both losses are in dB^2
+        return HeadTask(member, examples, validation, rates, loss, score, alarm)
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]

@@ -23,8 +23,6 @@ from popeq_peft.checkpoint import (
 )
 from popeq_peft.team import Team
 
-#: Training has diverged when the loss is twice that of the untrained model and more than this above it.
-_DIVERGED_BY = 5.0
 _CLIP = 1.0
 
 
@@ -34,6 +32,11 @@ class Task(Protocol):
     @property
     def prompts(self) -> int:
         """How many prompts (rewritten copies included) there are to train on."""
+        ...
+
+    @property
+    def alarm(self) -> float:
+        """Rise of the loss above the untrained model's that no useful training makes, in its unit."""
         ...
 
     def groups(self) -> list[dict[str, Any]]:
@@ -46,6 +49,10 @@ class Task(Protocol):
 
     def validation(self) -> float | None:
         """Score on the validation prompts, lower is better; None if there are none."""
+        ...
+
+    def rest(self) -> None:
+        """Turn off what is random in training."""
         ...
 
 
@@ -122,6 +129,7 @@ def train(
             raise
         raise out_of_memory(error) from None
     _put(named, progress.best)
+    task.rest()
     return progress
 
 
@@ -184,7 +192,7 @@ def _judge(
     ``losses``: the epoch's mean loss, the worst that was seen, that of the untrained model.
     """
     loss, worst, start = losses
-    diverged = not math.isfinite(worst) or worst - start > max(abs(start), _DIVERGED_BY)
+    diverged = not math.isfinite(worst) or worst - start > max(abs(start), task.alarm)
     what = f"(loss {worst:.3g}, untrained {start:.3g})"
     epoch = len(progress.history) + 1
     if diverged:

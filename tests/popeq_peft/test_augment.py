@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import learnable
+from small_fits import learnable
+
 from popeq_peft.augment import augmented, rewritten, table
 
 

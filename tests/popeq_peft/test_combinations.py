@@ -8,19 +8,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from small_fits import draw, fitted, learnable
 from tests.conftest import environment
 
-from conftest import learnable
-from popeq.contract import load_object
 from popeq.seeding import generator
 from popeq.space import PLANE
-from popeq_peft import popeq_predictors
 
-SPECS = {spec.name: spec for spec in popeq_predictors()}
 SHAPES = ("phi3", "llama", "qwen")
 HEADS = [(name, model) for name in ("lora-head", "prefix-head") for model in ("all-MiniLM-L6-v2", *SHAPES)]
 NEXT = [(name, model) for name in ("lora-ntp", "prefix-ntp") for model in SHAPES]
@@ -29,28 +27,12 @@ MORE = [("head-mixture", "all-MiniLM-L6-v2"), ("head-mixture", "llama")]
 AGAIN = """
 import json, sys
 import numpy as np
-import torch
-torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
-import test_combinations as t
+from small_fits import draw, fitted
 for line in sys.stdin:
     name, options, file = json.loads(line)
-    np.save(file, t.draw(t.fitted(name, options)))
+    np.save(file, draw(fitted(name, options)))
 """
-
-
-def fitted(name, options, folder=None, train=()):
-    spec = SPECS[name]
-    predictor = load_object(spec.factory)(spec.parameters(**options), PLANE)
-    if folder is not None:
-        predictor.use_folder(folder)
-    predictor.fit(train, train[:2], generator(3, name))
-    return predictor
-
-
-def draw(predictor):
-    prompts = [p.prompt for p in learnable(3, "test")]
-    return predictor.sample(prompts, 23, [generator(0, p.prompt_id) for p in prompts])
 
 
 def options_of(name, model, model_folders):
@@ -73,7 +55,7 @@ def test_every_combination_trains_saves_and_loads_to_the_same_samples(model_fold
         assert not list(folder.glob("*.training")), "checkpoints go when training is over"
         jobs.append([name, {**options, "adapter": str(folder)}, str(folder / "again.npy")])
     lines = "\n".join(json.dumps(job) for job in jobs)
-    folders = str(__import__("pathlib").Path(__file__).parent)
+    folders = str(Path(__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", AGAIN, folders],
         input=lines,
@@ -127,14 +109,6 @@ def test_samples_depend_on_neither_batch_nor_order(name):
     np.testing.assert_array_equal(drawn(prompts[::-1])[::-1], together)
     np.testing.assert_array_equal(np.concatenate([drawn([p]) for p in prompts]), together)
     assert len(np.unique(together[0], axis=0)) > 11 or "ntp" in name, "never one set of 11 repeated"
-
-
-def test_a_prefix_with_checkpointing_is_refused(model_folders):
-    from popeq.errors import UsageError
-
-    options = options_of("prefix-head", "llama", model_folders) | {"gradient_checkpointing": True}
-    with pytest.raises(UsageError, match="gradient_checkpointing: does not work with a prefix"):
-        fitted("prefix-head", options, train=learnable(6))
 
 
 def test_checkpointing_changes_nothing_for_lora(model_folders):

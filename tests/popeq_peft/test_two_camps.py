@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_fits import SPECS
 
 from popeq.contract import LabelledPrompt, Prompt, load_object
 from popeq.metrics.diagnostics import spread_ratio
 from popeq.seeding import generator
 from popeq.space import PLANE
-from popeq_peft import popeq_predictors
-
-SPECS = {spec.name: spec for spec in popeq_predictors()}
 
 
 def camps(split, count=8):
@@ -31,7 +29,7 @@ def camps(split, count=8):
 
 def predicted(name, **options):
     spec = SPECS[name]
-    predictor = load_object(spec.factory)(spec.parameters(**options), PLANE)
+    predictor = load_object(spec.factory)(spec.parameters(model="popeq-tiny", device="cpu", **options), PLANE)
     predictor.fit(camps("train"), camps("validation", 4), generator(0))
     test = camps("test", 4)
     prompts = [p.prompt for p in test]
@@ -41,7 +39,7 @@ def predicted(name, **options):
 @pytest.mark.parametrize(
     ("name", "options", "collapses"),
     [
-        ("lora-head", {"loss": "mse", "epochs": 30, "batch_size": 2, "head_learning_rate": 1e-2}, True),
+        ("lora-head", {"loss": "mse", "epochs": 30, "batch_size": 4, "head_learning_rate": 1e-2}, True),
         ("lora-head", {"epochs": 10}, False),
         ("head-mixture", {"epochs": 10, "ensemble": 1}, False),
     ],

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tests.popeq_peft.conftest import learnable
+from small_fits import learnable
 
 import popeq_peft.launch
 import popeq_peft.rank

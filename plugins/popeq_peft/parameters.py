@@ -1,6 +1,6 @@
 """Parameters of the predictors in this package; light to import.
 
-``tune`` in a field's extra is the range that ``popeq tune`` searches.
+``tuned`` and ``tuned_choice`` give the ranges that ``popeq tune`` searches.
 """
 
 from __future__ import annotations
@@ -10,23 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from popeq.contract import Parameters
+from popeq.ranges import tuned, tuned_choice
 
 #: The name of the bundled encoder (``popeq_llm.encoder``).
 MINILM = "all-MiniLM-L6-v2"
 ADAPTER_FILES = ("adapter_model.safetensors", "head.safetensors", "popeq.json")
-
-
-def tuned(low: float, high: float, *, log: bool = False) -> dict[str, Any]:
-    """A range that ``popeq tune`` may search."""
-    return {"tune": {"low": low, "high": high, "log": log}}
-
-
-def tuned_choice(*choices: Any) -> dict[str, Any]:
-    """Values that ``popeq tune`` may try."""
-    return {"tune": {"choices": list(choices)}}
 
 
 class TrainingParameters(Parameters):
@@ -74,12 +65,24 @@ class TrainingParameters(Parameters):
     threads: int = Field(
         1, ge=1, description="CPU threads; another number may change the last bits of what is trained"
     )
+    launcher: str | None = Field(
+        None,
+        exclude_if=lambda given: given is None,
+        description="accelerate: processes of this machine train together, one a CUDA card, two without any; "
+        "accelerate:N: so many",
+    )
     adapter: str | None = Field(
         None, description="folder of a trained adapter: used as it is, nothing is trained"
     )
     adapter_sha256: str | None = Field(
         None, description="filled in from the adapter's content, so that a changed one is another run"
     )
+
+    @field_validator("launcher")
+    @classmethod
+    def _count_processes(cls, given: str | None) -> str | None:
+        """Make the number of processes a part of what identifies a run."""
+        return None if given is None else f"accelerate:{processes_of(given)}"
 
     @model_validator(mode="before")
     @classmethod
@@ -93,6 +96,20 @@ class TrainingParameters(Parameters):
         if values.get("adapter_sha256") not in (None, found):
             raise UsageError(f"adapter {values['adapter']}: has changed since this run was planned")
         return {**values, "adapter_sha256": found}
+
+
+def processes_of(launcher: str | None) -> int:
+    """How many processes ``accelerate`` or ``accelerate:N`` asks for; 1 for None. Raises ValueError."""
+    if launcher is None:
+        return 1
+    name, colon, count = launcher.partition(":")
+    if name == "accelerate" and not colon:
+        import torch
+
+        return max(2, torch.cuda.device_count())
+    if name != "accelerate" or not (count.isdecimal() and int(count) >= 2):
+        raise ValueError("must be accelerate or accelerate:N, N at least 2")
+    return int(count)
 
 
 def adapter_hash(folder: Path) -> str:

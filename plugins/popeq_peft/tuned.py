@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -23,13 +25,12 @@ from popeq_peft.augment import Example, augmented
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
 from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
+from popeq_peft.held_out import hold_out
+from popeq_peft.launch import train_in_processes
 from popeq_peft.parameters import TrainingParameters
-from popeq_peft.team import open_team
+from popeq_peft.team import Team
 from popeq_peft.threads import torch_threads
 from popeq_peft.training import Schedule, Task, out_of_memory, train
-
-#: Fewer held-out prompts than these say nothing about when to stop.
-_FEWEST_HELD = 3
 
 P = TypeVar("P", bound=TrainingParameters)
 M = TypeVar("M")
@@ -51,6 +52,7 @@ class FineTuned(Generic[P, M]):
         self.members: list[M] = []
         self.records: list[MemberRecord] = []
         self.notes: list[str] = []
+        self.processes: list[dict[str, Any]] = []
         self._folder: Path | None = None
 
     def use_folder(self, folder: Path) -> None:
@@ -76,17 +78,53 @@ class FineTuned(Generic[P, M]):
             if self.parameters.adapter:
                 self._read_all(Path(self.parameters.adapter))
                 return
-            team = open_team()
             train = sorted(train, key=lambda p: p.prompt.prompt_id)
             validation = sorted(validation, key=lambda p: p.prompt.prompt_id)
             if not validation:
-                train, validation = self._hold_out(train, rng)
+                count = len(train)
+                train, validation = hold_out(train, self.parameters.held_out, rng)
+                some = f"{len(validation)} of the {count} training prompts stop training"
+                self._note(
+                    f"no validation prompts: {some if validation else 'training lasts all its epochs'}"
+                )
             if len(train) == 1:
                 self._note("one training prompt: what is learnt hardly depends on the sentence")
-            examples = augmented(train, self.parameters.augment, int(rng.integers(2**62)))
-            for number in range(self.parameters.ensemble):
-                seed = int(rng.integers(2**62))
-                self._member(number, seed, examples, train, validation, team)
+            seeds = [int(rng.integers(2**62)) for _ in range(1 + self.parameters.ensemble)]
+            with self._some_folder():
+                if self.parameters.launcher:
+                    assert self._folder is not None
+                    self.processes = train_in_processes(
+                        type(self), self.parameters, self.space, seeds, train, validation, self._folder
+                    )
+                self.train_members(seeds, train, validation, Team())
+
+    def train_members(
+        self,
+        seeds: Sequence[int],
+        train: Sequence[LabelledPrompt],
+        validation: Sequence[LabelledPrompt],
+        team: Team,
+    ) -> None:
+        """Train each member that is not in the folder yet, alone or with the processes of a team.
+
+        ``seeds``: one for augmentation, then one for each member.
+        """
+        examples = augmented(train, self.parameters.augment, seeds[0])
+        for number, seed in enumerate(seeds[1:]):
+            self._member(number, seed, examples, train, validation, team)
+
+    @contextmanager
+    def _some_folder(self) -> Iterator[None]:
+        """Several processes hand members over in a folder, if only for a while."""
+        if self._folder is not None or not self.parameters.launcher:
+            yield
+            return
+        with tempfile.TemporaryDirectory() as name:
+            self._folder = Path(name)
+            try:
+                yield
+            finally:
+                self._folder = None
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
@@ -108,20 +146,9 @@ class FineTuned(Generic[P, M]):
             "stand_in": first.stand_in,
             "revision": first.base_revision,
             "trained_parameters": first.trained_parameters,
-            "training": [
-                {
-                    "epochs": len(r.history),
-                    "best_epoch": r.best_epoch,
-                    "stopped": r.stopped,
-                    "validation": next(
-                        (e.get("validation") for e in r.history if e["epoch"] == r.best_epoch), None
-                    ),
-                    "train_s": round(r.train_s, 3),
-                }
-                for r in self.records
-            ],
+            "training": [r.summary() for r in self.records],
             "notes": self.notes,
-        }
+        } | ({"processes": self.processes} if self.processes else {})
 
     # What a subclass brings.
 
@@ -160,7 +187,7 @@ class FineTuned(Generic[P, M]):
         examples: Sequence[Example],
         train_on: Sequence[LabelledPrompt],
         validation: Sequence[LabelledPrompt],
-        team: Any,
+        team: Team,
     ) -> None:
         """Train one member, or read it if a stopped run finished it."""
         try:
@@ -178,7 +205,8 @@ class FineTuned(Generic[P, M]):
         task = self._task(member, examples, validation)
         file = self._folder / f"member-{number}.training" if self._folder else None
         began = time.perf_counter()
-        progress = train(task, self._schedule(seed), mark, file, team, self._tell(number))
+        tell = self._tell(number) if team.rank == 0 else lambda _: None
+        progress = train(team.agreed(task), self._schedule(seed), mark, file, team, tell)
         record = self._record(progress, backbone, task, mark, time.perf_counter() - began)
         if progress.stopped.startswith("diverged"):
             self.notes.append(
@@ -265,24 +293,6 @@ class FineTuned(Generic[P, M]):
             held,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def _hold_out(
-        self, train_on: Sequence[LabelledPrompt], rng: np.random.Generator
-    ) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
-        """Prompts to train on, and those kept from training to stop it: none if that would be too few."""
-        count = round(self.parameters.held_out * len(train_on))
-        if count < _FEWEST_HELD:
-            self._note(
-                "no validation prompts: training does not stop early, but after "
-                f"{self.parameters.epochs} epochs"
-            )
-            return list(train_on), []
-        self._note(f"no validation prompts: {count} of the {len(train_on)} training prompts stop training")
-        held = set(rng.choice(len(train_on), count, replace=False).tolist())
-        return (
-            [p for i, p in enumerate(train_on) if i not in held],
-            [p for i, p in enumerate(train_on) if i in held],
-        )
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-preset
 RETRIEVAL := icl-zero icl-static icl-rag icl-rag-qa knn
+TUNED := lora-head prefix-head lora-ntp prefix-ntp head-mixture
 # What stands on the committed board of each data set; add a predictor here and run 'make board'.
-BOARD_simulated-120 := $(BASELINES) knn
+BOARD_simulated-120 := $(BASELINES) knn $(TUNED)
 BOARD_REAL := $(BASELINES) knn
 BOARD_SEEDS := --seed 0
 
@@ -30,6 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/popeq run $(BASELINES) $(RETRIEVAL) --dataset simulated-120 --jobs 2
+	$(BIN)/popeq run $(TUNED) --dataset simulated-120 --jobs 2 -o epochs=8
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-120
 	@echo

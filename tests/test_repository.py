@@ -19,6 +19,7 @@ PACKAGES = {
     "popeq_audio": "plugins",
     "popeq_baselines": "plugins",
     "popeq_llm": "plugins",
+    "popeq_peft": "plugins",
     "popeq_data": "datasets",
 }
 MAY_IMPORT = {
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "popeq_audio": {"popeq", "popeq_audio", "popeq_data", "popeq_llm"},
     "popeq_baselines": {"popeq", "popeq_baselines"},
     "popeq_llm": {"popeq", "popeq_llm"},
+    "popeq_peft": {"popeq", "popeq_llm", "popeq_peft"},
     "popeq_data": {"popeq", "popeq_data"},
 }
 #: The stand-in is made with the model of the simulated listeners; what runs it does not need them.
@@ -179,5 +181,6 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path):
         "popeq_llm/templates/few.txt",
         "popeq_llm/tiny/model/model.safetensors",
         "popeq_llm/tiny/model/tokenizer.json",
+        "popeq_peft/rewriting.toml",
     ):
         assert data in names, data

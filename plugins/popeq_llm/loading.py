@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,31 @@ def pick_dtype(asked: str, device: str) -> torch.dtype:
     return names[asked]
 
 
-def load(name: str, revision: str | None, device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
+def load(
+    name: str,
+    revision: str | None,
+    device: str,
+    dtype: torch.dtype,
+    *,
+    auto_class: str = "AutoModelForCausalLM",
+    four_bit: bool = False,
+) -> tuple[Any, Any, str]:
     """Model, tokenizer and revision: the hub's commit, or a hash of a local folder's weights.
+
+    Parameters
+    ----------
+    auto_class
+        What of the model is loaded; ``AutoModel`` gives hidden states, of encoders too.
+    four_bit
+        Quantise the weights to 4 bits (NF4) while loading, by bitsandbytes.
 
     Raises
     ------
     UsageError
-        For a folder without weights, a name the hub does not have, or no network.
+        For a folder without weights, a name the hub does not have, no network, or no bitsandbytes.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, logging  # slow to import
+    import transformers  # slow to import
+    from transformers import AutoTokenizer, logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -67,9 +84,12 @@ def load(name: str, revision: str | None, device: str, dtype: torch.dtype) -> tu
     elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise UsageError(f"--model {name}: is neither a folder here nor a hub name like OWNER/MODEL")
     options: dict[str, Any] = {"revision": revision, "local_files_only": local.is_dir()}
+    more = _four_bit(name, device, dtype) if four_bit else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **options)
+        model = getattr(transformers, auto_class).from_pretrained(
+            source, dtype=dtype, use_safetensors=True, **options, **more
+        )
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
         how = (
@@ -79,13 +99,27 @@ def load(name: str, revision: str | None, device: str, dtype: torch.dtype) -> tu
         )
         raise UsageError(f"--model {name}: cannot be loaded ({how}): {reason}") from None
     try:
-        model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+        model = model.eval() if four_bit else model.to(torch.device(device)).eval()
     except torch.OutOfMemoryError:
         raise UsageError(
             f"--model {name}: does not fit in the memory of {device}; use --dtype bfloat16 or a smaller one"
         ) from None
     found = _weights_hash(local) if local.is_dir() else str(getattr(model.config, "_commit_hash", "") or "")
     return model, tokenizer, found
+
+
+def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """What ``from_pretrained`` is told to hold weights in 4 bits; UsageError where that cannot be."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError(f"--model {name}: 4-bit loading needs bitsandbytes; pip install bitsandbytes")
+    if not device.startswith("cuda"):
+        raise UsageError(f"--model {name}: 4-bit loading needs a CUDA card, not {device}")
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _weights_hash(folder: Path) -> str:

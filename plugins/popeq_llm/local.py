@@ -46,6 +46,8 @@ class LocalModel:
         How single settings are drawn: ``split`` (multinomial splitting over the trie of answers), ``exact``
         (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split where
         the model takes tree masks, else generate.
+    loaded
+        Model, tokenizer and revision, where they are loaded already (a fine-tuned one, say).
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class LocalModel:
         device: str = "auto",
         dtype: str = "auto",
         decode: Decode = "auto",
+        loaded: tuple[Any, Any, str] | None = None,
     ) -> None:
         chosen = pick_device(device)
-        self.model, self.tokenizer, found = load(name, revision, chosen, pick_dtype(dtype, chosen))
+        loaded = loaded or load(name, revision, chosen, pick_dtype(dtype, chosen))
+        self.model, self.tokenizer, found = loaded
         self.text = ChatText(self.tokenizer, name)
         notes = []
         if not self.text.has_template:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from popeq.contract import Parameters
+from popeq.ranges import tuned, tuned_choice
 
 if TYPE_CHECKING:
     from popeq_llm.templates import Kind
@@ -68,9 +69,12 @@ class StaticParameters(ModelParameters):
 
     template_kind: ClassVar[Kind] = "few"
 
-    examples: int = Field(4, ge=1, description="training prompts shown (K)")
+    examples: int = Field(4, ge=1, description="training prompts shown (K)", json_schema_extra=tuned(1, 12))
     settings_per_example: int = Field(
-        11, ge=1, description="listeners' settings shown with each; fewer if it has fewer"
+        11,
+        ge=1,
+        description="listeners' settings shown with each; fewer if it has fewer",
+        json_schema_extra=tuned_choice(1, 5, 11),
     )
     encoder: str = Field(
         BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
@@ -92,11 +96,17 @@ class QaParameters(RetrievalParameters):
 class KnnParameters(Parameters):
     """Of ``knn``."""
 
-    k: int = Field(8, ge=1, description="how many of the most similar training prompts lend their responses")
+    k: int = Field(
+        8,
+        ge=1,
+        description="how many of the most similar training prompts lend their responses",
+        json_schema_extra=tuned(1, 24, log=True),
+    )
     similarity_temperature: float = Field(
         0.05,
         gt=0,
         description="weights are a softmax of similarity over this; small: the nearest counts alone",
+        json_schema_extra=tuned(0.005, 0.5, log=True),
     )
     encoder: str = Field(
         BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"

@@ -11,6 +11,8 @@ from tabulate import tabulate
 #: Most seconds, or least ratio to the peer.
 MOST_S = {"test_four_scores_of_30_prompts": 1.0, "test_start[import]": 0.4, "test_start[list]": 0.8}
 LEAST_RATIO = {"test_grid_solve[all]": 5.0, "test_sample_kantorovich": 20.0}
+LEAST_RATIO |= {"test_sinkhorn_step[loop]": 50.0, "test_lora_head_training": 1 / 1.5}
+LEAST_RATIO |= {"test_sinkhorn_step[geomloss]": 1.0, "test_sinkhorn_step[solve_sample_batch]": 1.0}
 
 #: How many times as many samples per second splitting draws as each peer, at least, with either model.
 LEAST_SPLIT = {"generate": 40.0, "num_return_sequences": 8.0, "shared_prefix": 3.0}

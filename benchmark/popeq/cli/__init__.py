@@ -16,6 +16,7 @@ from popeq.cli.running import run
 from popeq.cli.studies import ablate, ceiling, power, transfer
 from popeq.cli.submitting import score, submit
 from popeq.cli.sweeping import sweep
+from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 
@@ -92,6 +93,7 @@ for _command in (
     score,
     submit,
     regress,
+    tune,
     check,
     new,
 ):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @click.option("--base-url", default=None, help="Short for -o base_url=...: server of an openai:NAME model.")
 @click.option("--device", default=None, help="Short for -o device=...")
 @click.option("--dtype", default=None, help="Short for -o dtype=...")
+@click.option(
+    "--launcher", default=None, help="Short for -o launcher=...: accelerate[:N], processes train together."
+)
 @click.option("--decode", default=None, help="Short for -o decode=...")
 @click.option("--template", default=None, help="Short for -o template=...: a prompt template file.")
 @runs_option

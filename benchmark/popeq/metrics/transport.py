@@ -31,16 +31,22 @@ _OTHER_BACKENDS = ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")
 def _pot() -> Any:
     """POT, imported late and without its optional array backends: importing torch costs seconds.
 
-    If torch is loaded already, nothing is saved and POT is left to use it.
+    geomloss, where it is installed, is hidden too: POT would import it, and torch with it. If torch is loaded
+    already, nothing is saved and POT is left to use it.
     """
     hidden = {f"POT_BACKEND_DISABLE_{name}": "1" for name in _OTHER_BACKENDS}
-    added = [] if "torch" in sys.modules else [key for key in hidden if key not in os.environ]
+    loaded = "torch" in sys.modules
+    added = [] if loaded else [key for key in hidden if key not in os.environ]
     os.environ.update({key: hidden[key] for key in added})
+    absent = {} if loaded or "geomloss" in sys.modules else {"geomloss": None}
+    sys.modules.update(absent)  # type: ignore[arg-type]
     try:
         import ot
     finally:
         for key in added:
             del os.environ[key]
+        for name in absent:
+            del sys.modules[name]
     return ot
 
 

@@ -60,6 +60,7 @@ class Attempt:
                 PromptMessage.of(p, audio)
                 for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
             ],
+            state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",

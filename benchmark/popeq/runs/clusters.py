@@ -13,9 +13,9 @@ from typing import Any
 
 import popeq
 from popeq.errors import UsageError
-from popeq.runs.engine import Engine, Local, OnPrompt, Task, on_worker
+from popeq.runs.engine import Engine, Local, OnProgress, OnPrompt, Task, on_worker
 from popeq.runs.record import Failure
-from popeq.runs.supervisor import Deadline, Outcome, announce
+from popeq.runs.supervisor import Deadline, Outcome, announce, progress
 
 ENGINES = ("local", "dask", "ray")
 _POLL_S = 0.1
@@ -75,13 +75,17 @@ def _wait(
     result: Callable[[], Outcome],
     cancel: threading.Event,
     on_prompt: OnPrompt,
+    on_progress: OnProgress,
 ) -> Outcome:
-    """Tell of prompts as their files appear until the task is over, which cancellation makes soon."""
+    """Tell of prompts and progress as files appear until the task is over, which cancellation makes soon."""
     waiting = {p.prompt_id for p in task.job.prompts}
     asked_at: float | None = None
+    shown = ""
     try:
         while not done():
             announce(waiting, task.job.partial, on_prompt)
+            if (line := progress(task.job.state)) != shown:
+                on_progress(shown := line)
             if cancel.is_set() and asked_at is None:
                 task.cancelled.touch()
                 asked_at = time.monotonic()
@@ -126,7 +130,12 @@ class Dask:
         self._gpus = any(worker.get("resources", {}).get("GPU") for worker in workers)
 
     def carry_out(
-        self, task: Task, deadline: Deadline, cancel: threading.Event, on_prompt: OnPrompt
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
     ) -> Outcome:
         """See Engine. The time limit is for each stage, from when a worker begins it."""
         future = self.client.submit(
@@ -138,7 +147,7 @@ class Dask:
             resources={"GPU": 1} if task.wants_gpu and self._gpus else None,
         )
         try:
-            return _wait(task, future.done, future.result, cancel, on_prompt)
+            return _wait(task, future.done, future.result, cancel, on_prompt, on_progress)
         except Exception as error:  # lost too often, or the scheduler went away
             return _lost(task, error)
         finally:
@@ -170,7 +179,12 @@ class Ray:
         self._task: Any = ray.remote(on_worker)
 
     def carry_out(
-        self, task: Task, deadline: Deadline, cancel: threading.Event, on_prompt: OnPrompt
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
     ) -> Outcome:
         """See Engine. The time limit is for each stage, from when a worker begins it."""
         gpus = 1 if task.wants_gpu and self._gpus else 0
@@ -181,7 +195,7 @@ class Ray:
             return bool(self.ray.wait([reference], timeout=0)[0])
 
         try:
-            return _wait(task, done, lambda: self.ray.get(reference), cancel, on_prompt)
+            return _wait(task, done, lambda: self.ray.get(reference), cancel, on_prompt, on_progress)
         except Exception as error:
             return _lost(task, error)
 

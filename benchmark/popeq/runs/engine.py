@@ -20,6 +20,7 @@ from popeq.runs.scrubbed import environment_for
 from popeq.runs.supervisor import Cancel, Deadline, Outcome, supervise
 
 OnPrompt = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Engine(Protocol):
     slots: int
 
     def carry_out(
-        self, task: Task, deadline: Deadline, cancel: threading.Event, on_prompt: OnPrompt
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
     ) -> Outcome:
-        """Carry out a stage and wait for its end; ``on_prompt`` is called for each prompt drawn."""
+        """Carry out a stage and wait for its end; ``on_prompt`` is called for each prompt drawn, and
+        ``on_progress`` with each line in which the predictor says how far it is."""
         ...
 
 
@@ -57,22 +64,33 @@ class Local:
         self.slots = jobs
 
     def carry_out(
-        self, task: Task, deadline: Deadline, cancel: threading.Event, on_prompt: OnPrompt
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
     ) -> Outcome:
         """See Engine."""
-        return _here(task, self.slots, deadline, cancel, on_prompt)
+        return _here(task, self.slots, deadline, cancel, on_prompt, on_progress)
 
 
 #: One process at a time.
 LOCAL = Local()
 
 
-def _here(task: Task, slots: int, deadline: Deadline, cancel: Cancel, on_prompt: OnPrompt) -> Outcome:
+def _here(
+    task: Task,
+    slots: int,
+    deadline: Deadline,
+    cancel: Cancel,
+    on_prompt: OnPrompt,
+    on_progress: OnProgress,
+) -> Outcome:
     """Carry out a stage on this machine, as one of ``slots`` that share it."""
     env = environment_for(task.containment, threads_for(slots), task.needs_env)
-    return supervise(
-        task.job, task.log, deadline, cancel, env, task.containment.memory_bytes(slots), on_prompt
-    )
+    memory = task.containment.memory_bytes(slots)
+    return supervise(task.job, task.log, deadline, cancel, env, memory, on_prompt, on_progress)
 
 
 def threads_for(slots: int) -> int:
@@ -103,4 +121,8 @@ def on_worker(task: Task, slots: int, limit_s: float | None) -> Outcome:
     rest = Task(
         job.model_copy(update={"prompts": left}), task.log, task.containment, task.needs_env, task.wants_gpu
     )
-    return _here(rest, slots, Deadline(limit_s), _Flag(task.cancelled), lambda _: None)
+    return _here(rest, slots, Deadline(limit_s), _Flag(task.cancelled), _ignore, _ignore)
+
+
+def _ignore(_: str) -> None:
+    """On a cluster it is the machine that waits which reads the run's folder."""

@@ -101,6 +101,7 @@ class Job(_Message):
     train: list[LabelledMessage]
     validation: list[LabelledMessage]
     prompts: list[PromptMessage] = Field(description="those still to be drawn")
+    state: Path = Field(description="folder of the stage's own, for a predictor that has use_folder()")
     partial: Path = Field(description="folder that gets one file a prompt")
     report: Path = Field(description="file that gets the worker's report")
     traceback: Path = Field(description="file that gets a traceback, if there is one")

@@ -64,23 +64,24 @@ class Plan:
         return shlex.join(words)
 
 
-def parse_options(options: Sequence[str]) -> dict[str, str]:
-    """``name=value`` words as a dict; raises UsageError for any other form."""
+def parse_options(options: Sequence[str], flag: str = "-o") -> dict[str, str]:
+    """``name=value`` words, given after ``flag``, as a dict; raises UsageError for any other form."""
     parsed: dict[str, str] = {}
     for option in options:
         name, equals, value = option.partition("=")
         if not equals or not name:
-            raise UsageError(f"-o {option!r}: must have the form name=value")
+            raise UsageError(f"{flag} {option!r}: must have the form name=value")
         if name in parsed:
-            raise UsageError(f"-o {name}: given twice")
+            raise UsageError(f"{flag} {name}: given twice")
         parsed[name] = value
     return parsed
 
 
-def typed_parameters(spec: PredictorSpec, values: Mapping[str, object]) -> Parameters:
+def typed_parameters(spec: PredictorSpec, values: Mapping[str, object], flag: str = "-o") -> Parameters:
     """A predictor's parameters from named values; text is read as JSON where the field does not take text.
 
-    Raises UsageError that names the parameter, what is wrong with it, and what it is for.
+    Raises UsageError that names the parameter (after the option ``flag``), what is wrong with it, and what
+    it is for.
     """
     model = spec.parameters
     try:
@@ -93,7 +94,7 @@ def typed_parameters(spec: PredictorSpec, values: Mapping[str, object]) -> Param
     except ValidationError as error:
         first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "parameters"
-    message = f"{spec.name}: -o {name}={values.get(name)}: {first['msg']}"
+    message = f"{spec.name}: {flag} {name}={values.get(name)}: {first['msg']}"
     about = model.model_fields[name].description if name in model.model_fields else None
     raise UsageError(f"{message} ({about})" if about else message)
 

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,8 @@ def _draw(
             spec, log = attempt.plan.spec, attempt.run.folder.absolute() / f"log-{stage.name}.txt"
             job = attempt.job(stage, batch_size)
             task = Task(job, log, containment, spec.needs_env, spec.wants_gpu)
-            return i, engine.carry_out(task, attempt.deadline, cancel, on_prompt)
+            on_progress = partial(_show_progress, bar, spec.name)
+            return i, engine.carry_out(task, attempt.deadline, cancel, on_prompt, on_progress)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()
@@ -190,6 +192,10 @@ def _draw(
                 close(i)
     if cancel.is_set():
         raise KeyboardInterrupt
+
+
+def _show_progress(bar: tqdm, predictor: str, line: str) -> None:
+    bar.set_postfix_str(f"{predictor}: {line}")
 
 
 @contextlib.contextmanager

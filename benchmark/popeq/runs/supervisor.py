@@ -64,11 +64,12 @@ def supervise(
     env: Mapping[str, str],
     memory_bytes: int,
     on_prompt: Callable[[str], None],
+    on_progress: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Run a job to its end, a limit or cancellation; the worker's output goes to ``log``.
 
-    ``on_prompt`` is called for each prompt whose file appears. When this returns, no process that the job
-    started is left.
+    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line of the
+    predictor's ``progress.txt``. When this returns, no process that the job started is left.
     """
     deadline.start()
     if cancel.is_set():
@@ -76,7 +77,7 @@ def supervise(
     waiting = {p.prompt_id for p in job.prompts}
     job.report.unlink(missing_ok=True)
     job.traceback.unlink(missing_ok=True)
-    stopped = ""
+    stopped = shown = ""
     with Contained("popeq.runs.worker", log, env, memory_bytes, paths=job.parameters.values()) as contained:
         process = contained.process
         contained.send(job.model_dump_json().encode())
@@ -88,6 +89,8 @@ def supervise(
             if stopped or cancel.is_set():
                 break
             announce(waiting, job.partial, on_prompt)
+            if on_progress and (line := progress(job.state)) != shown:
+                on_progress(shown := line)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_S)
     announce(waiting, job.partial, on_prompt)
@@ -118,6 +121,14 @@ def announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None])
     for prompt_id in sorted(appeared):
         waiting.discard(prompt_id)
         on_prompt(prompt_id)
+
+
+def progress(state: Path) -> str:
+    """What the predictor says of its progress, the first line; empty if it says nothing."""
+    try:
+        return (state / "progress.txt").read_text(encoding="utf-8").partition("\n")[0][:120]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def how_it_died(status: int) -> str:

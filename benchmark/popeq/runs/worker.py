@@ -84,6 +84,10 @@ def _load(job: Job) -> Predictor:
 def work(job: Job) -> Report:
     """Fit, then draw and store batch by batch."""
     predictor = _load(job)
+    use_folder = getattr(predictor, "use_folder", None)
+    if use_folder is not None:
+        job.state.mkdir(exist_ok=True)
+        use_folder(job.state)
     started = time.perf_counter()
     predictor.fit(
         [m.labelled() for m in job.train],

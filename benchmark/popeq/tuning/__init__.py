@@ -1,0 +1,1 @@
+"""Search for a predictor's parameters on the validation split: ``popeq tune``."""

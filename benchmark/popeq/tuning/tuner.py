@@ -1,0 +1,309 @@
+"""``popeq.tune``: trials of a predictor's parameters by successive halving, on the validation split alone."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+import popeq.api as api
+from popeq.board.scoring import Scorer
+from popeq.contract import PredictorSpec
+from popeq.dataset import Dataset
+from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq.metrics import HEADLINE
+from popeq.plugins import registry
+from popeq.protocol import PROTOCOL_1
+from popeq.ranges import Range, declared_ranges
+from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
+from popeq.runs.folder import Run
+from popeq.runs.plan import Plan, typed_parameters
+from popeq.runs.runner import DEFAULT_TIMEOUT_S
+from popeq.seeding import generator
+from popeq.tuning.halving import check_optuna, goes_on, proposal, within
+from popeq.tuning.record import (
+    RECORD,
+    Budget,
+    Cost,
+    RungRecord,
+    Search,
+    TrialRecord,
+    TuningRecord,
+    read_tuning,
+    write_tuning,
+)
+from popeq.tuning.view import asking, tuning_view
+
+#: So many failed trials at the very beginning end a search: what is wrong is not the settings.
+_HOPELESS = 3
+
+
+def tune(
+    predictor: str | PredictorSpec,
+    dataset: str | Path | Dataset = api.DEFAULT_DATASET,
+    *,
+    trials: int = 30,
+    seed: int = 0,
+    fixed: Mapping[str, object] | None = None,
+    output: Path | str | None = None,
+    rungs: int = 3,
+    reduction: int = 3,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    containment: Containment = DEFAULT_CONTAINMENT,
+    on_rung: Callable[[TuningRecord, int], None] | None = None,
+) -> TuningRecord:
+    """Search the ranges that a predictor's parameters declare (``popeq.ranges``) for the best setting.
+
+    A trial is scored by the mean headline score of the validation prompts, whose answers stay out of the
+    process that predicts them; the data set's test split is cut off before anything runs. The first trial is
+    the predictor's defaults. Each rung is a run of its own with more epochs (a predictor that has the
+    parameter ``epochs``) or more validation prompts (any other).
+
+    Parameters
+    ----------
+    trials
+        Settings to try. More of them later go on from those that are there.
+    fixed
+        Parameters by name that are held and not searched.
+    output
+        Folder of ``tuning.json`` and of runs under way; default ``tuning/PREDICTOR-DATASET-SEED``. A search
+        that was stopped goes on from it.
+    rungs, reduction
+        Budgets grow by ``reduction`` from one rung to the next, and about one trial in ``reduction`` goes on.
+    timeout_s, containment
+        Of each run.
+    on_rung
+        Called as ``on_rung(record, trial)`` after each rung.
+
+    Raises
+    ------
+    UsageError
+        For wrong names or numbers, a predictor without ranges, a data set without a validation split or with
+        folds, or a folder that holds another search.
+    RunError
+        If no trial could be fitted, or another process works in the folder.
+    """
+    check_optuna()
+    if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
+        raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
+    loaded = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
+    view, given = tuning_view(loaded), api.given_name(loaded)
+    spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
+    search = _search(spec, view, given, fixed or {}, seed, rungs, reduction)
+    folder = Path(output or Path("tuning") / f"{spec.name}-{view.name.removesuffix('-tuning')}-{seed}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        with lock.acquire(timeout=0):
+            tuner = _Tuner(spec, view, search, folder, timeout_s, containment, on_rung)
+            return tuner.run(trials)
+    except Timeout:
+        raise RunError(f"another popeq process is tuning in {folder}; wait for it") from None
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _search(
+    spec: PredictorSpec,
+    view: Dataset,
+    given: str,
+    fixed: Mapping[str, object],
+    seed: int,
+    rungs: int,
+    reduction: int,
+) -> Search:
+    """What is searched, with every name and range checked."""
+    fields = spec.parameters.model_fields
+    for name in fixed:
+        if name not in fields:
+            raise UnknownNameError(f"parameter of {spec.name}", name, fields)
+    held = typed_parameters(spec, fixed, flag="--set").model_dump(mode="json")
+    by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
+    full = held["epochs"] if by_epochs else len(view.test_ids)
+    declared = declared_ranges(spec)
+    ranges = {n: r for n, r in declared.items() if n not in fixed and not (by_epochs and n == "epochs")}
+    if not ranges:
+        why = (
+            "every parameter with a range is held by --set"
+            if declared
+            else "no parameter of it declares a range to search (docs/tuning.md says how)"
+        )
+        raise UsageError(f"{spec.name}: nothing to tune: {why}")
+    budgets = [math.ceil(full / reduction ** (rungs - 1 - k)) for k in range(rungs)]
+    return Search(
+        predictor=spec.name,
+        source=registry().source_of(spec.name),
+        dataset=given,
+        revision=view.revision,
+        protocol=PROTOCOL_1.fingerprint,
+        metric=HEADLINE,
+        seed=seed,
+        ranges=ranges,
+        fixed={name: held[name] for name in fixed},
+        budget=Budget(
+            parameter="epochs" if by_epochs else "prompts",
+            rungs=sorted(set(budgets)),
+            reduction=reduction,
+        ),
+    )
+
+
+class _Tuner:
+    """One search in its folder. It holds a view of the data set that has no test prompts."""
+
+    def __init__(
+        self,
+        spec: PredictorSpec,
+        view: Dataset,
+        search: Search,
+        folder: Path,
+        timeout_s: float | None,
+        containment: Containment,
+        on_rung: Callable[[TuningRecord, int], None] | None,
+    ) -> None:
+        self.spec, self.view, self.search, self.folder = spec, view, search, folder
+        self.timeout_s, self.containment, self.on_rung = timeout_s, containment, on_rung
+        self.record = self._begun()
+        # Which prompts count at the lower rungs, the same for every trial.
+        order = generator("tune", search.seed, "prompts").permutation(view.test_ids)
+        self.order = [str(p) for p in order]
+
+    def _begun(self) -> TuningRecord:
+        """What is in the folder, if it is of this search, else a new record."""
+        found = read_tuning(self.folder / RECORD)
+        if found is None:
+            cost = Cost(trials=0, fits=0, fit_s=0.0, wall_s=0.0)
+            return TuningRecord(search=self.search, simulated=self.view.card.simulated, cost=cost)
+        other = [n for n in Search.model_fields if getattr(found.search, n) != getattr(self.search, n)]
+        if other:
+            raise UsageError(
+                f"{self.folder}: holds another search (different: {', '.join(other)}); give another folder "
+                "with -o, or remove this one"
+            )
+        return found
+
+    def run(self, trials: int) -> TuningRecord:
+        """Try settings until there are ``trials``, or no others."""
+        if not self.record.trials and (defaults := self._defaults()) is not None:
+            self._keep([TrialRecord(parameters=defaults)], defaults=0)
+        while True:
+            if not self.record.trials or self.record.trials[-1].state != "running":
+                if len(self.record.trials) >= trials:
+                    break
+                setting = proposal(*self._asked(self.record.trials))
+                if setting is None:
+                    break
+                self._keep([*self.record.trials, TrialRecord(parameters=setting)])
+            self._rung()
+            if len(self.record.trials) == _HOPELESS and all(t.state == "failed" for t in self.record.trials):
+                break
+        return self._end()
+
+    def _defaults(self) -> dict[str, Any] | None:
+        """The searched parameters' own defaults, if they lie in the ranges."""
+        held = typed_parameters(self.spec, self.search.fixed).model_dump(mode="json")
+        own = {name: held[name] for name in self.search.ranges}
+        return own if within(self.search.ranges, own) else None
+
+    def _asked(self, trials: list[TrialRecord]) -> tuple[Mapping[str, Range], list[TrialRecord], int, int]:
+        return self.search.ranges, trials, self.search.seed, self.search.budget.reduction
+
+    def _rung(self) -> None:
+        """Give the last trial its next budget, and say what becomes of it."""
+        *before, trial = self.record.trials
+        budgets = self.search.budget.rungs
+        rung, message = self._fitted(trial, budgets[len(trial.rungs)])
+        trial = trial.model_copy(update={"rungs": [*trial.rungs, rung], "message": message})
+        if rung.score_db is None:
+            state = "failed"
+        elif len(trial.rungs) == len(budgets):
+            state = "complete"
+        else:
+            state = "running" if goes_on(*self._asked([*before, trial])) else "stopped"
+        self._keep([*before, trial.model_copy(update={"state": state})])
+        if rung.score_db is not None:  # what failed is left to be looked at
+            shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        if self.on_rung:
+            self.on_rung(self.record, len(before))
+
+    def _fitted(self, trial: TrialRecord, budget: int) -> tuple[RungRecord, str]:
+        """Fit once and draw what this rung asks for."""
+        by_epochs = self.search.budget.parameter == "epochs"
+        drawn = {prompt: score for r in trial.rungs for prompt, score in r.scores.items()}
+        options = {**self.search.fixed, **trial.parameters}
+        if by_epochs:
+            asked, drawn, options = self.order, {}, {**options, "epochs": budget}
+        else:
+            asked = [p for p in self.order[:budget] if p not in drawn]
+        view = asking(self.view, asked)
+        try:
+            (run,) = api.run(
+                self.spec,
+                view,
+                seeds=self.search.seed,
+                options=options,
+                runs_dir=self.folder / "runs",
+                timeout_s=self.timeout_s,
+                containment=self.containment,
+            )
+        except UsageError as error:  # parameters that do not go together
+            return _rung_record(budget, None, {}, {}), str(error)
+        if run.record.status != "complete":
+            first = run.record.failures[0]
+            return _rung_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
+        frame = Scorer(view, PROTOCOL_1).score(run.samples(view.test_ids, view.space)).frame
+        scores = dict(zip(frame["prompt_id"], frame[self.search.metric].astype(float), strict=True))
+        return _rung_record(budget, run, scores, drawn | scores), ""
+
+    def _keep(self, trials: list[TrialRecord], **changes: Any) -> None:
+        """Write how far the search is."""
+        rungs = [r for t in trials for r in t.rungs]
+        complete = [i for i, t in enumerate(trials) if t.state == "complete"]
+        best = min(complete, key=lambda i: (trials[i].rungs[-1].score_db, i), default=None)
+        cost = Cost(
+            trials=len(trials),
+            fits=len(rungs),
+            fit_s=sum(r.fit_s for r in rungs),
+            wall_s=sum(r.wall_s for r in rungs),
+        )
+        command = None if best is None else self._command(trials[best])
+        changes = {"status": "unfinished", **changes}
+        self.record = self.record.model_copy(
+            update={"trials": trials, "best": best, "cost": cost, "command": command, **changes}
+        )
+        write_tuning(self.folder / RECORD, self.record)
+
+    def _command(self, trial: TrialRecord) -> str:
+        search = self.search
+        parameters = typed_parameters(self.spec, {**search.fixed, **trial.parameters})
+        plan = Plan(self.spec, search.source, parameters, self.view, search.dataset, PROTOCOL_1, search.seed)
+        return plan.command
+
+    def _end(self) -> TuningRecord:
+        if self.record.best is None:
+            first = next((t.message for t in self.record.trials if t.message), "")
+            raise RunError(f"{self.spec.name}: no setting could be fitted; the first: {first}")
+        self._keep(self.record.trials, status="complete")
+        return self.record
+
+
+def _rung_record(
+    budget: int, run: Run | None, scores: Mapping[str, float], so_far: Mapping[str, float]
+) -> RungRecord:
+    stages = run.record.stages if run else []
+    values = list(so_far.values())
+    return RungRecord(
+        budget=budget,
+        scores=dict(scores),
+        score_db=float(np.mean(values)) if values else None,
+        median_db=float(np.median(values)) if values else None,
+        fit_s=sum(s.fit_s for s in stages),
+        sample_s=sum(s.sample_s for s in stages),
+        wall_s=run.record.wall_s if run else 0.0,
+        peak_memory_mb=max((s.peak_memory_mb for s in stages), default=0.0),
+    )

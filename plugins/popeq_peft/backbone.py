@@ -1,0 +1,301 @@
+"""Base models with an adapter: loaded, wrapped by peft, saved, loaded again.
+
+Every work-around for a library stands in this file:
+
+- A prefix is handed to the base model as a filled cache, with a mask over it, as peft's own forward does;
+  but masks may be 4-D and positions explicit, which peft's forward does not take
+  (https://github.com/huggingface/peft/blob/v0.21.2/src/peft/peft_model.py, ``PeftModelForCausalLM.forward``).
+- A prefix with gradient checkpointing is refused: checkpointing turns the cache off, and the prefix with it
+  (https://github.com/huggingface/peft/pull/2191, https://github.com/huggingface/peft/issues/869).
+- peft's config would keep the path of a bundled model on this machine; the model's name is kept instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from popeq.errors import UsageError
+from popeq_llm.loading import TINY, load, pick_device, pick_dtype, tiny_folder
+from popeq_peft.parameters import MINILM, LoraParameters, PrefixParameters, TrainingParameters
+
+_MOST_TOKENS = 256
+_HUB_NAMES = {MINILM: "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+@dataclass
+class Backbone:
+    """A base model, perhaps with an adapter.
+
+    ``model`` is what is called; ``adapted`` the peft model around it, None without an adapter.
+    """
+
+    name: str
+    revision: str
+    causal: bool
+    model: Any
+    tokenizer: Any
+    adapted: Any = None
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether it only stands in for the paper's model."""
+        return self.name in (MINILM, TINY)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """The adapter's own parameters, by name."""
+        if self.adapted is None:
+            return {}
+        return {n: p for n, p in self.adapted.named_parameters() if p.requires_grad}
+
+    def train(self, mode: bool) -> None:
+        """Turn the adapter's dropout on or off. The base model's own dropout stays off: on few prompts it
+        only adds noise."""
+        if self.adapted is None:
+            return
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:
+                module.p = 0.0
+        self.model.train(mode)
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter in peft's format; nothing if there is none."""
+        if self.adapted is not None:
+            self.adapted.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+            for file in folder.iterdir():
+                file.chmod(0o644)
+
+    def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (B, T) of sentences, padded on the right."""
+        rows = [ids[:_MOST_TOKENS] or [0] for ids in self.tokenizer(list(texts))["input_ids"]]
+        width = max(map(len, rows))
+        ids = torch.zeros((len(rows), width), dtype=torch.long)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for r, row in enumerate(rows):
+            ids[r, : len(row)], mask[r, : len(row)] = torch.tensor(row), 1
+        return ids.to(self.device), mask.to(self.device)
+
+    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last hidden states (B, T, width), float32."""
+        states: Tensor = caller(self)(ids, attention_mask=mask).last_hidden_state
+        return states.float()
+
+
+def caller(backbone: Backbone) -> Any:
+    """What to call for a forward pass: the model itself, or one that puts the prefix before everything."""
+    adapted = backbone.adapted
+    if adapted is not None and adapted.active_peft_config.is_prompt_learning:
+        return PrefixedModel(backbone.model, adapted)
+    return backbone.model
+
+
+class PrefixedModel:
+    """A base model that sees a trained prefix before each context; called as the base model is called.
+
+    Masks and positions are those without the prefix: 2-D masks get ones before them, 4-D masks zeros (they
+    are added to scores), and positions move on by the prefix's length.
+    """
+
+    def __init__(self, model: Any, adapted: Any) -> None:
+        self._model, self._adapted = model, adapted
+        self.config, self.length = model.config, adapted.active_peft_config.num_virtual_tokens
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self._model.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self._model.dtype
+        return dtype
+
+    def parameters(self) -> Any:
+        return self._model.parameters()
+
+    def __call__(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        **more: Any,
+    ) -> Any:
+        prefix = self._adapted.get_prompt(input_ids.shape[0])
+        if past_key_values is None:
+            past_key_values = prefix
+        elif past_key_values.get_seq_length() == 0:
+            for i, layer in enumerate(prefix.layers):
+                past_key_values.update(layer.keys, layer.values, i)
+        if attention_mask is not None:
+            before = (*attention_mask.shape[:-1], self.length)
+            filled = (
+                attention_mask.new_zeros(before)
+                if attention_mask.ndim == 4
+                else attention_mask.new_ones(before)
+            )
+            more["attention_mask"] = torch.cat([filled, attention_mask], dim=-1)
+        if position_ids is not None:
+            more["position_ids"] = position_ids + self.length
+        return self._model(input_ids, past_key_values=past_key_values, **more)
+
+
+def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> Backbone:
+    """The base model without an adapter, its own weights frozen.
+
+    Parameters
+    ----------
+    language
+        Whether next tokens are needed (then it must be a causal model) or hidden states.
+
+    Raises
+    ------
+    UsageError
+        For a model that cannot be loaded or does not fit in memory, or 4 bits without bitsandbytes.
+    """
+    device = pick_device(parameters.device)
+    name, revision = parameters.model, ""
+    if name == MINILM:
+        from popeq_llm.encoder import BundledEncoder
+
+        bundled = BundledEncoder()
+        name, revision = str(bundled.folder), bundled.release
+    if language and not _is_causal(name, parameters.revision):
+        raise UsageError(
+            f"--model {parameters.model}: is an encoder, which writes no tokens; use a causal model ({TINY})"
+        )
+    model, tokenizer, found = load(
+        name,
+        parameters.revision,
+        device,
+        pick_dtype(parameters.dtype, device),
+        auto_class="AutoModelForCausalLM" if language else "AutoModel",
+        four_bit=parameters.four_bit,
+    )
+    model.requires_grad_(False)
+    causal = _is_causal(name, parameters.revision)
+    return Backbone(parameters.model, revision or found, causal, model, tokenizer)
+
+
+def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backbone:
+    """The same model with a fresh adapter, which starts near a model without one.
+
+    Raises UsageError for modules that the model does not have, and for a prefix with checkpointing.
+    """
+    from peft import get_peft_model
+
+    config = _peft_config(backbone, parameters)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if parameters.four_bit:
+            from peft import prepare_model_for_kbit_training
+
+            backbone.model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+                backbone.model, use_gradient_checkpointing=parameters.gradient_checkpointing
+            )
+        try:
+            adapted = get_peft_model(backbone.model, config)
+        except ValueError as error:
+            raise UsageError(f"--model {backbone.name}: {' '.join(str(error).split())[:200]}") from None
+        config.base_model_name_or_path = _HUB_NAMES.get(backbone.name, backbone.name)
+        config.revision = parameters.revision
+        for name, parameter in adapted.named_parameters():
+            if "prompt_encoder" in name and "embedding" in name:
+                parameter.data.mul_(0.1)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    if parameters.gradient_checkpointing:
+        backbone.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    backbone.adapted = adapted
+    return backbone
+
+
+def load_adapter(backbone: Backbone, folder: Path) -> Backbone:
+    """The model with a saved adapter, for sampling. Raises UsageError if the weights are of another shape."""
+    from peft import PeftModel
+
+    try:
+        backbone.adapted = PeftModel.from_pretrained(backbone.model, str(folder)).eval()
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(
+            f"adapter {folder}: does not fit the base model {backbone.name}: {reason}; give the model that "
+            "it was trained on with --model"
+        ) from None
+    return backbone
+
+
+def _peft_config(backbone: Backbone, parameters: TrainingParameters) -> Any:
+    from peft import LoraConfig, PrefixTuningConfig, TaskType
+
+    language = hasattr(backbone.model, "lm_head")
+    task = TaskType.CAUSAL_LM if language else TaskType.FEATURE_EXTRACTION
+    if isinstance(parameters, PrefixParameters):
+        if parameters.gradient_checkpointing:
+            raise UsageError(
+                "gradient_checkpointing: does not work with a prefix (checkpointing turns off the cache that "
+                "holds it); use a LoRA predictor, or a smaller batch_size"
+            )
+        return PrefixTuningConfig(
+            task_type=task,
+            num_virtual_tokens=parameters.virtual_tokens,
+            prefix_projection=parameters.prefix_projection,
+            encoder_hidden_size=parameters.projection_size,
+        )
+    assert isinstance(parameters, LoraParameters)
+    return LoraConfig(
+        task_type=task,
+        r=parameters.rank,
+        lora_alpha=parameters.alpha,
+        lora_dropout=parameters.lora_dropout,
+        target_modules=_targets(backbone, parameters.target_modules),
+    )
+
+
+def _targets(backbone: Backbone, asked: str) -> str | list[str]:
+    """Names of the modules that LoRA changes; ``auto`` is every linear map of the attention."""
+    if asked == "all-linear":
+        return asked
+    if asked != "auto":
+        return [name.strip() for name in asked.split(",")]
+    modules = backbone.model.named_modules()
+    found = {n.split(".")[-1] for n, m in modules if "att" in n.lower() and n and _has_matrix(m)}
+    return sorted(found - {"rotary_emb", "dense"}) or "all-linear"
+
+
+def _has_matrix(module: torch.nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.ndim == 2 and not list(module.children())
+
+
+def _is_causal(name: str, revision: str | None) -> bool:
+    """Whether a model's config names a causal language model; True where there is none to read, which
+    ``load`` then explains."""
+    from transformers import AutoConfig
+
+    folder = tiny_folder() if name == TINY else Path(name)
+    try:
+        config = AutoConfig.from_pretrained(
+            folder if folder.is_dir() else name, revision=revision, local_files_only=folder.is_dir()
+        )
+    except (OSError, ValueError):
+        return True
+    names = getattr(config, "architectures", None) or []
+    return not names or any(n.endswith(("ForCausalLM", "LMHeadModel")) for n in names)

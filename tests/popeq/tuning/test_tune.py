@@ -1,0 +1,276 @@
+"""A search from end to end: budgets, the choice, stops, wrong use, and that the test split stays unread."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT, environment, write_small_dataset
+from tests.popeq.tuning.subjects import LEARNS, REMEMBERS
+
+import popeq
+from popeq.errors import RunError
+from popeq.tuning.record import RECORD, read_tuning
+from popeq.tuning.view import tuning_view
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """12 prompts: 6 train, 2 validation, 4 test."""
+    return popeq.load_dataset(write_small_dataset(tmp_path_factory.mktemp("tuning") / "small"))
+
+
+def by_split(data, split):
+    return set(data.prompts.loc[data.prompts["split"] == split, "prompt_id"])
+
+
+def told(record):
+    """What a record says but for times and memory."""
+    raw = record.model_dump(mode="json")
+    raw.pop("cost")
+    for trial in raw["trials"]:
+        for rung in trial["rungs"]:
+            for key in ("fit_s", "sample_s", "wall_s", "peak_memory_mb"):
+                assert rung.pop(key) >= 0
+    return raw
+
+
+def test_the_test_split_is_unreachable_and_changes_nothing(data, tmp_path):
+    """A predictor that writes down all it sees, and a data set whose test answers are gone."""
+    test = by_split(data, "test")
+    texts = data.prompts["text"].where(~data.prompts["prompt_id"].isin(test), "nobody shall read this")
+    blind = dataclasses.replace(
+        data,
+        prompts=data.prompts.assign(text=texts),
+        responses=data.responses[~data.responses["prompt_id"].isin(test)].reset_index(drop=True),
+    )
+    records, diaries = [], []
+    for name, given in (("whole", data), ("blind", blind)):
+        diary = tmp_path / f"{name}.jsonl"
+        record = popeq.tune(
+            REMEMBERS, given, trials=2, fixed={"diary": str(diary)}, output=tmp_path / name, rungs=2
+        )
+        seen = [json.loads(line) for line in diary.read_text().splitlines()]
+        records.append(json.loads(json.dumps(told(record)).replace(str(diary), "DIARY")))
+        diaries.append(seen)
+    assert records[0] == records[1]
+    everything = json.dumps(diaries[0])
+    answers = [f"[{x}, {y}]" for x, y in data.pooled(sorted(test)).tolist()]
+    assert answers
+    assert not [a for a in answers if a in everything]
+    ids = {e["id"] for seen in diaries for e in seen if "id" in e}
+    assert ids == by_split(data, "train") | by_split(data, "validation")
+    # Nor is it given an answer that it is scored by.
+    for entry in diaries[0]:
+        if entry["call"] in ("train", "validation"):
+            assert entry["id"] in by_split(data, "train")
+        elif entry["call"] == "sample":
+            assert entry["id"] in by_split(data, "validation")
+
+
+def test_the_view_holds_training_and_validation_prompts_only(data):
+    view = tuning_view(data)
+    assert set(view.prompts["prompt_id"]) == by_split(data, "train") | by_split(data, "validation")
+    assert set(view.responses["prompt_id"]) == set(view.prompts["prompt_id"])
+    stage = view.stages[0]
+    assert set(stage.test) == by_split(data, "validation")
+    assert (len(stage.train), len(stage.validation)) == (5, 1)  # one in five stops training early
+    assert set(stage.train) | set(stage.validation) == by_split(data, "train")
+    assert by_split(data, "test")  # the data set itself is as it was
+    assert view.revision == tuning_view(data).revision != data.revision
+
+
+@pytest.fixture(scope="module")
+def learnt(data, tmp_path_factory):
+    """A search over a predictor that has epochs, in the order in which it was fitted."""
+    folder = tmp_path_factory.mktemp("learnt")
+    fixed = {"width": 3, "diary": str(folder / "diary")}
+    record = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
+    return record, folder
+
+
+def test_epochs_are_the_budget_and_the_fitted_epochs_are_the_rungs(learnt):
+    record, folder = learnt
+    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [1, 3, 9])
+    budgets = [r.budget for t in record.trials for r in t.rungs]
+    assert [int(line) for line in (folder / "diary").read_text().split()] == budgets
+    assert record.cost.fits == len(budgets) < 3 * 7
+    assert {t.state for t in record.trials} >= {"complete", "stopped", "failed"}
+    for trial in record.trials:
+        assert [r.budget for r in trial.rungs] == [1, 3, 9][: len(trial.rungs)]
+        assert (trial.state == "complete") == (len(trial.rungs) == 3 and not trial.message)
+
+
+def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
+    record, folder = learnt
+    complete = {i: t.rungs[-1].score_db for i, t in enumerate(record.trials) if t.state == "complete"}
+    assert record.best == min(complete, key=complete.get)
+    best = record.trials[record.best]
+    assert best.parameters["rate"] > 0.1  # 0.05, the default, is far from home after nine epochs
+    assert record.defaults == 0
+    assert record.trials[0].parameters == {"rate": 0.05}  # width is held, epochs are the budget
+    assert record.trials[0].state == "complete"
+    assert f"-o rate={best.parameters['rate']}" in record.command
+    assert "-o width=3" in record.command
+    assert record.command.startswith("popeq run subject --dataset ")
+    scores = [s for r in best.rungs[-1:] for s in r.scores.values()]
+    assert best.rungs[-1].score_db == pytest.approx(sum(scores) / len(scores))
+    assert read_tuning(folder / "search" / RECORD) == record
+
+
+def test_failures_are_recorded_and_cost_only_their_trial(learnt):
+    record, _ = learnt
+    failed = [t for t in record.trials if t.state == "failed"]
+    assert failed
+    for trial in failed:
+        assert trial.parameters["rate"] > 0.6
+        assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
+        assert trial.rungs[-1].score_db is None
+
+
+def test_it_ends_where_it_ended_and_more_trials_go_on(learnt, data):
+    record, folder = learnt
+    fixed = {"width": 3, "diary": str(folder / "diary")}
+    fitted = (folder / "diary").read_text()
+    again = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
+    assert again == record
+    assert (folder / "diary").read_text() == fitted
+    more = popeq.tune(LEARNS, data, trials=8, fixed=fixed, output=folder / "search", seed=2)
+    assert [told(more)["trials"][:7], len(more.trials)] == [told(record)["trials"], 8]
+    with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
+        popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=3)
+
+
+def test_without_epochs_the_budget_is_validation_prompts(data, tmp_path):
+    record = popeq.tune(
+        REMEMBERS, data, trials=1, fixed={"diary": str(tmp_path / "d")}, output=tmp_path / "s", rungs=2
+    )
+    assert (record.search.budget.parameter, record.search.budget.rungs) == ("prompts", [1, 2])
+    first, second = record.trials[0].rungs
+    assert len(first.scores) == len(second.scores) == 1  # only what the rung adds is drawn
+    both = first.scores | second.scores
+    assert set(both) == by_split(data, "validation")
+    assert second.score_db == pytest.approx(sum(both.values()) / 2)
+
+
+CODE = """
+import json, sys, popeq
+from tests.popeq.tuning.subjects import LEARNS
+popeq.tune(LEARNS, sys.argv[1], **json.loads(sys.argv[2]))
+"""
+
+
+def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
+    diary = tmp_path / "diary"
+    how = {"trials": 2, "rungs": 2, "fixed": {"diary": str(diary), "pause_s": 0.15}}
+    whole = popeq.tune(LEARNS, data, output=tmp_path / "whole", **how)
+    expected = diary.read_text().split()
+    diary.unlink()
+    folder = tmp_path / "killed"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(data.folder), json.dumps({"output": str(folder), **how})],
+        env=environment({"PYTHONPATH": str(ROOT)}),
+    )
+    while not diary.exists() or len(diary.read_text().split()) < 2:  # in the second rung's fit
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert read_tuning(folder / RECORD).status == "unfinished"
+    again = popeq.tune(LEARNS, data, output=folder, **how)
+    assert told(again) == told(whole)
+    assert again.status == "complete"
+    assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
+    assert not (folder / "runs").exists()
+
+
+def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
+    fixed = {"rate": 0.7}
+    with pytest.raises(
+        RunError, match=r"subject: no setting could be fitted; the first: error: .*blew up"
+    ) as e:
+        popeq.tune(LEARNS, data, trials=20, fixed=fixed, output=tmp_path / "s")
+    assert "\n" not in str(e.value)
+    assert len(read_tuning(tmp_path / "s" / RECORD).trials) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fixed": {"rte": 1}}, "no parameter of subject is called 'rte'; did you mean 'rate'"),
+        ({"fixed": {"rate": 2}}, "subject: --set rate=2: Input should be less than 1"),
+        ({"fixed": {"rate": 0.1, "width": 1}}, "nothing to tune: every parameter with a range is held"),
+        ({"trials": 0}, "at least 1"),
+    ],
+)
+def test_wrong_use_is_one_line(data, tmp_path, change, message):
+    with pytest.raises(popeq.UsageError, match=message) as error:
+        popeq.tune(LEARNS, data, **{"output": tmp_path / "s"} | change)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_broken_records_and_folders_are_one_line(data, tmp_path):
+    for content, message in (("{", "cannot be read"), ('{"schema_version": 9}', "schema version 9")):
+        (tmp_path / RECORD).write_text(content)
+        with pytest.raises(RunError, match=message):
+            popeq.tune(LEARNS, data, output=tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(popeq.UsageError, match="file: cannot be written"):
+        popeq.tune(LEARNS, data, output=tmp_path / "file")
+
+
+def test_the_command_line(popeq_inside, tmp_path):
+    small = write_small_dataset(tmp_path / "small")
+    given = (
+        "tune",
+        "knn",
+        "--dataset",
+        small,
+        "--trials",
+        "2",
+        "--rungs",
+        "1",
+        "--set",
+        "k=3",
+        "-o",
+        "search",
+    )
+    found = popeq_inside(*given, "--format", "json")
+    assert found.returncode == 0, found.stderr
+    rows = json.loads(found.stdout)["rows"]
+    assert [r["state"] for r in rows] == ["complete"] * 2
+    assert rows[0]["mean_db"] <= rows[1]["mean_db"]
+    record = read_tuning(tmp_path / "search" / RECORD)
+    assert record.command in found.stdout
+    assert "trial 0, 2 prompts: " in found.stderr
+    assert f"popeq run knn --dataset {small} --seed 0 -o k=3" in record.command
+    text = popeq_inside(*given, "--quiet")
+    assert text.stderr == ""
+    assert "the test split was not read" in text.stdout
+
+
+def test_the_command_line_says_what_is_wrong(popeq_inside, tmp_path, monkeypatch):
+    folds = write_small_dataset(tmp_path / "folds", folds=True)
+    for arguments, message in (
+        (("knn", "--dataset", folds), "small: has folds: each of its answers is a test answer once"),
+        (("prior",), "prior: nothing to tune: no parameter of it declares a range"),
+        (("knnn",), "no predictor is called 'knnn'"),
+        (("knn", "--set", "k"), "--set 'k': must have the form name=value"),
+    ):
+        found = popeq_inside("tune", *arguments)
+        assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+        assert message in found.stderr
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    found = popeq_inside("tune", "knn")
+    assert (found.returncode, found.stderr) == (
+        2,
+        "popeq: popeq tune needs optuna; install it with: pip install 'popeq[tune]'\n",
+    )
+    assert not Path(tmp_path / "tuning").exists()

@@ -1,0 +1,64 @@
+"""A run that is killed goes on to the same samples; what it trained is used again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from small_fits import SPECS
+from tests.conftest import environment
+
+import popeq as api
+from popeq.contract import load_object
+from popeq.runs.predictions import read_predictions
+from popeq.seeding import generator
+
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+OPTIONS = {"device": "cpu", "epochs": 8, "patience": 8}
+
+
+def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_path):
+    options = [part for k, v in OPTIONS.items() for part in ("-o", f"{k}={v}")]
+    command = ["run", "lora-head", "--dataset", str(small), *options]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from popeq.cli import main; main()", *command],
+        cwd=tmp_path,
+        env=environment(OFFLINE),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/state-split/*.training")) and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (run,) = (tmp_path / "runs").glob("*-lora-head-*")
+    assert not (run / "predictions.csv").exists()
+    assert list(run.glob("state-split/*.training")), "killed while it trained"
+    assert popeq(*command, env=OFFLINE).returncode == 0
+    told = json.loads((run / "run.json").read_text())["predictor"]["described"]
+    assert told["model"] == "all-MiniLM-L6-v2"
+    assert told["stand_in"] is True
+    assert told["training"][0]["epochs"] == 8
+    assert "epoch 8/8, loss" in (run / "state-split" / "progress.txt").read_text()
+
+    dataset = api.load_dataset(str(small))
+    (stage,) = dataset.stages
+    ids = list(stage.test)
+    resumed = read_predictions(run / "predictions.csv", ids, 110, dataset.space)
+    for again in (OPTIONS, OPTIONS | {"adapter": str(run / "state-split")}):
+        predictor = load_object(SPECS["lora-head"].factory)(
+            SPECS["lora-head"].parameters(**again), dataset.space
+        )
+        predictor.fit(
+            dataset.labelled(stage.train),
+            dataset.labelled(stage.validation),
+            generator(0, "lora-head", "fit", "split"),
+        )
+        rngs = [generator(0, "lora-head", "sample", i) for i in ids]
+        np.testing.assert_array_equal(predictor.sample(dataset.unlabelled(ids), 110, rngs), resumed)

@@ -22,8 +22,8 @@ DISTANCES = ("kantorovich", "reflective_kantorovich")
 _SPLITS = 12
 #: Pseudo-panels over all prompts (their ratio is then within 1 %), and the least and most of one prompt.
 _PANELS, _LEAST_PANELS, _MOST_PANELS = 1440, 6, 64
-#: Cells along an axis, least and most: coarser than the protocol's grid where listeners are spread wider than a
-#: cell, which moves the lines by 0.3 % and is five times as fast; the most for a spread below half a dB.
+#: Cells along an axis, least and most: coarser than the protocol's grid where listeners are spread wider than
+#: a cell, which moves the lines by 0.3 % and is five times as fast; the most for a spread below half a dB.
 _CELLS = 16, 24
 #: The same where only a ratio is wanted.
 _RATIO_CELLS = 10, 16

@@ -1,4 +1,4 @@
-"""The scripts for a GPU: bounds of many distances at once hold; on the CPU the script runs with a tiny shape."""
+"""The scripts for a GPU: bounds of many distances at once hold, and on the CPU a tiny shape is measured."""
 
 from __future__ import annotations
 

@@ -17,7 +17,12 @@ from tests.conftest import ROOT, environment, write_small_dataset
 from popeq.runs.containment import LOG_HEAD, LOG_TAIL
 
 ZOO = ROOT / "tests" / "zoo_plugin"
+
 sys.path.insert(0, str(ZOO))
+from popeq_zoo import ANIMALS  # noqa: E402
+from popeq_zoo.animals import masked  # noqa: E402
+
+sys.path.remove(str(ZOO))  # no other test's process shall find the zoo
 
 #: How each animal's run ends, and what the report says.
 FATE = {
@@ -85,9 +90,6 @@ def watch(visit: Visit, process: psutil.Popen, over: threading.Event) -> None:
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory) -> Visit:
-    from popeq_zoo import ANIMALS
-    from popeq_zoo.animals import masked
-
     folder = tmp_path_factory.mktemp("zoo")
     notes = folder / "notes"
     notes.mkdir()
@@ -129,8 +131,6 @@ def visit(tmp_path_factory) -> Visit:
 
 
 def test_every_animal_has_a_fate():
-    from popeq_zoo import ANIMALS
-
     assert set(FATE) | set(HARMLESS) == {*ANIMALS, "import-raises"}
 
 

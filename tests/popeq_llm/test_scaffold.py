@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from popeq.scaffold import write_package  # noqa: E402
-from popeq.testing.checks import CHECKS  # noqa: E402
-from popeq.testing.subject import Subject  # noqa: E402
+from popeq.scaffold import write_package
+from popeq.testing.checks import CHECKS
+from popeq.testing.subject import Subject
 
 
 @pytest.fixture(scope="module")

@@ -231,9 +231,10 @@ def data_sets(draw: DrawFn) -> bytes:
 
 @st.composite
 def _cards_of_data(draw: DrawFn) -> bytes:
-    bounds = st.lists(
-        st.one_of(st.integers(-9, 9), st.floats(), st.sampled_from([1e308, -1e308, 5e-324, 1e-9, 10**30])),
-        max_size=3,
+    ends = [5e-324, 1e-9, 5, 6, 999.5, 1e3, 1e30, 1e160, 1e308, 10**30]
+    bounds = st.one_of(
+        st.lists(st.one_of(st.integers(-9, 9), st.floats()), max_size=3),
+        st.tuples(st.sampled_from([-end for end in ends]), st.sampled_from(ends)).map(list),
     )
     good = {
         "name": "tiny",

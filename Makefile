@@ -10,7 +10,7 @@ BOARD_simulated-120 := $(BASELINES) knn $(TUNED)
 BOARD_REAL := $(BASELINES) knn
 BOARD_SEEDS := --seed 0
 
-.PHONY: help install demo test check bench board board-real tiny-model format clean
+.PHONY: help install demo test check bench fuzz board board-real tiny-model format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
@@ -18,6 +18,7 @@ help:
 	@echo 'make check    formatting, lint and types'
 	@echo 'make board    the committed board: runs what is missing, leaderboard/README.md, the site'
 	@echo 'make bench    timings, as ratios against the plain way'
+	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
 	@echo 'make tiny-model  train the stand-in language model again (minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
 
@@ -54,6 +55,12 @@ bench: install
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m bench --benchmark-enable --benchmark-only \
 		--benchmark-json=.benchmarks/latest.json --benchmark-disable-gc -q tests/bench
 	$(BIN)/python -m tests.bench.ratios .benchmarks/latest.json
+
+# atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs.
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -c constraints.txt -e '.[fuzz]' \
+		|| echo 'atheris cannot be installed here: no fuzzing by coverage'
+	$(BIN)/python -m pytest -m fuzz -q tests/fuzz
 
 board: install
 	$(BIN)/popeq run $(BOARD_simulated-120) --dataset simulated-120 $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/simulated-120

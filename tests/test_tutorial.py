@@ -71,7 +71,7 @@ def test_a_new_package_is_clean_runs_at_once_and_passes_its_own_tests(overlay, t
 
 
 def test_a_new_package_for_a_language_model_is_clean_and_asks_one(overlay, tmp_path):
-    """Written and linted; ``popeq check`` of the same module is in tests/popeq_llm."""
+    """Written and linted; what it writes is held to the contract in tests/popeq_llm/test_scaffold.py."""
     assert overlay.run("popeq new kind-words --kind llm", tmp_path).returncode == 0
     package = tmp_path / "kind-words"
     assert overlay.run("ruff check . && ruff format --check .", package).returncode == 0

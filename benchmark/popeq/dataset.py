@@ -22,6 +22,8 @@ SPLITS = ("train", "validation", "test")
 PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id")
 RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
+#: No gain of an equaliser is larger, and squares of distances stay numbers.
+MOST_DB = 1000
 
 
 class SpaceCard(BaseModel):
@@ -36,8 +38,8 @@ class SpaceCard(BaseModel):
     @field_validator("x_db", "y_db")
     @classmethod
     def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if not (np.isfinite(bounds).all() and bounds[0] < bounds[1]):
-            raise ValueError("needs two finite numbers, the lower first")
+        if not -MOST_DB <= bounds[0] < bounds[1] <= MOST_DB:
+            raise ValueError(f"needs two numbers from -{MOST_DB} to {MOST_DB}, the lower first")
         return bounds
 
 

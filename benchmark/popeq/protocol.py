@@ -15,6 +15,9 @@ METRIC_VERSIONS = {
     "energy_score": 1,
 }
 
+#: What a stranger's run.json may ask for at most, so that scoring it stays a matter of memory that there is.
+MOST_SAMPLES, MOST_CELLS = 100_000, 128
+
 
 class Protocol(BaseModel):
     """Sample count, bandwidth rule, grid and metric versions. The defaults are protocol 1."""
@@ -22,14 +25,17 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = Field(1, description="number of this protocol")
-    n_samples: int = Field(110, ge=1, description="samples drawn for each prompt (10 draws of 11)")
+    n_samples: int = Field(
+        110, ge=1, le=MOST_SAMPLES, description="samples drawn for each prompt (10 draws of 11)"
+    )
     bandwidth: Literal["scott"] = Field("scott", description="rule for the kernel's covariance")
     bandwidth_floor: float = Field(
         0.025,
         gt=0,
+        le=1,
         description="SD added to the kernel's covariance, as a share of the box's sides (0.3 dB on +-6 dB)",
     )
-    grid_cells: int = Field(24, ge=2, description="cells along each axis of the density grid")
+    grid_cells: int = Field(24, ge=2, le=MOST_CELLS, description="cells along each axis of the density grid")
     metrics: dict[str, int] = Field(METRIC_VERSIONS, description="version of each score's definition")
 
     @field_validator("metrics")

@@ -104,8 +104,21 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
             raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
+        return samples_of(_table(content), prompt_ids, self.record.protocol.n_samples, space, path.name)
+
+
+def _table(content: bytes) -> pd.DataFrame:
+    """The cells of predictions.csv as text."""
+    try:
         frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-        return samples_of(frame, prompt_ids, self.record.protocol.n_samples, space, path.name)
+    except ValueError as error:  # of pandas' parser, and of UTF-8
+        told = " ".join(str(error).split())
+        raise InvalidInputError("wrong predictions", [Problem(PREDICTIONS, f"is not CSV: {told}")]) from None
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row labels
+        raise InvalidInputError(
+            "wrong predictions", [Problem(PREDICTIONS, "has more fields than the header names")]
+        )
+    return frame
 
 
 def samples_of(
@@ -131,7 +144,9 @@ def samples_of(
         where = f"({points[i, 0]:g}, {points[i, 1]:g}) dB is outside the box"
         problems.append(Problem(file, where, int(i) + 2))
     asked, wanted = set(prompt_ids), {str(i): i for i in range(n)}
-    rows = {str(p): index for p, index in frame.groupby("prompt_id", sort=False).indices.items()}
+    rows = {
+        str(p): index for p, index in frame.groupby("prompt_id", sort=False, dropna=False).indices.items()
+    }
     problems += [Problem(file, f"no samples for prompt {p!r}") for p in prompt_ids if p not in rows]
     order = {}
     for p, index in rows.items():

@@ -11,6 +11,7 @@ from popeq.errors import UsageError
 
 #: Older ones can be made to run code by a file (CVE-2023-47248).
 SAFE_PYARROW = (14, 0, 1)
+_ROWS_AT_ONCE = 64
 
 
 def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
@@ -40,11 +41,17 @@ def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
                 return table
             if not _plain_columns(pyarrow, file.schema_arrow, table, columns):
                 return table
-            found = file.read(columns=list(columns), use_threads=False, use_pandas_metadata=False)
-            found.validate(full=True)
-            rows = zip(*(found.column(name).to_pylist() for name in columns), strict=True)
-            for line, values in enumerate(rows, 1):
-                table.rows.append(Row(line, {c: _text(v) for c, v in zip(columns, values, strict=True)}))
+            taken = 0
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns), use_threads=False):
+                taken += batch.nbytes  # a value that is stored once may stand in every row
+                if taken > most_bytes:
+                    table.broken = True
+                    table.problem(f"unpacks to more than {most_bytes} bytes, which are read at most")
+                    return table
+                batch.validate(full=True)
+                for values in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
+                    cells = {c: _text(v) for c, v in zip(columns, values, strict=True)}
+                    table.rows.append(Row(len(table.rows) + 1, cells))
     except (pyarrow.ArrowException, OSError, ValueError, MemoryError, OverflowError, TypeError) as error:
         table.broken = True
         table.problem(f"is not a Parquet file that can be read: {' '.join(str(error).split())[:200]}")

@@ -21,7 +21,7 @@ from popeq.plugins import Registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import PARTIAL, RECORD, Run
 from popeq.runs.provenance import environment
-from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key
+from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key, plain_json
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,10 @@ def make_plans(
     for spec in specs:
         own = {k: v for k, v in options.items() if k in spec.parameters.model_fields}
         parameters = typed_parameters(spec, own)
+        try:
+            plain_json(parameters.model_dump(mode="json"))
+        except ValueError as error:
+            raise UsageError(f"{spec.name}: its parameters {error}") from None
         source = registry.source_of(spec.name)
         for seed in dict.fromkeys(seeds):
             plans.append(Plan(spec, source, parameters, dataset, dataset_name, protocol, seed))

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.contract import Kind
 from popeq.errors import RunError
+from popeq.plain_text import visible
 from popeq.protocol import Protocol
 
 SCHEMA_VERSION = 2
@@ -44,16 +45,33 @@ def identity_key(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
+def plain_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The values themselves, if JSON in UTF-8 keeps them as they are.
+
+    Raises ValueError otherwise: infinities and NaN are no JSON, and half a character is no text.
+    """
+    try:
+        json.dumps(values, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("must be text that UTF-8 can write") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"must be plain JSON values: {error}") from None
+    return values
+
+
+PlainJson = Annotated[dict[str, Any], AfterValidator(plain_json)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PredictorRecord(_Section):
     name: str = Field(description="name it is registered under")
     source: str = Field(description="distribution and version that brought it")
     kind: Kind = Field("other", description="what sort of method it is")
-    parameters: dict[str, Any] = Field(description="every parameter with its value, defaults included")
-    described: dict[str, Any] = Field(
+    parameters: PlainJson = Field(description="every parameter with its value, defaults included")
+    described: PlainJson = Field(
         default_factory=dict, description="what the fitted predictor said of itself, such as its model"
     )
 
@@ -155,7 +173,7 @@ def migrate(
     steps = MIGRATIONS if migrations is None else migrations
     content = dict(raw)
     version = content.get("schema_version")
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise RunError(f"{where}: has no schema_version; it is not a popeq run")
     if version > current:
         raise RunError(
@@ -173,7 +191,7 @@ def read_record(path: Path) -> RunRecord:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path.parent}: is not a run folder; it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from None
     if not isinstance(raw, dict):
         raise RunError(f"{path}: is not a JSON object")
@@ -181,5 +199,5 @@ def read_record(path: Path) -> RunRecord:
         return RunRecord.model_validate(migrate(raw, str(path)))
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{path}: field {field}: {first['msg']}") from None
+        field = visible(".".join(str(part) for part in first["loc"]), 100)
+        raise RunError(f"{path}: field {field}: {first['msg'].removeprefix('Value error, ')}") from None

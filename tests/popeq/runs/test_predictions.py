@@ -158,6 +158,23 @@ def test_files_that_are_too_large_or_unpack_to_too_much_are_not_read(tmp_path):
             read(tmp_path / "bomb.parquet")
 
 
+@pytest.mark.parametrize("rows", [6, 5000])
+def test_a_value_stored_once_that_stands_in_every_row_does_not_fill_the_memory(tmp_path, rows):
+    zeros = np.zeros(rows, dtype=np.int32)
+    ids = pa.DictionaryArray.from_arrays(zeros, ["x" * 300_000])
+    table = pa.table({"prompt_id": ids, "sample": zeros, "x_db": zeros, "y_db": zeros})
+    parquet.write_table(table, tmp_path / "bomb.parquet", store_schema=False)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 1 << 20
+    pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        (told,) = problems_of(tmp_path / "bomb.parquet")
+    finally:
+        pa.set_memory_pool(before)
+    assert "unpacks to more than" in told
+    assert 0 < pool.max_memory() < 1 << 27  # 5,000 rows of it are 1.5 GB
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", b"\x80\x04K\x01."])
 def test_what_is_no_table_is_refused(tmp_path, content):
     for name in ("a.csv", "a.parquet"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from tests.conftest import environment, write_small_dataset
 
 import popeq
+from popeq.runs.worker import ContractError
 from popeq.testing.gate import GateError, Guard, pass_gate
+from popeq.testing.timing import PredictorBenchmark
 
 GUARDED = """
 import pytest
@@ -26,6 +30,10 @@ def test_worse(popeq_run):
 
 def test_unmarked(popeq_run):
     pass
+
+@pytest.mark.parametrize("phase", ["fit", "sample"])
+def test_speed(popeq_benchmark, phase):
+    popeq_benchmark("prior", dataset="data", phase=phase, rounds=3)
 """
 
 
@@ -98,18 +106,55 @@ def test_the_pytest_plugin_passes_fails_and_tells(root):
     (root / "test_guarded.py").write_text(GUARDED)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", "."]
     done = subprocess.run(
-        [*command, "test_guarded.py"],
+        [*command, "test_guarded.py", "--benchmark-json=speed.json"],
         cwd=root,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert "1 passed" in done.stdout, done.stdout
+    assert "3 passed" in done.stdout, done.stdout
     assert "test_worse" in done.stdout
     assert "REGRESSED" in done.stdout
     assert "popeq_run needs @pytest.mark.popeq" in done.stdout
     assert done.returncode == 1
+    timed = json.loads((root / "speed.json").read_text())["benchmarks"]
+    for phase, found in zip(("fit", "sample"), timed, strict=True):
+        told = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 12}
+        assert told.items() <= found["extra_info"].items()
+        assert found["extra_info"]["samples"] == 110
+        assert found["stats"]["rounds"] == 3
+        assert found["stats"]["min"] > 0
+
+
+class Rounds:
+    """Takes the place of pytest-benchmark's fixture: does the rounds and keeps what each gave."""
+
+    def __init__(self):
+        self.extra_info, self.given = {}, []
+
+    def pedantic(self, timed, setup, rounds, warmup_rounds, iterations):
+        assert (warmup_rounds, iterations) == (1, 1)
+        for _ in range(rounds):
+            arguments, named = setup()
+            self.given.append(timed(*arguments, **named))
+        return self.given[-1]
+
+
+def test_the_benchmark_times_a_new_fit_and_the_same_draw_each_round(root):
+    times = Rounds()
+    PredictorBenchmark(times)("prior", dataset=str(root / "data"), phase="fit", rounds=3)
+    assert len({id(fitted) for fitted in times.given}) == 3
+    times = Rounds()
+    PredictorBenchmark(times)("prior", dataset=str(root / "data"), n=7, rounds=3)
+    assert [drawn.shape for drawn in times.given] == [(12, 7, 2)] * 3
+    assert np.array_equal(times.given[0], times.given[2])
+
+
+def test_the_benchmark_of_what_breaks_the_contract_fails(root, monkeypatch):
+    monkeypatch.setattr("popeq_baselines.chance.Prior.sample", lambda *_: [])
+    with pytest.raises(ContractError, match=r"must give shape \(12, 110, 2\)"):
+        PredictorBenchmark(Rounds())("prior", dataset=str(root / "data"))
 
 
 def test_the_plugin_costs_nothing_until_it_is_used():

@@ -1,0 +1,296 @@
+"""What is fuzzed: a target takes a stranger's files and raises unless popeq reads or refuses them whole.
+
+A target raises what popeq raised if that is no ``PopeqError``, and AssertionError where what was read or
+written breaks a promise: a refusal says something, nothing half-written stays, what is read reads back.
+The data set is made up and tiny: two test prompts, three samples each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel
+
+from popeq.board.publishing import publish
+from popeq.board.scoring import Scorer
+from popeq.board.trust import find_claims
+from popeq.board.verify import examine
+from popeq.dataset import Dataset
+from popeq.dataset_folder import read_dataset, write_dataset
+from popeq.errors import PopeqError
+from popeq.plugins import build_registry
+from popeq.protocol import Protocol
+from popeq.runs.card import read_card
+from popeq.runs.folder import Run, find_runs
+from popeq.runs.predictions import read_predictions
+from popeq.runs.record import RunRecord
+from popeq.runs.submission import predictions_csv, run_from_predictions
+
+N = 3
+#: Where scratch files lie: in memory, if the machine has a file system there.
+MEMORY = next((folder for folder in [Path("/dev/shm")] if folder.is_dir()), None)
+PROTOCOL = Protocol(n_samples=N, grid_cells=4)
+DATASET = {
+    "dataset.toml": b'name = "tiny"\nversion = "1"\ntitle = "for fuzzing"\nlicence = "MIT"\n'
+    b'citation = "nobody"\nsimulated = true\n[space]\nx_db = [-6.0, 6.0]\ny_db = [-6.0, 6.0]\nunit = "dB"\n',
+    "prompts.csv": b"prompt_id,text,category,basis,split,audio_id\n"
+    b"p1,make it warm,colour,timbre,train,a1\np2,brighter,colour,,train,a1\n"
+    b"p3,\"loud, 'late'\",mood,,test,a2\np4,caf\xc3\xa9,mood,,test,\n",
+    "responses.csv": b"prompt_id,listener_id,x_db,y_db\n"
+    + b"".join(
+        b"p%d,l%d,%d.5,-%d.25\n" % (prompt, listener, prompt, listener)
+        for prompt in (1, 2, 3, 4)
+        for listener in (1, 2)
+    ),
+    "listeners.csv": b"listener_id,group\nl1,expert\nl2,novice\n",
+    "features.csv": b"audio_id,loudness_lufs,centroid_hz\na1,-14.5,1800\na2,-9,2e3\n",
+}
+CARD = {
+    "authors": ["Ana N\u00fa\u00f1ez"],
+    "contact": "ana@example.org",
+    "kind": "retrieval",
+    "model": "a-model",
+    "model_parameters": 12,
+    "training_data": "the training prompts",
+    "links": ["https://example.org/a"],
+    "notes": "none",
+    "trust": "scored",
+    "claim": {"method": "mine", "dataset": "tiny", "scores": {"kantorovich_mean": 2.5}},
+}
+_END = b"\n=====\n"  # between the files of a data set that stand in one input
+
+
+@dataclass(frozen=True)
+class Target:
+    """One way in: ``check`` takes an input's bytes; ``seeds`` are good inputs to begin from."""
+
+    name: str
+    check: Callable[[bytes], bool]
+    seeds: Callable[[], list[bytes]]
+
+
+class Ground:
+    """A scratch folder with a tiny data set, and the ways in which a stranger's files are read there.
+
+    Each way says whether the input was taken (not refused), so that a test can see that both happen.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.given = folder / "given"
+        self.out = folder / "out"
+        self.given.mkdir()
+        data = folder / "tiny"
+        data.mkdir()
+        for name, content in DATASET.items():
+            (data / name).write_bytes(content)
+        self.dataset = read_dataset(data)
+        self.scorer = Scorer(self.dataset, PROTOCOL)
+        self.registry = build_registry([])
+        self.samples = np.array([[[1.5, -1.25], [0.1, 1 / 3], [-6, 6]], [[0, 0], [5, -5], [1e-9, 2]]])
+
+    @cached_property
+    def run(self) -> Run:
+        """A submitted run that verifies."""
+        file = self.folder / "good.csv"
+        file.write_text(predictions_csv(self.dataset.test_ids, self.samples))
+        return self._score(file, self.folder / "good")[0]
+
+    @cached_property
+    def record(self) -> dict[str, object]:
+        """The content of its run.json."""
+        content: dict[str, object] = json.loads((self.run.folder / "run.json").read_bytes())
+        return content
+
+    def _score(self, file: Path, runs: Path) -> tuple[Run, bool]:
+        known = {"registry": self.registry, "runs_dir": runs, "protocol": PROTOCOL}
+        return run_from_predictions(file, self.dataset, "tiny", "mine", **known)
+
+    def predictions(self, content: bytes, ending: str) -> bool:
+        """``popeq score FILE``: a run folder that verifies and holds just what the file says, or nothing."""
+        file = self.given / f"file.{ending}"
+        file.write_bytes(content)
+        with refusals() as refused:
+            run, new = self._score(file, self.out)
+            assert new
+            expected = read_predictions(file, self.dataset.test_ids, N, self.dataset.space)
+            assert np.array_equal(run.samples(self.dataset.test_ids, self.dataset.space), expected)
+            assert not examine(run, self.scorer).problems
+        self._swept(whole=0 if refused else 1)
+        return not refused
+
+    def stored_predictions(self, content: bytes) -> bool:
+        """predictions.csv of a submitted run whose run.json vouches for it."""
+        record = self.record | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
+        return self.submitted(json.dumps(record).encode(), predictions=content)
+
+    def submitted(
+        self, record: bytes, *, card: bytes | None = None, predictions: bytes | None = None
+    ) -> bool:
+        """``popeq verify`` and ``popeq submit`` of a run folder with this run.json (and card.json)."""
+        folder = self.given / "runs" / "a-run"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").write_bytes(record)
+        good = (self.run.folder / "predictions.csv").read_bytes()
+        (folder / "predictions.csv").write_bytes(good if predictions is None else predictions)
+        (folder / "card.json").write_bytes(
+            json.dumps(CARD | {"claim": None}).encode() if card is None else card
+        )
+        found, broken = find_runs(folder.parent)
+        assert len(found) + len(broken) == 1
+        _check_told("\n".join(broken), lines=len(broken))
+        with refusals(lines=1):
+            Run.open(folder)
+        if not found:
+            return False
+        seen = examine(found[0], self.scorer)
+        for problem in seen.problems:
+            _check_told(str(problem), lines=1)
+        with refusals() as refused:
+            _, target = publish(found[0], self.dataset, None, self.out)
+            published = Run.open(target)
+            assert published.record.key == found[0].record.key
+            assert not examine(published, self.dataset).problems
+        assert not refused or seen.problems
+        assert refused or not seen.problems or found[0].record.protocol != PROTOCOL
+        self._swept(whole=0 if refused else 1)
+        return not refused
+
+    def card(self, content: bytes) -> bool:
+        """card.json (meta.json): read, and what is read reads back; as a claim without a run as well."""
+        folder = self.given / "claims" / "a-claim"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "card.json"
+        path.write_bytes(content)
+        with refusals() as refused:
+            card = read_card(path)
+            assert _reads_back(card)
+        claims, notes = find_claims(folder.parent, "tiny")
+        _check_told("\n".join(notes), lines=None if notes else 0)
+        assert len(claims) + len(notes) <= 1
+        assert not (claims and refused)
+        return not refused
+
+    def data(self, files: Mapping[str, bytes]) -> bool:
+        """A data set folder: read, scored, and written again as the same revision; or every problem named."""
+        folder = self.given / "data"
+        for name in DATASET:
+            (folder / name).unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        with refusals() as refused:
+            read = read_dataset(folder)
+            self._use(read)
+            written = write_dataset(read, self.out / "copy", "a copy\n")
+            assert written.revision == read.revision
+            assert written.card == read.card
+        self._swept(whole=0 if refused else 1)
+        return not refused
+
+    def _use(self, read: Dataset) -> None:
+        assert read.test_ids
+        for stage in read.stages:
+            assert read.labelled([*stage.train, *stage.validation, *stage.test])
+        prompts = read.test_ids[:2]
+        low, size = read.space.low, read.space.size
+        samples = np.stack([low + size * share for share in (0.0, 0.3, 1.0)])
+        if len(read.test_ids) <= 4:
+            scores = Scorer(read, PROTOCOL).score(np.stack([read.space.clip(samples)] * len(read.test_ids)))
+            for name in ("kantorovich", "reflective_kantorovich", "sample_kantorovich", "energy_score"):
+                assert np.isfinite(scores.scores(name)).all(), name
+        assert [p.prompt_id for p in read.unlabelled(prompts)] == list(prompts)
+
+    def _swept(self, whole: int) -> None:
+        """Nothing half-written is left in ``out``; as many whole folders as expected; then it is emptied."""
+        left = (
+            [path for path in self.out.rglob("*") if ".locks" not in path.parts] if self.out.exists() else []
+        )
+        assert not [path for path in left if path.name.startswith(".") or path.name.endswith(".tmp")], left
+        folders = [path for path in left if path.name in ("run.json", "dataset.toml")]
+        assert len(folders) == whole, left
+        shutil.rmtree(self.out, ignore_errors=True)
+
+    def targets(self) -> list[Target]:
+        """Every way in, for fuzzers that know bytes only."""
+        return [
+            Target("predictions.csv", lambda content: self.predictions(content, "csv"), self._csv_seeds),
+            Target(
+                "predictions.parquet", lambda content: self.predictions(content, "parquet"), self._parquet
+            ),
+            Target("stored predictions.csv", self.stored_predictions, self._csv_seeds),
+            Target("run.json", self.submitted, self._record_seeds),
+            Target("card.json", self.card, lambda: [json.dumps(CARD).encode()]),
+            Target(
+                "data set folder", lambda content: self.data(files_of(content)), lambda: [one_input(DATASET)]
+            ),
+        ]
+
+    def _csv_seeds(self) -> list[bytes]:
+        text = predictions_csv(self.dataset.test_ids, self.samples)
+        return [text.encode(), b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()]
+
+    def _parquet(self) -> list[bytes]:
+        import pandas as pd
+
+        frame = pd.read_csv(self.run.folder / "predictions.csv")
+        seeds = []
+        for options in ({}, {"compression": "none"}, {"compression": "none", "use_dictionary": False}):
+            frame.to_parquet(self.folder / "seed.parquet", index=False, **options)
+            seeds.append((self.folder / "seed.parquet").read_bytes())
+        return seeds
+
+    def _record_seeds(self) -> list[bytes]:
+        drawn = RunRecord.model_validate(self.record | {"origin": "drawn"})
+        old = json.loads(drawn.model_copy(update={"key": drawn.expected_key}).model_dump_json())
+        del old["origin"], old["predictor"]["kind"]
+        return [json.dumps(self.record).encode(), json.dumps(old | {"schema_version": 1}).encode()]
+
+
+@contextlib.contextmanager
+def ground(parent: Path | None = MEMORY) -> Iterator[Ground]:
+    """A new ground, gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        yield Ground(Path(folder))
+
+
+@contextlib.contextmanager
+def refusals(lines: int | None = None) -> Iterator[list[PopeqError]]:
+    """Keeps a PopeqError, which is an answer, and looks at what it says; anything else goes through."""
+    refused: list[PopeqError] = []
+    try:
+        yield refused
+    except PopeqError as error:
+        refused.append(error)
+        _check_told(str(error), lines)
+
+
+def _check_told(text: str, lines: int | None) -> None:
+    """Something is said, in the lines that were promised, and it can be printed."""
+    assert lines == 0 or text.strip()
+    if lines is not None:
+        assert len(text.splitlines()) == lines, text
+    text.encode("utf-8")
+
+
+def _reads_back(model: BaseModel) -> bool:
+    return type(model).model_validate_json(model.model_dump_json()) == model
+
+
+def one_input(files: Mapping[str, bytes]) -> bytes:
+    """The files of a data set as one input, in the order of DATASET."""
+    return _END.join(files.get(name, b"") for name in DATASET)
+
+
+def files_of(content: bytes) -> dict[str, bytes]:
+    """The files in one input; an empty part is a file that is not there."""
+    return {name: part for name, part in zip(DATASET, content.split(_END), strict=False) if part}

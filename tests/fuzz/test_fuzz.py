@@ -1,0 +1,139 @@
+"""Every parser of strangers' files is fuzzed: some hundred inputs here, 100,000 by ``make fuzz``.
+
+An input that broke a target, or was taken where it must not be, stays in ``regressions/TARGET/`` under a name
+that says what it is; it has to be refused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from tests.conftest import ROOT
+from tests.fuzz.strategies import edited, strategies
+from tests.fuzz.targets import MEMORY, Ground, Target, ground
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+NAMES = (
+    "predictions.csv",
+    "predictions.parquet",
+    "stored predictions.csv",
+    "run.json",
+    "card.json",
+    "data set folder",
+)
+REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
+INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
+#: Per cent of the inputs that each target gets from each fuzzer.
+GUIDED = dict(zip(NAMES, (20, 10, 8, 15, 10, 7), strict=True))
+STRUCTURED = dict(zip(NAMES, (6, 6, 3, 7, 4, 4), strict=True))
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Ground]:
+    with ground() as made:
+        yield made
+
+
+@pytest.fixture
+def target(place: Ground, request: pytest.FixtureRequest) -> Target:
+    (found,) = [t for t in place.targets() if t.name == request.param]
+    return found
+
+
+every_target = pytest.mark.parametrize("target", NAMES, indirect=True)
+
+
+def feed(target: Target, inputs: SearchStrategy[bytes], count: int, *, repeat: bool) -> Counter[bool]:
+    """How many of ``count`` inputs were taken and refused; raises at one that breaks the target."""
+    seen: Counter[bool] = Counter()
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=repeat,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(inputs)
+    def check(content: bytes) -> None:
+        seen[target.check(content)] += 1
+
+    check()
+    return seen
+
+
+@every_target
+def test_good_inputs_are_taken_and_broken_ones_are_not(target):
+    for seed in target.seeds():
+        assert target.check(seed) is True
+        assert target.check(seed[: len(seed) // 2]) is False
+
+
+def test_every_target_is_fuzzed(place):
+    assert tuple(t.name for t in place.targets()) == NAMES == tuple(strategies(place))
+    assert sum(GUIDED.values()) + sum(STRUCTURED.values()) == 100
+    assert {path.parent.name for path in REGRESSIONS} <= set(NAMES)
+
+
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: f"{path.parent.name}: {path.name}")
+def test_what_once_broke_a_target_is_refused(path, place):
+    (target,) = [t for t in place.targets() if t.name == path.parent.name]
+    assert target.check(path.read_bytes()) is False
+
+
+@every_target
+def test_no_input_of_a_few_breaks_a_target(target, place):
+    seen = feed(target, strategies(place)[target.name] | edited(target.seeds()), 50, repeat=True)
+    assert seen[True]
+    assert seen[False]
+
+
+@pytest.mark.fuzz
+@every_target
+def test_no_input_that_knows_the_format_breaks_a_target(target, place, counts):
+    wanted = max(1, INPUTS * STRUCTURED[target.name] // 100)
+    seen = feed(target, strategies(place)[target.name], wanted, repeat=False)
+    counts[target.name, "hypothesis, structured"] = seen
+    assert seen.total() >= wanted
+
+
+@pytest.mark.fuzz
+@every_target
+def test_no_input_that_is_found_by_coverage_breaks_a_target(target, counts):
+    wanted = max(1, INPUTS * GUIDED[target.name] // 100)
+    if importlib.util.find_spec("atheris") is None:  # there are no wheels for this Python or system
+        seen = counts[target.name, "hypothesis, bytes"] = feed(
+            target, edited(target.seeds()), wanted, repeat=False
+        )
+        assert seen.total() >= wanted
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz.coverage_guided", target.name, str(wanted), folder],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        broke = {path.name: path.read_bytes() for path in sorted(Path(folder, "found").glob("*"))}
+    told = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("INFO:"))
+    assert not broke, f"{broke}\n{told}"
+    assert done.returncode == 0, told
+    ran = re.search(r"^taken: (\d+), refused: (\d+)$", done.stdout, re.MULTILINE)
+    assert ran, done.stdout
+    seen = counts[target.name, "atheris, coverage"] = Counter({True: int(ran[1]), False: int(ran[2])})
+    assert seen.total() >= wanted

@@ -49,7 +49,7 @@ def test_a_parameter_that_json_cannot_keep_is_refused_before_anything_runs(tmp_p
 
     spec = PredictorSpec("loose", "loose", "nowhere:Nothing", parameters=Loose)
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
-    with pytest.raises(UsageError, match="^loose: its parameters must be plain JSON values"):
+    with pytest.raises(UsageError, match=r"^loose: its parameters must be plain JSON values"):
         make_plans(registry(), [spec], {"spread": "inf"}, dataset, "data", PROTOCOL_1, [0])
 
 

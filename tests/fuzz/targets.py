@@ -26,7 +26,7 @@ from popeq.board.trust import find_claims
 from popeq.board.verify import examine
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, write_dataset
-from popeq.errors import PopeqError
+from popeq.errors import InvalidInputError, PopeqError
 from popeq.plugins import build_registry
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
@@ -148,7 +148,7 @@ class Ground:
         found, broken = find_runs(folder.parent)
         assert len(found) + len(broken) == 1
         _check_told("\n".join(broken), lines=len(broken))
-        with refusals(lines=1):
+        with refusals():
             Run.open(folder)
         if not found:
             return False
@@ -264,14 +264,18 @@ def ground(parent: Path | None = MEMORY) -> Iterator[Ground]:
 
 
 @contextlib.contextmanager
-def refusals(lines: int | None = None) -> Iterator[list[PopeqError]]:
+def refusals() -> Iterator[list[PopeqError]]:
     """Keeps a PopeqError, which is an answer, and looks at what it says; anything else goes through."""
     refused: list[PopeqError] = []
     try:
         yield refused
+    except InvalidInputError as error:
+        refused.append(error)
+        count = len(error.problems)
+        _check_told(str(error), lines=1 + min(count, error.shown) + (count > error.shown))
     except PopeqError as error:
         refused.append(error)
-        _check_told(str(error), lines)
+        _check_told(str(error), lines=1)
 
 
 def _check_told(text: str, lines: int | None) -> None:

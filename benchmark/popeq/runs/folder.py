@@ -78,9 +78,7 @@ class Run:
         if not path.exists():
             return {}
         try:
-            lines = path.read_text(encoding="utf-8").split(
-                "\n"
-            )  # JSON may hold other line separators as they are
+            lines = path.read_text(encoding="utf-8").split("\n")  # other separators may stand in a text
             told = [json.loads(line) for line in lines if line]
             return {each["prompt_id"]: each for each in told}
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:

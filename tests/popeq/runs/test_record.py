@@ -58,9 +58,8 @@ def test_explanations_may_hold_any_text_and_other_files_are_refused(tmp_path):
     run = Run(tmp_path, read_record(ROOT / "tests" / "golden" / "run-v2" / "run.json"))
     assert run.explanations() == {}
     told = {"prompt_id": "p08", "nearest": "one\u2028two\x85three\rfour"}
-    (tmp_path / EXPLANATIONS).write_text(
-        json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8", newline=""
-    )
+    line = json.dumps(told, ensure_ascii=False) + "\n"
+    (tmp_path / EXPLANATIONS).write_bytes(line.encode())
     assert run.explanations() == {"p08": told}
     for content in (b"{", b"\xff", b"[]", b"{}", b'{"prompt_id": []}', b"[" * 3000):
         (tmp_path / EXPLANATIONS).write_bytes(content)

@@ -27,6 +27,7 @@ from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
 from popeq_peft.launch import train_in_processes
 from popeq_peft.parameters import TrainingParameters
+from popeq_peft.resources import most_on_card_mb, torch_threads
 from popeq_peft.team import Team
 from popeq_peft.training import Schedule, Task, out_of_memory, train
 
@@ -149,7 +150,9 @@ class FineTuned(Generic[P, M]):
                 for r in self.records
             ],
             "notes": self.notes,
-        } | ({"processes": self.processes} if self.processes else {})
+            **({"processes": self.processes} if self.processes else {}),
+            **({"gpu_memory_mb": card} if (card := most_on_card_mb()) is not None else {}),
+        }
 
     # What a subclass brings.
 
@@ -321,14 +324,3 @@ class FineTuned(Generic[P, M]):
                 write_text(self._folder / "progress.txt", which + text + "\n")
 
         return tell
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for PyTorch inside the block: their number changes the last bits of sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

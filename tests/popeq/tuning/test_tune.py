@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from tests.conftest import ROOT, environment, write_small_dataset
 from tests.popeq.tuning.subjects import LEARNS, REMEMBERS
 
@@ -60,6 +61,13 @@ def test_the_test_split_is_unreachable_and_changes_nothing(data, tmp_path):
         records.append(json.loads(json.dumps(told(record)).replace(str(diary), "DIARY")))
         diaries.append(seen)
     assert records[0] == records[1]
+    budget = record.search.budget
+    assert (budget.parameter, budget.rungs) == ("prompts", [1, 2])  # of a predictor without epochs
+    first, second = record.trials[0].rungs
+    assert len(first.scores) == len(second.scores) == 1  # only what a rung adds is drawn
+    both = first.scores | second.scores
+    assert set(both) == by_split(data, "validation")
+    assert second.score_db == pytest.approx(sum(both.values()) / 2)
     everything = json.dumps(diaries[0])
     answers = [f"[{x}, {y}]" for x, y in data.pooled(sorted(test)).tolist()]
     assert answers
@@ -91,20 +99,20 @@ def learnt(data, tmp_path_factory):
     """A search over a predictor that has epochs, in the order in which it was fitted."""
     folder = tmp_path_factory.mktemp("learnt")
     fixed = {"width": 3, "diary": str(folder / "diary")}
-    record = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
+    record = popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=5, rungs=2)
     return record, folder
 
 
 def test_epochs_are_the_budget_and_the_fitted_epochs_are_the_rungs(learnt):
     record, folder = learnt
-    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [1, 3, 9])
+    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [3, 9])
     budgets = [r.budget for t in record.trials for r in t.rungs]
     assert [int(line) for line in (folder / "diary").read_text().split()] == budgets
-    assert record.cost.fits == len(budgets) < 3 * 7
+    assert record.cost.fits == len(budgets) < 2 * 6
     assert {t.state for t in record.trials} >= {"complete", "stopped", "failed"}
     for trial in record.trials:
-        assert [r.budget for r in trial.rungs] == [1, 3, 9][: len(trial.rungs)]
-        assert (trial.state == "complete") == (len(trial.rungs) == 3 and not trial.message)
+        assert [r.budget for r in trial.rungs] == [3, 9][: len(trial.rungs)]
+        assert (trial.state == "complete") == (len(trial.rungs) == 2 and not trial.message)
 
 
 def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
@@ -132,31 +140,21 @@ def test_failures_are_recorded_and_cost_only_their_trial(learnt):
         assert trial.parameters["rate"] > 0.6
         assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
         assert trial.rungs[-1].score_db is None
+        left = trial.message.partition("(see ")[2].removesuffix(")")
+        assert list(Path(left).glob("traceback-*.txt"))
 
 
 def test_it_ends_where_it_ended_and_more_trials_go_on(learnt, data):
     record, folder = learnt
     fixed = {"width": 3, "diary": str(folder / "diary")}
     fitted = (folder / "diary").read_text()
-    again = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
+    again = popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=5, rungs=2)
     assert again == record
     assert (folder / "diary").read_text() == fitted
-    more = popeq.tune(LEARNS, data, trials=8, fixed=fixed, output=folder / "search", seed=2)
-    assert [told(more)["trials"][:7], len(more.trials)] == [told(record)["trials"], 8]
+    more = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=5, rungs=2)
+    assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
     with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
-        popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=3)
-
-
-def test_without_epochs_the_budget_is_validation_prompts(data, tmp_path):
-    record = popeq.tune(
-        REMEMBERS, data, trials=1, fixed={"diary": str(tmp_path / "d")}, output=tmp_path / "s", rungs=2
-    )
-    assert (record.search.budget.parameter, record.search.budget.rungs) == ("prompts", [1, 2])
-    first, second = record.trials[0].rungs
-    assert len(first.scores) == len(second.scores) == 1  # only what the rung adds is drawn
-    both = first.scores | second.scores
-    assert set(both) == by_split(data, "validation")
-    assert second.score_db == pytest.approx(sum(both.values()) / 2)
+        popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=6, rungs=2)
 
 
 CODE = """
@@ -187,7 +185,7 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     assert told(again) == told(whole)
     assert again.status == "complete"
     assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
-    assert not (folder / "runs").exists()
+    assert not list((folder / "rungs").glob("*/run.json"))
 
 
 def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
@@ -221,6 +219,10 @@ def test_broken_records_and_folders_are_one_line(data, tmp_path):
         (tmp_path / RECORD).write_text(content)
         with pytest.raises(RunError, match=message):
             popeq.tune(LEARNS, data, output=tmp_path)
+    (tmp_path / RECORD).unlink()
+    (tmp_path / ".lock").touch()
+    with FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another popeq process is tuning in"):
+        popeq.tune(LEARNS, data, output=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(popeq.UsageError, match="file: cannot be written"):
         popeq.tune(LEARNS, data, output=tmp_path / "file")

@@ -91,6 +91,7 @@ def tune(
     check_optuna()
     if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
         raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
+    containment = containment.checked()
     loaded = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
     view, given = tuning_view(loaded), api.given_name(loaded)
     spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
@@ -132,9 +133,10 @@ class _Tuner:
         self.scorers: dict[tuple[str, ...], Scorer] = {}
 
     def _begun(self) -> TuningRecord:
-        """What is in the folder, if it is of this search, else a new record."""
+        """The search in the folder; a new one if there is none. Raises UsageError if it is another one."""
         found = read_tuning(self.folder / RECORD)
-        if found is None:
+        # Where nothing worked, it was hardly the settings: failures are not kept.
+        if found is None or all(t.state == "failed" for t in found.trials):
             cost = Cost(trials=0, fits=0, fit_s=0.0, wall_s=0.0)
             return TuningRecord(search=self.search, simulated=self.view.card.simulated, cost=cost)
         other = [n for n in Search.model_fields if getattr(found.search, n) != getattr(self.search, n)]

@@ -188,14 +188,13 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     assert not list((folder / "rungs").glob("*/run.json"))
 
 
-def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
-    fixed = {"rate": 0.7}
-    with pytest.raises(
-        RunError, match=r"subject: no setting could be fitted; the first: error: .*blew up"
-    ) as e:
-        popeq.tune(LEARNS, data, trials=20, fixed=fixed, output=tmp_path / "s")
-    assert "\n" not in str(e.value)
-    assert len(read_tuning(tmp_path / "s" / RECORD).trials) == 3
+def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data, tmp_path):
+    how = {"fixed": {"diary": str(tmp_path / "later" / "diary")}, "output": tmp_path / "s", "rungs": 1}
+    with pytest.raises(RunError, match=r"subject: no setting could be fitted; the first: error: .*No such"):
+        popeq.tune(LEARNS, data, trials=20, **how)
+    assert [t.state for t in read_tuning(tmp_path / "s" / RECORD).trials] == ["failed"] * 3
+    (tmp_path / "later").mkdir()
+    assert [t.state for t in popeq.tune(LEARNS, data, trials=1, **how).trials] == ["complete"]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +204,7 @@ def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
         ({"fixed": {"rate": 2}}, "subject: --set rate=2: Input should be less than 1"),
         ({"fixed": {"rate": 0.1, "width": 1}}, "nothing to tune: every parameter with a range is held"),
         ({"trials": 0}, "at least 1"),
+        ({"containment": popeq.Containment(pass_env=("NO_SUCH",))}, "--pass-env NO_SUCH: there is no such"),
     ],
 )
 def test_wrong_use_is_one_line(data, tmp_path, change, message):

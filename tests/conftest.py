@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests import preloaded
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -103,6 +105,19 @@ def popeq(tmp_path: Path) -> Popeq:
     def call(
         *arguments: object, env: dict[str, str] | None = None, check: bool = False
     ) -> subprocess.CompletedProcess[str]:
+        result = preloaded.run([str(a) for a in arguments], tmp_path, environment(env))
+        if check:
+            result.check_returncode()
+        return result
+
+    return call
+
+
+@pytest.fixture
+def popeq_started(tmp_path: Path) -> Popeq:
+    """``popeq`` in a process that has imported nothing before: for what is about imports."""
+
+    def call(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", "from popeq.cli import main; main()", *map(str, arguments)],
             cwd=tmp_path,
@@ -110,7 +125,7 @@ def popeq(tmp_path: Path) -> Popeq:
             capture_output=True,
             text=True,
             timeout=300,
-            check=check,
+            check=False,
         )
 
     return call

@@ -22,6 +22,7 @@ from popeq.errors import UsageError
 from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.clusters import engine_of
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
@@ -36,6 +37,8 @@ def run(
     options: Mapping[str, object] | None = None,
     runs_dir: str | Path = DEFAULT_RUNS,
     jobs: int = 1,
+    engine: str = "local",
+    scheduler: str | None = None,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
     batch_size: int | None = None,
     fresh: bool = False,
@@ -55,7 +58,11 @@ def run(
     runs_dir
         Where run folders are; a run that is there and complete is not drawn again, a stopped one goes on.
     jobs
-        Processes side by side.
+        Processes side by side on this machine.
+    engine, scheduler
+        ``local``, or a cluster: ``dask`` with its scheduler's address, ``ray`` (an address if it is not this
+        machine's). ``runs_dir`` then has to be on a file system that all machines share. Never changes a
+        result.
     timeout_s
         Seconds for one run; then its whole process group is killed. None: no limit.
     batch_size
@@ -80,24 +87,24 @@ def run(
     if isinstance(predictors, str | PredictorSpec):
         predictors = [predictors]
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    more = {} if batch_size is None else {"batch_size": batch_size}
-    return _run(
-        predictors,
-        loaded,
-        registry=registry(),
-        dataset_name=given_name(loaded),
-        seeds=_seeds(seeds),
-        options=options,
-        runs_dir=runs_dir,
-        jobs=jobs,
-        timeout_s=timeout_s,
-        fresh=fresh,
-        progress=progress,
-        protocol=protocol,
-        containment=containment,
-        on_run=on_run,
-        **more,
-    )
+    with engine_of(engine, scheduler, jobs, runs_dir) as where:
+        return _run(
+            predictors,
+            loaded,
+            registry=registry(),
+            dataset_name=given_name(loaded),
+            seeds=_seeds(seeds),
+            options=options,
+            protocol=protocol,
+            engine=where,
+            runs_dir=runs_dir,
+            timeout_s=timeout_s,
+            fresh=fresh,
+            progress=progress,
+            containment=containment,
+            on_run=on_run,
+            **({} if batch_size is None else {"batch_size": batch_size}),
+        )
 
 
 def given_name(dataset: Dataset) -> str:

@@ -31,6 +31,17 @@ class MemberRecord(BaseModel):
     train_s: float
     fingerprint: str
 
+    def summary(self) -> dict[str, Any]:
+        """How training went, in a few values."""
+        best = [e.get("validation") for e in self.history if e["epoch"] == self.best_epoch]
+        return {
+            "epochs": len(self.history),
+            "best_epoch": self.best_epoch,
+            "stopped": self.stopped,
+            "validation": best[0] if best else None,
+            "train_s": round(self.train_s, 3),
+        }
+
 
 def read_record(folder: Path) -> MemberRecord | None:
     """The record in an adapter's folder; None if there is none that can be read."""

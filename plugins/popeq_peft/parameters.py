@@ -46,6 +46,13 @@ class TrainingParameters(Parameters):
     patience: int = Field(
         8, ge=1, description="epochs without a better validation score before training stops"
     )
+    held_out: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of the training prompts that stops training where there is no validation split; "
+        "0 trains on all of them for all epochs",
+    )
     ensemble: int = Field(
         1, ge=1, description="models trained from seeds of their own; each gives a share of the samples"
     )

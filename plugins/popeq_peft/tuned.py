@@ -25,10 +25,12 @@ from popeq_peft.augment import Example, augmented
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
 from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
+from popeq_peft.held_out import hold_out
 from popeq_peft.launch import train_in_processes
+from popeq_peft.memory import most_on_card_mb
 from popeq_peft.parameters import TrainingParameters
-from popeq_peft.resources import most_on_card_mb, torch_threads
 from popeq_peft.team import Team
+from popeq_peft.threads import torch_threads
 from popeq_peft.training import Schedule, Task, out_of_memory, train
 
 P = TypeVar("P", bound=TrainingParameters)
@@ -79,7 +81,15 @@ class FineTuned(Generic[P, M]):
                 return
             train = sorted(train, key=lambda p: p.prompt.prompt_id)
             validation = sorted(validation, key=lambda p: p.prompt.prompt_id)
-            self._note_sizes(train, validation)
+            if not validation:
+                count = len(train)
+                train, validation = hold_out(train, self.parameters.held_out, rng)
+                some = f"{len(validation)} of the {count} training prompts stop training"
+                self._note(
+                    f"no validation prompts: {some if validation else 'training lasts all its epochs'}"
+                )
+            if len(train) == 1:
+                self._note("one training prompt: what is learnt hardly depends on the sentence")
             seeds = [int(rng.integers(2**62)) for _ in range(1 + self.parameters.ensemble)]
             with self._some_folder():
                 if self.parameters.launcher:
@@ -137,18 +147,7 @@ class FineTuned(Generic[P, M]):
             "stand_in": first.stand_in,
             "revision": first.base_revision,
             "trained_parameters": first.trained_parameters,
-            "training": [
-                {
-                    "epochs": len(r.history),
-                    "best_epoch": r.best_epoch,
-                    "stopped": r.stopped,
-                    "validation": next(
-                        (e.get("validation") for e in r.history if e["epoch"] == r.best_epoch), None
-                    ),
-                    "train_s": round(r.train_s, 3),
-                }
-                for r in self.records
-            ],
+            "training": [r.summary() for r in self.records],
             "notes": self.notes,
             **({"processes": self.processes} if self.processes else {}),
             **({"gpu_memory_mb": card} if (card := most_on_card_mb()) is not None else {}),
@@ -297,15 +296,6 @@ class FineTuned(Generic[P, M]):
             held,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def _note_sizes(self, train_on: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt]) -> None:
-        if not validation:
-            self._note(
-                "no validation prompts: training does not stop early, but after "
-                f"{self.parameters.epochs} epochs"
-            )
-        if len(train_on) == 1:
-            self._note("one training prompt: what is learnt hardly depends on the sentence")
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

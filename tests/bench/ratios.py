@@ -46,13 +46,57 @@ def _print_sampling(benchmarks: list[dict]) -> list[str]:
     return missed
 
 
-def main(path: str) -> None:
-    """Read pytest-benchmark's JSON and print one row a measurement."""
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
-    medians = {b["name"]: b["stats"]["median"] for b in found["benchmarks"]}
+HEADERS = [
+    "measurement",
+    "size",
+    "seconds",
+    "floor_s",
+    "floor",
+    "times_floor",
+    "peer_s",
+    "peer",
+    "times_faster",
+    "target",
+    "met",
+]
+
+
+def _row(benchmark: dict) -> list:
+    """A row from what a test left in ``extra_info`` (see ``test_scale``)."""
+    told = benchmark["extra_info"]
+    seconds = told.get("seconds", benchmark["stats"]["min"])
+    floor, peer, target = told.get("floor_s"), told.get("peer_s"), told.get("target")
+    times = peer / seconds if peer else None
+    words, met = "", ""
+    if target and target[0] == "times":
+        words, met = f">= {target[1]:g} x", times >= target[1]
+    elif target and target[0] == "seconds":
+        words, met = f"<= {target[1]:g} s", seconds <= target[1]
+    elif target:
+        words, met = target[2], target[1]
+    return [
+        told["row"],
+        told["size"],
+        seconds,
+        floor,
+        told.get("floor") if floor else None,
+        seconds / floor if floor else None,
+        peer,
+        told.get("peer") if peer else None,
+        times,
+        words,
+        {True: "yes", False: "NO", "": ""}[met],
+    ]
+
+
+def _rows(benchmarks: list[dict]) -> list[list]:
+    medians = {b["name"]: b["stats"]["median"] for b in benchmarks}
     rows = []
-    for name, median in medians.items():
-        if "peer" in name or name.startswith("test_sampling"):
+    for benchmark in benchmarks:
+        name, median = benchmark["name"], benchmark["stats"]["median"]
+        if "row" in benchmark["extra_info"]:
+            rows.append(_row(benchmark))
+        if "row" in benchmark["extra_info"] or "peer" in name or name.startswith("test_sampling"):
             continue
         peer = next(
             (m for n, m in medians.items() if "peer" in n and n == name.replace("ours", "peer")), None
@@ -65,11 +109,28 @@ def main(path: str) -> None:
         elif label in LEAST_RATIO and ratio:
             target, met = f">= {LEAST_RATIO[label]:g} x", ratio >= LEAST_RATIO[label]
         shown = {True: "yes", False: "NO", "": ""}[met]
-        rows.append([label.removeprefix("test_"), median, peer, ratio, target, shown])
-    headers = ["measurement", "median_s", "peer_s", "times_faster", "target", "met"]
-    print(tabulate(rows, headers, floatfmt=("", ".4f", ".4f", ".1f"), missingval=""))
-    missed = [row[0] for row in rows if row[-1] == "NO"] + _print_sampling(found["benchmarks"])
-    print(f"\nmachine: {found['machine_info']['cpu'].get('brand_raw', 'unknown')}; medians; JSON: {path}")
+        title, _, size = label.removeprefix("test_").rstrip("]").partition("[")
+        rows.append(
+            [title.replace("_", " "), size, median, None, None, None, peer, None, ratio, target, shown]
+        )
+    return rows
+
+
+def main(path: str) -> None:
+    """Read pytest-benchmark's JSON, print one row a measurement, and exit with 1 if a target is missed."""
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    rows = _rows(found["benchmarks"])
+    formats = ("", "", ".4f", ".4f", "", ".1f", ".4f", "", ".1f")
+    print(tabulate(rows, HEADERS, floatfmt=formats, missingval=""))
+    figures = [
+        f"{b['extra_info']['row']}, {b['extra_info']['size']}: {b['extra_info']['figure']}"
+        for b in found["benchmarks"]
+        if "figure" in b["extra_info"]
+    ]
+    print("\n".join(["", *figures]))
+    missed = [f"{row[0]} ({row[1]})" for row in rows if row[-1] == "NO"]
+    missed += _print_sampling(found["benchmarks"])
+    print(f"\nmachine: {found['machine_info']['cpu'].get('brand_raw', 'unknown')}; JSON: {path}")
     if missed:
         sys.exit(f"missed: {', '.join(missed)}")
 

@@ -56,17 +56,17 @@ def test_the_command_answers_draws_and_exports(popeq, own_cache, tmp_path):
     assert "did you mean 'knn'" in wrong.stderr
 
 
-def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answers(popeq, tmp_path):
+def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answers(popeq_started, tmp_path):
     """As after a plain ``pip install popeq``: what the extra brings cannot be imported."""
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     for name in ("threadpoolctl", "torch", "transformers"):
         (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
     env = {"PYTHONPATH": str(hidden), "POPEQ_CACHE": str(tmp_path / "cache")}
-    refused = popeq("ask", "make it warm", env=env)
+    refused = popeq_started("ask", "make it warm", env=env)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "pip install 'popeq[llm]'" in refused.stderr
-    answered = popeq("ask", "make it warm", "-p", "prior", env=env)
+    answered = popeq_started("ask", "make it warm", "-p", "prior", env=env)
     assert answered.returncode == 0, answered.stderr
     assert "drawn by prior" in answered.stdout

@@ -150,7 +150,8 @@ def test_a_real_server_that_does_not_sample_or_breaks_down_for_good_is_one_line(
             RunError, match=r"prompt 1: .*6 attempts failed, the last with status 500.* 1 more prompt failed$"
         ) as caught:
             ask(proxy, model, tmp_path / "broken")
-        assert len(proxy.bodies) == 9 + 2 * 6
+        # an attempt that meets a connection which the failing proxy has just closed leaves no body there
+        assert 9 + 2 * 5 <= len(proxy.bodies) <= 9 + 2 * 6
         assert sorted(caught.value.failures) == [0, 1]
     with serving(
         Proxy(port, fault=lambda _k, body: "500" if "Sentence: bright" in str(body["messages"]) else None)

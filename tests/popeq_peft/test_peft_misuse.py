@@ -62,12 +62,16 @@ def test_an_adapter_of_something_else_is_one_line(model_folders, tmp_path):
 def test_without_validation_prompts_training_lasts_all_its_epochs_and_says_so(tmp_path):
     with pytest.warns(UserWarning, match="no validation prompts"):
         predictor = fitted("head-mixture", {"epochs": 2, "ensemble": 1}, tmp_path, learnable(6), ())
-    assert predictor.describe()["notes"] == [
-        "no validation prompts: training does not stop early, but after 2 epochs"
-    ]
+    assert predictor.describe()["notes"] == ["no validation prompts: training lasts all its epochs"]
     assert [t["epochs"] for t in predictor.describe()["training"]] == [2]
     kept = fitted("head-mixture", {"ensemble": 1, "adapter": str(tmp_path)})
     np.testing.assert_array_equal(draw(kept), draw(predictor), err_msg="dropout is off in sampling")
+
+
+def test_without_validation_prompts_some_training_prompts_stop_training():
+    with pytest.warns(UserWarning, match="no validation prompts: 4 of the 20 training prompts stop training"):
+        predictor = fitted("head-mixture", {"epochs": 2, "ensemble": 1}, train=learnable(20), validation=())
+    assert all("validation" in epoch for epoch in predictor.records[0].history)
 
 
 @pytest.mark.parametrize("name", ["head-mixture", "lora-head"])

@@ -164,9 +164,10 @@ def _score_all(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Iterator[tuple
     """The scores and flags of each run, in order."""
     if jobs == 1 or len(runs) < 2:
         return (_score_one(run, scorer) for run in runs)
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
 
-    return iter(Parallel(n_jobs=min(jobs, len(runs)))(delayed(_score_one)(run, scorer) for run in runs))
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        return iter(Parallel(n_jobs=min(jobs, len(runs)))(delayed(_score_one)(run, scorer) for run in runs))
 
 
 def _score_one(run: Run, scorer: Scorer) -> tuple[PromptTable, list[str]]:

@@ -22,10 +22,11 @@ DISTANCES = ("kantorovich", "reflective_kantorovich")
 _SPLITS = 12
 #: Pseudo-panels over all prompts (their ratio is then within 1 %), and the least and most of one prompt.
 _PANELS, _LEAST_PANELS, _MOST_PANELS = 1440, 6, 64
-#: Coarser than the protocol's grid: the lines move by 0.3 %, and come five times as fast.
-_CELLS = 16
-#: Coarser still where only a ratio is wanted: from 8 to 24 cells it moves by 0.3 %.
-_RATIO_CELLS = 10
+#: Cells along an axis, least and most: coarser than the protocol's grid where listeners are spread wider than
+#: a cell, which moves the lines by 0.3 % and is five times as fast; the most for a spread below half a dB.
+_CELLS = 16, 24
+#: The same where only a ratio is wanted.
+_RATIO_CELLS = 10, 16
 #: Share of Scott's bandwidth that smooths a pseudo-population: of 0.5, 0.75 and 1, the one whose ratios were
 #: nearest to those of known populations (normal, bimodal, heavy-tailed, uniform, at the edge).
 _SMOOTHING = 0.75
@@ -59,7 +60,7 @@ def halves_of(scorer: Scorer) -> dict[str, Halves]:
 def _measure(prompt_id: str, target: Target) -> tuple[Floats, Floats]:
     """Distances (2,) and influence (2, m) by DISTANCES."""
     rng = generator("halves", prompt_id)
-    grid, floor = grid_of(target.space, _CELLS), target.settings.floor_db(target.space)
+    grid, floor = _grid(target, *_CELLS), target.settings.floor_db(target.space)
     m = len(target.responses)
     distance, influence = np.zeros(2), np.zeros((2, m))
     for _ in range(_SPLITS):
@@ -77,6 +78,13 @@ def _measure(prompt_id: str, target: Target) -> tuple[Floats, Floats]:
     return distance / _SPLITS, influence / _SPLITS
 
 
+def _grid(target: Target, least: int, most: int) -> Grid:
+    """A grid with cells no wider than the listeners are spread, within limits."""
+    low, high = target.space.low, target.space.high
+    spread = np.maximum(np.std(target.responses, axis=0, ddof=1), (high - low) / most)
+    return grid_of(target.space, int(np.clip(np.ceil(np.max((high - low) / spread)), least, most)))
+
+
 def ratios_to(scorer: Scorer, drawn: int, panel: int | None) -> dict[str, Floats]:
     """Mean distances (P, 2) in each prompt's pseudo-population, dB: ``drawn`` points from ``panel`` listeners
     (as many as the prompt has, if None), and two halves of the prompt's size from each other."""
@@ -92,7 +100,7 @@ def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None) -> F
     for p, (prompt_id, target) in enumerate(zip(scorer.prompt_ids, scorer.targets, strict=True)):
         rng = generator("pseudo-panels", prompt_id, drawn or 0, panel or 0)
         population = PseudoPopulation(target)
-        grid, floor = grid_of(target.space, _RATIO_CELLS), target.settings.floor_db(target.space)
+        grid, floor = _grid(target, *_RATIO_CELLS), target.settings.floor_db(target.space)
         m = len(target.responses)
         sizes = (m // 2, m - m // 2) if drawn is None else (drawn, panel or m)
         for _ in range(repeats):

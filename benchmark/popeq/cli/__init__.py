@@ -15,6 +15,7 @@ from popeq.cli.regressing import regress
 from popeq.cli.running import run
 from popeq.cli.studies import ablate, ceiling, power, transfer
 from popeq.cli.submitting import score, submit
+from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
@@ -80,6 +81,7 @@ for _command in (
     list_,
     data,
     run,
+    sweep,
     show_run,
     leaderboard,
     compare,

@@ -113,3 +113,27 @@ def validated(model: type[Parameters], values: dict[str, Any], command: str) -> 
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
         raise UsageError(f"{command}: --{name}: {first['msg']}") from None
+
+
+def engine_options(command: F) -> F:
+    """``--jobs``, ``--engine`` and ``--scheduler``."""
+    decorators = (
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes side by side on this machine.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "dask", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where runs are drawn; never changes a result.",
+        ),
+        click.option("--scheduler", default=None, metavar="ADDRESS", help="Of the dask or ray cluster."),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command

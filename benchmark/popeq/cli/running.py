@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import containment_options, runs_option, warn_of_broken_plugins
+from popeq.cli.options import containment_options, engine_options, runs_option, warn_of_broken_plugins
 
 if TYPE_CHECKING:
     from popeq.runs.folder import Run
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 @click.option("--decode", default=None, help="Short for -o decode=...")
 @click.option("--template", default=None, help="Short for -o template=...: a prompt template file.")
 @runs_option
-@click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
-)
+@engine_options
 @click.option(
     "--timeout",
     "timeout_s",
@@ -66,6 +64,8 @@ def run(
     options: tuple[str, ...],
     runs_dir: Path,
     jobs: int,
+    engine: str,
+    scheduler: str | None,
     timeout_s: float,
     batch_size: int,
     memory_gb: float | None,
@@ -91,6 +91,8 @@ def run(
         options=parse_options([*options, *(f"{k}={v}" for k, v in short.items() if v is not None)]),
         runs_dir=runs_dir,
         jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
         timeout_s=timeout_s,
         batch_size=batch_size,
         fresh=fresh,

@@ -25,11 +25,17 @@ _SEPARABLE = 200.0
 class DensitySettings:
     """Cells along each axis, and the floor of the bandwidth as a share of the box's sides.
 
-    The defaults are protocol 1; on the paper's plane the floor is 0.3 dB.
+    The defaults are protocol 1; on the paper's plane the floor is 0.3 dB. ``tolerance`` (at most 0.005) is
+    the share of a distance that ``Target.score`` may be off, proven and told for each score; 0 is exact.
     """
 
     cells: int = 24
     floor_share: float = 0.025
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.tolerance <= 0.005:
+            raise ValueError(f"tolerance must be from 0 to 0.005, not {self.tolerance}")
 
     def floor_db(self, space: Space) -> Floats:
         """Floor of the bandwidth along x and y (SD, dB), shape (2,)."""

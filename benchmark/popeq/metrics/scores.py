@@ -130,11 +130,13 @@ class PromptScores(NamedTuple):
     """All four scores of one prompt (dB), with each listener's influence on the two density distances.
 
     ``influence[score]`` (m,) is the derivative of the score with respect to the listeners' weights, centred:
-    moving weight to listeners with a positive value raises the score.
+    moving weight to listeners with a positive value raises the score. ``error[score]`` (dB) is how far a
+    density distance can be from the exact one: 0 unless ``DensitySettings.tolerance`` allows more.
     """
 
     values: dict[str, float]
     influence: dict[str, Floats]
+    error: dict[str, float]
 
 
 class Target:
@@ -155,8 +157,8 @@ class Target:
         grid, own = self.grid, self.densities
         points = as_points(samples, self.space, "samples")
         predicted = densities(points, grid, self.settings.floor_db(self.space))
-        standard = grid_transport(predicted.standard, own.standard, grid)
-        reflective = grid_transport(predicted.reflective, own.reflective, grid)
+        standard = grid_transport(predicted.standard, own.standard, grid, self.settings.tolerance)
+        reflective = grid_transport(predicted.reflective, own.reflective, grid, self.settings.tolerance)
         return PromptScores(
             {
                 "reflective_kantorovich": reflective.cost,
@@ -168,6 +170,7 @@ class Target:
                 "reflective_kantorovich": listener_influence(reflective, self._kernels.reflective),
                 "kantorovich": listener_influence(standard, self._kernels.standard),
             },
+            {"reflective_kantorovich": reflective.error, "kantorovich": standard.error},
         )
 
 

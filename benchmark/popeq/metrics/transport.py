@@ -1,10 +1,16 @@
-"""Exact Wasserstein-1 distances between cell masses on a grid and between point sets."""
+"""Wasserstein-1 distances between cell masses on a grid and between point sets: exact, or of proven error.
+
+Grids are solved by POT, or by the compiled solver of the extra ``popeq[fast]`` if that is installed: the same
+value up to rounding (docs/performance.md).
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +22,8 @@ from popeq.metrics.kde import Grid
 Floats = NDArray[np.float64]
 
 _MAX_PIVOTS = 10_000_000
+#: Reduced costs (in diameters of the box) that the compiled solver takes for rounding.
+_ROUNDING = 1e-12
 _OTHER_BACKENDS = ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")
 
 
@@ -42,14 +50,26 @@ def _pot() -> Any:
     return ot
 
 
-class Transport(NamedTuple):
-    """An optimal transport on a grid: ``cost`` in dB, ``potential`` (cells^2,) in dB.
+@lru_cache(maxsize=1)
+def compiled() -> Any:
+    """The compiled solver (module ``popeq.metrics.multilevel``), or None without numba or if the environment
+    variable POPEQ_SOLVER is ``pot``."""
+    if os.environ.get("POPEQ_SOLVER") == "pot" or find_spec("numba") is None:
+        return None
+    return import_module("popeq.metrics.multilevel")
 
-    The potential f is 1-Lipschitz and sum(f * (a - b)) equals the cost, which proves that it is optimal.
+
+class Transport(NamedTuple):
+    """A transport on a grid: ``cost`` (dB), ``potential`` (cells^2,) in dB, ``error`` (dB).
+
+    The potential f is 1-Lipschitz, so that sum(f * (a - b)) is a lower bound of the distance; a plan gives
+    the upper one. The distance is proven to be within ``error`` of the cost; 0: both bounds are the cost (up
+    to rounding), which is exact.
     """
 
     cost: float
     potential: Floats
+    error: float = 0.0
 
 
 @lru_cache(maxsize=8)
@@ -98,7 +118,20 @@ def _surplus(a: Floats, b: Floats, grid: Grid) -> _Surplus:
     return _Surplus(sources, sinks, p, q * (p.sum() / q.sum()), flipped)
 
 
-def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
+def _solve_compiled(
+    solver: Any, a: Floats, b: Floats, grid: Grid, tolerance: float
+) -> tuple[float, float, NDArray[np.int32], Floats] | None:
+    """Upper and lower bound of the distance, the sinks and their potentials; None if it was given up."""
+    difference = a - b
+    if np.abs(difference).sum() <= 2.0 * np.finfo(np.float64).eps:
+        return 0.0, 0.0, np.zeros(0, np.int32), np.zeros(0)
+    gap = 2.0 * tolerance / (1.0 + tolerance)
+    rounding = _ROUNDING * float(np.linalg.norm(grid.space.size))
+    upper, lower, sinks, v, done = solver.solve(difference, grid.cells, *grid.step.tolist(), gap, rounding)
+    return (upper, lower, sinks, v) if done else None
+
+
+def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> Transport:
     """Wasserstein-1 (dB, Euclidean) between two mass vectors on one grid, and its dual potential.
 
     Because the cost is a metric, mass that both have in a cell stays there; only the surplus of ``a`` has to
@@ -108,7 +141,20 @@ def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
     ----------
     a, b : (cells^2,)
         Non-negative, each summing to 1.
+    tolerance
+        Error that is allowed, as a share of the cost. The compiled solver stops when it has proven that much;
+        POT is always exact.
     """
+    solver = compiled()
+    found = _solve_compiled(solver, a, b, grid, tolerance) if solver else None
+    if found is not None:
+        upper, lower, sinks, v = found
+        potential = np.zeros(grid.cells**2)
+        if len(sinks):
+            solver.c_transform(grid.cells, *grid.step.tolist(), sinks, v, potential)
+        if tolerance == 0.0:
+            return Transport(upper, potential)
+        return Transport((upper + lower) / 2.0, potential, (upper - lower) / 2.0)
     moved = _surplus(a, b, grid)
     if not len(moved.sinks):
         return Transport(0.0, np.zeros(grid.cells**2))
@@ -120,6 +166,10 @@ def grid_transport(a: Floats, b: Floats, grid: Grid) -> Transport:
 
 def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
     """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid, as ``grid_transport``."""
+    solver = compiled()
+    found = _solve_compiled(solver, a, b, grid, 0.0) if solver else None
+    if found is not None:
+        return found[0]
     moved = _surplus(a, b, grid)
     if not len(moved.sinks):
         return 0.0

@@ -19,7 +19,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import Protocol
-from popeq.runs.folder import PARTIAL, RECORD, Run, find_runs
+from popeq.runs.folder import PARTIAL, RECORD, Run
 from popeq.runs.provenance import environment
 from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key
 
@@ -132,12 +132,6 @@ def make_plans(
         for seed in dict.fromkeys(seeds):
             plans.append(Plan(spec, source, parameters, dataset, dataset_name, protocol, seed))
     return plans
-
-
-def find_existing(plan: Plan, runs_dir: Path) -> Run | None:
-    """The newest run of the same key, if there is one."""
-    same = [run for run in find_runs(runs_dir)[0] if run.record.key == plan.key]
-    return same[-1] if same else None
 
 
 def create_run(plan: Plan, runs_dir: Path) -> Run:

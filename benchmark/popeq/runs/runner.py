@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import os
 import signal
 import threading
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
@@ -22,112 +19,19 @@ from popeq.dataset import Dataset, Stage
 from popeq.errors import RunError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.runs.attempt import Attempt
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
-from popeq.runs.folder import Run
-from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
-from popeq.runs.plan import Plan, create_run, find_existing, make_plans
-from popeq.runs.record import Failure, RunRecord, StageRecord
-from popeq.runs.scrubbed import environment_for
-from popeq.runs.supervisor import Deadline, Outcome, supervise
+from popeq.runs.engine import LOCAL, Engine, Task
+from popeq.runs.folder import Run, find_runs
+from popeq.runs.observers import Observers
+from popeq.runs.plan import Plan, create_run, make_plans
+from popeq.runs.record import Failure
+from popeq.runs.supervisor import Outcome
 
 DEFAULT_TIMEOUT_S = 3600.0
-_BATCH_SIZE = 16
-
-
-class _Attempt:
-    """One run while it is drawn: its folder, lock, deadline and the stages still open."""
-
-    def __init__(self, plan: Plan, run: Run, lock: FileLock, timeout_s: float | None) -> None:
-        self.plan = plan
-        self.run = run
-        self.lock = lock
-        self.deadline = Deadline(timeout_s)
-        self.started: float | None = None
-        self.done = set(run.done(plan.dataset.test_ids))
-        self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
-        self.outcomes: list[Outcome] = []
-        self.reports = {s.name: r for s in plan.dataset.stages if (r := self._left_behind(s.name))}
-
-    def _left_behind(self, stage: str) -> Report | None:
-        """What the worker of an attempt that was killed could still say."""
-        path = self._report(stage)
-        return Report.model_validate_json(path.read_bytes()) if path.exists() else None
-
-    def _report(self, stage: str) -> Path:
-        return self.run.folder.absolute() / f"report-{stage}.json"
-
-    def job(self, stage: Stage, batch_size: int) -> Job:
-        """The stage as the worker gets it: answers of its training prompts only."""
-        plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
-        model = type(plan.parameters)
-        audio = plan.spec.wants_audio
-        return Job(
-            predictor=plan.spec.name,
-            factory=plan.spec.factory,
-            parameters_model=f"{model.__module__}:{model.__qualname__}",
-            parameters=plan.parameter_values,
-            extra=plan.spec.extra,
-            space=SpaceMessage.of(dataset.space),
-            seed=plan.seed,
-            n_samples=plan.protocol.n_samples,
-            batch_size=batch_size,
-            stage=stage.name,
-            train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
-            validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
-            prompts=[
-                PromptMessage.of(p, audio)
-                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
-            ],
-            state=folder / f"state-{stage.name}",
-            partial=self.run.partial.absolute(),
-            report=self._report(stage.name),
-            traceback=folder / f"traceback-{stage.name}.txt",
-        )
-
-    def begin(self) -> None:
-        """Note when the first stage starts to work."""
-        if self.started is None:
-            self.started = time.monotonic()
-
-    @property
-    def over(self) -> bool:
-        return len(self.outcomes) == len(self.stages)
-
-    def finish(self) -> Run:
-        """Write what became of the run: complete with predictions.csv, failed, or still unfinished."""
-        test_ids = self.plan.dataset.test_ids
-        done = self.run.done(test_ids)
-        failures = [failure for o in self.outcomes for failure in o.failures]
-        reports = self.reports | {o.stage: o.report for o in self.outcomes if o.report}
-        reports = {name: r for name, r in reports.items() if r.kind in ("fitted", "done")}
-        stages = {s.name: s for s in self.run.record.stages}
-        stages |= {
-            name: StageRecord(name=name, fit_s=r.fit_s, sample_s=r.sample_s, peak_memory_mb=r.peak_memory_mb)
-            for name, r in reports.items()
-        }
-        described = next((r.described for r in reports.values()), self.run.record.predictor.described)
-        complete = len(done) == len(test_ids)
-        sha256 = self.run.assemble(test_ids) if complete else None
-        status = "complete" if complete else "failed" if failures else "unfinished"
-        run = self.run.update(
-            status=status,
-            predictor=self.run.record.predictor.model_copy(update={"described": described}).model_dump(),
-            prompts_done=len(done),
-            finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
-            stages=[stages[s.name].model_dump() for s in self.plan.dataset.stages if s.name in stages],
-            failures=[] if complete else [f.model_dump() for f in failures],
-            predictions_sha256=sha256,
-        )
-        for report in self.run.folder.glob("report-*.json"):
-            report.unlink()
-        for log in self.run.folder.glob("log-*.txt"):
-            if log.stat().st_size == 0:
-                log.unlink()
-        if complete:
-            run.drop_partial()
-        self.lock.release()
-        return run
+DEFAULT_BATCH_SIZE = 16
+#: Stages that are waited for at once; a thread each.
+_MOST_THREADS = 500
 
 
 def run(
@@ -138,17 +42,36 @@ def run(
     dataset_name: str | None = None,
     seeds: Sequence[int] = (0,),
     options: Mapping[str, object] | None = None,
+    protocol: Protocol = PROTOCOL_1,
+    engine: Engine = LOCAL,
+    **how: Any,
+) -> list[Run]:
+    """Draw the runs of some predictors on one data set; ``popeq.run`` is the same with names resolved.
+
+    ``how`` and errors as for ``draw``.
+    """
+    if not predictors:
+        raise UsageError("name at least one predictor; 'popeq list' shows them all")
+    plans = make_plans(
+        registry, predictors, options or {}, dataset, dataset_name or dataset.name, protocol, seeds
+    )
+    return draw(plans, registry=registry, engine=engine, **how)
+
+
+def draw(
+    plans: Sequence[Plan],
+    *,
+    registry: Registry,
+    engine: Engine,
     runs_dir: Path | str = "runs",
-    jobs: int = 1,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    batch_size: int = _BATCH_SIZE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     fresh: bool = False,
     progress: bool = False,
-    protocol: Protocol = PROTOCOL_1,
     containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
 ) -> list[Run]:
-    """Draw the runs of some predictors on one data set; ``popeq.run`` is the same with names resolved.
+    """Draw planned runs side by side, in the order of the plans.
 
     A run that is complete already is returned as it is; one that was stopped goes on where it was, unless
     ``fresh``. ``on_run(run, drawn)`` is called as each ends (``drawn`` is False for one that was complete).
@@ -156,32 +79,30 @@ def run(
     Raises
     ------
     UsageError
-        For wrong names, options or numbers, before anything runs.
+        For wrong numbers, before anything runs.
     RunError
         If another process is drawing one of the runs; the others have been drawn by then.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when every child is dead; what was drawn is kept.
     """
-    if not predictors:
-        raise UsageError("name at least one predictor; 'popeq list' shows them all")
-    if jobs < 1 or batch_size < 1 or not (timeout_s is None or timeout_s > 0):
-        raise UsageError("jobs, batch size and timeout must be positive")
+    if batch_size < 1 or not (timeout_s is None or timeout_s > 0):
+        raise UsageError("batch size and timeout must be positive")
     containment = containment.checked()
     runs_dir = Path(runs_dir)
-    plans = make_plans(
-        registry, predictors, options or {}, dataset, dataset_name or dataset.name, protocol, seeds
-    )
     finished: dict[int, Run] = {}
-    attempts: dict[int, _Attempt] = {}
+    attempts: dict[int, Attempt] = {}
+    locks: dict[int, FileLock] = {}
     busy: list[str] = []
-    observers = _Observers(registry)
     try:
         for i, plan in enumerate(plans):
             lock = _lock(plan, runs_dir)
             if lock is None:
                 busy.append(f"{plan.spec.name}, seed {plan.seed}")
-                continue
-            existing = None if fresh else find_existing(plan, runs_dir)
+            else:
+                locks[i] = lock
+        there = {} if fresh else {run.record.key: run for run in find_runs(runs_dir)[0]}  # newest last
+        for i, lock in locks.items():
+            plan, existing = plans[i], there.get(plans[i].key)
             if existing and existing.record.status == "complete":
                 lock.release()
                 finished[i] = existing
@@ -190,11 +111,12 @@ def run(
             else:
                 drawn = existing or create_run(plan, runs_dir)
                 drawn.partial.mkdir(exist_ok=True)
-                attempts[i] = _Attempt(plan, drawn, lock, timeout_s)
-        _draw(attempts, finished, observers, jobs, batch_size, progress, containment, on_run)
+                attempts[i] = Attempt(plan, drawn, lock, timeout_s)
+        observers = Observers(registry)
+        _draw(attempts, finished, observers, engine, batch_size, progress, containment, on_run)
     finally:
-        for attempt in attempts.values():
-            attempt.lock.release()
+        for lock in locks.values():
+            lock.release()
     if busy:
         raise RunError(
             f"another popeq process is drawing this run in {runs_dir}: {'; '.join(busy)}; wait for it"
@@ -216,10 +138,10 @@ def _lock(plan: Plan, runs_dir: Path) -> FileLock | None:
 
 
 def _draw(
-    attempts: dict[int, _Attempt],
+    attempts: dict[int, Attempt],
     finished: dict[int, Run],
-    observers: _Observers,
-    jobs: int,
+    observers: Observers,
+    engine: Engine,
     batch_size: int,
     progress: bool,
     containment: Containment,
@@ -227,7 +149,6 @@ def _draw(
 ) -> None:
     total = sum(a.run.record.prompts for a in attempts.values())
     already = sum(len(a.done) for a in attempts.values())
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     with (
         _cancelled_by_signals() as cancel,
         tqdm(total=total, initial=already, unit="prompt", disable=None if progress else True) as bar,
@@ -242,12 +163,11 @@ def _draw(
                 observers.prompt_done(attempt.run.record, prompt_id)
                 bar.update()
 
-            log = attempt.run.folder / f"log-{stage.name}.txt"
+            spec, log = attempt.plan.spec, attempt.run.folder.absolute() / f"log-{stage.name}.txt"
             job = attempt.job(stage, batch_size)
-            env = environment_for(containment, threads, attempt.plan.spec.needs_env)
-            memory = containment.memory_bytes(jobs)
-            on_progress = partial(_show_progress, bar, attempt.plan.spec.name)
-            return i, supervise(job, log, attempt.deadline, cancel, env, memory, on_prompt, on_progress)
+            task = Task(job, log, containment, spec.needs_env, spec.wants_gpu)
+            on_progress = partial(_show_progress, bar, spec.name)
+            return i, engine.carry_out(task, attempt.deadline, cancel, on_prompt, on_progress)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()
@@ -260,7 +180,12 @@ def _draw(
         for i in [i for i, a in attempts.items() if a.over]:  # every prompt was drawn before the stop
             close(i)
         tasks = [delayed(work)(i, stage) for i, a in attempts.items() for stage in a.stages]
-        pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered", pre_dispatch="all")
+        pool = Parallel(
+            n_jobs=max(1, min(engine.slots, len(tasks), _MOST_THREADS)),
+            backend="threading",
+            return_as="generator_unordered",
+            pre_dispatch="all",
+        )
         for i, outcome in pool(tasks):
             attempts[i].outcomes.append(outcome)
             if attempts[i].over:
@@ -271,35 +196,6 @@ def _draw(
 
 def _show_progress(bar: tqdm, predictor: str, line: str) -> None:
     bar.set_postfix_str(f"{predictor}: {line}")
-
-
-class _Observers:
-    """Calls the observer hooks, one at a time; one that fails costs a warning, not the run."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._hook = registry.manager.hook
-        self._lock = threading.Lock()
-        self._started: set[str] = set()
-
-    def _call(self, name: str, **arguments: object) -> None:
-        with self._lock:
-            try:
-                getattr(self._hook, name)(**arguments)
-            except Exception as error:
-                warnings.warn(f"a plugin's {name} failed: {type(error).__name__}: {error}", stacklevel=2)
-
-    def started(self, record: RunRecord) -> None:
-        with self._lock:
-            first = record.run_id not in self._started
-            self._started.add(record.run_id)
-        if first:
-            self._call("popeq_run_started", run=record)
-
-    def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
-        self._call("popeq_prompt_done", run=record, prompt_id=prompt_id)
-
-    def finished(self, record: RunRecord) -> None:
-        self._call("popeq_run_finished", run=record)
 
 
 @contextlib.contextmanager

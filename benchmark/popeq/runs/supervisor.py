@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from popeq.runs.containment import GIB, Contained
 from popeq.runs.job import WRITE_FAILED, Job, Report
@@ -39,6 +39,14 @@ class Deadline:
         return self._end is not None and time.monotonic() > self._end
 
 
+class Cancel(Protocol):
+    """Whether somebody has asked for the end."""
+
+    def is_set(self) -> bool:
+        """Whether somebody has."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: a report if it finished, failures of it or of single prompts, neither if cancelled."""
@@ -52,7 +60,7 @@ def supervise(
     job: Job,
     log: Path,
     deadline: Deadline,
-    cancel: threading.Event,
+    cancel: Cancel,
     env: Mapping[str, str],
     memory_bytes: int,
     on_prompt: Callable[[str], None],
@@ -80,12 +88,12 @@ def supervise(
                 stopped = f"the memory limit of {memory_bytes / GIB:.3g} GiB"
             if stopped or cancel.is_set():
                 break
-            _announce(waiting, job.partial, on_prompt)
-            if on_progress and (line := _progress(job.state)) != shown:
+            announce(waiting, job.partial, on_prompt)
+            if on_progress and (line := progress(job.state)) != shown:
                 on_progress(shown := line)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_S)
-    _announce(waiting, job.partial, on_prompt)
+    announce(waiting, job.partial, on_prompt)
     if stopped:
         kind: Literal["timeout", "memory"] = "timeout" if "time" in stopped else "memory"
         failure = Failure(stage=job.stage, kind=kind, message=f"stopped at {stopped}")
@@ -107,14 +115,15 @@ def supervise(
     return Outcome(job.stage, failures=(failure,))
 
 
-def _announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]) -> None:
+def announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]) -> None:
+    """Call ``on_prompt`` for those of ``waiting`` whose files have appeared, and take them out of it."""
     appeared = waiting & {path.stem for path in partial.glob("*.csv")}
     for prompt_id in sorted(appeared):
         waiting.discard(prompt_id)
         on_prompt(prompt_id)
 
 
-def _progress(state: Path) -> str:
+def progress(state: Path) -> str:
     """What the predictor says of its progress, the first line; empty if it says nothing."""
     try:
         return (state / "progress.txt").read_text(encoding="utf-8").partition("\n")[0][:120]

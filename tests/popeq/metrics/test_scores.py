@@ -224,7 +224,7 @@ def test_scores_on_the_protocol_grid_equal_dense_optimal_transport():
 def test_the_potential_proves_the_cost(a, b):
     """Weak duality: no 1-Lipschitz function does better than the cost, and this one reaches it."""
     p, q = densities(a, GRID, 0.3).reflective, densities(b, GRID, 0.3).reflective
-    cost, potential = grid_transport(p, q, GRID)
+    cost, potential, _ = grid_transport(p, q, GRID)
     steepness = np.abs(potential[:, None] - potential[None, :]) - GRID.distances
     assert steepness.max() <= 1e-9
     assert potential @ (p - q) == pytest.approx(cost, abs=1e-9)

@@ -13,8 +13,8 @@ from popeq.dataset_folder import read_dataset
 from popeq.errors import PromptsError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
+from popeq.runs.attempt import Attempt
 from popeq.runs.plan import create_run, make_plans
-from popeq.runs.runner import _Attempt
 from popeq.runs.worker import ContractError, _drawn, check_samples, predictions_text
 from popeq.seeding import generator
 from popeq.space import PLANE
@@ -34,7 +34,7 @@ def test_no_job_carries_an_answer_of_a_prompt_it_has_to_predict(tmp_path, folds)
     (folder / "responses.csv").write_text("\n".join(marked) + "\n")
     dataset = read_dataset(folder)
     (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
-    attempt = _Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
+    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
     assert len(attempt.stages) == (3 if folds else 1)
     for stage in attempt.stages:
         text = attempt.job(stage, 16).model_dump_json()
@@ -123,7 +123,7 @@ class Failing:
 def job_of(tmp_path):
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
     (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
-    attempt = _Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
+    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
     return attempt.job(attempt.stages[0], 16)
 
 

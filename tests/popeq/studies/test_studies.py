@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_small_dataset
 
 import popeq
 from popeq.board.categories import groups, split_board
 from popeq.board.leaderboard import build
 from popeq.board.scoring import Scorer
+from popeq.errors import UsageError
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
-from popeq.studies.ablate import ablate, collapse
+from popeq.protocol import PROTOCOL_1
+from popeq.studies.ablate import ablate, collapse, edges
+from popeq.studies.ceiling import ceiling
 from popeq.studies.transfer import transfer
 
 
@@ -60,3 +63,58 @@ def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):
         assert any(n.startswith(f"{name}: {sizes[name]}") and "too few" in n for n in split.notes) == (
             sizes[name] < 6
         )
+
+
+def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
+    """Against listeners counted by hand, and scores taken from the entries' own tables."""
+    scorer, entries = made
+    study = edges(entries, scorer)
+    at_edge = [np.mean(np.any(np.abs(t.responses) >= 5.5, axis=1)) for t in scorer.targets]
+    order = np.argsort(at_edge, kind="stable")
+    table = study.table.set_index(["listeners", "predictor"])
+    for name, keep in (("far from the edge", order[:10]), ("between", order[10:20]), ("near", order[20:])):
+        row = table.loc[(name, "prior")]
+        frame = entries[0].table.frame.iloc[keep]
+        assert row["edge_share"] == pytest.approx(np.mean([at_edge[i] for i in keep]))
+        assert row["standard_median"] == pytest.approx(frame["kantorovich"].median())
+        assert row["reflective_median"] == pytest.approx(frame[HEADLINE].median())
+        assert row["prompts"] == 10
+    shares = table["edge_share"].to_numpy()
+    assert (np.diff(shares) >= 0).all()
+
+
+def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made):
+    scorer, entries = made
+    study = ceiling(scorer)
+    table = study.table.set_index(["line", "how"])
+    assert {line for line, _ in table.index} == {
+        "perfect predictor",
+        "fresh panel of 11",
+        "half against half",
+    }
+    perfect = table.loc["perfect predictor"].iloc[0]
+    assert (
+        perfect[f"{HEADLINE}_median_low"] < perfect[f"{HEADLINE}_median"] < perfect[f"{HEADLINE}_median_high"]
+    )
+    board = build(entries, scorer).table.set_index("predictor")
+    assert perfect[f"{HEADLINE}_median"] == board.loc["[perfect predictor]", f"{HEADLINE}_median"]
+    half = table.loc["half against half"].iloc[0]
+    fresh = table.loc["fresh panel of 11"][f"{HEADLINE}_median"]
+    assert perfect[f"{HEADLINE}_median"] < fresh.min() <= fresh.max() < half[f"{HEADLINE}_median"]
+    (told,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
+    curve = [float(word) for word in told.split(": ")[1].split(" dB")[0].split(", ")]
+    assert len(curve) == 5
+    assert curve == sorted(curve, reverse=True)
+    assert curve[1] == pytest.approx(perfect[f"{HEADLINE}_median"], abs=0.02), "the prompts have 11 listeners"
+    assert curve[4] < 0.6 * curve[1], "88 listeners are far nearer to their population than 11"
+    assert any("SIMULATED" in note for note in study.notes)
+
+
+def test_ceiling_needs_two_disjoint_groups(tmp_path):
+    folder = write_small_dataset(tmp_path / "few")
+    lines = (folder / "responses.csv").read_text().splitlines()
+    kept = [line for line in lines if ",l3," not in line and ",l4," not in line]
+    (folder / "responses.csv").write_text("\n".join(kept))
+    data = popeq.load_dataset(folder)
+    with pytest.raises(UsageError, match="3 listeners; disjoint halves need 4"):
+        ceiling(Scorer(data, PROTOCOL_1))

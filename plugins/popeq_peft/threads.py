@@ -1,4 +1,4 @@
-"""Threads and memory of a process that trains."""
+"""How many CPU threads PyTorch uses while something is trained or sampled."""
 
 from __future__ import annotations
 
@@ -17,10 +17,3 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def most_on_card_mb() -> float | None:
-    """What this process has had allocated on its CUDA card at most, MiB; None if it uses none."""
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return None
-    return round(torch.cuda.max_memory_allocated() / 2**20, 1)

@@ -1,0 +1,327 @@
+"""The network simplex method for dense transportation problems, compiled by numba, from any starting tree.
+
+Nodes are sources 0..S-1, then sinks S..S+T-1. A basis is a spanning tree: ``parent[x]``, and ``flow[x]`` on
+the arc between x and its parent, always from the source to the sink (Ahuja, Magnanti & Orlin 1993, ch. 11).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Nodes = NDArray[np.int32]
+
+#: Rows of the cost matrix that are priced before the best arc among them enters.
+_ROWS = 2
+
+
+@njit(cache=True, nogil=True)
+def spanning_tree(
+    sources: Nodes,
+    sinks: Nodes,
+    arcs: int,
+    p: Floats,
+    q: Floats,
+    parent: Nodes,
+    flow: Floats,
+    order: Nodes,
+) -> float:
+    """Fill ``parent``, ``flow`` and ``order`` (parents first) from a forest of arcs, joined if it is several.
+
+    The root halves the tree, so that few nodes hang below any arc. Returns the least flow that the tree
+    would need, which is negative if no feasible plan lies on it.
+    """
+    ns, n = len(p), len(p) + len(q)
+    group = np.arange(n).astype(np.int32)
+    kept_sources, kept_sinks = np.empty(n - 1, np.int32), np.empty(n - 1, np.int32)
+    kept = 0
+    for a in range(arcs):
+        x, y = _group(group, sources[a]), _group(group, sinks[a])
+        if x != y:
+            group[x] = y
+            kept_sources[kept], kept_sinks[kept] = sources[a], sinks[a]
+            kept += 1
+    for s in range(ns if kept < n - 1 else 0):
+        for t in range(ns, n):
+            x, y = _group(group, s), _group(group, t)
+            if x != y:
+                group[x] = y
+                kept_sources[kept], kept_sinks[kept] = s, t
+                kept += 1
+    begin = np.zeros(n + 1, np.int32)
+    for a in range(kept):
+        begin[kept_sources[a] + 1] += 1
+        begin[kept_sinks[a] + 1] += 1
+    begin = np.cumsum(begin).astype(np.int32)
+    free = begin[:n].copy()
+    near = np.empty(2 * kept, np.int32)
+    for a in range(kept):
+        s, t = kept_sources[a], kept_sinks[a]
+        near[free[s]], near[free[t]] = t, s
+        free[s] += 1
+        free[t] += 1
+    _breadth_first(0, near, begin, order, parent)
+    below = np.ones(n, np.int32)
+    for i in range(n - 1, 0, -1):
+        below[parent[order[i]]] += below[order[i]]
+    root = 0
+    i = begin[root]
+    while i < begin[root + 1]:
+        y = near[i]
+        i += 1
+        if y != parent[root] and 2 * below[y] > n:
+            root = y
+            i = begin[root]
+    _breadth_first(root, near, begin, order, parent)
+    rest = np.concatenate((p, q))
+    least = 0.0
+    for i in range(n - 1, 0, -1):
+        x = order[i]
+        least = min(least, rest[x])
+        flow[x] = max(rest[x], 0.0)
+        rest[parent[x]] -= rest[x]
+    flow[root] = 0.0
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _group(group: Nodes, x: int) -> int:
+    while group[x] != x:
+        group[x] = group[group[x]]
+        x = group[x]
+    return x
+
+
+@njit(cache=True, nogil=True)
+def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: Nodes) -> None:
+    order[0] = root
+    parent[root] = -1
+    found = 1
+    for i in range(len(order)):
+        x = order[i]
+        for k in range(begin[x], begin[x + 1]):
+            if near[k] != parent[x]:
+                parent[near[k]] = x
+                order[found] = near[k]
+                found += 1
+
+
+@njit(cache=True, nogil=True)
+def northwest(p: Floats, q: Floats, sources: Nodes, sinks: Nodes) -> int:
+    """The arcs of the north-west corner plan, written to ``sources`` and ``sinks``; returns how many."""
+    i, j, arcs = 0, 0, 0
+    left, missing = p[0], q[0]
+    while True:
+        sources[arcs], sinks[arcs] = i, len(p) + j
+        arcs += 1
+        if i == len(p) - 1 and j == len(q) - 1:
+            return arcs
+        moved = min(left, missing)
+        left -= moved
+        missing -= moved
+        if j == len(q) - 1 or (left <= missing and i < len(p) - 1):
+            i += 1
+            left = p[i]
+        else:
+            j += 1
+            missing = q[j]
+
+
+@njit(cache=True, nogil=True)
+def improve(
+    cost: Floats,
+    p: Floats,
+    q: Floats,
+    parent: Nodes,
+    flow: Floats,
+    order: Nodes,
+    tolerance: float,
+    least_gain: float,
+) -> tuple[float, float, Floats, bool]:
+    """Pivot until the plan is optimal, or proven to be within ``tolerance`` of it.
+
+    Parameters
+    ----------
+    cost : (S, T)
+    p, q : (S,), (T,)
+        Positive, equal in sum.
+    parent, flow, order : (S + T,)
+        A feasible tree, as from ``spanning_tree``; changed in place.
+    tolerance
+        Share of the plan's cost that the duality gap may have; 0: go on to the optimum.
+    least_gain
+        An arc whose reduced cost is not below minus this does not enter.
+
+    Returns
+    -------
+    upper, lower : float
+        The plan's cost, and one that a dual solution proves no plan can beat.
+    potential : (S + T,)
+        cost[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the tree.
+    done : bool
+        False if it was given up, which no input seen does.
+    """
+    ns, nt = cost.shape
+    n = ns + nt
+    first, after, before = np.full(n, -1, np.int32), np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    depth, potential = np.zeros(n, np.int32), np.zeros(n)
+    for i in range(1, n):
+        x = order[i]
+        y = parent[x]
+        _hang(x, y, parent, first, after, before)
+        depth[x] = depth[y] + 1
+        potential[x] = (cost[x, y - ns] if x < ns else cost[y, x - ns]) - potential[y]
+    most = 200 * n + 10_000
+    row, priced, until_check = 0, 0, n // 2
+    for _ in range(most):
+        if tolerance > 0.0 and until_check == 0:
+            upper, lower = _bounds(cost, p, q, parent, flow, potential)
+            if upper - lower <= tolerance * upper:
+                return upper, lower, potential, True
+            until_check = n // 8 if upper - lower <= 3.0 * tolerance * upper else n // 4
+        best, entering = -least_gain, -1
+        while entering < 0 and priced < ns:
+            for _ in range(_ROWS):
+                reduced = _least(cost[row], potential[ns:]) - potential[row]
+                if reduced < best:
+                    best, entering = reduced, row
+                row = row + 1 if row + 1 < ns else 0
+                priced += 1
+        if entering < 0:
+            upper, lower = _bounds(cost, p, q, parent, flow, potential)
+            return upper, lower, potential, True
+        priced = 0
+        until_check -= 1
+        sink = ns + _argleast(cost[entering], potential[ns:])
+        _pivot(entering, sink, ns, best, parent, flow, depth, potential, first, after, before)
+    return 0.0, 0.0, potential, False
+
+
+@njit(cache=True, nogil=True)
+def _pivot(
+    source: int,
+    sink: int,
+    ns: int,
+    reduced: float,
+    parent: Nodes,
+    flow: Floats,
+    depth: Nodes,
+    potential: Floats,
+    first: Nodes,
+    after: Nodes,
+    before: Nodes,
+) -> None:
+    """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, re-hang the part."""
+    fits, empty, empty_at_source = np.inf, -1, True
+    x, y = source, sink
+    while x != y:
+        if depth[x] >= depth[y]:
+            if x < ns and flow[x] < fits:
+                fits, empty, empty_at_source = flow[x], x, True
+            x = parent[x]
+        else:
+            if y >= ns and flow[y] <= fits:
+                fits, empty, empty_at_source = flow[y], y, False
+            y = parent[y]
+    x, y = source, sink
+    while x != y:
+        if depth[x] >= depth[y]:
+            if x < ns:
+                flow[x] -= fits
+            else:
+                flow[x] += fits
+            x = parent[x]
+        else:
+            if y >= ns:
+                flow[y] -= fits
+            else:
+                flow[y] += fits
+            y = parent[y]
+    top = source if empty_at_source else sink
+    above = sink if empty_at_source else source
+    up = reduced if empty_at_source else -reduced
+    x, carried = top, fits
+    while True:
+        was_parent = parent[x]
+        was_flow = flow[x]
+        _unhang(x, parent, first, after, before)
+        _hang(x, above, parent, first, after, before)
+        flow[x] = carried
+        if x == empty:
+            break
+        above = x
+        carried = was_flow
+        x = was_parent
+    x = top
+    while True:
+        depth[x] = depth[parent[x]] + 1
+        if x < ns:
+            potential[x] += up
+        else:
+            potential[x] -= up
+        if first[x] >= 0:
+            x = first[x]
+            continue
+        while x != top and after[x] < 0:
+            x = parent[x]
+        if x == top:
+            return
+        x = after[x]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _hang(x: int, above: int, parent: Nodes, first: Nodes, after: Nodes, before: Nodes) -> None:
+    parent[x] = above
+    after[x], before[x] = first[above], -1
+    if first[above] >= 0:
+        before[first[above]] = x
+    first[above] = x
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _unhang(x: int, parent: Nodes, first: Nodes, after: Nodes, before: Nodes) -> None:
+    if before[x] >= 0:
+        after[before[x]] = after[x]
+    else:
+        first[parent[x]] = after[x]
+    if after[x] >= 0:
+        before[after[x]] = before[x]
+
+
+@njit(cache=True, nogil=True)
+def _bounds(
+    cost: Floats, p: Floats, q: Floats, parent: Nodes, flow: Floats, potential: Floats
+) -> tuple[float, float]:
+    """The plan's cost, and the value of the dual solution that has these potentials at the sinks."""
+    ns, nt = cost.shape
+    upper = lower = 0.0
+    for x in range(ns + nt):
+        if parent[x] >= 0:
+            upper += flow[x] * (cost[x, parent[x] - ns] if x < ns else cost[parent[x], x - ns])
+    for j in range(nt):
+        lower += q[j] * potential[ns + j]
+    for i in range(ns):
+        lower += p[i] * _least(cost[i], potential[ns:])
+    return upper, lower
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # only so that the loop becomes vector instructions
+def _least(row: Floats, potential: Floats) -> float:
+    least = np.inf
+    for j in range(len(row)):
+        reduced = row[j] - potential[j]
+        if reduced < least:  # not min(), which does not become vector instructions
+            least = reduced
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _argleast(row: Floats, potential: Floats) -> int:
+    least, at = np.inf, 0
+    for j in range(len(row)):
+        reduced = row[j] - potential[j]
+        if reduced < least:
+            least, at = reduced, j
+    return at

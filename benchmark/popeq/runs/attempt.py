@@ -1,0 +1,112 @@
+"""One run while it is drawn: its folder and lock, the stages still open, and what is written at the end."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from popeq.dataset import Stage
+from popeq.runs.folder import Run
+from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
+from popeq.runs.plan import Plan
+from popeq.runs.record import StageRecord
+from popeq.runs.supervisor import Deadline, Outcome
+
+
+class Attempt:
+    """One run while it is drawn: its folder, lock, deadline and the stages still open."""
+
+    def __init__(self, plan: Plan, run: Run, lock: FileLock, timeout_s: float | None) -> None:
+        self.plan = plan
+        self.run = run
+        self.lock = lock
+        self.deadline = Deadline(timeout_s)
+        self.started: float | None = None
+        self.done = set(run.done(plan.dataset.test_ids))
+        self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
+        self.outcomes: list[Outcome] = []
+        self.reports = {s.name: r for s in plan.dataset.stages if (r := self._left_behind(s.name))}
+
+    def _left_behind(self, stage: str) -> Report | None:
+        """What the worker of an attempt that was killed could still say."""
+        path = self._report(stage)
+        return Report.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def _report(self, stage: str) -> Path:
+        return self.run.folder.absolute() / f"report-{stage}.json"
+
+    def job(self, stage: Stage, batch_size: int) -> Job:
+        """The stage as the worker gets it: answers of its training prompts only."""
+        plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
+        model = type(plan.parameters)
+        audio = plan.spec.wants_audio
+        return Job(
+            predictor=plan.spec.name,
+            factory=plan.spec.factory,
+            parameters_model=f"{model.__module__}:{model.__qualname__}",
+            parameters=plan.parameter_values,
+            extra=plan.spec.extra,
+            space=SpaceMessage.of(dataset.space),
+            seed=plan.seed,
+            n_samples=plan.protocol.n_samples,
+            batch_size=batch_size,
+            stage=stage.name,
+            train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
+            validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
+            prompts=[
+                PromptMessage.of(p, audio)
+                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
+            ],
+            state=folder / f"state-{stage.name}",
+            partial=self.run.partial.absolute(),
+            report=self._report(stage.name),
+            traceback=folder / f"traceback-{stage.name}.txt",
+        )
+
+    def begin(self) -> None:
+        """Note when the first stage starts to work."""
+        if self.started is None:
+            self.started = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return len(self.outcomes) == len(self.stages)
+
+    def finish(self) -> Run:
+        """Write what became of the run: complete with predictions.csv, failed, or still unfinished."""
+        test_ids = self.plan.dataset.test_ids
+        done = self.run.done(test_ids)
+        failures = [failure for o in self.outcomes for failure in o.failures]
+        reports = self.reports | {o.stage: o.report for o in self.outcomes if o.report}
+        reports = {name: r for name, r in reports.items() if r.kind in ("fitted", "done")}
+        stages = {s.name: s for s in self.run.record.stages}
+        stages |= {
+            name: StageRecord(name=name, fit_s=r.fit_s, sample_s=r.sample_s, peak_memory_mb=r.peak_memory_mb)
+            for name, r in reports.items()
+        }
+        described = next((r.described for r in reports.values()), self.run.record.predictor.described)
+        complete = len(done) == len(test_ids)
+        sha256 = self.run.assemble(test_ids) if complete else None
+        status = "complete" if complete else "failed" if failures else "unfinished"
+        run = self.run.update(
+            status=status,
+            predictor=self.run.record.predictor.model_copy(update={"described": described}).model_dump(),
+            prompts_done=len(done),
+            finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
+            stages=[stages[s.name].model_dump() for s in self.plan.dataset.stages if s.name in stages],
+            failures=[] if complete else [f.model_dump() for f in failures],
+            predictions_sha256=sha256,
+        )
+        for report in self.run.folder.glob("report-*.json"):
+            report.unlink()
+        for log in self.run.folder.glob("log-*.txt"):
+            if log.stat().st_size == 0:
+                log.unlink()
+        if complete:
+            run.drop_partial()
+        self.lock.release()
+        return run

@@ -1,0 +1,128 @@
+"""Where stages are carried out: in processes of this machine, or on a cluster (``runs.clusters``). Never how.
+
+Every engine runs the same ``supervise`` on the same job, so that the choice cannot change a result. On a
+cluster the run's folder lies on a file system that all machines share; the files of the prompts in it say
+what is left to draw, to whoever begins a stage.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from popeq.runs.containment import Containment
+from popeq.runs.job import Job, Report
+from popeq.runs.scrubbed import environment_for
+from popeq.runs.supervisor import Cancel, Deadline, Outcome, supervise
+
+OnPrompt = Callable[[str], None]
+OnProgress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage of a run, ready to be carried out anywhere that sees its folder."""
+
+    job: Job
+    log: Path
+    containment: Containment
+    needs_env: tuple[str, ...] = ()
+    wants_gpu: bool = False
+
+    @property
+    def cancelled(self) -> Path:
+        """A file whose presence asks whoever carries the task out, wherever that is, to stop."""
+        return self.log.with_name(f"cancel-{self.job.stage}")
+
+
+class Engine(Protocol):
+    """Carries out stages; ``slots`` is how many side by side."""
+
+    slots: int
+
+    def carry_out(
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
+    ) -> Outcome:
+        """Carry out a stage and wait for its end; ``on_prompt`` is called for each prompt drawn, and
+        ``on_progress`` with each line in which the predictor says how far it is."""
+        ...
+
+
+class Local:
+    """``jobs`` processes of this machine side by side, which together use no more threads than it has."""
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.slots = jobs
+
+    def carry_out(
+        self,
+        task: Task,
+        deadline: Deadline,
+        cancel: threading.Event,
+        on_prompt: OnPrompt,
+        on_progress: OnProgress,
+    ) -> Outcome:
+        """See Engine."""
+        return _here(task, self.slots, deadline, cancel, on_prompt, on_progress)
+
+
+#: One process at a time.
+LOCAL = Local()
+
+
+def _here(
+    task: Task,
+    slots: int,
+    deadline: Deadline,
+    cancel: Cancel,
+    on_prompt: OnPrompt,
+    on_progress: OnProgress,
+) -> Outcome:
+    """Carry out a stage on this machine, as one of ``slots`` that share it."""
+    env = environment_for(task.containment, threads_for(slots), task.needs_env)
+    memory = task.containment.memory_bytes(slots)
+    return supervise(task.job, task.log, deadline, cancel, env, memory, on_prompt, on_progress)
+
+
+def threads_for(slots: int) -> int:
+    """Threads for one of several processes side by side, so that together they do not exceed the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // slots)
+
+
+class _Flag:
+    """An event that a file sets."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def is_set(self) -> bool:
+        return self.path.exists()
+
+
+def on_worker(task: Task, slots: int, limit_s: float | None) -> Outcome:
+    """What a cluster's worker does with a task: draw the prompts that nobody has drawn yet.
+
+    After the loss of another worker that had the task, those are the ones that it did not finish.
+    """
+    job = task.job
+    left = [p for p in job.prompts if not (job.partial / f"{p.prompt_id}.csv").exists()]
+    if not left and job.report.exists():
+        return Outcome(job.stage, report=Report.model_validate_json(job.report.read_bytes()))
+    rest = Task(
+        job.model_copy(update={"prompts": left}), task.log, task.containment, task.needs_env, task.wants_gpu
+    )
+    return _here(rest, slots, Deadline(limit_s), _Flag(task.cancelled), _ignore, _ignore)
+
+
+def _ignore(_: str) -> None:
+    """On a cluster it is the machine that waits which reads the run's folder."""

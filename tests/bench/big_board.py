@@ -1,0 +1,80 @@
+"""How long a board of 200 methods on 120 prompts takes, and how large its pages are.
+
+``python -m tests.bench.big_board`` (some minutes): the sentences and the simulated
+listeners of simulated-120, each tested once by folds; a method is a normal distribution about the listeners'
+mean, moved and widened. Prints seconds of ``popeq leaderboard build --jobs 2`` and KiB of the largest pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import popeq
+import popeq_data
+from popeq.plugins import registry
+from popeq.runs.submission import run_from_predictions
+
+BUNDLED = Path(popeq_data.__file__).parent / "simulated_120" / "data"
+
+
+def by_folds(folder: Path) -> Path:
+    """simulated-120 with five folds in place of its split."""
+    folder.mkdir()
+    card = (BUNDLED / "dataset.toml").read_text()
+    card = card.replace('"simulated-120"', '"simulated-120-folds"', 1).replace(
+        'second_panel = "../panel_b"\n', ""
+    )
+    (folder / "dataset.toml").write_text(card)
+    (folder / "responses.csv").write_bytes((BUNDLED / "responses.csv").read_bytes())
+    prompts = pd.read_csv(BUNDLED / "prompts.csv", dtype=str).drop(columns="split")
+    prompts.assign(fold=np.arange(len(prompts)) % 5).to_csv(folder / "prompts.csv", index=False)
+    return folder
+
+
+def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([data.points(p).mean(axis=0) for p in data.test_ids])
+    for number in range(methods):
+        error, spread = rng.uniform(0.2, 3.0), rng.uniform(0.5, 3.0)
+        wrong = rng.normal(0, error, centres.shape)[:, None]
+        points = np.clip(centres[:, None] + wrong + rng.normal(0, spread, (len(centres), 110, 2)), -6, 6)
+        rows = pd.DataFrame(points.reshape(-1, 2).round(4), columns=["x_db", "y_db"])
+        rows.insert(0, "prompt_id", np.repeat(data.test_ids, 110))
+        rows.insert(1, "sample", np.tile(np.arange(110), len(centres)))
+        file = folder.parent / "predictions.csv"
+        rows.to_csv(file, index=False)
+        name = f"method-{number:03d}"
+        run_from_predictions(file, data, str(data.folder), name, registry=registry(), runs_dir=folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        data = popeq.load_dataset(by_folds(Path(root, "data")))
+        write_runs(data, arguments.methods, Path(root, "runs"))
+        command = [sys.executable, "-c", "from popeq.cli import main; main()", "leaderboard", "build"]
+        command += [str(Path(root, "runs")), "--jobs", str(arguments.jobs), "-o", str(Path(root, "site"))]
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        print(
+            f"{arguments.methods} methods, {len(data.test_ids)} prompts: {time.perf_counter() - begun:.1f} s"
+        )
+        pages = sorted(Path(root, "site").rglob("*.html"), key=lambda page: -page.stat().st_size)
+        for page in pages[:3]:
+            print(f"{page.relative_to(Path(root, 'site'))}: {page.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The compiled solver against POT: the same exact values, and approximate ones within what they prove."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from popeq.metrics import DensitySettings, Target, transport
+from popeq.metrics.kde import grid_of
+from popeq.metrics.transport import grid_transport, grid_wasserstein
+from popeq.space import PLANE, Space
+
+KINDS = {
+    "dense": lambda rng, n: rng.random(n),
+    "peaked": lambda rng, n: rng.random(n) ** 8,
+    "sparse": lambda rng, n: (rng.random(n) < 0.1) + np.eye(n)[0],
+    "one point": lambda rng, n: np.eye(n)[rng.integers(n)],
+    "flat": lambda _, n: np.ones(n),
+    "with ties": lambda rng, n: np.round(3 * rng.random(n)) + np.eye(n)[0],
+}
+
+
+def by_pot(a, b, grid):
+    """The exact distance from POT, though numba is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "compiled", lambda: None)
+        return grid_wasserstein(a, b, grid)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kinds=st.tuples(*[st.sampled_from(sorted(KINDS))] * 2),
+    cells=st.sampled_from([2, 3, 5, 6, 8, 12, 14, 24]),
+    space=st.sampled_from([PLANE, Space(-3, 9, 0, 4)]),
+)
+def test_it_solves_what_pot_solves(seed, kinds, cells, space):
+    rng = np.random.default_rng(seed)
+    a, b = (KINDS[kind](rng, cells**2) for kind in kinds)
+    a, b, grid = a / a.sum(), b / b.sum(), grid_of(space, cells)
+    exact = by_pot(a, b, grid)
+    assert transport.compiled() is not None
+    found, near = grid_transport(a, b, grid), grid_transport(a, b, grid, 0.005)
+    assert grid_wasserstein(a, b, grid) == found.cost == pytest.approx(exact, abs=1e-9)
+    assert found.potential @ (a - b) == pytest.approx(exact, abs=1e-9)
+    assert abs(near.cost - exact) <= near.error + 1e-12
+    assert near.error <= 0.005 * near.cost + 1e-15
+    steepness = np.abs(near.potential[:, None] - near.potential) - grid.distances
+    assert steepness.max() <= 1e-9
+
+
+def test_without_numba_pot_solves_and_is_exact(monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b = rng.dirichlet(np.ones(36), 2)
+    grid = grid_of(PLANE, 6)
+    compiled = grid_transport(a, b, grid)
+    transport.compiled.cache_clear()
+    monkeypatch.setattr(transport, "find_spec", lambda _: None)
+    try:
+        assert transport.compiled() is None
+        uncompiled = grid_transport(a, b, grid, 0.005)
+    finally:
+        transport.compiled.cache_clear()
+    assert uncompiled.error == 0.0
+    assert uncompiled.cost == pytest.approx(compiled.cost, abs=1e-12)
+
+
+def test_a_wrong_start_is_noticed():
+    """A tree whose plan would need negative flows is reported, not used."""
+    from popeq.metrics.tree_simplex import northwest, spanning_tree
+
+    p, q = np.array([0.5, 0.5]), np.array([0.5, 0.5])
+    sources, sinks = np.array([0, 0, 1], np.int32), np.array([2, 3, 3], np.int32)
+    parent, flow, order = np.empty(4, np.int32), np.empty(4), np.empty(4, np.int32)
+    assert spanning_tree(sources, sinks, 3, p, q, parent, flow, order) == 0.0
+    skewed = np.array([0.9, 0.1]), np.array([0.1, 0.9])
+    assert spanning_tree(sources, sinks, 3, *skewed, parent, flow, order) >= 0.0
+    crossed = np.array([0.1, 0.9]), np.array([0.9, 0.1])
+    assert spanning_tree(sources, sinks, 3, *crossed, parent, flow, order) == pytest.approx(-0.8)
+    arcs = northwest(*crossed, sources, sinks)
+    assert arcs == 3
+    assert spanning_tree(sources, sinks, 3, *crossed, parent, flow, order) >= 0.0
+
+
+def test_an_approximate_score_says_how_far_off_it_can_be():
+    rng = np.random.default_rng(5)
+    samples, responses = rng.uniform(-6, 6, (110, 2)), PLANE.clip(rng.normal(2, 2, (11, 2)))
+    exact = Target(responses).score(samples)
+    near = Target(responses, settings=DensitySettings(tolerance=0.005)).score(samples)
+    assert exact.error == {"reflective_kantorovich": 0.0, "kantorovich": 0.0}
+    for name, error in near.error.items():
+        assert 0 < error <= 0.005 * near.values[name]
+        assert abs(near.values[name] - exact.values[name]) <= error
+    with pytest.raises(ValueError, match="tolerance must be"):
+        DensitySettings(tolerance=0.01)

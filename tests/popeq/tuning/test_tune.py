@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from tests.conftest import ROOT, environment, write_small_dataset
-from tests.popeq.tuning.subjects import LEARNS, REMEMBERS
+from tests.conftest import write_small_dataset
+from tests.popeq.tuning.subjects import LEARNS, REMEMBERS, tune_learns
+from tests.preloaded import FORKS
 
 import popeq
 from popeq.errors import RunError
@@ -94,29 +93,36 @@ def test_the_view_holds_training_and_validation_prompts_only(data):
     assert view.revision == tuning_view(data).revision != data.revision
 
 
-@pytest.fixture(scope="module")
-def learnt(data, tmp_path_factory):
-    """A search over a predictor that has epochs, in the order in which it was fitted."""
-    folder = tmp_path_factory.mktemp("learnt")
-    fixed = {"width": 3, "diary": str(folder / "diary")}
-    record = popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=5, rungs=2)
-    return record, folder
+def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
+    how = {"fixed": {"width": 3, "diary": str(tmp_path / "diary")}, "output": tmp_path / "search", "rungs": 2}
+    record = popeq.tune(LEARNS, data, trials=6, seed=5, **how)
+    fitted = (tmp_path / "diary").read_text()
+    check_budgets(record, [int(line) for line in fitted.split()])
+    check_choice(record)
+    check_failures(record)
+    assert read_tuning(tmp_path / "search" / RECORD) == record
+    # It ends where it ended, and more trials go on.
+    assert popeq.tune(LEARNS, data, trials=6, seed=5, **how) == record
+    assert (tmp_path / "diary").read_text() == fitted
+    more = popeq.tune(LEARNS, data, trials=7, seed=5, **how)
+    assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
+    with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
+        popeq.tune(LEARNS, data, trials=6, seed=6, **how)
 
 
-def test_epochs_are_the_budget_and_the_fitted_epochs_are_the_rungs(learnt):
-    record, folder = learnt
+def check_budgets(record, fitted):
+    """Epochs are the budget, and what was fitted are the rungs."""
     assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [3, 9])
-    budgets = [r.budget for t in record.trials for r in t.rungs]
-    assert [int(line) for line in (folder / "diary").read_text().split()] == budgets
-    assert record.cost.fits == len(budgets) < 2 * 6
-    assert {t.state for t in record.trials} >= {"complete", "stopped", "failed"}
+    assert fitted == [r.budget for t in record.trials for r in t.rungs]
+    assert record.cost.fits == len(fitted) < 2 * 6
+    assert {t.state for t in record.trials} == {"complete", "stopped", "failed"}
     for trial in record.trials:
         assert [r.budget for r in trial.rungs] == [3, 9][: len(trial.rungs)]
         assert (trial.state == "complete") == (len(trial.rungs) == 2 and not trial.message)
 
 
-def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
-    record, folder = learnt
+def check_choice(record):
+    """The best of the full budget, and the command that uses it."""
     complete = {i: t.rungs[-1].score_db for i, t in enumerate(record.trials) if t.state == "complete"}
     assert record.best == min(complete, key=complete.get)
     best = record.trials[record.best]
@@ -127,41 +133,19 @@ def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
     assert f"-o rate={best.parameters['rate']}" in record.command
     assert "-o width=3" in record.command
     assert record.command.startswith("popeq run subject --dataset ")
-    scores = [s for r in best.rungs[-1:] for s in r.scores.values()]
+    scores = best.rungs[-1].scores.values()
     assert best.rungs[-1].score_db == pytest.approx(sum(scores) / len(scores))
-    assert read_tuning(folder / "search" / RECORD) == record
 
 
-def test_failures_are_recorded_and_cost_only_their_trial(learnt):
-    record, _ = learnt
-    failed = [t for t in record.trials if t.state == "failed"]
-    assert failed
-    for trial in failed:
-        assert trial.parameters["rate"] > 0.6
-        assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
-        assert trial.rungs[-1].score_db is None
-        left = trial.message.partition("(see ")[2].removesuffix(")")
-        assert list(Path(left).glob("traceback-*.txt"))
-
-
-def test_it_ends_where_it_ended_and_more_trials_go_on(learnt, data):
-    record, folder = learnt
-    fixed = {"width": 3, "diary": str(folder / "diary")}
-    fitted = (folder / "diary").read_text()
-    again = popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=5, rungs=2)
-    assert again == record
-    assert (folder / "diary").read_text() == fitted
-    more = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=5, rungs=2)
-    assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
-    with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
-        popeq.tune(LEARNS, data, trials=6, fixed=fixed, output=folder / "search", seed=6, rungs=2)
-
-
-CODE = """
-import json, sys, popeq
-from tests.popeq.tuning.subjects import LEARNS
-popeq.tune(LEARNS, sys.argv[1], **json.loads(sys.argv[2]))
-"""
+def check_failures(record):
+    """They are recorded, and cost only their trial."""
+    for trial in record.trials:
+        if trial.state == "failed":
+            assert trial.parameters["rate"] > 0.6
+            assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
+            assert trial.rungs[-1].score_db is None
+            left = trial.message.partition("(see ")[2].removesuffix(")")
+            assert list(Path(left).glob("traceback-*.txt"))
 
 
 def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
@@ -171,15 +155,13 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     expected = diary.read_text().split()
     diary.unlink()
     folder = tmp_path / "killed"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(data.folder), json.dumps({"output": str(folder), **how})],
-        env=environment({"PYTHONPATH": str(ROOT)}),
-    )
+    killed = FORKS.Process(target=tune_learns, args=(str(data.folder), {"output": str(folder), **how}))
+    killed.start()
     while not diary.exists() or len(diary.read_text().split()) < 2:  # in the second rung's fit
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.kill()
+    killed.join()
     assert read_tuning(folder / RECORD).status == "unfinished"
     again = popeq.tune(LEARNS, data, output=folder, **how)
     assert told(again) == told(whole)

@@ -85,7 +85,8 @@ def estimated_line(scorer: Scorer, name: str, drawn: int, panel: int | None = No
     ``E W1(drawn, panel) = E W1(half, half) * ratio``: the first factor is measured without bias on disjoint
     halves of each prompt's listeners, and carries the spread. The ratio is that of the same two distances in
     pseudo-populations; it does not depend on the scale, and little on the shape. By simulation with known
-    populations the mean line was 4 % under to 7 % over the truth at 11 listeners, and up to 14 % under at 5.
+    populations the mean line was within 5 % of the truth at 11 listeners, and up to 14 % under at 5
+    (docs/boards.md).
     """
     halves = halves_of(scorer)
     sizes = np.array([len(t.responses) for t in scorer.targets])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from popeq.contract import Audio
-from popeq.csv_table import Table, read_table
+from popeq.csv_table import Table, quoting, read_table
 from popeq.errors import Problem
 
 FEATURES, FOLDER = "features.csv", "audio"
@@ -38,7 +38,7 @@ def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
     names = sorted({name for track in audio.values() for name in track.features})
     if names:
         with (folder / FEATURES).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
+            writer = csv.writer(stream, lineterminator="\n", quoting=quoting(names))
             writer.writerow(["audio_id", *names])
             for audio_id, track in sorted(audio.items()):
                 writer.writerow([audio_id, *(repr(float(track.features[name])) for name in names)])

@@ -6,9 +6,10 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from popeq.errors import Problem
 
@@ -99,6 +100,13 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     if not table.rows and not table.problems:
         table.problem("has a header but no rows")
     return table
+
+
+def quoting(cells: Iterable[object]) -> Literal[0, 1]:
+    """How csv has to quote so that these cells are read back: it leaves a lone carriage return bare."""
+    return (
+        csv.QUOTE_ALL if any("\r" in cell for cell in cells if isinstance(cell, str)) else csv.QUOTE_MINIMAL
+    )
 
 
 def _check_header(

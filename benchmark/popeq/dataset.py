@@ -22,8 +22,8 @@ SPLITS = ("train", "validation", "test")
 PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id")
 RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
-#: No gain of an equaliser is larger, and squares of distances stay numbers.
-MOST_DB = 1000
+#: Far more than any gain, and squares of distances are still numbers.
+MOST_DB = 1e9
 
 
 class SpaceCard(BaseModel):
@@ -39,7 +39,7 @@ class SpaceCard(BaseModel):
     @classmethod
     def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not -MOST_DB <= bounds[0] < bounds[1] <= MOST_DB:
-            raise ValueError(f"needs two numbers from -{MOST_DB} to {MOST_DB}, the lower first")
+            raise ValueError(f"needs two numbers from {-MOST_DB:g} to {MOST_DB:g}, the lower first")
         return bounds
 
 

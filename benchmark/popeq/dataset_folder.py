@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
-from popeq.csv_table import Table, read_table
+from popeq.csv_table import Table, quoting, read_table
 from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, Dataset, DatasetCard
 from popeq.errors import InvalidInputError, Problem, UsageError
 
@@ -119,7 +119,8 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
             (dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS),
         ):
             if len(frame) or file != LISTENERS:
-                frame.to_csv(temporary / file, index=False, lineterminator="\n")
+                how = quoting(frame.select_dtypes(exclude="number").to_numpy().flat)
+                frame.to_csv(temporary / file, index=False, lineterminator="\n", quoting=how)
         write_audio(dataset.audio, temporary)
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)

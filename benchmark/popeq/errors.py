@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from popeq.plain_text import visible
+
 
 class PopeqError(Exception):
     """Something that popeq can explain in a line; printed without a traceback."""
@@ -58,7 +60,7 @@ class UnknownNameError(UsageError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a file.
+    """One thing that is wrong in a file; as text it is one line, whatever a stranger wrote.
 
     ``row`` is the line of the file, the header being line 1.
     """
@@ -74,7 +76,7 @@ class Problem:
             where.append(f"row {self.row}")
         if self.column is not None:
             where.append(f"column {self.column}")
-        return f"{', '.join(where)}: {self.message}"
+        return visible(f"{', '.join(where)}: {self.message}")
 
 
 class InvalidInputError(UsageError):

@@ -101,6 +101,7 @@ def _command(count: int, job: Path) -> list[str]:
         "num_machines": 1,
         "mixed_precision": "no",
         "dynamo_backend": "no",
+        "gpu_ids": "all",
         "main_process_port": 0,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -12,13 +12,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from popeq.atomic import write_text
 from popeq.contract import load_object
 from popeq.errors import PopeqError
 from popeq.runs.worker import peak_memory_mb
 from popeq_peft.launch import ERROR, MEMORY, RankJob
+from popeq_peft.memory import most_on_card_mb
 from popeq_peft.team import open_team
 from popeq_peft.threads import torch_threads
 from popeq_peft.tuned import FineTuned
@@ -45,8 +44,8 @@ def main(file: Path) -> int:
             traceback.print_exc()
         write_text(file.parent / ERROR, line)
         return 1
-    card = None if job.cpu else torch.cuda.max_memory_allocated() / 2**20
-    taken = {"rank": team.rank, "peak_memory_mb": round(peak_memory_mb(), 1), "gpu_memory_mb": card}
+    resident, card = round(peak_memory_mb(), 1), most_on_card_mb()
+    taken = {"rank": team.rank, "peak_memory_mb": resident, "gpu_memory_mb": card}
     write_text(file.parent / MEMORY.format(rank=team.rank), json.dumps(taken))
     return 0
 

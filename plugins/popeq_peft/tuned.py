@@ -27,6 +27,7 @@ from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
 from popeq_peft.checkpoint import Progress
 from popeq_peft.held_out import hold_out
 from popeq_peft.launch import train_in_processes
+from popeq_peft.memory import most_on_card_mb
 from popeq_peft.parameters import TrainingParameters
 from popeq_peft.team import Team
 from popeq_peft.threads import torch_threads
@@ -148,7 +149,9 @@ class FineTuned(Generic[P, M]):
             "trained_parameters": first.trained_parameters,
             "training": [r.summary() for r in self.records],
             "notes": self.notes,
-        } | ({"processes": self.processes} if self.processes else {})
+            **({"processes": self.processes} if self.processes else {}),
+            **({"gpu_memory_mb": card} if (card := most_on_card_mb()) is not None else {}),
+        }
 
     # What a subclass brings.
 

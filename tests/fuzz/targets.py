@@ -26,7 +26,7 @@ from popeq.board.trust import find_claims
 from popeq.board.verify import examine
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, write_dataset
-from popeq.errors import PopeqError
+from popeq.errors import InvalidInputError, PopeqError
 from popeq.plugins import build_registry
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
@@ -43,7 +43,7 @@ DATASET = {
     "dataset.toml": b'name = "tiny"\nversion = "1"\ntitle = "for fuzzing"\nlicence = "MIT"\n'
     b'citation = "nobody"\nsimulated = true\n[space]\nx_db = [-6.0, 6.0]\ny_db = [-6.0, 6.0]\nunit = "dB"\n',
     "prompts.csv": b"prompt_id,text,category,basis,split,audio_id\n"
-    b"p1,make it warm,colour,timbre,train,a1\np2,brighter,colour,,train,a1\n"
+    b'p1,"make it\rwarm",colour,timbre,train,a1\np2,brighter,colour,,train,a1\n'
     b"p3,\"loud, 'late'\",mood,,test,a2\np4,caf\xc3\xa9,mood,,test,\n",
     "responses.csv": b"prompt_id,listener_id,x_db,y_db\n"
     + b"".join(
@@ -52,7 +52,7 @@ DATASET = {
         for listener in (1, 2)
     ),
     "listeners.csv": b"listener_id,group\nl1,expert\nl2,novice\n",
-    "features.csv": b"audio_id,loudness_lufs,centroid_hz\na1,-14.5,1800\na2,-9,2e3\n",
+    "features.csv": b'audio_id,loudness_lufs,"centroid\r_hz"\na1,-14.5,1800\na2,-9,2e3\n',
 }
 CARD = {
     "authors": ["Ana N\u00fa\u00f1ez"],
@@ -121,6 +121,7 @@ class Ground:
         file.write_bytes(content)
         with refusals() as refused:
             run, new = self._score(file, self.out)
+        if not refused:
             assert new
             expected = read_predictions(file, self.dataset.test_ids, N, self.dataset.space)
             assert np.array_equal(run.samples(self.dataset.test_ids, self.dataset.space), expected)
@@ -148,7 +149,7 @@ class Ground:
         found, broken = find_runs(folder.parent)
         assert len(found) + len(broken) == 1
         _check_told("\n".join(broken), lines=len(broken))
-        with refusals(lines=1):
+        with refusals():
             Run.open(folder)
         if not found:
             return False
@@ -157,6 +158,7 @@ class Ground:
             _check_told(str(problem), lines=1)
         with refusals() as refused:
             _, target = publish(found[0], self.dataset, None, self.out)
+        if not refused:
             published = Run.open(target)
             assert published.record.key == found[0].record.key
             assert not examine(published, self.dataset).problems
@@ -173,7 +175,7 @@ class Ground:
         path.write_bytes(content)
         with refusals() as refused:
             card = read_card(path)
-            assert _reads_back(card)
+        assert refused or _reads_back(card)
         claims, notes = find_claims(folder.parent, "tiny")
         _check_told("\n".join(notes), lines=None if notes else 0)
         assert len(claims) + len(notes) <= 1
@@ -190,6 +192,7 @@ class Ground:
             (folder / name).write_bytes(content)
         with refusals() as refused:
             read = read_dataset(folder)
+        if not refused:
             self._use(read)
             written = write_dataset(read, self.out / "copy", "a copy\n")
             assert written.revision == read.revision
@@ -264,14 +267,18 @@ def ground(parent: Path | None = MEMORY) -> Iterator[Ground]:
 
 
 @contextlib.contextmanager
-def refusals(lines: int | None = None) -> Iterator[list[PopeqError]]:
+def refusals() -> Iterator[list[PopeqError]]:
     """Keeps a PopeqError, which is an answer, and looks at what it says; anything else goes through."""
     refused: list[PopeqError] = []
     try:
         yield refused
+    except InvalidInputError as error:
+        refused.append(error)
+        count = len(error.problems)
+        _check_told(str(error), lines=1 + min(count, error.shown) + (count > error.shown))
     except PopeqError as error:
         refused.append(error)
-        _check_told(str(error), lines)
+        _check_told(str(error), lines=1)
 
 
 def _check_told(text: str, lines: int | None) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from popeq.errors import Problem
 from popeq.plain_text import csv_text, json_text, visible
 from popeq.render import render
 
@@ -112,3 +113,14 @@ def test_numbers_as_text_are_left_alone_in_csv():
 def test_json_text_is_the_same_json(text):
     document = json.dumps({"a": text}, ensure_ascii=False)
     assert json.loads(json_text(document)) == {"a": text}
+
+
+def test_no_error_of_the_command_line_can_act_on_a_terminal(popeq_inside):
+    told = popeq_inside("verify", "a\x1b[31mb").stderr
+    assert "\x1b" not in told
+    assert told == "popeq: a\\x1b[31mb: does not exist; 'popeq run' makes runs\n"
+
+
+def test_a_problem_is_one_line_whatever_is_in_it():
+    problem = Problem("run.json", "is \r\n\x1b[2J, not this", 3, "a\u2028b")
+    assert str(problem) == "run.json, row 3, column a\\u2028b: is \\x0d \\x1b[2J, not this"

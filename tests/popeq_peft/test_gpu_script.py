@@ -20,7 +20,7 @@ def script():
 
 def test_it_measures_what_it_is_asked_for(script, tmp_path, capsys):
     file = tmp_path / "figures.json"
-    chosen = ["lora-head", "lora-ntp, checkpointing", "prefix-ntp"]
+    chosen = ["lora-head, checkpointing", "prefix-ntp"]
     how = ["--device", "cpu", "--shape", "tiny", "--steps", "1", "--batch-size", "2"]
     assert script.main([*how, "--json", str(file), "--methods", *chosen]) == 0
     told = json.loads(file.read_text())

@@ -19,6 +19,7 @@ from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
+from popeq.plain_text import visible
 
 
 class _Program(click.Group):
@@ -108,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         status = error.exit_code
     except PopeqError as error:
-        click.echo(f"popeq: {error}", err=True)
+        click.echo("\n".join(map(visible, f"popeq: {error}".split("\n"))), err=True)
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
         click.echo("popeq: interrupted; the same command goes on where this stopped", err=True)

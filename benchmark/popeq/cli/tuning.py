@@ -159,10 +159,10 @@ def _notes(record: TuningRecord) -> list[str]:
     ]
     if record.best == record.defaults:
         notes.append(f"trial {record.best}, the best, is the defaults: {best.score_db:.3f}")
-    elif record.defaults is not None and (own := record.trials[record.defaults].rungs[-1]).score_db:
+    elif record.defaults is not None and (own := _number(record.trials[record.defaults], "score_db")):
         notes.append(
-            f"trial {record.defaults} is the defaults: {own.score_db:.3f}; the best, {best.score_db:.3f}, is "
-            "the luckiest of several and flatters itself"
+            f"trial {record.defaults} is the defaults: {own:.3f}; the best, {best.score_db:.3f}, is the "
+            "luckiest of several and flatters itself"
         )
     return [*notes, f"use it: {record.command}"]
 

@@ -39,7 +39,7 @@ def _solve(
     sources, sinks = _scattered(difference, cells, 1.0), _scattered(difference, cells, -1.0)
     ns, n = len(sources), len(sources) + len(sinks)
     p, q = difference[sources], -difference[sinks]
-    parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
+    parent, flow, order = np.full(n, -1, np.int32), np.zeros(n), np.empty(n, np.int32)
     if ns == 0 or ns == n:
         return 0.0, 0.0, np.zeros(n), sources, sinks, parent, flow, True
     q *= float(p.sum()) / float(q.sum())

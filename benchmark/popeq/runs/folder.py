@@ -70,12 +70,19 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def explanations(self) -> dict[str, dict[str, Any]]:
-        """What the predictor said of each prompt, by prompt id; empty if it says nothing."""
+        """What the predictor said of each prompt, by prompt id; empty if it says nothing.
+
+        Raises RunError if the file is not one that a run wrote.
+        """
         path = self.folder / EXPLANATIONS
         if not path.exists():
             return {}
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {line["prompt_id"]: line for line in lines}
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")  # other separators may stand in a text
+            told = [json.loads(line) for line in lines if line]
+            return {each["prompt_id"]: each for each in told}
+        except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def drop_partial(self) -> None:
         """Remove the per-prompt files once predictions.csv stands."""

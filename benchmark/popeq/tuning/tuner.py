@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,20 +14,19 @@ import popeq.api as api
 from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
-from popeq.errors import RunError, UnknownNameError, UsageError
-from popeq.metrics import HEADLINE
+from popeq.errors import RunError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
-from popeq.ranges import Range, declared_ranges
+from popeq.ranges import Range
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
-from popeq.runs.folder import Run
+from popeq.runs.folder import Run, find_runs
 from popeq.runs.plan import Plan, typed_parameters
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.seeding import generator
 from popeq.tuning.halving import check_optuna, goes_on, proposal, within
+from popeq.tuning.planning import plan_search
 from popeq.tuning.record import (
     RECORD,
-    Budget,
     Cost,
     RungRecord,
     Search,
@@ -39,6 +37,8 @@ from popeq.tuning.record import (
 )
 from popeq.tuning.view import asking, tuning_view
 
+#: Folder, in that of the search, of the run under way and of those that failed.
+_UNDER_WAY = "rungs"
 #: So many failed trials at the very beginning end a search: what is wrong is not the settings.
 _HOPELESS = 3
 
@@ -91,66 +91,24 @@ def tune(
     check_optuna()
     if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
         raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
+    containment = containment.checked()
     loaded = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
     view, given = tuning_view(loaded), api.given_name(loaded)
     spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
-    search = _search(spec, view, given, fixed or {}, seed, rungs, reduction)
+    search = plan_search(spec, view, given, fixed or {}, seed, rungs, reduction)
     folder = Path(output or Path("tuning") / f"{spec.name}-{view.name.removesuffix('-tuning')}-{seed}")
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        with lock.acquire(timeout=0):
-            tuner = _Tuner(spec, view, search, folder, timeout_s, containment, on_rung)
-            return tuner.run(trials)
+        lock.acquire(timeout=0)
     except Timeout:
         raise RunError(f"another popeq process is tuning in {folder}; wait for it") from None
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
-
-
-def _search(
-    spec: PredictorSpec,
-    view: Dataset,
-    given: str,
-    fixed: Mapping[str, object],
-    seed: int,
-    rungs: int,
-    reduction: int,
-) -> Search:
-    """What is searched, with every name and range checked."""
-    fields = spec.parameters.model_fields
-    for name in fixed:
-        if name not in fields:
-            raise UnknownNameError(f"parameter of {spec.name}", name, fields)
-    held = typed_parameters(spec, fixed, flag="--set").model_dump(mode="json")
-    by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
-    full = held["epochs"] if by_epochs else len(view.test_ids)
-    declared = declared_ranges(spec)
-    ranges = {n: r for n, r in declared.items() if n not in fixed and not (by_epochs and n == "epochs")}
-    if not ranges:
-        why = (
-            "every parameter with a range is held by --set"
-            if declared
-            else "no parameter of it declares a range to search (docs/tuning.md says how)"
-        )
-        raise UsageError(f"{spec.name}: nothing to tune: {why}")
-    budgets = [math.ceil(full / reduction ** (rungs - 1 - k)) for k in range(rungs)]
-    return Search(
-        predictor=spec.name,
-        source=registry().source_of(spec.name),
-        dataset=given,
-        revision=view.revision,
-        protocol=PROTOCOL_1.fingerprint,
-        metric=HEADLINE,
-        seed=seed,
-        ranges=ranges,
-        fixed={name: held[name] for name in fixed},
-        budget=Budget(
-            parameter="epochs" if by_epochs else "prompts",
-            rungs=sorted(set(budgets)),
-            reduction=reduction,
-        ),
-    )
+    try:
+        return _Tuner(spec, view, search, folder, timeout_s, containment, on_rung).run(trials)
+    finally:
+        lock.release()
 
 
 class _Tuner:
@@ -172,11 +130,13 @@ class _Tuner:
         # Which prompts count at the lower rungs, the same for every trial.
         order = generator("tune", search.seed, "prompts").permutation(view.test_ids)
         self.order = [str(p) for p in order]
+        self.scorers: dict[tuple[str, ...], Scorer] = {}
 
     def _begun(self) -> TuningRecord:
-        """What is in the folder, if it is of this search, else a new record."""
+        """The search in the folder; a new one if there is none. Raises UsageError if it is another one."""
         found = read_tuning(self.folder / RECORD)
-        if found is None:
+        # Where nothing worked, it was hardly the settings: failures are not kept.
+        if found is None or all(t.state == "failed" for t in found.trials):
             cost = Cost(trials=0, fits=0, fit_s=0.0, wall_s=0.0)
             return TuningRecord(search=self.search, simulated=self.view.card.simulated, cost=cost)
         other = [n for n in Search.model_fields if getattr(found.search, n) != getattr(self.search, n)]
@@ -226,8 +186,7 @@ class _Tuner:
         else:
             state = "running" if goes_on(*self._asked([*before, trial])) else "stopped"
         self._keep([*before, trial.model_copy(update={"state": state})])
-        if rung.score_db is not None:  # what failed is left to be looked at
-            shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        self._tidy()
         if self.on_rung:
             self.on_rung(self.record, len(before))
 
@@ -247,7 +206,7 @@ class _Tuner:
                 view,
                 seeds=self.search.seed,
                 options=options,
-                runs_dir=self.folder / "runs",
+                runs_dir=self.folder / _UNDER_WAY,
                 timeout_s=self.timeout_s,
                 containment=self.containment,
             )
@@ -256,9 +215,18 @@ class _Tuner:
         if run.record.status != "complete":
             first = run.record.failures[0]
             return _rung_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
-        frame = Scorer(view, PROTOCOL_1).score(run.samples(view.test_ids, view.space)).frame
+        if view.test_ids not in self.scorers:
+            self.scorers[view.test_ids] = Scorer(view, PROTOCOL_1)
+        scorer = self.scorers[view.test_ids]
+        frame = scorer.score(run.samples(view.test_ids, view.space)).frame
         scores = dict(zip(frame["prompt_id"], frame[self.search.metric].astype(float), strict=True))
         return _rung_record(budget, run, scores, drawn | scores), ""
+
+    def _tidy(self) -> None:
+        """Remove runs whose scores are kept; what failed is left to be looked at."""
+        for run in find_runs(self.folder / _UNDER_WAY)[0]:
+            if run.record.status == "complete":
+                shutil.rmtree(run.folder, ignore_errors=True)
 
     def _keep(self, trials: list[TrialRecord], **changes: Any) -> None:
         """Write how far the search is."""

@@ -10,12 +10,21 @@ from popeq.metrics.kde import grid_of
 from popeq.metrics.transport import grid_transport, grid_wasserstein
 from popeq.space import PLANE, Space
 
+
+def narrow(rng, cells):
+    """A peak far narrower than a block of the coarser grids, over a background at the level of rounding."""
+    at = np.arange(cells)
+    x, y = (np.exp(-(((at - rng.uniform(0, cells)) / 0.8) ** 2)) for _ in range(2))
+    return np.outer(x, y).ravel() + 1e-18 * rng.random(cells**2)
+
+
 KINDS = {
     "dense": lambda rng, n: rng.random(n),
     "peaked": lambda rng, n: rng.random(n) ** 8,
     "sparse": lambda rng, n: (rng.random(n) < 0.1) + np.eye(n)[0],
     "one point": lambda rng, n: np.eye(n)[rng.integers(n)],
     "flat": lambda _, n: np.ones(n),
+    "narrow": lambda rng, n: narrow(rng, round(n**0.5)),
     "with ties": lambda rng, n: np.round(3 * rng.random(n)) + np.eye(n)[0],
 }
 
@@ -47,6 +56,20 @@ def test_it_solves_what_pot_solves(seed, kinds, cells, space):
     assert near.error <= 0.005 * near.cost + 1e-15
     steepness = np.abs(near.potential[:, None] - near.potential) - grid.distances
     assert steepness.max() <= 1e-9
+
+
+def test_a_grid_whose_surplus_is_rounding_has_an_empty_plan():
+    """Blocks of a coarser grid can cancel but for rounding, with no deficit at all: nothing moves there."""
+    from popeq.metrics.multilevel import _solve
+
+    upper, lower, potential, sources, sinks, parent, flow, done = _solve(
+        np.array([1e-17, 0.0, 3e-18, 0.0]), 2, 1.0, 1.0, 0.0, 1e-12
+    )
+    assert (upper, lower, done) == (0.0, 0.0, True)
+    assert (sorted(sources), len(sinks)) == ([0, 2], 0)
+    assert (parent == -1).all(), "not what stood in memory: the finer grid reads it"
+    assert (flow == 0.0).all()
+    assert (potential == 0.0).all()
 
 
 def test_without_numba_pot_solves_and_is_exact(monkeypatch):

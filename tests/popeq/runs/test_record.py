@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_small_dataset
 
-from popeq.errors import RunError
+from popeq.contract import Parameters, PredictorSpec
+from popeq.dataset_folder import read_dataset
+from popeq.errors import RunError, UsageError
+from popeq.plugins import registry
+from popeq.protocol import PROTOCOL_1
+from popeq.runs.folder import EXPLANATIONS, Run
+from popeq.runs.plan import make_plans
 from popeq.runs.record import RunRecord, migrate, read_record
 
 
@@ -36,6 +42,29 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path, content, says):
         read_record(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_parameter_that_json_cannot_keep_is_refused_before_anything_runs(tmp_path):
+    class Loose(Parameters):
+        spread: float = 1.0
+
+    spec = PredictorSpec("loose", "loose", "nowhere:Nothing", parameters=Loose)
+    dataset = read_dataset(write_small_dataset(tmp_path / "data"))
+    with pytest.raises(UsageError, match=r"^loose: its parameters must be plain JSON values"):
+        make_plans(registry(), [spec], {"spread": "inf"}, dataset, "data", PROTOCOL_1, [0])
+
+
+def test_explanations_may_hold_any_text_and_other_files_are_refused(tmp_path):
+    run = Run(tmp_path, read_record(ROOT / "tests" / "golden" / "run-v2" / "run.json"))
+    assert run.explanations() == {}
+    told = {"prompt_id": "p08", "nearest": "one\u2028two\x85three\rfour"}
+    line = json.dumps(told, ensure_ascii=False) + "\n"
+    (tmp_path / EXPLANATIONS).write_bytes(line.encode())
+    assert run.explanations() == {"p08": told}
+    for content in (b"{", b"\xff", b"[]", b"{}", b'{"prompt_id": []}', b"[" * 3000):
+        (tmp_path / EXPLANATIONS).write_bytes(content)
+        with pytest.raises(RunError, match=r"explanations\.jsonl: cannot be read"):
+            run.explanations()
 
 
 def test_every_field_says_what_it_is():

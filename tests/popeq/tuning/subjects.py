@@ -79,3 +79,8 @@ REMEMBERS, LEARNS = (
     popeq.PredictorSpec("subject", "for tests", f"{__name__}:{of}", parameters=parameters)
     for of, parameters in (("Remembers", RememberingParameters), ("Learns", LearningParameters))
 )
+
+
+def tune_learns(folder: str, how: dict) -> None:
+    """A search in a process that is going to be killed."""
+    popeq.tune(LEARNS, folder, **how)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import ROOT, environment, write_small_dataset
-from tests.popeq.tuning.subjects import LEARNS, REMEMBERS
+from filelock import FileLock
+from tests.conftest import write_small_dataset
+from tests.popeq.tuning.subjects import LEARNS, REMEMBERS, tune_learns
+from tests.preloaded import FORKS
 
 import popeq
 from popeq.errors import RunError
@@ -60,6 +60,13 @@ def test_the_test_split_is_unreachable_and_changes_nothing(data, tmp_path):
         records.append(json.loads(json.dumps(told(record)).replace(str(diary), "DIARY")))
         diaries.append(seen)
     assert records[0] == records[1]
+    budget = record.search.budget
+    assert (budget.parameter, budget.rungs) == ("prompts", [1, 2])  # of a predictor without epochs
+    first, second = record.trials[0].rungs
+    assert len(first.scores) == len(second.scores) == 1  # only what a rung adds is drawn
+    both = first.scores | second.scores
+    assert set(both) == by_split(data, "validation")
+    assert second.score_db == pytest.approx(sum(both.values()) / 2)
     everything = json.dumps(diaries[0])
     answers = [f"[{x}, {y}]" for x, y in data.pooled(sorted(test)).tolist()]
     assert answers
@@ -86,29 +93,36 @@ def test_the_view_holds_training_and_validation_prompts_only(data):
     assert view.revision == tuning_view(data).revision != data.revision
 
 
-@pytest.fixture(scope="module")
-def learnt(data, tmp_path_factory):
-    """A search over a predictor that has epochs, in the order in which it was fitted."""
-    folder = tmp_path_factory.mktemp("learnt")
-    fixed = {"width": 3, "diary": str(folder / "diary")}
-    record = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
-    return record, folder
+def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
+    how = {"fixed": {"width": 3, "diary": str(tmp_path / "diary")}, "output": tmp_path / "search", "rungs": 2}
+    record = popeq.tune(LEARNS, data, trials=6, seed=5, **how)
+    fitted = (tmp_path / "diary").read_text()
+    check_budgets(record, [int(line) for line in fitted.split()])
+    check_choice(record)
+    check_failures(record)
+    assert read_tuning(tmp_path / "search" / RECORD) == record
+    # It ends where it ended, and more trials go on.
+    assert popeq.tune(LEARNS, data, trials=6, seed=5, **how) == record
+    assert (tmp_path / "diary").read_text() == fitted
+    more = popeq.tune(LEARNS, data, trials=7, seed=5, **how)
+    assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
+    with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
+        popeq.tune(LEARNS, data, trials=6, seed=6, **how)
 
 
-def test_epochs_are_the_budget_and_the_fitted_epochs_are_the_rungs(learnt):
-    record, folder = learnt
-    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [1, 3, 9])
-    budgets = [r.budget for t in record.trials for r in t.rungs]
-    assert [int(line) for line in (folder / "diary").read_text().split()] == budgets
-    assert record.cost.fits == len(budgets) < 3 * 7
-    assert {t.state for t in record.trials} >= {"complete", "stopped", "failed"}
+def check_budgets(record, fitted):
+    """Epochs are the budget, and what was fitted are the rungs."""
+    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [3, 9])
+    assert fitted == [r.budget for t in record.trials for r in t.rungs]
+    assert record.cost.fits == len(fitted) < 2 * 6
+    assert {t.state for t in record.trials} == {"complete", "stopped", "failed"}
     for trial in record.trials:
-        assert [r.budget for r in trial.rungs] == [1, 3, 9][: len(trial.rungs)]
-        assert (trial.state == "complete") == (len(trial.rungs) == 3 and not trial.message)
+        assert [r.budget for r in trial.rungs] == [3, 9][: len(trial.rungs)]
+        assert (trial.state == "complete") == (len(trial.rungs) == 2 and not trial.message)
 
 
-def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
-    record, folder = learnt
+def check_choice(record):
+    """The best of the full budget, and the command that uses it."""
     complete = {i: t.rungs[-1].score_db for i, t in enumerate(record.trials) if t.state == "complete"}
     assert record.best == min(complete, key=complete.get)
     best = record.trials[record.best]
@@ -119,51 +133,19 @@ def test_the_choice_is_the_best_full_budget_and_its_command_says_so(learnt):
     assert f"-o rate={best.parameters['rate']}" in record.command
     assert "-o width=3" in record.command
     assert record.command.startswith("popeq run subject --dataset ")
-    scores = [s for r in best.rungs[-1:] for s in r.scores.values()]
+    scores = best.rungs[-1].scores.values()
     assert best.rungs[-1].score_db == pytest.approx(sum(scores) / len(scores))
-    assert read_tuning(folder / "search" / RECORD) == record
 
 
-def test_failures_are_recorded_and_cost_only_their_trial(learnt):
-    record, _ = learnt
-    failed = [t for t in record.trials if t.state == "failed"]
-    assert failed
-    for trial in failed:
-        assert trial.parameters["rate"] > 0.6
-        assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
-        assert trial.rungs[-1].score_db is None
-
-
-def test_it_ends_where_it_ended_and_more_trials_go_on(learnt, data):
-    record, folder = learnt
-    fixed = {"width": 3, "diary": str(folder / "diary")}
-    fitted = (folder / "diary").read_text()
-    again = popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=2)
-    assert again == record
-    assert (folder / "diary").read_text() == fitted
-    more = popeq.tune(LEARNS, data, trials=8, fixed=fixed, output=folder / "search", seed=2)
-    assert [told(more)["trials"][:7], len(more.trials)] == [told(record)["trials"], 8]
-    with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
-        popeq.tune(LEARNS, data, trials=7, fixed=fixed, output=folder / "search", seed=3)
-
-
-def test_without_epochs_the_budget_is_validation_prompts(data, tmp_path):
-    record = popeq.tune(
-        REMEMBERS, data, trials=1, fixed={"diary": str(tmp_path / "d")}, output=tmp_path / "s", rungs=2
-    )
-    assert (record.search.budget.parameter, record.search.budget.rungs) == ("prompts", [1, 2])
-    first, second = record.trials[0].rungs
-    assert len(first.scores) == len(second.scores) == 1  # only what the rung adds is drawn
-    both = first.scores | second.scores
-    assert set(both) == by_split(data, "validation")
-    assert second.score_db == pytest.approx(sum(both.values()) / 2)
-
-
-CODE = """
-import json, sys, popeq
-from tests.popeq.tuning.subjects import LEARNS
-popeq.tune(LEARNS, sys.argv[1], **json.loads(sys.argv[2]))
-"""
+def check_failures(record):
+    """They are recorded, and cost only their trial."""
+    for trial in record.trials:
+        if trial.state == "failed":
+            assert trial.parameters["rate"] > 0.6
+            assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
+            assert trial.rungs[-1].score_db is None
+            left = trial.message.partition("(see ")[2].removesuffix(")")
+            assert list(Path(left).glob("traceback-*.txt"))
 
 
 def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
@@ -173,31 +155,28 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     expected = diary.read_text().split()
     diary.unlink()
     folder = tmp_path / "killed"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(data.folder), json.dumps({"output": str(folder), **how})],
-        env=environment({"PYTHONPATH": str(ROOT)}),
-    )
+    killed = FORKS.Process(target=tune_learns, args=(str(data.folder), {"output": str(folder), **how}))
+    killed.start()
     while not diary.exists() or len(diary.read_text().split()) < 2:  # in the second rung's fit
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.kill()
+    killed.join()
     assert read_tuning(folder / RECORD).status == "unfinished"
     again = popeq.tune(LEARNS, data, output=folder, **how)
     assert told(again) == told(whole)
     assert again.status == "complete"
     assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
-    assert not (folder / "runs").exists()
+    assert not list((folder / "rungs").glob("*/run.json"))
 
 
-def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
-    fixed = {"rate": 0.7}
-    with pytest.raises(
-        RunError, match=r"subject: no setting could be fitted; the first: error: .*blew up"
-    ) as e:
-        popeq.tune(LEARNS, data, trials=20, fixed=fixed, output=tmp_path / "s")
-    assert "\n" not in str(e.value)
-    assert len(read_tuning(tmp_path / "s" / RECORD).trials) == 3
+def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data, tmp_path):
+    how = {"fixed": {"diary": str(tmp_path / "later" / "diary")}, "output": tmp_path / "s", "rungs": 1}
+    with pytest.raises(RunError, match=r"subject: no setting could be fitted; the first: error: .*No such"):
+        popeq.tune(LEARNS, data, trials=20, **how)
+    assert [t.state for t in read_tuning(tmp_path / "s" / RECORD).trials] == ["failed"] * 3
+    (tmp_path / "later").mkdir()
+    assert [t.state for t in popeq.tune(LEARNS, data, trials=1, **how).trials] == ["complete"]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +186,7 @@ def test_settings_that_all_fail_end_the_search_in_one_line(data, tmp_path):
         ({"fixed": {"rate": 2}}, "subject: --set rate=2: Input should be less than 1"),
         ({"fixed": {"rate": 0.1, "width": 1}}, "nothing to tune: every parameter with a range is held"),
         ({"trials": 0}, "at least 1"),
+        ({"containment": popeq.Containment(pass_env=("NO_SUCH",))}, "--pass-env NO_SUCH: there is no such"),
     ],
 )
 def test_wrong_use_is_one_line(data, tmp_path, change, message):
@@ -221,6 +201,10 @@ def test_broken_records_and_folders_are_one_line(data, tmp_path):
         (tmp_path / RECORD).write_text(content)
         with pytest.raises(RunError, match=message):
             popeq.tune(LEARNS, data, output=tmp_path)
+    (tmp_path / RECORD).unlink()
+    (tmp_path / ".lock").touch()
+    with FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another popeq process is tuning in"):
+        popeq.tune(LEARNS, data, output=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(popeq.UsageError, match="file: cannot be written"):
         popeq.tune(LEARNS, data, output=tmp_path / "file")

@@ -1,0 +1,64 @@
+"""From a predictor, a data set and what a person asked for to a search, with every name and range checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from popeq.contract import PredictorSpec
+from popeq.dataset import Dataset
+from popeq.errors import UnknownNameError, UsageError
+from popeq.metrics import HEADLINE
+from popeq.plugins import registry
+from popeq.protocol import PROTOCOL_1
+from popeq.ranges import declared_ranges
+from popeq.runs.plan import typed_parameters
+from popeq.tuning.record import Budget, Search
+
+
+def plan_search(
+    spec: PredictorSpec,
+    view: Dataset,
+    given: str,
+    fixed: Mapping[str, object],
+    seed: int,
+    rungs: int,
+    reduction: int,
+) -> Search:
+    """What is searched. ``given``: how the data set was asked for; the others as for ``popeq.tune``.
+
+    Raises UsageError for a parameter that is unknown or of the wrong type, and where no range is left.
+    """
+    fields = spec.parameters.model_fields
+    for name in fixed:
+        if name not in fields:
+            raise UnknownNameError(f"parameter of {spec.name}", name, fields)
+    held = typed_parameters(spec, fixed, flag="--set").model_dump(mode="json")
+    by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
+    full = held["epochs"] if by_epochs else len(view.test_ids)
+    declared = declared_ranges(spec)
+    ranges = {n: r for n, r in declared.items() if n not in fixed and not (by_epochs and n == "epochs")}
+    if not ranges:
+        why = (
+            "every parameter with a range is held by --set"
+            if declared
+            else "no parameter of it declares a range to search (docs/tuning.md says how)"
+        )
+        raise UsageError(f"{spec.name}: nothing to tune: {why}")
+    budgets = [math.ceil(full / reduction ** (rungs - 1 - k)) for k in range(rungs)]
+    return Search(
+        predictor=spec.name,
+        source=registry().source_of(spec.name),
+        dataset=given,
+        revision=view.revision,
+        protocol=PROTOCOL_1.fingerprint,
+        metric=HEADLINE,
+        seed=seed,
+        ranges=ranges,
+        fixed={name: held.get(name) for name in fixed},
+        budget=Budget(
+            parameter="epochs" if by_epochs else "prompts",
+            rungs=sorted(set(budgets)),
+            reduction=reduction,
+        ),
+    )

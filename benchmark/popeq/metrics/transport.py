@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from popeq.metrics.kde import Grid
+from popeq.space import PLANE
 
 Floats = NDArray[np.float64]
 
@@ -116,6 +117,14 @@ def _surplus(a: Floats, b: Floats, grid: Grid) -> _Surplus:
     if len(sinks) == 0 or p.sum() <= np.finfo(np.float64).eps:
         return _Surplus(sources[:0], sinks[:0], p[:0], q[:0], flipped)
     return _Surplus(sources, sinks, p, q * (p.sum() / q.sum()), flipped)
+
+
+def compile_solver() -> None:
+    """Compile the solver of ``popeq[fast]`` and keep it beside its source, as its first use would; without
+    the extra there is nothing to do."""
+    grid = Grid(PLANE, 4)
+    a, b = np.eye(16)[0], np.eye(16)[5]
+    grid_transport(a, b, grid)
 
 
 def _solve_compiled(

@@ -7,28 +7,18 @@ import io
 import json
 
 import pytest
+from tests import preloaded
+from tests.conftest import environment
 
 NAMES = ["random", "prior", "static-flat", "static-best", "static-preset"]
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    import os
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("demo")
 
     def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", "from popeq.cli import main; main()", *arguments],
-            cwd=folder,
-            env={**os.environ, "COLUMNS": "160"},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        return preloaded.run(arguments, folder, environment({"COLUMNS": "160"}))
 
     ran = call("run", *NAMES, "--jobs", "2")
     assert ran.returncode == 0, ran.stderr

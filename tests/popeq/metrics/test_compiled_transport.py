@@ -88,6 +88,16 @@ def test_without_numba_pot_solves_and_is_exact(monkeypatch):
     assert uncompiled.cost == pytest.approx(compiled.cost, abs=1e-12)
 
 
+def test_compiling_beforehand_compiles_what_scores_use():
+    from popeq.metrics import multilevel
+
+    transport.compile_solver()
+    before = len(multilevel.solve.signatures), len(multilevel.c_transform.signatures)
+    rng = np.random.default_rng(0)
+    Target(rng.normal(0, 2, (5, 2)), PLANE, DensitySettings()).score(rng.normal(0, 2, (7, 2)))
+    assert (len(multilevel.solve.signatures), len(multilevel.c_transform.signatures)) == before == (1, 1)
+
+
 def test_a_wrong_start_is_noticed():
     """A tree whose plan would need negative flows is reported, not used."""
     from popeq.metrics.tree_simplex import northwest, spanning_tree

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests import preloaded
+from popeq.board import halves
+from tests import preloaded, pseudo_panels
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -28,6 +29,19 @@ def shared_file(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"the shared listening data is absent ({path.name} is not beside the checkout)")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pseudo_panels() -> None:
+    """Boards of tests take a few pseudo-panels for their reference lines."""
+    pseudo_panels.use_few()
+
+
+@pytest.fixture
+def whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference lines as boards have them."""
+    for name, value in pseudo_panels.WHOLE.items():
+        monkeypatch.setattr(halves, name, value)
 
 
 CARD = """\

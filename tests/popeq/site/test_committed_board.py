@@ -14,7 +14,7 @@ DATASETS = sorted(p.name for p in RESULTS.iterdir() if p.is_dir())
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_readme_shows_what_the_runs_give(name):
+def test_the_readme_shows_what_the_runs_give(name, whole_lines):
     board = popeq.leaderboard([RESULTS / name])
     begin, end = marks(name)
     text = (ROOT / "leaderboard" / "README.md").read_text(encoding="utf-8")

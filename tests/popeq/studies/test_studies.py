@@ -14,6 +14,7 @@ from popeq.errors import UsageError
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
 from popeq.protocol import PROTOCOL_1
+from popeq.runs.folder import find_runs
 from popeq.studies.ablate import ablate, collapse, edges
 from popeq.studies.ceiling import ceiling
 from popeq.studies.transfer import transfer
@@ -21,9 +22,10 @@ from popeq.studies.transfer import transfer
 
 @pytest.fixture(scope="module")
 def made():
-    folders = sorted((ROOT / "leaderboard/results/simulated-120").glob("*-prior-*"))
-    folders += sorted((ROOT / "leaderboard/results/simulated-120").glob("*-static-flat-*"))
-    scorer, entries, _ = entries_of(folders)
+    """One run of each: seed 0 of the committed ones."""
+    runs = find_runs(ROOT / "leaderboard" / "results" / "simulated-120")[0]
+    wanted = [r for r in runs if r.record.predictor.name in ("prior", "static-flat") and r.record.seed == 0]
+    scorer, entries, _ = entries_of(wanted)
     return scorer, sorted(entries, key=lambda e: e.label)
 
 
@@ -83,7 +85,7 @@ def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
     assert (np.diff(shares) >= 0).all()
 
 
-def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, monkeypatch):
+def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, monkeypatch, whole_lines):
     monkeypatch.setattr("popeq.studies.ceiling._PANELS", (5, 11, 88))
     scorer, entries = made
     study = ceiling(scorer)

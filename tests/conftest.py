@@ -23,6 +23,25 @@ settings.register_profile("popeq", deadline=None, derandomize=True)
 settings.load_profile("popeq")
 
 
+#: Files whose tests take longest: begun first, so that no worker is left with one of them at the end.
+SLOW = (
+    *("test_tutorial.py", "test_zoo.py", "test_clusters.py", "test_llm_main_job.py", "test_run_command.py"),
+    *("test_submission_workflow.py", "test_combinations.py", "test_submissions.py", "test_data_commands.py"),
+    *(
+        "test_site.py",
+        "test_browser.py",
+        "test_committed_board.py",
+        "test_launcher.py",
+        "test_leaderboard.py",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path.name, len(SLOW)))
+
+
 def shared_file(*parts: str) -> Path:
     """A file of the shared listening data; the test is skipped where it is absent."""
     path = SHARED.joinpath(*parts)

@@ -155,24 +155,24 @@ from popeq.runs.submission import run_from_predictions
 data = api.load_dataset("small")
 for k in range(int(sys.argv[1]), int(sys.argv[2])):
     run, new = run_from_predictions(
-        Path(f"{k % 4}.csv"), data, "small", f"method-{k % 4}", registry=registry(), runs_dir=Path("runs")
+        Path(f"{k % 3}.csv"), data, "small", f"method-{k % 3}", registry=registry(), runs_dir=Path("runs")
     )
     try:
         publish(Run.open(run.folder), data, Path("card.json"), Path("board"))
-        print("published", k % 4)
+        print("published", k % 3)
     except popeq.errors.UsageError as error:
         assert "is there already" in str(error), error
 """.replace("import sys\n", "import sys, popeq.errors\n", 1)
 
 
 def test_two_processes_at_once_lose_nothing(tmp_path, card):
-    """Both score and submit the same four files, one from the front and one from the middle on."""
+    """Both score and submit the same three files, one from the front and one from the middle on."""
     write_small_dataset(tmp_path / "small")
-    for k in range(4):
+    for k in range(3):
         predictions(tmp_path / f"{k}.csv", k)
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(start), str(start + 4)],
+            [sys.executable, "-c", PROGRAM, str(start), str(start + 3)],
             cwd=tmp_path,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -184,12 +184,12 @@ def test_two_processes_at_once_lose_nothing(tmp_path, card):
     told = [process.communicate(timeout=120) for process in both]
     assert [p.returncode for p in both] == [0, 0], told
     published = sorted(int(line.split()[1]) for out, _ in told for line in out.splitlines())
-    assert published == list(range(4)), "each was published by exactly one of them"
+    assert published == list(range(3)), "each was published by exactly one of them"
     data = package.load_dataset(tmp_path / "small")
     for folder in (tmp_path / "runs", tmp_path / "board" / "small"):
         found, broken = find_runs(folder)
         assert broken == []
-        assert sorted(r.record.predictor.name for r in found) == [f"method-{k}" for k in range(4)]
+        assert sorted(r.record.predictor.name for r in found) == [f"method-{k}" for k in range(3)]
         assert not list(folder.glob("*.tmp"))
     for run in find_runs(tmp_path / "board" / "small")[0]:
         assert verify_run(run, data) == []

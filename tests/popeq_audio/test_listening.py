@@ -101,17 +101,25 @@ def test_who_does_not_hear_the_reference_is_left_out_and_settings_become_data(ma
     assert popeq.load_dataset(tmp_path / "data").card.simulated
 
 
-def test_choices_between_two_are_read_too(made, tmp_path):
-    plan, _ = made["preference"]
-    rows = ["session_test_id,listener,trial_id,choice_reference,choice_non_reference,choice_answer"]
-    for trial in plan.trials:
-        for i, a in enumerate(trial.conditions):
-            for b in trial.conditions[i + 1 :]:
-                nearer = "reference" if a.setting_distance < b.setting_distance else "nonReference"
-                rows.append(f"t1,p1,{trial.trial_id}-{a.name}-{b.name},reference,C1,{nearer}")
-    (tmp_path / "pc.csv").write_text("\n".join(rows) + "\n")
-    found = association(read_results(tmp_path / "pc.csv", plan), "setting_distance")
+def test_ratings_without_a_reference_are_asked_and_read_as_webmushra_writes_them(made, tmp_path):
+    plan, folder = made["preference"]
+    _, *pages = yaml.safe_load((folder / "webmushra/configs/t1.yaml").read_text())["pages"][2]
+    rows = ["session_test_id,listener,trial_id,stimuli_rating,stimuli,rating_time"]
+    for page, trial in zip(pages, plan.trials, strict=True):
+        # paired_comparison would ask which of two sounds is the reference
+        assert (page["type"], page["id"]) == ("likert_multi_stimulus", trial.trial_id)
+        assert "reference" not in page
+        steps = [r["value"] for r in page["response"]]
+        nearest_first = sorted(trial.conditions, key=lambda c: c.setting_distance)
+        for sound, step in zip(nearest_first, reversed(steps), strict=False):
+            assert sound.name in page["stimuli"]
+            rows.append(f't1,p1,{trial.trial_id}," {step} ",{sound.name},4711')  # with those blanks
+    (tmp_path / "lms.csv").write_text("\n".join(rows) + "\n")
+    found = association(read_results(tmp_path / "lms.csv", plan), "setting_distance")
     assert found.tau == pytest.approx(1.0)
+    (tmp_path / "lms.csv").write_text(f"{rows[0]}\nt1,p1,trial001, NA ,sound1,1\n")
+    with pytest.raises(InvalidInputError, match="'NA' is not a rating from 1 to 7"):
+        read_results(tmp_path / "lms.csv", plan)
 
 
 def test_rows_that_do_not_belong_are_named(made, tmp_path):

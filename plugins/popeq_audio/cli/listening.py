@@ -38,7 +38,7 @@ def listening_test() -> None:
     type=click.Choice(["mushra", "preference"]),
     default="mushra",
     show_default=True,
-    help="Ratings with hidden reference and anchor, or choices between two.",
+    help="Rated beside a reference that hides once more, with anchor; or by fit alone.",
 )
 @click.option("--dataset", default=None, help="Data set of the prompts. [default: that of the runs]")
 @click.option("--seconds", type=click.FloatRange(1, 60), default=10.0, show_default=True, help="Of a track.")

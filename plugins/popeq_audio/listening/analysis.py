@@ -78,23 +78,18 @@ def association(ratings: Sequence[Rating], measure: Measure, seed: int = 0) -> A
 
 def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:
     """Rank correlation by trial and listener."""
-    judged: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+    judged: dict[str, dict[str, float]] = defaultdict(dict)
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for rating in ratings:
         distance = None if rating.condition is None else getattr(rating.condition, measure)
         if distance is not None:
-            groups[rating.trial.trial_id, rating.listener, rating.group].append((distance, rating.score))
-    for (trial, listener, _), pairs in groups.items():
+            groups[rating.trial.trial_id, rating.listener].append((distance, rating.score))
+    for (trial, listener), pairs in groups.items():
         distance, score = np.array(pairs).T
         if len(set(distance)) > 1 and len(set(score)) > 1:
             tau = float(kendalltau(-distance, score).statistic)
-            judged[trial][listener].append((tau, 1.0))
-        elif len(set(distance)) > 1 and np.allclose(score, 0.5):
-            judged[trial][listener].append((0.0, 1.0))  # a choice that was left open
-    return {
-        trial: {listener: float(np.mean([t for t, _ in own])) for listener, own in by_listener.items()}
-        for trial, by_listener in sorted(judged.items())
-    }
+            judged[trial][listener] = tau
+    return dict(sorted(judged.items()))
 
 
 def by_method(ratings: Sequence[Rating]) -> pd.DataFrame:

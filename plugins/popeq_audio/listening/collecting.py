@@ -58,4 +58,3 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
 
 def _array(point: tuple[float, float]) -> NDArray[np.float64]:
     return np.array(point)
-    return np.array(point)

@@ -13,6 +13,8 @@ from popeq.errors import UsageError
 PLAN = "plan.json"
 Kind = Literal["mushra", "preference"]
 REFERENCE = "reference"
+#: Steps of the scale of a preference test, from 1 (fits not at all).
+STEPS = 7
 
 
 class _Part(BaseModel):

@@ -1,4 +1,4 @@
-"""Read what webMUSHRA wrote: mushra.csv or paired_comparison.csv, one row a rating or a choice."""
+"""Read what webMUSHRA wrote: mushra.csv or lms.csv, one row a rating."""
 
 from __future__ import annotations
 
@@ -10,25 +10,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popeq.errors import InvalidInputError, Problem, UsageError
-from popeq_audio.listening.plan import REFERENCE, Condition, Plan, Trial
+from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Kind, Plan, Trial
 
-_MUSHRA = ("trial_id", "rating_stimulus", "rating_score")
-_PAIRED = ("trial_id", "choice_reference", "choice_non_reference", "choice_answer")
+
+@dataclass(frozen=True)
+class _Form:
+    """A result file: its name, the columns of sound and score, and the scores there are."""
+
+    file: str
+    sound: str
+    score: str
+    low: float
+    high: float
+
+
+_FORMS: dict[Kind, _Form] = {
+    "mushra": _Form("mushra.csv", "rating_stimulus", "rating_score", 0.0, 100.0),
+    "preference": _Form("lms.csv", "stimuli", "stimuli_rating", 1.0, float(STEPS)),
+}
 Rows = Iterator[tuple[int, str, dict[str, str]]]
 
 
 @dataclass(frozen=True)
 class Rating:
-    """How well one listener finds that one sound of a trial fits; ``condition`` None is the hidden reference.
-
-    A choice between two sounds is two ratings in a group of their own: 1 and 0, or 0.5 each.
-    """
+    """How well a listener finds that a sound of a trial fits; ``condition`` None is the hidden reference."""
 
     listener: str
     trial: Trial
     condition: Condition | None
     score: float
-    group: str
 
 
 def read_results(path: Path, plan: Plan) -> list[Rating]:
@@ -49,21 +59,18 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
         raise UsageError(f"{path}: byte {error.start} is not UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
-    needed = _MUSHRA if plan.kind == "mushra" else _PAIRED
-    missing = [name for name in needed if name not in header]
+    form = _FORMS[plan.kind]
+    missing = [name for name in ("trial_id", form.sound, form.score) if name not in header]
     if missing:
-        what = "mushra.csv" if plan.kind == "mushra" else "paired_comparison.csv"
         raise UsageError(
-            f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {what} of {plan.test_id!r}"
+            f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.test_id!r}"
         )
     problems: list[Problem] = []
 
     def problem(line: int, message: str, column: str | None = None) -> None:
         problems.append(Problem(path.name, message, line, column))
 
-    rows = _rows(reader, header, problem)
-    read = _read_mushra if plan.kind == "mushra" else _read_pairs
-    ratings = read(rows, plan, problem)
+    ratings = _ratings(_rows(reader, header, problem), plan, form, problem)
     if not ratings and not problems:
         problem(1, "holds no answers")
     if problems:
@@ -90,59 +97,30 @@ def _rows(reader: Iterator[list[str]], header: list[str], problem: Callable[...,
         yield line, listener, row
 
 
-def _read_mushra(rows: Rows, plan: Plan, problem: Callable[..., None]) -> list[Rating]:
+def _ratings(rows: Rows, plan: Plan, form: _Form, problem: Callable[..., None]) -> list[Rating]:
     trials = {trial.trial_id: trial for trial in plan.trials}
     seen: dict[tuple[str, str, str], int] = {}
     ratings = []
     for line, listener, row in rows:
-        trial, name = trials.get(row["trial_id"]), row["rating_stimulus"]
+        trial, name = trials.get(row["trial_id"]), row[form.sound]
         if trial is None:
             problem(line, f"{row['trial_id']!r} is no trial of the plan", "trial_id")
             continue
         condition = trial.condition(name)
-        if condition is None and name != REFERENCE:
-            problem(line, f"{name!r} is no sound of {trial.trial_id}", "rating_stimulus")
+        if condition is None and (name != REFERENCE or plan.kind != "mushra"):
+            problem(line, f"{name!r} is no sound of {trial.trial_id}", form.sound)
             continue
         try:
-            score = float(row["rating_score"])
+            score = float(row[form.score])
         except ValueError:
             score = math.nan
-        if not 0.0 <= score <= 100.0:
-            problem(line, f"{row['rating_score']!r} is not a rating from 0 to 100", "rating_score")
+        if not form.low <= score <= form.high:
+            what = f"a rating from {form.low:g} to {form.high:g}"
+            problem(line, f"{row[form.score]!r} is not {what}", form.score)
             continue
         first = seen.setdefault((listener, trial.trial_id, name), line)
         if first != line:
             problem(line, f"{listener!r} rates {name} of {trial.trial_id} already in row {first}")
             continue
-        ratings.append(Rating(listener, trial, condition, score, trial.trial_id))
-    return ratings
-
-
-def _read_pairs(rows: Rows, plan: Plan, problem: Callable[..., None]) -> list[Rating]:
-    pages = {
-        f"{trial.trial_id}-{a.name}-{b.name}": (trial, a, b)
-        for trial in plan.trials
-        for a in trial.conditions
-        for b in trial.conditions
-    }
-    seen: dict[tuple[str, str], int] = {}
-    ratings = []
-    for line, listener, row in rows:
-        if row["trial_id"] not in pages:
-            problem(line, f"{row['trial_id']!r} is no page of the plan", "trial_id")
-            continue
-        trial, a, b = pages[row["trial_id"]]
-        answer = row["choice_answer"].casefold().replace("_", "").replace("-", "")
-        first_score = {"reference": 1.0, "nonreference": 0.0, "unforced": 0.5}.get(answer)
-        if first_score is None:
-            problem(
-                line, f"{row['choice_answer']!r} is not reference, nonReference or unforced", "choice_answer"
-            )
-            continue
-        first = seen.setdefault((listener, row["trial_id"]), line)
-        if first != line:
-            problem(line, f"{listener!r} answers {row['trial_id']} already in row {first}")
-            continue
-        ratings.append(Rating(listener, trial, a, first_score, row["trial_id"]))
-        ratings.append(Rating(listener, trial, b, 1.0 - first_score, row["trial_id"]))
+        ratings.append(Rating(listener, trial, condition, score))
     return ratings

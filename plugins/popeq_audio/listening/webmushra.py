@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import html
 import json
-from itertools import combinations
 from typing import Any
 
-from popeq_audio.listening.plan import REFERENCE, Plan, Trial
+from popeq_audio.listening.plan import REFERENCE, STEPS, Plan, Trial
 
 RESOURCES = "configs/resources"
 
@@ -16,13 +15,13 @@ def configuration(plan: Plan, looping: bool = True) -> str:
     """The YAML file: a welcome, the trials in random order, and a page that sends the results."""
     pages: list[Any] = ["random"]
     for trial in plan.trials:
-        pages += _mushra(plan, trial, looping) if plan.kind == "mushra" else _pairs(plan, trial, looping)
+        pages.append(_mushra(plan, trial, looping) if plan.kind == "mushra" else _preference(plan, trial))
     first = plan.trials[0]
     how = (
         "You will read a sentence and hear one piece of music with several equaliser settings. Rate how well "
         "each fits the sentence. The reference is what most listeners chose; rate it too where it hides."
         if plan.kind == "mushra"
-        else "You will read a sentence and hear two versions of a piece of music. Choose which fits better."
+        else "You will read a sentence and hear several versions of a piece of music. Say how well each fits."
     )
     content = {
         "testname": "Which equaliser setting fits the sentence?",
@@ -59,37 +58,45 @@ def _file(plan: Plan, trial: Trial, name: str) -> str:
     return f"{RESOURCES}/{plan.test_id}/{trial.trial_id}/{name}.wav"
 
 
-def _page(trial: Trial, kind: str, page_id: str, looping: bool) -> dict[str, Any]:
+def _page(trial: Trial, kind: str) -> dict[str, Any]:
     return {
         "type": kind,
-        "id": page_id,
+        "id": trial.trial_id,
         "name": "Which setting fits?",
         "content": f"&ldquo;{html.escape(trial.text)}&rdquo;",
-        "showWaveform": False,
-        "enableLooping": looping,
     }
 
 
-def _mushra(plan: Plan, trial: Trial, looping: bool) -> list[dict[str, Any]]:
-    page = _page(trial, "mushra", trial.trial_id, looping) | {
+def _stimuli(plan: Plan, trial: Trial) -> dict[str, str]:
+    return {c.name: _file(plan, trial, c.name) for c in trial.conditions}
+
+
+def _mushra(plan: Plan, trial: Trial, looping: bool) -> dict[str, Any]:
+    return _page(trial, "mushra") | {
+        "showWaveform": False,
+        "enableLooping": looping,
         "strict": False,
         "reference": _file(plan, trial, REFERENCE),
         "createAnchor35": False,
         "createAnchor70": False,
         "randomize": True,
         "showConditionNames": False,
-        "stimuli": {c.name: _file(plan, trial, c.name) for c in trial.conditions},
+        "stimuli": _stimuli(plan, trial),
     }
-    return [page]
 
 
-def _pairs(plan: Plan, trial: Trial, looping: bool) -> list[dict[str, Any]]:
-    """Every pair of settings: webMUSHRA asks whether "the reference" or the other one is better, unnamed."""
-    return [
-        _page(trial, "paired_comparison", f"{trial.trial_id}-{a.name}-{b.name}", looping)
-        | {"reference": _file(plan, trial, a.name), "stimuli": {b.name: _file(plan, trial, b.name)}}
-        for a, b in combinations(trial.conditions, 2)
-    ]
+def _preference(plan: Plan, trial: Trial) -> dict[str, Any]:
+    """Every sound on one page, in an order of chance, without a reference.
+
+    Not webMUSHRA's ``paired_comparison``: that plays a reference and asks which of two sounds is the same.
+    """
+    ends = {1: " (not at all)", STEPS: " (perfectly)"}
+    return _page(trial, "likert_multi_stimulus") | {
+        "mustRate": True,
+        "mustPlayback": "processUpdate",
+        "stimuli": _stimuli(plan, trial),
+        "response": [{"value": n, "label": f"{n}{ends.get(n, '')}"} for n in range(1, STEPS + 1)],
+    }
 
 
 def _yaml(value: Any, indent: str = "") -> str:

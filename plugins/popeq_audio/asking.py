@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.contract import Audio, Prompt
-from popeq.errors import UsageError
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq_audio.fitted import Fitted
 from popeq_audio.modes import Mode, find_modes
+from popeq_audio.sentences import checked_sentence
 
 Floats = NDArray[np.float64]
 
 SAMPLES = 220
-MOST_CHARACTERS = 2000
 #: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.
 NEAR_DB = 2.0
 
@@ -63,6 +62,20 @@ class Answer:
     def _distances(self) -> Floats:
         return np.asarray(np.linalg.norm(self.samples - np.array(self.recommended), axis=1))
 
+    def to_message(self) -> dict[str, Any]:
+        """What makes the same answer again, as plain JSON values."""
+        return {
+            "text": self.text,
+            "samples": self.samples.tolist(),
+            "space": asdict(self.space),
+            "about": self.about,
+        }
+
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> Answer:
+        """The answer that ``to_message`` was called on."""
+        return cls(message["text"], np.array(message["samples"]), Space(**message["space"]), message["about"])
+
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON values; dB throughout."""
         return {
@@ -81,16 +94,6 @@ class Answer:
             "samples": self.samples.tolist(),
             **self.about,
         }
-
-
-def checked_sentence(text: str) -> str:
-    """The sentence without blanks around it; UsageError if it is empty or very long."""
-    text = " ".join(text.split())
-    if not text:
-        raise UsageError("the sentence is empty; say how it should sound, such as 'make it warmer'")
-    if len(text) > MOST_CHARACTERS:
-        raise UsageError(f"the sentence has {len(text)} characters; {MOST_CHARACTERS} at most")
-    return text
 
 
 def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio | None = None) -> Answer:

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popeq.api import load_dataset
 from popeq.atomic import new_folder
 from popeq.caches import cache_folder
 from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, install_hint, load_object
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
+from popeq.lookup import load_dataset
 from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.plan import Plan, make_plans
@@ -67,8 +67,9 @@ def open_fitted(
 ) -> Fitted:
     """Fit a predictor on the training and validation prompts of a data set, or load the fit kept before.
 
-    With folds it is fitted on all prompts. A fit is kept if the predictor can ``save`` it, in
-    ``<cache>/fitted/<key>`` as JSON and safetensors; one that cannot be read is made again.
+    With folds it is fitted on all prompts. A fit is kept in ``<cache>/fitted/<key>`` as JSON and safetensors
+    if the predictor can ``save`` it, or takes up itself what it left in a folder (``use_folder``); one that
+    cannot be read is made again.
 
     Raises
     ------
@@ -83,6 +84,8 @@ def open_fitted(
         if kept is not None:
             return Fitted(plan, kept, "loaded")
     predictor = _new(plan)
+    if hasattr(predictor, "use_folder"):
+        _lend(predictor, folder / STATE, fresh)
     train, validation = _stage(loaded, plan.spec.wants_audio)
     predictor.fit(train, validation, generator(seed, plan.spec.name, "fit", "ask"))
     if hasattr(predictor, "save") and hasattr(predictor, "load"):
@@ -137,6 +140,17 @@ def _kept(plan: Plan, folder: Path) -> Predictor | None:
     except (OSError, ValueError, KeyError, TypeError):  # broken or of another version: fit again
         return None
     return predictor
+
+
+def _lend(predictor: Predictor, folder: Path, fresh: bool) -> None:
+    """Let a predictor that trains keep its state in a folder, where that can be made."""
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    predictor.use_folder(folder)  # type: ignore[attr-defined]
 
 
 def _keep(plan: Plan, predictor: Predictor, folder: Path) -> None:

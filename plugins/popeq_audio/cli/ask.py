@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from popeq_audio.cli.options import opened, predictor_options
 if TYPE_CHECKING:
     from popeq_audio.asking import Answer
     from popeq_audio.fitted import Fitted
+    from popeq_audio.warm.address import Which
 
 FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "fir.wav")
 
@@ -47,6 +47,13 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the export. [default: popeq with the format's ending]",
 )
+@click.option(
+    "--keep-warm",
+    type=click.FloatRange(0, 1440),
+    metavar="MINUTES",
+    help="Keep a process ready that answers the next questions at once, until none has come for so long; "
+    "0 ends it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: samples, camps, recommendation, bands.")
 def ask(
     sentence: str | None,
@@ -54,29 +61,56 @@ def ask(
     form: str | None,
     target: Path | None,
     samples: int,
+    keep_warm: float | None,
     as_json: bool,
     seed: int,
-    **which: Any,
+    fresh: bool,
+    **options: Any,
 ) -> None:
     """Ask a predictor how listeners would set the equaliser for SENTENCE.
 
     Without a SENTENCE, sentences are read one a line from the input and answered one by one: the predictor
-    is loaded once, so every question after the first is fast.
+    is loaded once, so every question after the first is fast. A process kept by --keep-warm does the same for
+    questions that are commands of their own.
     """
+    from popeq_audio.sentences import checked_sentence
+    from popeq_audio.warm.address import Which
+    from popeq_audio.warm.client import end_kept
+
     if target is not None and form is None:
         raise click.UsageError("--to needs --export")
-    if sentence is None and (picture_path is not None or form is not None):
-        raise click.UsageError("--picture and --export need a SENTENCE")
+    if sentence is None and (picture_path is not None or form is not None or keep_warm):
+        raise click.UsageError("--picture, --export and --keep-warm need a SENTENCE")
     if sentence is not None:
-        from popeq_audio.asking import checked_sentence
-
         sentence = checked_sentence(sentence)  # before anything slow
-    fitted = opened(seed=seed, **which)
+    which = Which(seed=seed, **options)
+    if fresh or keep_warm == 0:
+        ended = end_kept(which)
+        if sentence is None and keep_warm == 0:
+            click.echo("the kept process has ended" if ended else "no process was kept", err=True)
+            return
     if sentence is None:
-        _converse(fitted, samples, seed, as_json)
+        _converse(opened(seed=seed, fresh=fresh, **options), samples, seed, as_json)
         return
-    answer = _answered(fitted, sentence, samples, seed)
-    _tell(answer, as_json)
+    kept = None
+    if not fresh or keep_warm:
+        request = {
+            "sentence": sentence,
+            "samples": samples,
+            "json": as_json,
+            "whole": picture_path is not None or form is not None,
+        }
+        kept = _kept(which, request, keep_warm, fresh)
+    if kept is None:
+        answer = _answered(opened(seed=seed, fresh=fresh, **options), sentence, samples, seed)
+        _tell(answer, as_json)
+    else:
+        click.echo(kept["told"])
+        if picture_path is None and form is None:
+            return
+        from popeq_audio.asking import Answer
+
+        answer = Answer.of_message(kept["answer"])
     if picture_path is not None:
         from popeq_audio.pictures import picture
 
@@ -86,6 +120,24 @@ def ask(
         _export(answer, form, target, quiet=as_json)
 
 
+def _kept(which: Which, request: dict[str, Any], minutes: float | None, fresh: bool) -> dict[str, Any] | None:
+    """What the kept process says, which is started first if that is asked for; None without one."""
+    from popeq_audio.warm.client import ask_kept, start_kept
+
+    if minutes:
+        request = request | {"minutes": minutes}
+    reply = ask_kept(which, request)
+    if reply is not None or not minutes:
+        return reply
+    number = start_kept(which, minutes, fresh)
+    click.echo(
+        f"popeq: process {number} is kept for {minutes:g} minutes after the last question; "
+        "--keep-warm 0 ends it",
+        err=True,
+    )
+    return ask_kept(which, request)
+
+
 def _answered(fitted: Fitted, sentence: str, samples: int, seed: int) -> Answer:
     from popeq_audio.asking import ask as answered
 
@@ -93,17 +145,9 @@ def _answered(fitted: Fitted, sentence: str, samples: int, seed: int) -> Answer:
 
 
 def _tell(answer: Answer, as_json: bool) -> None:
-    from popeq_audio.bands import fit_bands
+    from popeq_audio.telling import told
 
-    if as_json:
-        from popeq_audio.demo.messages import bands_json
-
-        told = answer.to_json() | {"bands": bands_json(fit_bands(answer.recommended))}
-        click.echo(json.dumps(told, ensure_ascii=False))
-        return
-    from popeq_audio.pictures import terminal_plot
-
-    click.echo(terminal_plot(answer))
+    click.echo(told(answer, as_json))
 
 
 def _converse(fitted: Fitted, samples: int, seed: int, as_json: bool) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from popeq.api import load_dataset
 from popeq.contract import Prompt
 from popeq.errors import PopeqError, UnknownNameError
-from popeq_audio.asking import ask, checked_sentence
+from popeq_audio.asking import ask
 from popeq_audio.demo.messages import answer_json, listeners_json
 from popeq_audio.fitted import Fitted, open_fitted
+from popeq_audio.sentences import checked_sentence
 
 NEAREST = 3
 _REMEMBERED = 256

@@ -1,0 +1,132 @@
+"""The kept process: answers questions over its socket until none has come for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from popeq.errors import PopeqError
+from popeq_audio.asking import ask
+from popeq_audio.fitted import Fitted
+from popeq_audio.telling import told
+from popeq_audio.warm.address import MOST_REQUEST_BYTES, Which, own_folder, receive_line, send_line, socket_of
+
+_LOOK_S = 5.0
+_SLOW_CLIENT_S = 10.0
+
+Stamps = dict[str, tuple[int, int]]
+
+
+def stamps(which: Which, fitted: Fitted) -> Stamps:
+    """Time and size of the program's files, and of what it was asked with: answers depend on them."""
+    modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0].startswith("popeq")]
+    files = [Path(file) for m in modules if (file := getattr(m, "__file__", None))]
+    places = [*which.paths(), *([fitted.dataset.folder] if fitted.dataset.folder else [])]
+    for place in places:
+        files += [place, *(sorted(place.iterdir()) if place.is_dir() else [])]
+    found: Stamps = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            found[str(file)] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+class Kept:
+    """A fitted predictor behind a listening socket."""
+
+    def __init__(self, which: Which, fitted: Fitted, minutes: float) -> None:
+        self.which, self.fitted, self.minutes = which, fitted, minutes
+        self.path = socket_of(which)
+        own_folder(self.path)
+        fresh = self.path.with_suffix(f".{os.getpid()}")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(fresh))
+        fresh.chmod(0o600)
+        self._listener.listen(8)
+        self._listener.settimeout(_LOOK_S)
+        self._mark = fresh.stat().st_ino
+        fresh.replace(self.path)  # one that was started beside this one ends when it sees that
+        self._stamps = stamps(which, fitted)
+
+    def serve(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Answer until ``minutes`` have passed without a question, or the socket is another's or gone."""
+        until = clock() + 60.0 * self.minutes
+        try:
+            while clock() < until and self._is_own():
+                try:
+                    connection, _ = self._listener.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.settimeout(_SLOW_CLIENT_S)
+                    try:
+                        request = receive_line(connection, MOST_REQUEST_BYTES)
+                        reply = self.reply(request)
+                        send_line(connection, reply)
+                    except (OSError, ValueError):  # cut off, too long, or not for us
+                        continue
+                if "end" in request or "stale" in reply:
+                    return
+                until = clock() + 60.0 * self.minutes
+        finally:
+            self._listener.close()
+            if self._is_own():
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+
+    def reply(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What is said to ``{"sentence", "samples", "json", "whole"}`` (and ``"minutes"``) or ``{"end"}``."""
+        if request.get("end"):
+            return {"ended": True}
+        now = stamps(self.which, self.fitted)
+        if any(now.get(file) != stamp for file, stamp in self._stamps.items()):
+            return {"stale": True}
+        try:
+            answer = ask(self.fitted, str(request["sentence"]), int(request["samples"]), self.which.seed)
+            self.minutes = float(request.get("minutes") or self.minutes)
+            reply: dict[str, Any] = {"told": told(answer, bool(request["json"]))}
+            if request["whole"]:
+                reply["answer"] = answer.to_message()
+        except PopeqError as error:
+            return {"error": str(error)}
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": f"the question cannot be read: {error!r}"}
+        self._stamps = stamps(self.which, self.fitted)  # with what the answer has imported
+        return reply
+
+    def _is_own(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._mark
+        except OSError:
+            return False
+
+
+def main() -> None:
+    """Read whom to keep from stdin, say on stdout when ready or what is wrong, then serve."""
+    job = json.loads(sys.stdin.readline())
+    which = Which.model_validate(job["which"])
+    try:
+        from popeq_audio.cli.options import opened
+
+        fitted = opened(**which.model_dump(), fresh=job["fresh"])
+        kept = Kept(which, fitted, float(job["minutes"]))
+    except PopeqError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return
+    print(json.dumps({"ready": True}), flush=True)
+    with Path(os.devnull).open("r+b") as nothing:
+        for stream in (0, 1):
+            os.dup2(nothing.fileno(), stream)
+    kept.serve()
+
+
+if __name__ == "__main__":
+    main()

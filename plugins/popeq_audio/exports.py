@@ -85,8 +85,12 @@ def easyeffects(fit: BandFit) -> str:
 
 
 def peace(fit: BandFit) -> str:
-    """Peace, the window of Equalizer APO: a .peace file. 16 and 17 are its shelves with a Q, 0 its peak."""
-    kinds = {"low_shelf": 16, "peak": 0, "high_shelf": 17}
+    """Peace, the window of Equalizer APO: a .peace file.
+
+    Its filters are numbers: 14 and 15 are the shelves with a Q around their centre (LSC and HSC of Equalizer
+    APO, as here); 16 and 17 would take the frequency for that of the corner.
+    """
+    kinds = {"low_shelf": 14, "peak": 0, "high_shelf": 15}
     lines = []
     for section, key, values in (
         ("Frequencies", "Frequency", [f"{b.frequency_hz:g}" for b in fit.bands]),

@@ -85,7 +85,8 @@ def peace(content: bytes):
     ini = configparser.ConfigParser()
     ini.optionxform = str
     ini.read_string(content.decode())
-    kinds = {"0": "peak", "16": "low", "17": "high"}
+    # Places in $FilterTypes of Peace.au3: PK, ..., LSC, HSC, ..., LSCQ, HSCQ, LSQ, HSQ.
+    kinds = {"0": "peak", "14": "low", "15": "high"}
     count = len(ini["Frequencies"])
     bands = [
         (kinds[ini["Filters"][f"Filter{i}"]], float(ini["Frequencies"][f"Frequency{i}"]),

@@ -54,6 +54,8 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
 
 def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space: Space) -> None:
     """The reflective density of points (n, 2) over the plane, with its axes and named corners."""
+    from matplotlib.patheffects import withStroke
+
     grid = grid_of(space, _SETTINGS.cells)
     mass = densities(points, grid, _SETTINGS.floor_db(space)).reflective.reshape(grid.cells, grid.cells)
     shown = axes.imshow(
@@ -78,6 +80,9 @@ def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space:
             va="top" if top else "bottom",
             fontsize=8,
             color="0.35",
+            path_effects=[
+                withStroke(linewidth=2.5, foreground="white", alpha=0.8)
+            ],  # readable on any density
         )
     axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
 

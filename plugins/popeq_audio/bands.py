@@ -24,6 +24,7 @@ BANDS: tuple[tuple[BandKind, float, float], ...] = (
     ("peak", 6300.0, 0.53),
     ("high_shelf", 10_800.0, biquad.SHELF_Q),
 )
+_SECTIONS = {"low_shelf": biquad.low_shelf, "peak": biquad.peaking, "high_shelf": biquad.high_shelf}
 RATE_HZ = 48_000.0
 #: Where the fit has to hold, and what its error is stated for.
 FIT_HZ: Floats = np.geomspace(40.0, 16_000.0, 120)
@@ -41,12 +42,7 @@ class Band:
 
     def coefficients(self, rate_hz: float = RATE_HZ) -> Floats:
         """b0, b1, b2, a0, a1, a2."""
-        gain, hz, q = self.gain_db, self.frequency_hz, self.q
-        if self.kind == "low_shelf":
-            return biquad.low_shelf(gain, hz, q, rate_hz)
-        if self.kind == "high_shelf":
-            return biquad.high_shelf(gain, hz, q, rate_hz)
-        return biquad.peaking(gain, hz, q, rate_hz)
+        return _SECTIONS[self.kind](self.gain_db, self.frequency_hz, self.q, rate_hz)
 
 
 @dataclass(frozen=True)
@@ -72,11 +68,7 @@ def response_db(bands: tuple[Band, ...], frequency_hz: ArrayLike, rate_hz: float
 def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
     """Gains (to 0.01 dB) whose bands follow the curve of a setting (x, y), by Gauss-Newton."""
     target = curve_db(point, FIT_HZ)
-    gains = np.zeros(len(BANDS))
-    for _ in range(8):
-        here, near = _each(gains, rate_hz), _each(gains + 0.01, rate_hz)
-        gains = gains + np.linalg.lstsq(((near - here) / 0.01).T, target - here.sum(axis=0), rcond=None)[0]
-    rounded = np.round(gains, 2) + 0.0
+    rounded = _gains(np.asarray(point, dtype=np.float64), rate_hz)
     bands = tuple(
         Band(k, f, float(g), round(float(q), 4)) for (k, f, q), g in zip(BANDS, rounded, strict=True)
     )
@@ -87,16 +79,25 @@ def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
     return BandFit((x, y), bands, error, preamp)
 
 
+def _gains(points: Floats, rate_hz: float) -> Floats:
+    """Gains of the bands (..., 5) for settings (..., 2), dB."""
+    target = curve_db(points, FIT_HZ)
+    gains = np.zeros((*points.shape[:-1], len(BANDS)))
+    for _ in range(8):
+        here, near = _each(gains, rate_hz), _each(gains + 0.01, rate_hz)
+        steps = np.linalg.pinv(np.swapaxes((near - here) / 0.01, -1, -2))
+        gains = gains + np.einsum("...bf,...f->...b", steps, target - here.sum(axis=-2))
+    return np.asarray(np.round(gains, 2) + 0.0)
+
+
 def _each(gains: Floats, rate_hz: float) -> Floats:
-    sections = np.stack(
-        [Band(k, f, float(g), q).coefficients(rate_hz) for (k, f, q), g in zip(BANDS, gains, strict=True)]
-    )
-    return biquad.gain_db(sections, FIT_HZ, rate_hz)
+    """Gain in dB of each band by itself, (..., 5, frequencies)."""
+    sections = [_SECTIONS[k](gains[..., i], f, q, rate_hz) for i, (k, f, q) in enumerate(BANDS)]
+    return biquad.gain_db(np.stack(sections, axis=-2), FIT_HZ, rate_hz)
 
 
 def gain_table(space: Space, cells: int = 24) -> tuple[Floats, Floats, Floats]:
     """Gains over the box for a page that interpolates: x (n,), y (n,) and gains (n, n, 5), dB."""
     x = np.linspace(space.x_low_db, space.x_high_db, cells + 1)
     y = np.linspace(space.y_low_db, space.y_high_db, cells + 1)
-    gains = np.array([[[b.gain_db for b in fit_bands((a, b_)).bands] for b_ in y] for a in x])
-    return x, y, gains
+    return x, y, _gains(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1), RATE_HZ)

@@ -36,9 +36,10 @@ def equalizer_apo(fit: BandFit) -> str:
 
 
 def camilladsp(fit: BandFit) -> str:
-    """CamillaDSP (version 3): filters and a pipeline for two channels, to put beside your own devices."""
+    """CamillaDSP (version 3 and later): filters and a pipeline for two channels, without devices."""
     kinds = {"low_shelf": "Lowshelf", "peak": "Peaking", "high_shelf": "Highshelf"}
-    lines = [f"# {_about(fit)}", "filters:", "  preamp:", "    type: Gain", "    parameters:"]
+    about = [f"# {_about(fit)}", "# To be run it needs the 'devices' of your machine."]
+    lines = [*about, "filters:", "  preamp:", "    type: Gain", "    parameters:"]
     lines += [f"      gain: {fit.preamp_db:.2f}", "      inverted: false"]
     names = ["preamp"]
     for i, band in enumerate(fit.bands, 1):

@@ -92,6 +92,14 @@ class Writer:
             self._target.write(frames[start : start + _FRAMES])
 
 
+def check_target(path: Path) -> None:
+    """Raise UsageError if no sound can be written under this name."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: can be written as {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: cannot be written: {path.parent} is no folder")
+
+
 @contextlib.contextmanager
 def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str | None) -> Iterator[Writer]:
     """A file that is there when the block succeeds, and is not when it fails.
@@ -102,8 +110,7 @@ def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str
     Raises UsageError for another ending, or a place that cannot be written.
     """
     soundfile = need("soundfile", "audio")
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: can be written as {', '.join(FORMATS)}")
+    check_target(path)
     form, fallback = FORMATS[path.suffix.lower()]
     chosen = subtype if subtype in _KEPT[form] else fallback
     if form == "WAV" and frames * channels * 8 > _MOST_WAV_BYTES:

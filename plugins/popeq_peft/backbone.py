@@ -12,7 +12,9 @@ Every work-around for a library stands in this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,7 +212,8 @@ def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backb
                 backbone.model, use_gradient_checkpointing=parameters.gradient_checkpointing
             )
         try:
-            adapted = get_peft_model(backbone.model, config)
+            with _quiet():
+                adapted = get_peft_model(backbone.model, config)
         except ValueError as error:
             raise UsageError(f"--model {backbone.name}: {' '.join(str(error).split())[:200]}") from None
         config.base_model_name_or_path = _HUB_NAMES.get(backbone.name, backbone.name)
@@ -232,7 +235,8 @@ def load_adapter(backbone: Backbone, folder: Path) -> Backbone:
     from peft import PeftModel
 
     try:
-        backbone.adapted = PeftModel.from_pretrained(backbone.model, str(folder)).eval()
+        with _quiet():
+            backbone.adapted = PeftModel.from_pretrained(backbone.model, str(folder)).eval()
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(
@@ -240,6 +244,14 @@ def load_adapter(backbone: Backbone, folder: Path) -> Backbone:
             "it was trained on with --model"
         ) from None
     return backbone
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warning that peft 0.21 reads an attribute that transformers 5 has renamed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def _peft_config(backbone: Backbone, parameters: TrainingParameters) -> Any:

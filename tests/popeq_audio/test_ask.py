@@ -43,6 +43,27 @@ def test_a_broken_kept_fit_is_made_again(own_cache):
     assert open_fitted("knn").how == "loaded"
 
 
+class Trains:
+    """A predictor that keeps what it has learnt in the folder that it is lent."""
+
+    learnt = 0
+
+    def use_folder(self, folder):
+        self.file = folder / "weights.json"
+
+    def fit(self, train, validation, rng):
+        if not self.file.exists():
+            type(self).learnt += 1
+            self.file.write_text("{}")
+
+
+def test_what_has_been_trained_is_not_trained_again(own_cache, monkeypatch):
+    monkeypatch.setattr("popeq_audio.fitted._new", lambda plan: Trains())
+    for fresh, trainings in ((False, 1), (False, 1), (True, 2), (False, 2)):
+        open_fitted("prior", seed=8, fresh=fresh)
+        assert Trains.learnt == trainings
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("  ", "empty"), ("x" * 2001, "2001 characters; 2000 at most")]
 )

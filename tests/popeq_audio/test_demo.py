@@ -87,10 +87,9 @@ def test_a_listener_uses_the_page(address, browser, tmp_path):
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     page.goto(address)
-    until(page, "window.popeq")
     page.fill("#sentence", "soft piano for a rainy evening")
-    page.click("#ask")
-    until(page, "window.popeq.state.answer")
+    page.click("#ask")  # waits until it can be clicked: not lost while the page gets ready
+    until(page, "window.popeq?.state.answer")
     page.click("#play")
     until(page, "window.popeq.graph().playing")
 

@@ -23,6 +23,15 @@ RATE = 48_000
 POINTS = [(6.0, -6.0), (-6.0, 6.0), (-2.4, 1.3), (0.0, 0.0)]
 
 
+#: What EasyEffects loads of a preset (equalizer_preset.cpp), and the ranges of its 7.0.0 schema.
+EASYEFFECTS_KEYS = {
+    *("bypass", "input-gain", "output-gain", "mode", "num-bands", "split-channels"),
+    *("balance", "pitch-left", "pitch-right", "left", "right"),
+}
+EASYEFFECTS_BAND_KEYS = {"type", "mode", "slope", "solo", "mute", "gain", "frequency", "q", "width"}
+EASYEFFECTS_RANGES = {"gain": (-35, 35), "frequency": (10, 24_000), "q": (0, 100)}
+
+
 def cookbook(kind: str, hz: float, gain_db: float, q: float) -> np.ndarray:
     """Gain at HZ of one section, written down again from Bristow-Johnson's text."""
     a, w = 10 ** (gain_db / 40), 2 * np.pi * hz / RATE
@@ -54,14 +63,20 @@ def camilladsp(content: bytes):
     kinds = {"Lowshelf": "low", "Peaking": "peak", "Highshelf": "high"}
     (step,) = config["pipeline"]
     assert step["type"] == "Filter"
+    # Its structs take no other fields (deny_unknown_fields).
+    assert set(config) == {"filters", "pipeline"}
+    assert set(step) == {"type", "channels", "names"}
     gains, bands = [], []
     for name in step["names"]:
         one = config["filters"][name]
         p = one["parameters"]
+        assert set(one) == {"type", "parameters"}
         if one["type"] == "Gain":
+            assert set(p) == {"gain", "inverted"}
             gains.append(p["gain"])
         else:
             assert one["type"] == "Biquad"
+            assert set(p) == {"type", "freq", "gain", "q"}
             bands.append((kinds[p["type"]], p["freq"], p["gain"], p["q"]))
     assert set(step["names"]) == set(config["filters"])
     return sum(gains), bands
@@ -73,10 +88,16 @@ def easyeffects(content: bytes):
     equalizer = output[name]
     assert equalizer["left"] == equalizer["right"]
     kinds = {"Lo-shelf": "low", "Bell": "peak", "Hi-shelf": "high"}
+    assert set(equalizer) == EASYEFFECTS_KEYS
+    assert equalizer["mode"] == "IIR"
+    assert -36 <= equalizer["input-gain"] <= 36
     bands = []
     for i in range(equalizer["num-bands"]):
         band = equalizer["left"][f"band{i}"]
         assert (band["mode"], band["slope"]) == ("APO (DR)", "x1")
+        assert set(band) == EASYEFFECTS_BAND_KEYS
+        for key, (low, high) in EASYEFFECTS_RANGES.items():
+            assert low <= band[key] <= high
         bands.append((kinds[band["type"]], band["frequency"], band["gain"], band["q"]))
     return equalizer["input-gain"] + equalizer["output-gain"], bands
 

@@ -83,6 +83,10 @@ def ask(
         raise click.UsageError("--picture, --export and --keep-warm need a SENTENCE")
     if sentence is not None:
         sentence = checked_sentence(sentence)  # before anything slow
+    if picture_path is not None:
+        from popeq.drawing import check_picture
+
+        check_picture(picture_path)
     which = Which(seed=seed, **options)
     if fresh or keep_warm == 0:
         ended = end_kept(which)

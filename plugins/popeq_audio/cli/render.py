@@ -43,11 +43,11 @@ def render(
         raise click.UsageError("give either --at X,Y or --ask SENTENCE")
     from tqdm import tqdm
 
-    from popeq_audio.files import open_audio
+    from popeq_audio.files import check_target, open_audio
     from popeq_audio.rendering import render as rendered
 
-    with open_audio(source):  # say what is wrong with it before anything slow
-        pass
+    with open_audio(source):  # say what is wrong before anything slow
+        check_target(target)
     if sentence is not None:
         from popeq_audio.asking import ask
         from popeq_audio.pictures import summary

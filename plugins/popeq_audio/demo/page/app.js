@@ -143,7 +143,9 @@ async function loadTrack(bytes, name) {
 
 async function loadChosen() {
   const track = config.tracks[$("track").selectedIndex];
-  if (track) await loadTrack(await (await fetch(track.url)).arrayBuffer(), track.name);
+  if (!track) return;
+  $("file-name").textContent = "Your own file";
+  await loadTrack(await (await fetch(track.url)).arrayBuffer(), track.name);
 }
 
 async function togglePlay() {
@@ -194,7 +196,10 @@ async function main() {
   $("bypass").addEventListener("change", () => { endBlind(); player.set(heardGains()); });
   $("file").addEventListener("change", async () => {
     const file = $("file").files[0];
-    if (file && await loadTrack(await file.arrayBuffer(), file.name)) await togglePlay();
+    if (!file || !await loadTrack(await file.arrayBuffer(), file.name)) return;
+    $("track").selectedIndex = -1; // what is heard is the file, whose name the button bears
+    $("file-name").textContent = file.name;
+    await togglePlay();
   });
   $("blind-start").addEventListener("click", startBlind);
   $("listen-a").addEventListener("click", () => listenTo(0));
@@ -203,6 +208,8 @@ async function main() {
   $("prefer-b").addEventListener("click", () => prefer(1));
   dragging();
   moveTo([0, 0]);
+  for (const name of ["ask", "play", "file", "blind-start"]) $(name).disabled = false; // before, a click was lost
+  say("");
   // For tests and the curious: what the audio graph is set to right now.
   window.popeq = {
     state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,11 @@ BANDS: tuple[tuple[BandKind, float, float], ...] = (
     ("peak", 6300.0, 0.53),
     ("high_shelf", 10_800.0, biquad.SHELF_Q),
 )
-_SECTIONS = {"low_shelf": biquad.low_shelf, "peak": biquad.peaking, "high_shelf": biquad.high_shelf}
+_SECTIONS: dict[BandKind, Callable[..., Floats]] = {
+    "low_shelf": biquad.low_shelf,
+    "peak": biquad.peaking,
+    "high_shelf": biquad.high_shelf,
+}
 RATE_HZ = 48_000.0
 #: Where the fit has to hold, and what its error is stated for.
 FIT_HZ: Floats = np.geomspace(40.0, 16_000.0, 120)

@@ -58,7 +58,7 @@ class Trains:
 
 
 def test_what_has_been_trained_is_not_trained_again(own_cache, monkeypatch):
-    monkeypatch.setattr("popeq_audio.fitted._new", lambda plan: Trains())
+    monkeypatch.setattr("popeq_audio.fitted._new", lambda _: Trains())
     for fresh, trainings in ((False, 1), (False, 1), (True, 2), (False, 2)):
         open_fitted("prior", seed=8, fresh=fresh)
         assert Trains.learnt == trainings

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from popeq_audio.cli.options import Setting, opened, predictor_options
+
+if TYPE_CHECKING:
+    from popeq_audio.asking import Answer
 
 
 @click.command()
@@ -49,10 +52,9 @@ def render(
     with open_audio(source):  # say what is wrong before anything slow
         check_target(target)
     if sentence is not None:
-        from popeq_audio.asking import ask
         from popeq_audio.pictures import summary
 
-        answer = ask(opened(seed=seed, **which), sentence, seed=seed)
+        answer = _asked(sentence, seed, **which)
         at = answer.recommended
         click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
     assert at is not None
@@ -69,3 +71,16 @@ def render(
         f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
         f"true peak {made.true_peak_dbtp:.1f} dBTP: {target}"
     )
+
+
+def _asked(sentence: str, seed: int, fresh: bool, **options: Any) -> Answer:
+    """The answer, from the process that ``popeq ask --keep-warm`` keeps if there is one."""
+    from popeq_audio.asking import SAMPLES, Answer, ask
+    from popeq_audio.warm.address import Which
+    from popeq_audio.warm.client import ask_kept
+
+    request = {"sentence": sentence, "samples": SAMPLES, "json": False, "whole": True}
+    kept = None if fresh else ask_kept(Which(seed=seed, **options), request)
+    if kept is not None:
+        return Answer.of_message(kept["answer"])
+    return ask(opened(seed=seed, fresh=fresh, **options), sentence, seed=seed)

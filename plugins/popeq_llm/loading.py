@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def load(
     Raises
     ------
     UsageError
-        For a folder without weights, a name the hub does not have, no network, or no bitsandbytes.
+        For a folder without weights, a name the hub does not have, no network, no bitsandbytes, or 4 bits on
+        a device that is neither a CUDA card nor the CPU.
     """
     import transformers  # slow to import
     from transformers import AutoTokenizer, logging
@@ -110,10 +111,10 @@ def load(
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
     """What ``from_pretrained`` is told to hold weights in 4 bits; UsageError where that cannot be."""
-    if importlib.util.find_spec("bitsandbytes") is None:
+    if find_spec("bitsandbytes") is None:
         raise UsageError(f"--model {name}: 4-bit loading needs bitsandbytes; pip install bitsandbytes")
-    if not device.startswith("cuda"):
-        raise UsageError(f"--model {name}: 4-bit loading needs a CUDA card, not {device}")
+    if torch.device(device).type not in ("cuda", "cpu"):
+        raise UsageError(f"--model {name}: 4-bit loading needs a CUDA card or the CPU, not {device}")
     from transformers import BitsAndBytesConfig
 
     config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]

@@ -33,7 +33,7 @@ class TrainingParameters(Parameters):
         "auto", description="precision of the base model; auto is float32 on the CPU, bfloat16 elsewhere"
     )
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
-    four_bit: bool = Field(False, description="load the base model in 4 bits (needs bitsandbytes and a GPU)")
+    four_bit: bool = Field(False, description="hold the base model in 4 bits (NF4; needs bitsandbytes)")
     gradient_checkpointing: bool = Field(
         False, description="less memory for a slower backward pass; not with a prefix"
     )

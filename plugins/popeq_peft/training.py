@@ -138,7 +138,7 @@ def out_of_memory(error: BaseException) -> RunError:
     del error
     return RunError(
         "not enough memory to train: use a smaller -o batch_size, -o gradient_checkpointing=true (LoRA), "
-        "--dtype bfloat16, -o four_bit=true on a GPU, or a smaller --model"
+        "--dtype bfloat16, -o four_bit=true, or a smaller --model"
     )
 
 

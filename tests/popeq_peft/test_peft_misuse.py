@@ -18,7 +18,6 @@ from popeq_peft.head_task import HeadTask
         ("lora-ntp", {"model": "all-MiniLM-L6-v2"}, "is an encoder, which writes no tokens"),
         ("lora-head", {"learning_rate": 1e9, "head_learning_rate": 1e9}, "training diverged in its first"),
         ("head-mixture", {"head_learning_rate": 0.1}, "diverged in its first epoch .* lower -o"),
-        ("lora-head", {"four_bit": True}, "needs bitsandbytes"),
         ("lora-head", {"target_modules": "nonsense"}, "nonsense"),
         ("lora-head", {"dropout": 0}, "each pass gives the same 11 points"),
         ("prefix-head", {"gradient_checkpointing": True}, "gradient_checkpointing: does not work with a"),
@@ -29,6 +28,16 @@ def test_what_cannot_be_is_said_in_one_line(name, options, says):
     with pytest.raises(PopeqError, match=says) as caught:
         fitted(name, options, train=learnable(6))
     assert "\n" not in str(caught.value)
+
+
+def test_four_bits_without_bitsandbytes_or_on_another_device_are_one_line(monkeypatch):
+    options = {"four_bit": True}
+    monkeypatch.setattr("popeq_llm.loading.find_spec", lambda _: None)
+    with pytest.raises(PopeqError, match="4-bit loading needs bitsandbytes; pip install"):
+        fitted("lora-head", options, train=learnable(2))
+    monkeypatch.setattr("popeq_llm.loading.find_spec", lambda name: name)
+    with pytest.raises(PopeqError, match="needs a CUDA card or the CPU, not meta"):
+        fitted("lora-head", options | {"device": "meta"}, train=learnable(2))
 
 
 def test_a_training_that_diverges_keeps_the_last_good_adapter(tmp_path, monkeypatch):

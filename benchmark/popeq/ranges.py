@@ -5,6 +5,7 @@ Light to import: plugins declare with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -13,17 +14,25 @@ from popeq.contract import PredictorSpec
 from popeq.errors import UsageError
 
 
-def tuned(low: float, high: float, *, log: bool = False) -> dict[str, Any]:
+def tuned(
+    low: float, high: float, *, log: bool = False, when: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """``Field(json_schema_extra=tuned(1e-4, 0.1, log=True))``: search from ``low`` to ``high``.
 
-    Whole numbers alone if the field is an ``int``; ``log`` searches orders of magnitude evenly.
+    Whole numbers alone if the field is an ``int``; ``log`` searches orders of magnitude evenly. ``when``:
+    values that other parameters must have for this one to matter (``{"method": "lora"}``); with others it is
+    not searched. Those others may have no range of their own.
     """
-    return {"tune": {"low": low, "high": high, "log": log}}
+    return {"tune": {"low": low, "high": high, "log": log} | _condition(when)}
 
 
-def tuned_choice(*choices: Any) -> dict[str, Any]:
-    """``Field(json_schema_extra=tuned_choice("mean", "cls"))``: try these values."""
-    return {"tune": {"choices": list(choices)}}
+def tuned_choice(*choices: Any, when: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``Field(json_schema_extra=tuned_choice("mean", "cls"))``: try these; ``when`` as in ``tuned``."""
+    return {"tune": {"choices": list(choices)} | _condition(when)}
+
+
+def _condition(when: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"when": dict(when)} if when else {}
 
 
 class _Declaration(BaseModel):
@@ -66,18 +75,26 @@ class Choices(_Declaration):
 Range: TypeAlias = Interval | Choices
 
 
-def declared_ranges(spec: PredictorSpec) -> dict[str, Range]:
+def declared_ranges(spec: PredictorSpec, held: Mapping[str, Any]) -> dict[str, Range]:
     """The parameters of a predictor that may be searched, in the order of their declaration.
 
-    Raises UsageError for a declaration that makes no sense or leaves what the parameter allows.
+    ``held``: the values of all its parameters (by default, or as the user fixed them); ranges of parameters
+    that do not matter with them are left out. Raises UsageError for a declaration that makes no sense or
+    leaves what the parameter allows.
     """
     ranges: dict[str, Range] = {}
-    for name, field in spec.parameters.model_fields.items():
-        extra = field.json_schema_extra
-        if not isinstance(extra, dict) or "tune" not in extra:
-            continue
-        given: Any = extra["tune"]
+    declared = {
+        name: extra["tune"]
+        for name, field in spec.parameters.model_fields.items()
+        if isinstance(extra := field.json_schema_extra, dict) and "tune" in extra
+    }
+    for name, told in declared.items():
+        field = spec.parameters.model_fields[name]
         try:
+            given: Any = dict(told)  # type: ignore[arg-type]
+            when = dict(given.pop("when", {}))
+            if odd := next((n for n in when if n in declared or n not in held), None):
+                raise TypeError(f"it depends on {odd!r}, which has to be a parameter without a range")
             if "choices" in given:
                 found: Range = Choices.model_validate(given)
             else:
@@ -91,7 +108,8 @@ def declared_ranges(spec: PredictorSpec) -> dict[str, Range]:
                 f"{spec.name}: the range that its parameter {name} declares for 'popeq tune' cannot be "
                 f"searched: {_reason(error)}; its plugin has to mend that"
             ) from None
-        ranges[name] = found
+        if all(held[other] == value for other, value in when.items()):
+            ranges[name] = found
     return ranges
 
 

@@ -185,11 +185,26 @@ class PrefixHeadParameters(PrefixParameters, PointHeadParameters):
     """Of ``prefix-head``."""
 
 
+_WITH_LORA = {"method": "lora"}
+
+
 class MixtureParameters(LoraParameters):
     """Of ``head-mixture``."""
 
     method: Literal["none", "lora"] = Field(
         "none", description="adapter of the base model; none: it stays as it is and the head alone is trained"
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        description="of the adapter",
+        json_schema_extra=tuned(1e-4, 1e-1, log=True, when=_WITH_LORA),
+    )
+    rank: int = Field(
+        8,
+        ge=1,
+        description="rank of LoRA's update",
+        json_schema_extra=tuned_choice(4, 8, 16, when=_WITH_LORA),
     )
     pooling: Literal["mean", "cls", "attention"] = Field(
         "mean", description="how hidden states become one vector; cls is the last token in a causal model"

@@ -36,7 +36,7 @@ def plan_search(
     held = typed_parameters(spec, fixed, flag="--set").model_dump(mode="json")
     by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
     full = held["epochs"] if by_epochs else len(view.test_ids)
-    declared = declared_ranges(spec)
+    declared = declared_ranges(spec, held)
     ranges = {n: r for n, r in declared.items() if n not in fixed and not (by_epochs and n == "epochs")}
     if not ranges:
         why = (

@@ -17,8 +17,12 @@ def spec_with(**fields):
     return popeq.PredictorSpec("odd", "for tests", "nowhere:Odd", parameters=model)
 
 
+def ranges_of(spec, **given):
+    return declared_ranges(spec, spec.parameters(**given).model_dump())
+
+
 def test_ranges_are_read_with_their_types():
-    found = declared_ranges(
+    found = ranges_of(
         spec_with(
             a=(float, Field(1.0, json_schema_extra=popeq.tuned(0.1, 10, log=True))),
             b=(int, Field(1, ge=1, json_schema_extra=popeq.tuned(1, 4))),
@@ -49,11 +53,35 @@ def test_ranges_are_read_with_their_types():
 )
 def test_a_range_that_makes_no_sense_is_one_line_that_names_it(field, reason):
     with pytest.raises(popeq.UsageError, match=rf"^odd: the range that its parameter a .*{reason}.*$"):
-        declared_ranges(spec_with(a=(float, field)))
+        ranges_of(spec_with(a=(float, field)))
+
+
+def test_what_does_not_matter_is_not_searched():
+    spec = registry().predictor("head-mixture")
+    plain, lora = ranges_of(spec), ranges_of(spec, method="lora")
+    assert {"learning_rate", "rank"} == lora.keys() - plain.keys()
+    assert plain == {name: lora[name] for name in plain}
+    assert {"head_learning_rate", "dropout"} <= plain.keys()
+
+
+@pytest.mark.parametrize("other", ["c", "nowhere"])
+def test_a_condition_on_a_searched_or_unknown_parameter_is_one_line(other):
+    fields = {
+        "a": (float, Field(1.0, json_schema_extra=popeq.tuned(0, 1, when={other: 2}))),
+        "c": (int, Field(2, json_schema_extra=popeq.tuned_choice(1, 2))),
+    }
+    with pytest.raises(
+        popeq.UsageError, match=rf"^odd: the range .* parameter a .* depends on '{other}', .*$"
+    ):
+        ranges_of(spec_with(**fields))
 
 
 def test_every_installed_predictor_declares_ranges_that_hold_its_defaults():
-    searched = {name: declared_ranges(spec) for name, spec in registry().predictors.items()}
+    searched = {
+        name: declared_ranges(spec, typed_parameters(spec, {}).model_dump())
+        for name, spec in registry().predictors.items()
+        if not any(field.is_required() for field in spec.parameters.model_fields.values())
+    }
     assert {n for n, r in searched.items() if r} >= {
         "knn",
         "icl-rag",
@@ -62,5 +90,5 @@ def test_every_installed_predictor_declares_ranges_that_hold_its_defaults():
         "head-mixture",
     }
     for name, ranges in searched.items():
-        defaults = typed_parameters(registry().predictor(name), {}).model_dump() if ranges else {}
+        defaults = typed_parameters(registry().predictor(name), {}).model_dump()
         assert within(ranges, defaults), name

@@ -1,10 +1,11 @@
-"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, or a list of several."""
+"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, a list of several, or free text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,27 @@ class AnswerFormat:
     """What a model is to answer: one setting (``pairs`` = 1), or a list of ``pairs`` settings."""
 
     pairs: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are enough for it, whatever the tokenizer."""
+        return 64 + 32 * self.pairs
+
+
+@dataclass(frozen=True)
+class FreeText:
+    """What a model is to answer: anything, of at most ``tokens`` tokens (``whole_lines``)."""
+
+    tokens: int = 512
+    pairs: ClassVar[int] = 0
+
+
+Form: TypeAlias = AnswerFormat | FreeText
+
+
+def whole_lines(text: str, *, ended: bool) -> str:
+    """A free text without white space around it and, if it did not come to its end, without its last line."""
+    return (text if ended else text.rpartition("\n")[0]).strip()
 
 
 def number_text(tenths: int) -> str:

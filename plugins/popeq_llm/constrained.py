@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from popeq_llm.answers import TENTHS, AnswerFormat, number_text
+from popeq_llm.stepping import Stepping
 from popeq_llm.trie import Encode, Trie, answer_trie, build_trie
 
 Segments = tuple[Trie, ...]
@@ -62,29 +62,13 @@ def constrained_samples(
     contexts
         Token ids of each row, what the first segment heals already taken off.
     """
-    rows, width = len(contexts), max(len(c) for c in contexts)
-    device = model.device
-    ids = torch.zeros((rows, width), dtype=torch.long)
-    mask = torch.zeros((rows, width), dtype=torch.long)
-    for r, context in enumerate(contexts):
-        ids[r, width - len(context) :] = torch.tensor(list(context))
-        mask[r, width - len(context) :] = 1
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     noise = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
-    state = [(0, 0)] * rows
-    chosen: list[list[int]] = [[] for _ in range(rows)]
-    cache = DynamicCache()
+    state = [(0, 0)] * len(contexts)
+    chosen: list[list[int]] = [[] for _ in contexts]
+    rows = Stepping(model, contexts)
     while any(segment < len(segments) for segment, _ in state):
-        out = model(
-            ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=positions.to(device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits = out.logits[:, -1].float().cpu()
-        ids = torch.zeros((rows, 1), dtype=torch.long)
+        logits = rows.logits()
+        tokens = [0] * len(contexts)
         for r, (segment, node) in enumerate(state):
             if segment == len(segments):
                 continue
@@ -92,13 +76,12 @@ def constrained_samples(
             children = list(trie.children[node])
             own = logits[r, [trie.token[c] for c in children]].double().numpy()
             node = children[int(np.argmax(own + noise[r].gumbel(size=len(children))))]
-            ids[r, 0] = trie.token[node]
+            tokens[r] = trie.token[node]
             if trie.answer[node] >= 0:
                 chosen[r].append(trie.answer[node])
                 segment, node = segment + 1, 0
             state[r] = (segment, node)
-        mask = torch.cat([mask, torch.ones((rows, 1), dtype=torch.long)], dim=1)
-        positions = positions[:, -1:] + 1
+        rows.append(tokens)
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Any Hugging Face causal model as a LanguageModel whose every answer is valid."""
+"""Any Hugging Face causal model as a LanguageModel whose every setting is valid."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from popeq.errors import RunError, UsageError
-from popeq_llm.answers import AnswerFormat
+from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
 from popeq_llm.constrained import Segments, answer_of, answer_segments, constrained_samples, first_text
 from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
+from popeq_llm.free_text import free_samples
 from popeq_llm.heads import has_plain_head
 from popeq_llm.loading import TINY, free_memory, load, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
@@ -96,9 +97,12 @@ class LocalModel:
         return self.text.render(chat)
 
     def generate(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+        self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:
-        """``n`` answers to each chat; none is ever invalid, so none is rejected."""
+        """``n`` answers to each chat; none is ever invalid, so none is rejected. A free text ends at the
+        first control token; it may be empty."""
+        if isinstance(form, FreeText):
+            return Generated(self._free(chats, n, form, rngs), (0,) * len(chats))
         if form.pairs == 1 and self.decode != "generate":
             chosen = self._single(chats, n, rngs)
         else:
@@ -159,6 +163,25 @@ class LocalModel:
             )
 
         flat = self._in_batches(rows, self._rows(contexts, len(self.tokenizer)), work)
+        return [flat[i * n : (i + 1) * n] for i in range(len(chats))]
+
+    def _free(
+        self, chats: Sequence[Chat], n: int, form: FreeText, rngs: Sequence[np.random.Generator]
+    ) -> list[list[str]]:
+        contexts = self.text.encode([self.text.pieces(chat) for chat in chats])
+        own = self.model.generation_config.eos_token_id
+        ends = {*self.text.control.values(), *(own if isinstance(own, list) else [own])}
+        seeded = [(i, int(seed)) for i, rng in enumerate(rngs) for seed in rng.integers(2**63 - 1, size=n)]
+        known = len(self.tokenizer)
+
+        def work(part: Sequence[tuple[int, int]]) -> list[str]:
+            rows, seeds = [contexts[i] for i, _ in part], [seed for _, seed in part]
+            return [
+                whole_lines(self.tokenizer.decode(ids, skip_special_tokens=True), ended=ended)
+                for ids, ended in free_samples(self.model, rows, ends, form.tokens, known, seeds)
+            ]
+
+        flat = self._in_batches(seeded, self._rows(contexts, known), work)
         return [flat[i * n : (i + 1) * n] for i in range(len(chats))]
 
     def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor | None = None) -> TreeRows:

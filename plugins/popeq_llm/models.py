@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq_llm.answers import AnswerFormat
+from popeq_llm.answers import Form
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class LanguageModel(Protocol):
         ...
 
     def generate(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+        self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:
-        """``n`` independent answers to each chat. Answers to ``chats[i]`` depend on ``chats[i]`` and
-        ``rngs[i]`` alone, never on the other chats. Raises ``popeq.errors.PromptsError`` for chats that get
-        none."""
+        """``n`` independent answers to each chat, settings or free text.
+
+        Answers to ``chats[i]`` depend on ``chats[i]`` and ``rngs[i]`` alone, never on the other chats. Raises
+        ``popeq.errors.PromptsError`` for chats that get none.
+        """
         ...
 
     def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.errors import PromptsError, RunError, UsageError
-from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
+from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
 from popeq_llm.served_cache import RequestCache, canonical
 from popeq_llm.served_client import (
     CancelledError,
-    Choice,
     Client,
     MiscountedError,
     Patience,
@@ -27,7 +26,8 @@ from popeq_llm.served_client import (
     UnreachableError,
 )
 from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
-from popeq_llm.served_schema import answer_of_json, response_format
+from popeq_llm.served_reading import form_text, is_entry, right_answer
+from popeq_llm.served_schema import response_format
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3
@@ -104,7 +104,7 @@ class ServedModel:
         )
 
     def generate(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+        self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:
         """``n`` right answers to each chat, and how many wrong ones were thrown away for them.
 
@@ -135,8 +135,10 @@ class ServedModel:
             raise PromptsError(failures)
         return Generated([p.accepted for p in prompts], tuple(p.drawn - len(p.accepted) for p in prompts))
 
-    def _found_out(self, form: AnswerFormat) -> Abilities:
+    def _found_out(self, form: Form) -> Abilities:
         """What the server can do for this format: as in the cache, else by asking it."""
+        if isinstance(form, FreeText):
+            form = AnswerFormat()  # it is the probe's settings that show whether a server samples
         if form.pairs not in self._abilities:
             question = self._abilities_question(form)
             found = Abilities.from_json(self._cache.get(question))
@@ -161,7 +163,7 @@ class ServedModel:
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
-    def _abilities_question(self, form: AnswerFormat) -> dict[str, Any]:
+    def _abilities_question(self, form: Form) -> dict[str, Any]:
         asked = self._body(PROBE, Abilities(self.per_request, True), form, 0, self.per_request, PROBE_TOKENS)
         return {
             "kind": "abilities",
@@ -172,7 +174,7 @@ class ServedModel:
         }
 
     def _body(
-        self, chat: Chat, abilities: Abilities, form: AnswerFormat, seed: int, count: int, tokens: int
+        self, chat: Chat, abilities: Abilities, form: Form, seed: int, count: int, tokens: int
     ) -> dict[str, Any]:
         """A request's body: everything that the answer depends on."""
         body: dict[str, Any] = {
@@ -185,11 +187,11 @@ class ServedModel:
         }
         if count > 1:
             body["n"] = count
-        if abilities.structured:
+        if abilities.structured and isinstance(form, AnswerFormat):
             body["response_format"] = response_format(form)
         return {key: value for key, value in body.items() if key not in abilities.left_out}
 
-    def _wave(self, prompt: Prompt, abilities: Abilities, form: AnswerFormat) -> list[Question]:
+    def _wave(self, prompt: Prompt, abilities: Abilities, form: Form) -> list[Question]:
         """The questions for the samples that a prompt lacks; the first wave is short, to fail cheaply."""
         missing = prompt.n - len(prompt.accepted)
         if prompt.drawn == 0:
@@ -198,16 +200,16 @@ class ServedModel:
         while missing:
             count = min(missing, abilities.choices)
             seed = int(prompt.rng.integers(2**31))
-            body = self._body(prompt.chat, abilities, form, seed, count, 64 + 32 * form.pairs)
+            body = self._body(prompt.chat, abilities, form, seed, count, form.tokens)
             questions.append(Question(body, self.base_url, seed, prompt.drawn, form.pairs, count))
             prompt.drawn += count
             missing -= count
         return questions
 
-    def _answer(self, question: Question, form: AnswerFormat, stop: threading.Event) -> Drawn:
+    def _answer(self, question: Question, form: Form, stop: threading.Event) -> Drawn:
         """A question's answers from the cache or the server; None stands for a wrong one."""
         held = self._cache.get(question.key)
-        if _is_entry(held, question.count, form):
+        if is_entry(held, question.count, form):
             return Drawn(list(held))
         try:
             choices = self._client.complete(question.body, stop)
@@ -222,14 +224,14 @@ class ServedModel:
                 [s.answers[0] for s in singles], "".join([s.wrong for s in singles if s.wrong][-1:])
             )
         else:
-            drawn = Drawn([_right(choice, form) for choice in choices])
+            drawn = Drawn([right_answer(choice, form) for choice in choices])
             for choice, answer in zip(choices, drawn.answers, strict=True):
                 if answer is None:
                     drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
         self._cache.put(question.key, drawn.answers)
         return drawn
 
-    def _settle(self, asked: dict[Future[Drawn], Prompt], form: AnswerFormat) -> None:
+    def _settle(self, asked: dict[Future[Drawn], Prompt], form: Form) -> None:
         """Let some questions end, giving up the prompts whose questions fail.
 
         If prompt after prompt fails and no question is answered between, the server is taken to be down, and
@@ -257,17 +259,16 @@ class ServedModel:
                 if other.failure:
                     pending.cancel()
 
-    def _give_up_hopeless(self, unfinished: Sequence[Prompt], form: AnswerFormat) -> None:
+    def _give_up_hopeless(self, unfinished: Sequence[Prompt], form: Form) -> None:
         """Give up the prompts for which it is no use to ask on."""
         for prompt in [p for p in unfinished if p.is_hopeless()]:
             for question in prompt.half_right:  # a failure is not kept: a mended server is asked again
                 for asked in (question, *question.singles()):
                     self._cache.forget(asked.key)
-            example = answer_text(np.zeros((form.pairs, 2)), form)
             last = f", the last {prompt.wrong}" if prompt.wrong else ""
             prompt.give_up(
-                f"{len(prompt.accepted)} of {prompt.drawn} answers had the form {example}{last}; use a model "
-                "that keeps to it, a plainer template, or a server that takes JSON schemas"
+                f"{len(prompt.accepted)} of {prompt.drawn} answers had the form {form_text(form)}{last}; use "
+                "a model that keeps to it, a plainer template, or a server that takes JSON schemas"
             )
 
     def _where(self, prompt: Prompt) -> str:
@@ -277,17 +278,3 @@ class ServedModel:
 
 def _messages(chat: Chat) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in chat]
-
-
-def _right(choice: Choice, form: AnswerFormat) -> str | None:
-    """The answer in its canonical text, or None if it is not one."""
-    text = choice.text if parse_answer(choice.text, form) is not None else answer_of_json(choice.text, form)
-    points = None if text is None else parse_answer(text, form)
-    return None if points is None else answer_text(points, form)
-
-
-def _is_entry(held: Any, count: int, form: AnswerFormat) -> bool:
-    """Whether something from the cache is the answers to a question."""
-    if not isinstance(held, list) or len(held) != count:
-        return False
-    return all(a is None or (isinstance(a, str) and parse_answer(a, form) is not None) for a in held)

@@ -23,8 +23,8 @@ class RequestCache:
     A file that cannot be read as an entry counts as absent and is written anew.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = (folder or cache_folder()) / "served"
+    def __init__(self, folder: Path | None = None, kind: str = "served") -> None:
+        self.folder = (folder or cache_folder()) / kind
 
     def _path(self, question: object) -> Path:
         name = hashlib.sha256(canonical(question).encode()).hexdigest()

@@ -17,18 +17,24 @@ from popeq.errors import UsageError
 from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.models import Chat, Message
 
-Kind = Literal["zero", "few", "qa"]
+Kind = Literal["zero", "few", "qa", "paraphrase"]
 #: A sentence and the settings (m, 2) in dB that listeners chose for it.
 Example = tuple[str, NDArray[np.float64]]
 
 _SECTIONS = ("system", "example", "user")
 _HEADER = re.compile(r"^---[ \t]+(\S+)[ \t]*$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-_WITHOUT_EXAMPLES: dict[str, tuple[str, ...]] = {"system": (), "user": ("sentence",)}
 _WITH_EXAMPLES: dict[str, tuple[str, ...]] = {
     "system": (),
     "example": ("sentence", "settings"),
     "user": ("examples", "sentence"),
+}
+#: The sections of each kind, and what each has to have a place for.
+_ALLOWED: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "zero": {"system": (), "user": ("sentence",)},
+    "few": _WITH_EXAMPLES,
+    "qa": _WITH_EXAMPLES,
+    "paraphrase": {"system": (), "user": ("count", "sentence")},
 }
 
 
@@ -46,13 +52,17 @@ class Template:
     user: str
     sha256: str
 
-    def chat(self, sentence: str, examples: Sequence[Example] = ()) -> Chat:
-        """The turns before the answer. Sentences are inserted as they are; braces in them mean nothing."""
+    def chat(self, sentence: str, examples: Sequence[Example] = (), count: int = 1) -> Chat:
+        """The turns before the answer. Sentences are inserted as they are; braces in them mean nothing.
+
+        ``count``: how many paraphrases are asked for, in a template of that kind.
+        """
         shown = "".join(
             _fill(self.example, {"sentence": text, "settings": settings_text(points)})
             for text, points in examples
         )
-        user = Message("user", _fill(self.user, {"sentence": sentence, "examples": shown}))
+        values = {"sentence": sentence, "examples": shown, "count": str(count)}
+        user = Message("user", _fill(self.user, values))
         return (Message("system", self.system), user) if self.system else (user,)
 
 
@@ -64,7 +74,8 @@ def settings_text(points: NDArray[np.float64]) -> str:
 def load_template(kind: Kind, file: str | Path | None = None) -> Template:
     """The bundled template of a kind, or a person's own ``file`` in its place.
 
-    ``zero`` asks about a sentence alone; ``few`` and ``qa`` show examples, ``qa`` asks for a list.
+    ``zero`` asks about a sentence alone; ``few`` and ``qa`` show examples, ``qa`` asks for a list;
+    ``paraphrase`` asks for other wordings of a sentence, one a line.
 
     Raises
     ------
@@ -85,7 +96,7 @@ def load_template(kind: Kind, file: str | Path | None = None) -> Template:
 
 def parse_template(text: str, kind: Kind, name: str) -> Template:
     """A template from its text; ``name`` is what errors call it. Raises UsageError."""
-    allowed = _WITHOUT_EXAMPLES if kind == "zero" else _WITH_EXAMPLES
+    allowed = _ALLOWED[kind]
     preface, *parts = _HEADER.split(text)
     names, bodies = parts[::2], parts[1::2]
     sections = dict(zip(names, (body.removeprefix("\n") for body in bodies), strict=True))
@@ -103,7 +114,7 @@ def parse_template(text: str, kind: Kind, name: str) -> Template:
     return Template(
         name,
         sections.get("system", "").strip(),
-        sections.get("example", "") if kind != "zero" else "",
+        sections.get("example", "") if "example" in allowed else "",
         sections["user"].strip(),
         hashlib.sha256(text.encode()).hexdigest(),
     )
@@ -113,7 +124,7 @@ def _placeholder_problems(section: str, body: str, needed: tuple[str, ...], kind
     found = set(_PLACEHOLDER.findall(body))
     problems = [f"section '--- {section}' has no {{{p}}}" for p in needed if p not in found]
     for other in sorted(found - set(needed)):
-        if kind == "zero" and other == "examples":
+        if other == "examples" and "example" not in _ALLOWED[kind]:
             problems.append("{examples} in a template that is asked without examples")
         else:
             known = " and ".join(f"{{{p}}}" for p in needed) or "none"

@@ -12,6 +12,9 @@ from popeq_peft.parameters import (
     PrefixNextTokenParameters,
 )
 
+#: An openai: paraphraser reads its key here.
+_KEYS = ("OPENAI_API_KEY",)
+
 
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
@@ -23,6 +26,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=LoraHeadParameters,
             extra="peft",
             kind="fine-tuned",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "prefix-head",
@@ -31,6 +35,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=PrefixHeadParameters,
             extra="peft",
             kind="fine-tuned",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "lora-ntp",
@@ -39,6 +44,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=LoraNextTokenParameters,
             extra="peft",
             kind="fine-tuned",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "prefix-ntp",
@@ -47,6 +53,7 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=PrefixNextTokenParameters,
             extra="peft",
             kind="fine-tuned",
+            needs_env=_KEYS,
         ),
         PredictorSpec(
             "head-mixture",
@@ -55,5 +62,6 @@ def popeq_predictors() -> list[PredictorSpec]:
             parameters=MixtureParameters,
             extra="peft",
             kind="fine-tuned",
+            needs_env=_KEYS,
         ),
     ]

@@ -14,13 +14,14 @@ from pydantic import Field, field_validator, model_validator
 
 from popeq.contract import Parameters
 from popeq.ranges import tuned, tuned_choice
+from popeq_peft.paraphrase_parameters import ParaphraseParameters
 
 #: The name of the bundled encoder (``popeq_llm.encoder``).
 MINILM = "all-MiniLM-L6-v2"
 ADAPTER_FILES = ("adapter_model.safetensors", "head.safetensors", "popeq.json")
 
 
-class TrainingParameters(Parameters):
+class TrainingParameters(ParaphraseParameters):
     """What all fine-tuned predictors share: the base model, how long and how fast it is trained."""
 
     model: str = Field(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import tempfile
 import time
@@ -19,16 +17,16 @@ from numpy.typing import NDArray
 
 from popeq.atomic import new_folder, write_text
 from popeq.contract import LabelledPrompt, Prompt
-from popeq.errors import UsageError
 from popeq.space import Space
 from popeq_peft.augment import Example, augmented
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
-from popeq_peft.card import RECORD, MemberRecord, read_record, write_card
-from popeq_peft.checkpoint import Progress
+from popeq_peft.card import MemberRecord, read_record, write_card
 from popeq_peft.held_out import hold_out
 from popeq_peft.launch import train_in_processes
 from popeq_peft.memory import most_on_card_mb
 from popeq_peft.parameters import TrainingParameters
+from popeq_peft.paraphrase import Paraphrases, paraphrased
+from popeq_peft.records import Origin, check_base
 from popeq_peft.team import Team
 from popeq_peft.threads import torch_threads
 from popeq_peft.training import Schedule, Task, out_of_memory, train
@@ -55,6 +53,8 @@ class FineTuned(Generic[P, M]):
         self.notes: list[str] = []
         self.processes: list[dict[str, Any]] = []
         self._folder: Path | None = None
+        self._origin = Origin(self.name, parameters, space)
+        self._paraphrases: Paraphrases | None = None
 
     def use_folder(self, folder: Path) -> None:
         """Where checkpoints are kept while training, and the adapters afterwards."""
@@ -92,6 +92,7 @@ class FineTuned(Generic[P, M]):
                 self._note("one training prompt: what is learnt hardly depends on the sentence")
             seeds = [int(rng.integers(2**62)) for _ in range(1 + self.parameters.ensemble)]
             with self._some_folder():
+                self._paraphrase(train, validation, seeds[0])
                 if self.parameters.launcher:
                     assert self._folder is not None
                     self.processes = train_in_processes(
@@ -111,8 +112,22 @@ class FineTuned(Generic[P, M]):
         ``seeds``: one for augmentation, then one for each member.
         """
         examples = augmented(train, self.parameters.augment, seeds[0])
+        texts = self._paraphrase(train, validation, seeds[0])
+        examples += [Example(text, p.responses) for p in train for text in texts.get(p.prompt.text, [])]
         for number, seed in enumerate(seeds[1:]):
             self._member(number, seed, examples, train, validation, team)
+
+    def _paraphrase(
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], seed: int
+    ) -> dict[str, list[str]]:
+        """A language model's paraphrases by training sentence; asked for once, before processes start."""
+        if self.parameters.paraphraser and self._paraphrases is None:
+            sentences, others = ([p.prompt.text for p in own] for own in (train, validation))
+            found = paraphrased(self.parameters, sentences, others, seed, self._folder)
+            self._paraphrases = found
+            if found.taken < found.asked:
+                self._note(found.told())
+        return self._paraphrases.texts if self._paraphrases else {}
 
     @contextmanager
     def _some_folder(self) -> Iterator[None]:
@@ -149,6 +164,7 @@ class FineTuned(Generic[P, M]):
             "trained_parameters": first.trained_parameters,
             "training": [r.summary() for r in self.records],
             "notes": self.notes,
+            **({"paraphrases": self._paraphrases.summary()} if self._paraphrases else {}),
             **({"processes": self.processes} if self.processes else {}),
             **({"gpu_memory_mb": card} if (card := most_on_card_mb()) is not None else {}),
         }
@@ -197,7 +213,7 @@ class FineTuned(Generic[P, M]):
             backbone = open_backbone(self.parameters, language=self.language)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise out_of_memory(error) from None
-        mark = self._fingerprint(seed, examples, validation, backbone.revision)
+        mark = self._origin.fingerprint(seed, examples, validation, backbone.revision)
         done = self._folder / f"member-{number}" if self._folder else None
         if done and (record := read_record(done)) and record.fingerprint == mark:
             self._take(self._read(self._adapted(backbone, done), done), record)
@@ -209,8 +225,16 @@ class FineTuned(Generic[P, M]):
         file = self._folder / f"member-{number}.training" if self._folder else None
         began = time.perf_counter()
         tell = self._tell(number) if team.rank == 0 else lambda _: None
-        progress = train(team.agreed(task), self._schedule(seed), mark, file, team, tell)
-        record = self._record(progress, backbone, task, mark, time.perf_counter() - began)
+        p = self.parameters
+        schedule = Schedule(p.epochs, p.batch_size, p.weight_decay, p.patience, seed)
+        progress = train(team.agreed(task), schedule, mark, file, team, tell)
+        record = self._origin.record(
+            progress,
+            backbone,
+            stand_in=self._stand_in(backbone),
+            trained=sum(p.numel() for g in task.groups() for _, p in g["params"]),
+            train_s=time.perf_counter() - began,
+        )
         if progress.stopped.startswith("diverged"):
             self.notes.append(
                 f"training {progress.stopped}: the state of epoch {progress.best_epoch} is kept"
@@ -235,67 +259,14 @@ class FineTuned(Generic[P, M]):
         """The members in a folder: one adapter, or a run's folder with ``member-0``, ``member-1`` ..."""
         folders = sorted(folder.glob("member-*/"), key=lambda f: int(f.name.split("-")[1])) or [folder]
         for own in folders:
-            record = read_record(own)
-            if record is None:
-                raise UsageError(f"adapter {own}: has no {RECORD}; it was not written by popeq")
-            if record.predictor != self.name:
-                raise UsageError(f"adapter {own}: is one of {record.predictor}, not of {self.name}")
-            if record.space_db != self._space_db():
-                raise UsageError(f"adapter {own}: was trained for the box {record.space_db} dB, not this one")
+            record = self._origin.given(own)
             backbone = open_backbone(self.parameters, language=self.language)
-            if (record.base_model, record.base_revision) != (backbone.name, backbone.revision):
-                raise UsageError(
-                    f"adapter {own}: was trained on {record.base_model} ({record.base_revision}), not on "
-                    f"{backbone.name} ({backbone.revision}); give that one with --model"
-                )
+            check_base(own, record, backbone)
             self._take(self._read(self._adapted(backbone, own), own), record)
         self.notes.append("nothing was trained: the adapter was given")
 
-    # What a record holds.
-
-    def _schedule(self, seed: int) -> Schedule:
-        p = self.parameters
-        return Schedule(p.epochs, p.batch_size, p.weight_decay, p.patience, seed)
-
-    def _record(
-        self, progress: Progress, backbone: Backbone, task: Task, mark: str, train_s: float
-    ) -> MemberRecord:
-        return MemberRecord(
-            predictor=self.name,
-            parameters=self.parameters.model_dump(mode="json"),
-            base_model=backbone.name,
-            base_revision=backbone.revision,
-            stand_in=self._stand_in(backbone),
-            space_db=self._space_db(),
-            trained_parameters=sum(p.numel() for g in task.groups() for _, p in g["params"]),
-            history=progress.history,
-            best_epoch=progress.best_epoch,
-            stopped=progress.stopped,
-            train_s=train_s,
-            fingerprint=mark,
-        )
-
     def _stand_in(self, backbone: Backbone) -> bool:
         return backbone.stand_in
-
-    def _space_db(self) -> list[float]:
-        return [float(v) for v in (*self.space.low, *self.space.high)]
-
-    def _fingerprint(
-        self, seed: int, examples: Sequence[Example], validation: Sequence[LabelledPrompt], revision: str
-    ) -> str:
-        data = [[e.text, e.responses.tolist()] for e in examples]
-        held = [[p.prompt.text, p.responses.tolist()] for p in validation]
-        parts = [
-            self.name,
-            self.parameters.model_dump(mode="json"),
-            self._space_db(),
-            seed,
-            revision,
-            data,
-            held,
-        ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -1,0 +1,210 @@
+"""Paraphrases of training sentences by a language model: asked for, read strictly, kept to be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from popeq.atomic import write_text
+from popeq.errors import PromptsError, RunError
+from popeq.seeding import generator
+from popeq_llm.answers import FreeText
+from popeq_llm.choosing import open_model
+from popeq_llm.models import Chat, LanguageModel
+from popeq_llm.parameters import ModelParameters
+from popeq_llm.served_cache import RequestCache, canonical
+from popeq_llm.templates import load_template
+from popeq_peft.parameters import TrainingParameters
+from popeq_peft.paraphrase_rules import Words, refusal, words
+
+FILE = "paraphrases.json"
+#: A sentence whose answers lack paraphrases is asked about so many times in all.
+_ASKED = 3
+_TOKENS_EACH, _TOKENS_MORE = 60, 40
+
+
+class Paraphrases(BaseModel):
+    """What a language model wrote, and what of it was taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    revision: str = Field(description="of a local model; empty for a served one")
+    where: str = Field(description="device, or the server's address")
+    template: str = Field(description="its name")
+    template_sha256: str
+    asked: int = Field(description="paraphrases asked for, over all sentences")
+    refused: dict[str, int] = Field(description="lines that are no paraphrases, by reason")
+    example: str = Field(description="the last line that was refused")
+    texts: dict[str, list[str]] = Field(description="the paraphrases, by sentence")
+    fingerprint: str = Field(description="SHA-256 over all that they depend on")
+
+    @property
+    def taken(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.texts.values()))
+
+    def summary(self) -> dict[str, Any]:
+        """All but the texts, which stand in ``FILE``."""
+        held = self.model_dump(mode="json", exclude={"texts", "fingerprint", "example"})
+        return {**held, "taken": self.taken, "texts": FILE}
+
+    def told(self) -> str:
+        """Counts, in a line."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.items())
+        return f"{self.taken} of {self.asked} paraphrases by {self.model}, lines refused: {reasons or 'none'}"
+
+
+def paraphrased(
+    parameters: TrainingParameters,
+    train: Sequence[str],
+    validation: Sequence[str],
+    seed: int,
+    folder: Path | None,
+) -> Paraphrases:
+    """Paraphrases of training sentences, from a run's folder if it has them; written there otherwise.
+
+    The model reads the training sentences alone: neither answers, nor validation sentences (a paraphrase that
+    happens to equal one is refused), nor test sentences, which a fit never sees.
+
+    Raises
+    ------
+    UsageError
+        For a model that cannot be used.
+    RunError
+        If the model cannot be asked, or none of its lines is a paraphrase.
+    """
+    sentences = sorted(set(train))
+    mark = _fingerprint(parameters, sentences, validation, seed)
+    if folder and (found := _read(folder / FILE)) and found.fingerprint == mark:
+        return found
+    name = parameters.paraphraser or ""
+    model = open_model(
+        ModelParameters(
+            model=name,
+            base_url=parameters.paraphraser_url,
+            device=parameters.device,
+            dtype=parameters.dtype,
+            decode="generate",
+        )
+    )
+    asking = _Asking(model, parameters, {words(text) for text in (*train, *validation)})
+    try:
+        asking.ask(sentences, seed)
+    except PromptsError as error:
+        raise RunError(f"paraphraser {name}: {error}") from None
+    made = Paraphrases(
+        model=name,
+        revision=model.info.revision,
+        where=model.info.device,
+        template=asking.template.name,
+        template_sha256=asking.template.sha256,
+        asked=asking.count * len(sentences),
+        refused=dict(asking.refused.most_common()),
+        example=asking.example,
+        texts=asking.texts,
+        fingerprint=mark,
+    )
+    if not made.taken:
+        last = f", the last {asking.example[:60]!r}" if asking.example else ""
+        raise RunError(
+            f"paraphraser {name}: wrote no sentence that can be used ({made.told()}{last}); use a model "
+            "that follows instructions, or another -o paraphraser_template="
+        )
+    if folder:
+        write_text(folder / FILE, made.model_dump_json(indent=2) + "\n")
+    return made
+
+
+class _Asking:
+    """Asks about sentences until each has its paraphrases, ``_ASKED`` times at most."""
+
+    def __init__(self, model: LanguageModel, parameters: TrainingParameters, taken: set[Words]) -> None:
+        self.count = parameters.paraphrases or 0
+        self.template = load_template("paraphrase", parameters.paraphraser_template)
+        self.refused: Counter[str] = Counter()
+        self.example = ""
+        self.texts: dict[str, list[str]] = {}
+        self._model, self._taken = model, taken
+        self._form = FreeText(_TOKENS_MORE + _TOKENS_EACH * self.count)
+        self._cache = RequestCache(kind="paraphrases")
+
+    def ask(self, sentences: Sequence[str], seed: int) -> None:
+        """Fill ``texts``; what is lacking at the end stays so."""
+        self.texts = {sentence: [] for sentence in sentences}
+        for time in range(_ASKED):
+            lacking = [s for s in sentences if len(self.texts[s]) < self.count]
+            if not lacking:
+                break
+            chats = [self.template.chat(s, count=self.count) for s in lacking]
+            questions = [self._question(chat, seed, time) for chat in chats]
+            answers = self._answers(chats, questions)
+            for sentence, question, answer in zip(lacking, questions, answers, strict=True):
+                if self._take(sentence, answer):
+                    self._cache.put(question, answer)
+
+    def _question(self, chat: Chat, seed: int, time: int) -> dict[str, object]:
+        """All that an answer depends on."""
+        info = self._model.info
+        return {
+            "model": [info.name, info.revision, info.device, info.dtype],
+            "text": self._model.render(chat),
+            "tokens": self._form.tokens,
+            "seed": seed,
+            "time": time,
+        }
+
+    def _answers(self, chats: Sequence[Chat], questions: Sequence[dict[str, object]]) -> list[str]:
+        """An answer to each chat: from the cache, else the model's."""
+        answers = [self._cache.get(question) for question in questions]
+        new = [i for i, answer in enumerate(answers) if not isinstance(answer, str)]
+        if new:
+            rngs = [_generator_of(questions[i]) for i in new]
+            given = self._model.generate([chats[i] for i in new], 1, self._form, rngs)
+            for i, (answer,) in zip(new, given.answers, strict=True):
+                answers[i] = answer
+        return answers
+
+    def _take(self, sentence: str, answer: str) -> bool:
+        """Take the paraphrases of an answer, as many as are lacking; whether there was any."""
+        own = self.texts[sentence]
+        before = len(own)
+        lines = [line for line in map(str.strip, answer.splitlines()) if line]
+        for line in lines or [""]:
+            if len(own) == self.count:
+                break
+            reason = refusal(line, sentence, self._taken)
+            if reason:
+                self.refused[reason] += 1
+                self.example = line
+            else:
+                own.append(line)
+                self._taken.add(words(line))
+        return len(own) > before
+
+
+def _generator_of(question: dict[str, object]) -> np.random.Generator:
+    return generator("paraphrase", canonical([question["text"], question["seed"], question["time"]]))
+
+
+def _fingerprint(
+    parameters: TrainingParameters, train: Sequence[str], validation: Sequence[str], seed: int
+) -> str:
+    asked = {n: v for n, v in parameters.model_dump(mode="json").items() if n.startswith("paraphrase")}
+    where = [parameters.device, parameters.dtype]
+    parts = [asked, where, list(train), sorted(validation), seed]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(file: Path) -> Paraphrases | None:
+    try:
+        return Paraphrases.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None

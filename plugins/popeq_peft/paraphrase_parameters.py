@@ -1,0 +1,80 @@
+"""Parameters that name a language model to rewrite training sentences; light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from popeq.contract import Parameters
+
+_DEFAULT = 2
+_STAND_IN = "popeq-tiny"
+
+
+def _absent(given: Any) -> bool:
+    return given is None
+
+
+class ParaphraseParameters(Parameters):
+    """Left out of what identifies a run where there is no paraphraser."""
+
+    paraphraser: str | None = Field(
+        None,
+        min_length=1,
+        exclude_if=_absent,
+        description="language model that rewrites each training sentence, its answers kept: a folder, a hub "
+        "name, or openai:NAME (popeq-tiny cannot)",
+    )
+    paraphrases: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=_absent,
+        description=f"how many it writes of each sentence; {_DEFAULT} unless given",
+    )
+    paraphraser_url: str | None = Field(
+        None, exclude_if=_absent, description="address of the server of an openai: paraphraser"
+    )
+    paraphraser_template: str | None = Field(
+        None, exclude_if=_absent, description="file in place of the bundled prompt template for it"
+    )
+    paraphraser_template_sha256: str | None = Field(
+        None,
+        exclude_if=_absent,
+        description="filled in from the template's content, so that a changed file is another run",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_paraphraser(cls, values: Any) -> Any:
+        """Check all that can be checked before anything runs, and fill in the number and the hash."""
+        if not isinstance(values, Mapping):
+            return values
+        from popeq.errors import UsageError
+
+        name = values.get("paraphraser")
+        if name is None:
+            given = next((n for n in ParaphraseParameters.model_fields if values.get(n) is not None), None)
+            if given:
+                raise UsageError(f"{given}: needs a language model to ask: give -o paraphraser= too")
+            return values
+        if name == _STAND_IN:
+            raise UsageError(
+                f"paraphraser {_STAND_IN}: writes settings only, no sentences; name a language model (a "
+                "folder, a hub name, or openai:NAME with -o paraphraser_url=), or use -o augment="
+            )
+        from popeq_llm.templates import load_template
+
+        found = load_template("paraphrase", values.get("paraphraser_template")).sha256
+        if values.get("paraphraser_template_sha256") not in (None, found):
+            raise UsageError(
+                f"template {values.get('paraphraser_template') or 'paraphrase.txt'}: has changed since this "
+                "run was planned"
+            )
+        count = values.get("paraphrases")
+        return {
+            **values,
+            "paraphrases": _DEFAULT if count is None else count,
+            "paraphraser_template_sha256": found,
+        }

@@ -73,7 +73,7 @@ class FineTuned(Generic[P, M]):
         UsageError
             For a model, an adapter or parameters that cannot be used.
         RunError
-            If training diverges from the start, or memory runs out.
+            If training diverges from the start, memory runs out, or a paraphraser writes nothing of use.
         """
         with torch_threads(self.parameters.threads):
             if self.parameters.adapter:

@@ -84,8 +84,10 @@ class StaticParameters(ModelParameters):
 class RetrievalParameters(StaticParameters):
     """Of ``icl-rag``: how many of the most similar prompts are shown."""
 
+    examples: int = Field(1, ge=1, description="training prompts shown (K)", json_schema_extra=tuned(1, 12))
 
-class QaParameters(RetrievalParameters):
+
+class QaParameters(StaticParameters):
     """Of ``icl-rag-qa``."""
 
     template_kind: ClassVar[Kind] = "qa"

@@ -84,10 +84,8 @@ class StaticParameters(ModelParameters):
 class RetrievalParameters(StaticParameters):
     """Of ``icl-rag``: how many of the most similar prompts are shown."""
 
-    examples: int = Field(1, ge=1, description="training prompts shown (K)", json_schema_extra=tuned(1, 12))
 
-
-class QaParameters(StaticParameters):
+class QaParameters(RetrievalParameters):
     """Of ``icl-rag-qa``."""
 
     template_kind: ClassVar[Kind] = "qa"

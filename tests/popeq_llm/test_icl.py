@@ -137,15 +137,6 @@ def test_rag_shows_the_nearest_last_with_listeners_settings():
     assert predictor.model.chats[0][1].content.endswith("".join(blocks) + "Sentence: bright like glass eyes")
 
 
-def test_the_defaults_that_were_chosen():
-    assert {name: SPECS[name].parameters().examples for name in WITH_EXAMPLES} == {
-        "icl-static": 4,
-        "icl-rag": 1,
-        "icl-rag-qa": 4,
-    }
-    assert {SPECS[name].parameters().settings_per_example for name in WITH_EXAMPLES} == {11}
-
-
 def test_static_shows_the_same_to_all_by_its_rule():
     predictor = fitted("icl-static", examples=3)
     draw(predictor, prompts())
@@ -194,7 +185,7 @@ def test_a_replaced_template_is_used(name, tmp_path):
     (chat,) = predictor.model.chats
     assert [m.role for m in chat] == ["user"]
     assert chat[0].content.endswith("What of warm and cosy?")
-    assert chat[0].content.count("(") == {"icl-zero": 0, "icl-rag": 1}.get(name, 4)
+    assert chat[0].content.count("(") == (0 if name == "icl-zero" else 4)
     described = predictor.describe()["template"]
     assert described == {"name": str(file), "sha256": load_template_sha(file, name)}
 

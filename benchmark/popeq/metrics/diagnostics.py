@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popeq.metrics.kde import DensitySettings, as_points, densities, grid_of
+from popeq.metrics.kde import DensitySettings, Grid, as_points, densities, grid_of
 from popeq.metrics.transport import point_wasserstein
 from popeq.space import PLANE, Space
 
@@ -61,13 +61,17 @@ def coverage(
     """
     x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
     grid = grid_of(space, settings.cells)
-    masses = densities(x, grid, settings.floor_db(space)).reflective
+    return coverage_of(densities(x, grid, settings.floor_db(space)).reflective, y, grid, level)
+
+
+def coverage_of(masses: NDArray[np.float64], y: NDArray[np.float64], grid: Grid, level: float = 0.8) -> float:
+    """``coverage`` of responses y (m, 2), dB, from the samples' reflective density ``masses`` (cells^2,)."""
     order = np.argsort(-masses, kind="stable")
     needed = int(np.searchsorted(np.cumsum(masses[order]), level)) + 1
     region = np.zeros(len(masses), dtype=bool)
     region[order[:needed]] = True
-    cell = np.minimum(((y - space.low) / grid.step).astype(int), settings.cells - 1)
-    return float(region[cell[:, 0] * settings.cells + cell[:, 1]].mean())
+    cell = np.minimum(((y - grid.space.low) / grid.step).astype(int), grid.cells - 1)
+    return float(region[cell[:, 0] * grid.cells + cell[:, 1]].mean())
 
 
 def retrieval_rank_correlation(

@@ -101,15 +101,19 @@ def bandwidth(points: Floats, floor_db: ArrayLike) -> Floats:
     floor = np.diag(np.broadcast_to(np.asarray(floor_db, dtype=np.float64) ** 2, 2))
     if len(points) == 1:
         return floor
-    return np.asarray(len(points) ** (-1.0 / 3.0) * np.cov(points, rowvar=False) + floor)
+    centred = points - points.mean(axis=0)
+    covariance = centred.T @ centred / (len(points) - 1)
+    return np.asarray(len(points) ** (-1.0 / 3.0) * covariance + floor)
 
 
-def _fold(grid: Grid, ghosts: int) -> Floats:
+@lru_cache(maxsize=256)
+def _fold(cells: int, ghosts: int) -> Floats:
     """Matrix (cells + 2 ghosts, cells) that sends each cell to the one it is reflected onto at the edges."""
-    k = np.arange(-ghosts, grid.cells + ghosts) % (2 * grid.cells)
-    target = np.where(k < grid.cells, k, 2 * grid.cells - 1 - k)
-    fold = np.zeros((len(k), grid.cells))
+    k = np.arange(-ghosts, cells + ghosts) % (2 * cells)
+    target = np.where(k < cells, k, 2 * cells - 1 - k)
+    fold = np.zeros((len(k), cells))
     fold[np.arange(len(k)), target] = 1.0
+    fold.setflags(write=False)
     return fold
 
 
@@ -161,7 +165,7 @@ def unnormalised_densities(points: Floats, grid: Grid, covariance: Floats) -> De
     ghosts = _ghosts(grid, covariance)
     total = summed_kernels(points, grid, covariance, ghosts) / len(points)
     standard = total[ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
-    reflective = _fold(grid, ghosts[0]).T @ total @ _fold(grid, ghosts[1])
+    reflective = _fold(grid.cells, ghosts[0]).T @ total @ _fold(grid.cells, ghosts[1])
     return Densities(standard.ravel(), reflective.ravel())
 
 
@@ -193,7 +197,11 @@ def kernel_masses(points: Floats, grid: Grid, floor_db: ArrayLike) -> Densities:
     kernels = _kernels(points, grid, covariance, ghosts)
     standard = kernels[:, ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
     reflective = np.einsum(
-        "ki,nkl,lj->nij", _fold(grid, ghosts[0]), kernels, _fold(grid, ghosts[1]), optimize=True
+        "ki,nkl,lj->nij",
+        _fold(grid.cells, ghosts[0]),
+        kernels,
+        _fold(grid.cells, ghosts[1]),
+        optimize=True,
     )
     n = len(points)
     return Densities(standard.reshape(n, -1), reflective.reshape(n, -1))

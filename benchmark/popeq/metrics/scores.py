@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist, pdist
 
-from popeq.metrics.kde import DensitySettings, as_points, densities, grid_of, kernel_masses
+from popeq.metrics.kde import Densities, DensitySettings, as_points, densities, grid_of, kernel_masses
 from popeq.metrics.transport import Transport, grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 
@@ -132,11 +132,13 @@ class PromptScores(NamedTuple):
     ``influence[score]`` (m,) is the derivative of the score with respect to the listeners' weights, centred:
     moving weight to listeners with a positive value raises the score. ``error[score]`` (dB) is how far a
     density distance can be from the exact one: 0 unless ``DensitySettings.tolerance`` allows more.
+    ``predicted`` are the densities of the samples.
     """
 
     values: dict[str, float]
     influence: dict[str, Floats]
     error: dict[str, float]
+    predicted: Densities
 
 
 class Target:
@@ -171,6 +173,7 @@ class Target:
                 "kantorovich": listener_influence(standard, self._kernels.standard),
             },
             {"reflective_kantorovich": reflective.error, "kantorovich": standard.error},
+            predicted,
         )
 
 

@@ -129,15 +129,15 @@ def compile_solver() -> None:
 
 def _solve_compiled(
     solver: Any, a: Floats, b: Floats, grid: Grid, tolerance: float
-) -> tuple[float, float, NDArray[np.int32], Floats] | None:
-    """Upper and lower bound of the distance, the sinks and their potentials; None if it was given up."""
+) -> tuple[float, float, Floats] | None:
+    """Upper and lower bound of the distance, and the potential of the cells; None if it was given up."""
     difference = a - b
     if np.abs(difference).sum() <= 2.0 * np.finfo(np.float64).eps:
-        return 0.0, 0.0, np.zeros(0, np.int32), np.zeros(0)
+        return 0.0, 0.0, np.zeros(grid.cells**2)
     gap = 2.0 * tolerance / (1.0 + tolerance)
     rounding = _ROUNDING * float(np.linalg.norm(grid.space.size))
-    upper, lower, sinks, v, done = solver.solve(difference, grid.cells, *grid.step.tolist(), gap, rounding)
-    return (upper, lower, sinks, v) if done else None
+    upper, lower, potential, done = solver.solve(difference, grid.cells, *grid.step.tolist(), gap, rounding)
+    return (upper, lower, potential) if done else None
 
 
 def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> Transport:
@@ -157,10 +157,7 @@ def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> 
     solver = compiled()
     found = _solve_compiled(solver, a, b, grid, tolerance) if solver else None
     if found is not None:
-        upper, lower, sinks, v = found
-        potential = np.zeros(grid.cells**2)
-        if len(sinks):
-            solver.c_transform(grid.cells, *grid.step.tolist(), sinks, v, potential)
+        upper, lower, potential = found
         if tolerance == 0.0:
             return Transport(upper, potential)
         return Transport((upper + lower) / 2.0, potential, (upper - lower) / 2.0)

@@ -7,7 +7,9 @@ from popeq.statistics.bootstrap import (
     replicate_scores,
     score_interval,
 )
+from popeq.statistics.medians import medians
 from popeq.statistics.multiplicity import benjamini_hochberg, holm
+from popeq.statistics.pairs import Paired, all_pairs
 from popeq.statistics.ranking import contradictions, tie_groups
 from popeq.statistics.signed_rank import (
     EXACT_LIMIT,
@@ -22,8 +24,10 @@ from popeq.statistics.signed_rank import (
 __all__ = [
     "EXACT_LIMIT",
     "Estimate",
+    "Paired",
     "Replicates",
     "SignedRank",
+    "all_pairs",
     "benjamini_hochberg",
     "contradictions",
     "crossed_weights",
@@ -31,6 +35,7 @@ __all__ = [
     "hodges_lehmann",
     "holm",
     "interval",
+    "medians",
     "replicate_scores",
     "score_interval",
     "signed_rank",

@@ -183,6 +183,7 @@ def leaderboard(
     runs_dir: str | Path = DEFAULT_RUNS,
     by: str | None = None,
     jobs: int = 1,
+    keep: bool = True,
 ) -> Leaderboard:
     """Rank runs of one data set revision and one protocol, every score recomputed from the predictions.
 
@@ -196,6 +197,8 @@ def leaderboard(
         ``"category"`` ranks inside each category of prompts; the table then begins with that column.
     jobs
         Processes that score side by side.
+    keep
+        Keep the scores in the cache folder, and do not score again what was scored by the same code before.
 
     Returns
     -------
@@ -209,8 +212,8 @@ def leaderboard(
         only found in ``runs_dir`` are left out by name in ``notes`` instead.
     """
     split = checked_split(by)
-    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
-    board = build(entries, scorer, notes)
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
+    board = build(entries, scorer, notes, jobs=jobs)
     return split_board(board, scorer) if split else board
 
 

@@ -44,6 +44,7 @@ def entries_of(
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
     jobs: int = 1,
+    keep: bool = True,
 ) -> tuple[Scorer, list[Entry], list[str]]:
     """What a board is made of: the scorer, one scored entry a row, and notes on runs left out.
 
@@ -54,7 +55,7 @@ def entries_of(
     notes = [*unread, *notes]
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
-    return scorer, make_entries(complete, scorer, jobs), notes
+    return scorer, make_entries(complete, scorer, jobs, keep=keep), notes
 
 
 def gather_runs(

@@ -15,6 +15,7 @@ from popeq.board.reference_lines import ReferenceLine
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
+from popeq.parallel import spread
 
 #: What tables can be split by.
 SPLITS_BY = ("category",)
@@ -59,20 +60,24 @@ def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tu
 
 
 def boards(
-    entries: Sequence[Entry], lines: Sequence[ReferenceLine], scorer: Scorer
+    entries: Sequence[Entry], lines: Sequence[ReferenceLine], scorer: Scorer, jobs: int = 1
 ) -> dict[str, tuple[Group, Leaderboard]]:
-    """A board of the same entries for each category."""
-    return {
-        group.name: (
-            group,
-            build(
-                [e.take(group.keep) for e in entries],
-                scorer.only(group.keep),
-                lines=[line.take(group.keep) for line in lines],
-            ),
+    """A board of the same entries for each category, made in ``jobs`` processes."""
+    found = groups(scorer)
+    tasks = [
+        (
+            [e.take(group.keep) for e in entries],
+            scorer.only(group.keep),
+            [line.take(group.keep) for line in lines],
         )
-        for group in groups(scorer)
-    }
+        for group in found
+    ]
+    made = spread(_board, tasks, jobs)
+    return {group.name: (group, board) for group, board in zip(found, made, strict=True)}
+
+
+def _board(entries: list[Entry], scorer: Scorer, lines: list[ReferenceLine]) -> Leaderboard:
+    return build(entries, scorer, lines=lines)
 
 
 def checked_split(by: str | None) -> bool:

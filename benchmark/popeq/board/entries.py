@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from popeq.board import kept_scores
+from popeq.board.kept_scores import Scored
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.board.trust import card_of, copied, trust_of, weakest
 from popeq.errors import UsageError
+from popeq.parallel import spread
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import RECORD, Run, find_runs
 from popeq.runs.record import RunRecord
@@ -130,9 +133,12 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
     return list(newest.values()), notes
 
 
-def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1) -> list[Entry]:
+def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bool = True) -> list[Entry]:
     """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor and
-    parameter set. A wrong card.json is an error."""
+    parameter set. A wrong card.json is an error.
+
+    With ``keep``, predictions that were scored here before by the same code are not scored again.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         p = run.record.predictor
@@ -142,7 +148,7 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1) -> list[Ent
         [seeds[s] for s in sorted(seeds)]
         for seeds in ({run.record.seed: run for run in group} for group in groups.values())
     ]
-    scored = _score_all([run for group in ordered for run in group], scorer, jobs)
+    scored = iter(spread(_score_one, [(run, scorer, keep) for group in ordered for run in group], jobs))
     entries = []
     for label, group in zip(_labels([g[0].record for g in ordered]), ordered, strict=True):
         own = [next(scored) for _ in group]
@@ -160,19 +166,15 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1) -> list[Ent
     return entries
 
 
-def _score_all(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Iterator[tuple[PromptTable, list[str]]]:
-    """The scores and flags of each run, in order."""
-    if jobs == 1 or len(runs) < 2:
-        return (_score_one(run, scorer) for run in runs)
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        return iter(Parallel(n_jobs=min(jobs, len(runs)))(delayed(_score_one)(run, scorer) for run in runs))
-
-
-def _score_one(run: Run, scorer: Scorer) -> tuple[PromptTable, list[str]]:
-    samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
-    return scorer.score(samples), copied(samples, scorer)
+def _score_one(run: Run, scorer: Scorer, keep: bool) -> Scored:
+    place = kept_scores.place_of(run.predictions_sha256(), scorer)
+    found = kept_scores.read(place, scorer) if keep else None
+    if found is None:
+        samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
+        found = Scored(scorer.score(samples), copied(samples, scorer))
+        if keep:
+            kept_scores.write(place, found)
+    return found
 
 
 def parameters_text(record: RunRecord) -> str:

@@ -13,6 +13,7 @@ from popeq.metrics import Target, grid_of, grid_transport, grid_wasserstein
 from popeq.metrics.kde import Grid, bandwidth, densities, kernel_masses
 from popeq.metrics.scores import listener_influence
 from popeq.metrics.transport import Transport
+from popeq.parallel import spread
 from popeq.seeding import generator
 
 Floats = NDArray[np.float64]
@@ -42,12 +43,12 @@ class Halves:
 
 
 @lru_cache(maxsize=4)
-def halves_of(scorer: Scorer) -> dict[str, Halves]:
+def halves_of(scorer: Scorer, jobs: int = 1) -> dict[str, Halves]:
     """The mean distance of halves over random splits of each prompt's listeners, by distance.
 
     Its expectation is that of two independent groups of half the size: nothing is estimated but a mean.
     """
-    measured = [_measure(p, t) for p, t in zip(scorer.prompt_ids, scorer.targets, strict=True)]
+    measured = spread(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
     return {
         name: Halves(
             np.array([distance[i] for distance, _ in measured]),
@@ -85,28 +86,38 @@ def _grid(target: Target, least: int, most: int) -> Grid:
     return grid_of(target.space, int(np.clip(np.ceil(np.max((high - low) / spread)), least, most)))
 
 
-def ratios_to(scorer: Scorer, drawn: int, panel: int | None) -> dict[str, Floats]:
+def ratios_to(scorer: Scorer, drawn: int, panel: int | None, jobs: int = 1) -> dict[str, Floats]:
     """Mean distances (P, 2) in each prompt's pseudo-population, dB: ``drawn`` points from ``panel`` listeners
     (as many as the prompt has, if None), and two halves of the prompt's size from each other."""
-    wanted, half = _pseudo_distances(scorer, drawn, panel), _pseudo_distances(scorer, None, None)
+    wanted, half = (_pseudo_distances(scorer, *sizes, jobs) for sizes in ((drawn, panel), (None, None)))
     return {name: np.stack([wanted[:, i], half[:, i]], axis=1) for i, name in enumerate(DISTANCES)}
 
 
 @lru_cache(maxsize=32)
-def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None) -> Floats:
+def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs: int) -> Floats:
     """Mean distances (P, 2), by DISTANCES, of ``drawn`` points from a panel; of two halves if None."""
     repeats = min(_MOST_PANELS, max(_LEAST_PANELS, -(-_PANELS // len(scorer.targets))))
-    means = np.zeros((len(scorer.targets), 2))
-    for p, (prompt_id, target) in enumerate(zip(scorer.prompt_ids, scorer.targets, strict=True)):
-        rng = generator("pseudo-panels", prompt_id, drawn or 0, panel or 0)
-        population = PseudoPopulation(target)
-        grid, floor = _grid(target, *_RATIO_CELLS), target.settings.floor_db(target.space)
-        m = len(target.responses)
-        sizes = (m // 2, m - m // 2) if drawn is None else (drawn, panel or m)
-        for _ in range(repeats):
-            one, other = (population.draw(size, rng) for size in sizes)
-            means[p] += _distances(one, other, grid, floor)
-    return means / repeats
+    tasks = [
+        (p, target, drawn, panel, repeats)
+        for p, target in zip(scorer.prompt_ids, scorer.targets, strict=True)
+    ]
+    return np.array(spread(_pseudo_distance, tasks, jobs))
+
+
+def _pseudo_distance(
+    prompt_id: str, target: Target, drawn: int | None, panel: int | None, repeats: int
+) -> Floats:
+    """The same of one prompt, (2,)."""
+    rng = generator("pseudo-panels", prompt_id, drawn or 0, panel or 0)
+    population = PseudoPopulation(target)
+    grid, floor = _grid(target, *_RATIO_CELLS), target.settings.floor_db(target.space)
+    m = len(target.responses)
+    sizes = (m // 2, m - m // 2) if drawn is None else (drawn, panel or m)
+    total = np.zeros(2)
+    for _ in range(repeats):
+        one, other = (population.draw(size, rng) for size in sizes)
+        total += _distances(one, other, grid, floor)
+    return total / repeats
 
 
 def _distances(one: Floats, other: Floats, grid: Grid, floor: Floats) -> list[float]:

@@ -19,11 +19,13 @@ from popeq.metrics import HEADLINE
 from popeq.seeding import generator
 from popeq.statistics import (
     Replicates,
+    all_pairs,
     benjamini_hochberg,
     crossed_weights,
     hodges_lehmann,
     holm,
     interval,
+    medians,
     replicate_scores,
     score_interval,
     signed_rank,
@@ -107,13 +109,15 @@ def build(
     scorer: Scorer,
     notes: Sequence[str] = (),
     lines: Sequence[ReferenceLine] | None = None,
+    *,
+    jobs: int = 1,
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are the reference lines, if they are at hand already.
+    ``lines`` are the reference lines, if at hand already; otherwise ``jobs`` processes measure them.
     """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
-    lines = reference_lines(scorer) if lines is None else list(lines)
+    lines = reference_lines(scorer, jobs=jobs) if lines is None else list(lines)
     replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
     pairs = _all_pairs(entries)
     medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
@@ -207,7 +211,7 @@ def _intervals(
     for score in _INTERVAL_SCORES:
         drawn = replicate_scores(scores(score), influence.get(score), replicates)
         for name, statistic in _AGGREGATES.items():
-            low, high = interval(statistic(drawn, axis=-1))
+            low, high = interval(medians(drawn) if name == "median" else drawn.mean(axis=-1))
             value = float(statistic(scores(score)))
             cells |= {f"{score}_{name}": value, f"{score}_{name}_low": low, f"{score}_{name}_high": high}
     return cells
@@ -243,19 +247,12 @@ def _against_reference(entries: Sequence[Entry], reference: PromptTable) -> list
 
 
 def _all_pairs(entries: Sequence[Entry]) -> Pairs:
-    n = len(entries)
-    shift, effect, p = np.zeros((n, n)), np.zeros((n, n)), np.full((n, n), np.nan)
-    for i in range(n):
-        for j in range(i + 1, n):
-            difference = entries[i].table.scores(HEADLINE) - entries[j].table.scores(HEADLINE)
-            test = signed_rank(difference)
-            shift[i, j] = hodges_lehmann(difference).value
-            effect[i, j], p[i, j] = test.rank_biserial, test.p_value
-    upper = np.triu_indices(n, 1)
-    q = np.full((n, n), np.nan)
-    q[upper] = benjamini_hochberg(p[upper])
+    paired = all_pairs([e.table.scores(HEADLINE) for e in entries])
+    upper = np.triu_indices(len(entries), 1)
+    q = np.full_like(paired.p, np.nan)
+    q[upper] = benjamini_hochberg(paired.p[upper])
     q.T[upper] = q[upper]
-    return Pairs(tuple(e.label for e in entries), shift - shift.T, q, effect - effect.T)
+    return Pairs(tuple(e.label for e in entries), paired.shift, q, paired.effect)
 
 
 def _skill(score: float, prior: float, perfect: float) -> float:

@@ -46,19 +46,20 @@ class ReferenceLine:
         )
 
 
-def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLine]:
+def reference_lines(scorer: Scorer, *, second: bool = True, jobs: int = 1) -> list[ReferenceLine]:
     """The perfect predictor and the fresh panel of 11, for the density distances.
 
     The fresh panel is measured where the data set brings a second panel. Both are missing (an empty list)
     where prompts have fewer than four listeners, because then there are no two disjoint groups.
-    Without ``second`` the second panel is not looked at, and the perfect line comes first.
+    Without ``second`` the second panel is not looked at, and the perfect line comes first. Prompts are
+    measured in ``jobs`` processes.
     """
     other = read_second_panel(scorer.dataset) if second else None
     lines = []
     if min(len(t.responses) for t in scorer.targets) >= LEAST_LISTENERS:
-        lines.append(estimated_line(scorer, PERFECT, scorer.protocol.n_samples))
+        lines.append(estimated_line(scorer, PERFECT, scorer.protocol.n_samples, jobs=jobs))
         if other is None:
-            lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
+            lines.append(estimated_line(scorer, FRESH, PANEL_SIZE, jobs=jobs))
     if other is not None:
         scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
         lines.append(
@@ -72,7 +73,9 @@ def reference_lines(scorer: Scorer, *, second: bool = True) -> list[ReferenceLin
     return lines
 
 
-def estimated_line(scorer: Scorer, name: str, drawn: int, panel: int | None = None) -> ReferenceLine:
+def estimated_line(
+    scorer: Scorer, name: str, drawn: int, panel: int | None = None, *, jobs: int = 1
+) -> ReferenceLine:
     """Expected scores of ``drawn`` points of the population against ``panel`` other listeners of it.
 
     Parameters
@@ -88,9 +91,9 @@ def estimated_line(scorer: Scorer, name: str, drawn: int, panel: int | None = No
     populations the mean line was within 5 % of the truth at 11 listeners, and up to 14 % under at 5
     (docs/boards.md).
     """
-    halves = halves_of(scorer)
+    halves = halves_of(scorer, jobs)
     sizes = np.array([len(t.responses) for t in scorer.targets])
-    ratios = ratios_to(scorer, drawn, panel)
+    ratios = ratios_to(scorer, drawn, panel, jobs)
     smooth = {key: _smoothed(sizes, own[:, 0], own[:, 1]) for key, own in ratios.items()}
     return ReferenceLine(
         name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,19 @@ from popeq.metrics import (
     SCORES,
     DensitySettings,
     Target,
-    coverage,
     edge_mass_gap,
     mean_shift,
     spread_ratio,
 )
+from popeq.metrics.diagnostics import coverage_of
 from popeq.protocol import Protocol
 
 Floats = NDArray[np.float64]
 
 DIAGNOSTICS = ("coverage", "spread_ratio", "mean_shift", "edge_mass_gap")
-PROMPT_COLUMNS = ("prompt_id", "category", "basis", *SCORES, *DIAGNOSTICS)
+#: The columns of numbers.
+NUMBERS = (*SCORES, *DIAGNOSTICS)
+PROMPT_COLUMNS = ("prompt_id", "category", "basis", *NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +89,17 @@ class Scorer:
             rows.append(
                 scored.values
                 | {
-                    "coverage": coverage(points, own, space, self.settings),
+                    "coverage": coverage_of(scored.predicted.reflective, own, target.grid),
                     "spread_ratio": spread_ratio(points, own, space),
                     "mean_shift": mean_shift(points, own, space),
                     "edge_mass_gap": edge_mass_gap(points, own, space),
                 }
             )
-        frame = pd.concat([self.about, pd.DataFrame(rows)], axis=1)
+        return self.table_of({name: np.array([row[name] for row in rows]) for name in NUMBERS}, influence)
+
+    def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
+        """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
+        frame = pd.concat([self.about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
 
 
@@ -102,7 +108,7 @@ def average(tables: Sequence[PromptTable]) -> PromptTable:
     if len(tables) == 1:
         return tables[0]
     frame = tables[0].frame.copy()
-    numbers = [*SCORES, *DIAGNOSTICS]
+    numbers = list(NUMBERS)
     frame[numbers] = np.mean([t.frame[numbers].to_numpy(dtype=np.float64) for t in tables], axis=0)
     influence = {
         name: [np.mean(parts, axis=0) for parts in zip(*(t.influence[name] for t in tables), strict=True)]

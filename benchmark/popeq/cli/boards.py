@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from popeq.cli.options import by_option, dataset_option, format_option, jobs_option, runs_option
+from popeq.cli.options import (
+    by_option,
+    dataset_option,
+    format_option,
+    jobs_option,
+    recompute_option,
+    runs_option,
+)
 
 
 @click.group()
@@ -20,6 +27,7 @@ def leaderboard() -> None:
 @runs_option
 @by_option
 @jobs_option
+@recompute_option
 @format_option
 @click.option(
     "--into",
@@ -32,6 +40,7 @@ def show(
     runs_dir: Path,
     by: str | None,
     jobs: int,
+    recompute: bool,
     form: str,
     into: Path | None,
 ) -> None:
@@ -45,7 +54,7 @@ def show(
 
     if into is not None and by is not None:
         raise click.UsageError("--into takes the whole board; leave --by out")
-    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute)
     if into is not None:
         insert(board, into)
         click.echo(f"written: {into}")
@@ -67,7 +76,10 @@ def show(
 @dataset_option
 @runs_option
 @jobs_option
-def build(runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int) -> None:
+@recompute_option
+def build(
+    runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int, recompute: bool
+) -> None:
     """Write the board as a static site that works from a file, without a network and without scripts.
 
     RUNS are as for 'popeq leaderboard show'. Self-reported entries (a card.json with a claim and no
@@ -75,7 +87,7 @@ def build(runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: P
     """
     from popeq.site.build import build_site
 
-    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs)
+    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
     click.echo(f"written: {built / 'index.html'}")
 
 

@@ -35,6 +35,9 @@ format_option = click.option(
 by_option = click.option(
     "--by", type=click.Choice(["category"]), default=None, help="Split the table by category of the prompts."
 )
+recompute_option = click.option(
+    "--recompute", is_flag=True, help="Score again what the same code has scored here before."
+)
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
 )

@@ -88,6 +88,10 @@ class Run:
         """Remove the per-prompt files once predictions.csv stands."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
+    def predictions_sha256(self) -> str:
+        """Hash of predictions.csv as it is now; raises RunError as ``samples`` does."""
+        return hashlib.sha256(self._predictions()).hexdigest()
+
     def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
         """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
 
@@ -98,6 +102,11 @@ class Run:
         InvalidInputError
             If prompts or samples are missing, too many, not numbers or outside the box.
         """
+        content = self._predictions()
+        return samples_of(_table(content), prompt_ids, self.record.protocol.n_samples, space, PREDICTIONS)
+
+    def _predictions(self) -> bytes:
+        """predictions.csv, if it is what the run wrote."""
         if self.record.status != "complete":
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
@@ -111,7 +120,7 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
             raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
-        return samples_of(_table(content), prompt_ids, self.record.protocol.n_samples, space, path.name)
+        return content
 
 
 def _table(content: bytes) -> pd.DataFrame:
@@ -139,6 +148,9 @@ def samples_of(
         With everything that is wrong: columns, numbers (with their rows), points outside the box, missing
         or unknown prompts, missing or repeated samples.
     """
+    written = _as_written(frame, prompt_ids, n)
+    if written is not None and space.contains(written).all():
+        return written
     missing = [c for c in PREDICTION_COLUMNS if c not in frame.columns]
     if missing:
         raise InvalidInputError(
@@ -168,6 +180,21 @@ def samples_of(
     if problems:
         raise InvalidInputError("wrong predictions", problems)
     return np.stack([points[order[p]] for p in prompt_ids])
+
+
+def _as_written(frame: pd.DataFrame, prompt_ids: Sequence[str], n: int) -> NDArray[np.float64] | None:
+    """The same if the rows are those that ``assemble`` writes, else None; looks for no faults."""
+    expected = {"prompt_id": np.repeat(np.array(prompt_ids, dtype=object), n)}
+    expected["sample"] = np.tile(np.array([str(i) for i in range(n)], dtype=object), len(prompt_ids))
+    if tuple(frame.columns) != PREDICTION_COLUMNS or len(frame) != len(expected["sample"]):
+        return None
+    if any((frame[name].to_numpy(dtype=object) != cells).any() for name, cells in expected.items()):
+        return None
+    try:
+        points = frame[["x_db", "y_db"]].to_numpy(dtype=object).astype(np.float64)
+    except ValueError:
+        return None
+    return points.reshape(len(prompt_ids), n, 2)
 
 
 def _numbers(column: pd.Series, file: str, problems: list[Problem]) -> NDArray[np.float64]:

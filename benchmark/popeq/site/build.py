@@ -34,6 +34,8 @@ MARK = "board.json"
 #: Methods in the matrix of pairs; the CSV file has all.
 MATRIX = 60
 _NEIGHBOURS = 3
+#: Rows of a table by label.
+Cells = dict[Any, dict[Any, Any]]
 _SHOWN_PROMPTS = 5
 
 
@@ -44,6 +46,7 @@ class Site:
     board: Leaderboard
     scorer: Scorer
     claims: tuple[Claim, ...] = ()
+    jobs: int = 1
 
     @cached_property
     def common(self) -> dict[str, Any]:
@@ -63,10 +66,12 @@ class Site:
         return views.method_rows(self.board)
 
     @cached_property
-    def categories(self) -> list[tuple[Group, Leaderboard]]:
-        """Boards by category; none if there is one category only."""
-        found = boards(self.board.entries, self.board.lines, self.scorer)
-        return list(found.values()) if len(found) > 1 else []
+    def categories(self) -> list[tuple[Group, Leaderboard, Cells]]:
+        """Boards by category with the rows of their tables by label; none if there is one category only."""
+        found = boards(self.board.entries, self.board.lines, self.scorer, self.jobs)
+        if len(found) == 1:
+            return []
+        return [(g, b, b.table.set_index("predictor").to_dict("index")) for g, b in found.values()]
 
 
 def build_site(
@@ -76,6 +81,7 @@ def build_site(
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
     jobs: int = 1,
+    keep: bool = True,
 ) -> Path:
     """Write the board of ``runs`` as a static site to the folder ``output``.
 
@@ -83,12 +89,12 @@ def build_site(
     ``popeq.leaderboard``, and as for ``write_site``.
     """
     _check_output(Path(output))
-    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
     claims: list[Claim] = []
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)
         claims, notes = claims + found, notes + wrong
-    return write_site(build(entries, scorer, notes), scorer, Path(output), claims, jobs)
+    return write_site(build(entries, scorer, notes, jobs=jobs), scorer, Path(output), claims, jobs)
 
 
 def write_site(
@@ -102,7 +108,7 @@ def write_site(
         If the folder holds something that is not a site, or cannot be written.
     """
     _check_output(out)
-    site = Site(board, scorer, tuple(claims))
+    site = Site(board, scorer, tuple(claims), jobs)
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()
@@ -157,7 +163,7 @@ def _index(site: Site) -> str:
         filters=views.script_filters(rows),
         data=views.script_rows(rows),
         categories=[
-            {"name": g.name, "prompts": len(g.keep), "tells": _tells(g, b)} for g, b in site.categories
+            {"name": g.name, "prompts": len(g.keep), "tells": _tells(g, b)} for g, b, _ in site.categories
         ],
         by_category=_by_category(site),
     )
@@ -172,18 +178,16 @@ def _tells(group: Group, board: Leaderboard) -> str:
 
 
 def _by_category(site: Site) -> list[views.Row]:
-    tables = [b.table.set_index("predictor") for _, b in site.categories]
-    names = ("median", "low", "high")
-    columns = [f"{HEADLINE}_median", f"{HEADLINE}_median_low", f"{HEADLINE}_median_high"]
     return [
-        {
-            "label": label,
-            "cells": [
-                dict(zip(names, map(float, table.loc[label, columns]), strict=True)) for table in tables
-            ],
-        }
-        for label in (e.label for e in site.board.entries)
+        {"label": e.label, "cells": [_median(cells[e.label]) for _, _, cells in site.categories]}
+        for e in site.board.entries
     ]
+
+
+def _median(cells: dict[str, Any]) -> views.Row:
+    """The median headline score of a table's row, with its interval."""
+    ends = {"median": "", "low": "_low", "high": "_high"}
+    return {name: float(cells[f"{HEADLINE}_median{end}"]) for name, end in ends.items()}
 
 
 def _pairs(site: Site) -> str:
@@ -236,20 +240,18 @@ def _prompts(site: Site) -> str:
 
 def _methods(site: Site) -> dict[str, str]:
     """A page for each method."""
-    about = site.scorer.about
+    prompts = [
+        {"href": f"../prompt/{views.slug(about['prompt_id'])}", "text": about["text"]}
+        for about in site.scorer.about.to_dict(orient="records")
+    ]
     reference = views.reference_entry(site.board)
     marks = views.reference_marks(site.board)
-    tables = [(group, b, b.table.set_index("predictor")) for group, b in site.categories]
     pages = {}
     for i, (entry, row) in enumerate(zip(site.board.entries, site.methods[0], strict=True)):
         scores = entry.table.scores(HEADLINE)
         order = np.argsort(scores, kind="stable")
         near = [e for k, e in enumerate(site.board.entries) if abs(k - i) <= _NEIGHBOURS or e is reference]
-        listed = [
-            {"href": f"../prompt/{views.slug(about['prompt_id'][p])}", "text": about["text"][p]}
-            | {"score": float(scores[p])}
-            for p in order
-        ]
+        listed = [prompts[p] | {"score": float(scores[p])} for p in order]
         retrieved = retrieval_table(entry.runs[0], site.scorer.dataset)["rank_correlation"].mean()
         pages[row["href"]] = render(
             "method.html",
@@ -265,7 +267,7 @@ def _methods(site: Site) -> dict[str, str]:
             signatures=views.signatures(entry, reference, None if np.isnan(retrieved) else float(retrieved)),
             best=listed[:_SHOWN_PROMPTS],
             worst=listed[::-1][:_SHOWN_PROMPTS],
-            categories=[_category_row(entry.label, *own) for own in tables],
+            categories=[_category_row(g, b, cells[entry.label]) for g, b, cells in site.categories],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],
             runs=[{"command": r.record.command, "facts": views.run_facts(r)} for r in entry.runs],
@@ -273,15 +275,11 @@ def _methods(site: Site) -> dict[str, str]:
     return pages
 
 
-def _category_row(label: str, group: Group, board: Leaderboard, table: Any) -> views.Row:
-    cells = table.loc[label]
-    median, low, high = (float(cells[f"{HEADLINE}_median{end}"]) for end in ("", "_low", "_high"))
+def _category_row(group: Group, board: Leaderboard, cells: dict[str, Any]) -> views.Row:
     return {
         "name": group.name,
         "prompts": len(group.keep),
-        "median": median,
-        "low": low,
-        "high": high,
+        **_median(cells),
         "shift": float(cells["shift"]),
         "p": float(cells["p_holm"]),
         "tells": _tells(group, board),

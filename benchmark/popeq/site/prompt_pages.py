@@ -14,6 +14,7 @@ from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
+from popeq.parallel import spread
 from popeq.runs.folder import Run
 from popeq.site.environment import render
 from popeq.site.rows import slug
@@ -23,7 +24,6 @@ Floats = NDArray[np.float64]
 
 #: Methods with a picture on a prompt's page, the first of the board; its table has all.
 PICTURES = 40
-_SHARES = 4
 
 
 def prompt_pages(
@@ -39,14 +39,7 @@ def prompt_pages(
         (about[p], scorer.targets[p], labels, scores[:, :, p], [s[p] for s in drawn], dict(common))
         for p in range(len(about))
     ]
-    if jobs == 1 or len(about) < 2 * jobs:
-        made = [_page(*task) for task in tasks]
-    else:
-        from joblib import Parallel, delayed
-
-        share = max(1, len(about) // (jobs * _SHARES))
-        made = Parallel(n_jobs=jobs, batch_size=share)(delayed(_page)(*task) for task in tasks)
-    for name, text in made:
+    for name, text in spread(_page, tasks, jobs):
         (folder / "prompt" / name).write_text(text, encoding="utf-8", newline="\n")
 
 

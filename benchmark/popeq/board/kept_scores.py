@@ -1,0 +1,106 @@
+"""Scores of predictions that were scored here before, kept by the content of all they are made from.
+
+A file is found only if the predictions, the data set, the protocol, the scoring code and the libraries below
+it are what they were, to the byte: what is read is what would be computed. ``popeq verify`` never looks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import popeq
+from popeq.atomic import write_bytes
+from popeq.board.scoring import NUMBERS, PromptTable, Scorer
+from popeq.caches import cache_folder
+from popeq.errors import PopeqError
+
+#: Sources whose change makes kept scores worthless, below the package's folder.
+_SOURCES = ("metrics/*.py", "board/*.py", "runs/folder.py", "space.py", "dataset*.py")
+_INFLUENCE = "influence_"
+_LIBRARIES = ("numpy", "scipy", "POT", "numba", "pandas")
+
+
+class Scored(NamedTuple):
+    """The scores of one run, and signs that its predictor has seen the answers, in words."""
+
+    table: PromptTable
+    flags: list[str]
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """What scores are computed with, as a hash."""
+    root = Path(popeq.__file__).parent
+    parts: list[object] = [os.environ.get("POPEQ_SOLVER", "")]
+    for library in _LIBRARIES:
+        try:
+            parts.append(version(library))
+        except PackageNotFoundError:
+            parts.append("")
+    for pattern in _SOURCES:
+        for path in sorted(root.glob(pattern)):
+            parts.append([path.name, hashlib.sha256(path.read_bytes()).hexdigest()])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def place_of(predictions_sha256: str, scorer: Scorer) -> Path:
+    """The file in which the scores of these predictions would be kept."""
+    parts = [
+        predictions_sha256,
+        scorer.dataset.revision,
+        scorer.prompt_ids,
+        scorer.protocol.model_dump_json(),
+        _code(),
+    ]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return cache_folder() / "scores" / key[:2] / f"{key}.npz"
+
+
+def read(place: Path, scorer: Scorer) -> Scored | None:
+    """The scores that are kept there; None if there are none, or they are damaged."""
+    try:
+        with np.load(place, allow_pickle=False) as arrays:
+            numbers, flags = arrays["numbers"], [str(flag) for flag in arrays["flags"]]
+            influence = {
+                n.removeprefix(_INFLUENCE): arrays[n] for n in arrays.files if n.startswith(_INFLUENCE)
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    sizes = [len(target.responses) for target in scorer.targets]
+    if numbers.shape != (len(sizes), len(NUMBERS)) or any(len(v) != sum(sizes) for v in influence.values()):
+        return None
+    cuts = np.cumsum(sizes)[:-1]
+    return Scored(
+        scorer.table_of(
+            {name: numbers[:, i] for i, name in enumerate(NUMBERS)},
+            {name: np.split(values, cuts) for name, values in influence.items()},
+        ),
+        flags,
+    )
+
+
+def write(place: Path, scored: Scored) -> None:
+    """Keep scores; where that is not possible they are computed again next time."""
+    table = scored.table
+    arrays: dict[str, Any] = {
+        "numbers": table.frame[list(NUMBERS)].to_numpy(dtype=np.float64),
+        "flags": np.array(scored.flags, dtype=np.str_),
+    }
+    arrays |= {_INFLUENCE + name: np.concatenate(values) for name, values in table.influence.items()}
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, content.getvalue())
+    except (OSError, PopeqError):
+        return

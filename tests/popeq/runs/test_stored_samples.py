@@ -1,0 +1,94 @@
+"""A run's predictions are read on a short way that knows one form, or on the one that tells what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from popeq.errors import InvalidInputError
+from popeq.runs import folder
+from popeq.runs.folder import PREDICTION_COLUMNS, _as_written, _table, samples_of
+from popeq.space import PLANE
+
+IDS, N = ("p1", "02"), 3
+ROWS = [[p, str(i), f"{0.1 * i:.17g}", f"{-1 / (i + 3)!r}"] for p in IDS for i in range(N)]
+
+
+def file_of(rows, header=PREDICTION_COLUMNS) -> bytes:
+    return "".join(",".join(row) + "\n" for row in [header, *rows]).encode()
+
+
+def short_way(content: bytes):
+    return _as_written(_table(content), IDS, N)
+
+
+def long_way(content: bytes):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder, "_as_written", lambda *_: None)
+        return samples_of(_table(content), IDS, N, PLANE)
+
+
+@given(seed=st.integers(0, 2**32 - 1), form=st.sampled_from([".17g", ".25f", ".1f", ".3e"]))
+def test_what_a_run_writes_is_read_on_the_short_way_to_the_last_bit(seed, form):
+    points = np.random.default_rng(seed).uniform(-6, 6, (len(ROWS), 2))
+    content = file_of([[*r[:2], *(format(v, form) for v in p)] for r, p in zip(ROWS, points, strict=True)])
+    assert np.array_equal(short_way(content), long_way(content))
+
+
+CELLS = [
+    "",
+    "1e-3",
+    " 1.5",
+    "True",
+    "1_0",
+    "0x1",
+    "nan",
+    "1,5",
+    "00",
+    "p1",
+    "-0",
+    '"2"',
+    "1e400",
+    "1.5\x00",
+    "١",
+]
+
+
+@given(
+    row=st.integers(0, 5),
+    column=st.integers(0, 3),
+    cell=st.one_of(st.sampled_from(CELLS), st.text(max_size=3)),
+)
+def test_what_the_short_way_takes_the_long_one_reads_the_same(row, column, cell):
+    rows = [list(r) for r in ROWS]
+    rows[row][column] = cell
+    content = file_of(rows)
+    try:
+        short = short_way(content)
+    except InvalidInputError:  # no table at all
+        return
+    if short is None or not PLANE.contains(short).all():
+        return
+    assert np.array_equal(short, long_way(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        file_of(ROWS[::-1]),
+        file_of(ROWS[:-1]),
+        file_of([*ROWS, ROWS[0]]),
+        file_of(ROWS, ("prompt_id", "sample", "y_db", "x_db")),
+        file_of([["p1", *r[1:]] for r in ROWS]),
+    ],
+)
+def test_another_order_or_number_of_rows_is_left_to_the_long_way(content):
+    assert short_way(content) is None
+
+
+def test_another_order_of_rows_is_still_read():
+    assert np.array_equal(long_way(file_of(ROWS[::-1])), long_way(file_of(ROWS)))
+    with pytest.raises(InvalidInputError, match="p1"):
+        long_way(file_of(ROWS[1:]))

@@ -6,148 +6,14 @@ the arc between x and its parent, always from the source to the sink (Ahuja, Mag
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
-from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Nodes = NDArray[np.int32]
+from popeq.metrics.spanning_tree import Floats, Nodes
+from popeq.metrics.vectors import least_difference, place_of_least_difference
 
 #: Rows of the cost matrix that are priced before the best arc among them enters.
 _ROWS = 4
-#: Columns among which the best arc of a row is looked for at once.
-_BLOCK = 64
-
-
-def _lesser(_typing: Any, a: Any, b: Any) -> Any:
-    """The lesser of two floats, neither NaN, such that a loop over it becomes vector instructions.
-
-    The compiler keeps ``min()`` and a comparison scalar, six times slower: they have to be right for NaN.
-    """
-
-    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        x, y = arguments
-        return builder.select(builder.fcmp_ordered("<", x, y, flags=("fast",)), x, y, flags=("fast",))
-
-    return a(a, b), emit
-
-
-lesser: Any = intrinsic(_lesser)
-
-
-@njit(cache=True, nogil=True)
-def spanning_tree(
-    sources: Nodes,
-    sinks: Nodes,
-    arcs: int,
-    p: Floats,
-    q: Floats,
-    parent: Nodes,
-    flow: Floats,
-    order: Nodes,
-) -> float:
-    """Fill ``parent``, ``flow`` and ``order`` (parents first) from a forest of arcs, joined if it is several.
-
-    The root halves the tree, so that few nodes hang below any arc. Returns the least flow that the tree
-    would need, which is negative if no feasible plan lies on it.
-    """
-    ns, n = len(p), len(p) + len(q)
-    group = np.arange(n).astype(np.int32)
-    kept_sources, kept_sinks = np.empty(n - 1, np.int32), np.empty(n - 1, np.int32)
-    kept = 0
-    for a in range(arcs):
-        x, y = _group(group, sources[a]), _group(group, sinks[a])
-        if x != y:
-            group[x] = y
-            kept_sources[kept], kept_sinks[kept] = sources[a], sinks[a]
-            kept += 1
-    for s in range(ns if kept < n - 1 else 0):
-        for t in range(ns, n):
-            x, y = _group(group, s), _group(group, t)
-            if x != y:
-                group[x] = y
-                kept_sources[kept], kept_sinks[kept] = s, t
-                kept += 1
-    begin = np.zeros(n + 1, np.int32)
-    for a in range(kept):
-        begin[kept_sources[a] + 1] += 1
-        begin[kept_sinks[a] + 1] += 1
-    begin = np.cumsum(begin).astype(np.int32)
-    free = begin[:n].copy()
-    near = np.empty(2 * kept, np.int32)
-    for a in range(kept):
-        s, t = kept_sources[a], kept_sinks[a]
-        near[free[s]], near[free[t]] = t, s
-        free[s] += 1
-        free[t] += 1
-    _breadth_first(0, near, begin, order, parent)
-    below = np.ones(n, np.int32)
-    for i in range(n - 1, 0, -1):
-        below[parent[order[i]]] += below[order[i]]
-    root = 0
-    i = begin[root]
-    while i < begin[root + 1]:
-        y = near[i]
-        i += 1
-        if y != parent[root] and 2 * below[y] > n:
-            root = y
-            i = begin[root]
-    _breadth_first(root, near, begin, order, parent)
-    rest = np.concatenate((p, q))
-    least = 0.0
-    for i in range(n - 1, 0, -1):
-        x = order[i]
-        least = min(least, rest[x])
-        flow[x] = max(rest[x], 0.0)
-        rest[parent[x]] -= rest[x]
-    flow[root] = 0.0
-    return least
-
-
-@njit(cache=True, nogil=True)
-def _group(group: Nodes, x: int) -> int:
-    while group[x] != x:
-        group[x] = group[group[x]]
-        x = group[x]
-    return x
-
-
-@njit(cache=True, nogil=True)
-def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: Nodes) -> None:
-    order[0] = root
-    parent[root] = -1
-    found = 1
-    for i in range(len(order)):
-        x = order[i]
-        for k in range(begin[x], begin[x + 1]):
-            if near[k] != parent[x]:
-                parent[near[k]] = x
-                order[found] = near[k]
-                found += 1
-
-
-@njit(cache=True, nogil=True)
-def northwest(p: Floats, q: Floats, sources: Nodes, sinks: Nodes) -> int:
-    """The arcs of the north-west corner plan, written to ``sources`` and ``sinks``; returns how many."""
-    i, j, arcs = 0, 0, 0
-    left, missing = p[0], q[0]
-    while True:
-        sources[arcs], sinks[arcs] = i, len(p) + j
-        arcs += 1
-        if i == len(p) - 1 and j == len(q) - 1:
-            return arcs
-        moved = min(left, missing)
-        left -= moved
-        missing -= moved
-        if j == len(q) - 1 or (left <= missing and i < len(p) - 1):
-            i += 1
-            left = p[i]
-        else:
-            j += 1
-            missing = q[j]
 
 
 @njit(cache=True, nogil=True)
@@ -217,7 +83,7 @@ def improve(
             return upper, lower, potential, True
         priced = 0
         until_check -= 1
-        sink = ns + _argleast(cost[entering], potential[ns:])
+        sink = ns + place_of_least_difference(cost[entering], potential[ns:])
         _pivot(entering, sink, ns, best, parent, flow, depth, below, potential, first, after, before)
     return 0.0, 0.0, potential, False
 
@@ -341,26 +207,3 @@ def _bounds(
     for i in range(ns):
         lower += p[i] * least_difference(cost[i], potential[ns:])
     return upper, lower
-
-
-@njit(cache=True, nogil=True, fastmath=True)  # only so that the loop becomes vector instructions
-def least_difference(row: Floats, potential: Floats) -> float:
-    """The least of ``row - potential``, (T,) both."""
-    least = np.inf
-    for j in range(len(row)):
-        least = lesser(row[j] - potential[j], least)
-    return least
-
-
-@njit(cache=True, nogil=True)
-def _argleast(row: Floats, potential: Floats) -> int:
-    least = least_difference(row, potential)
-    first = 0
-    while first + _BLOCK < len(row) and least != least_difference(
-        row[first : first + _BLOCK], potential[first : first + _BLOCK]
-    ):
-        first += _BLOCK
-    at = first
-    while at + 1 < len(row) and row[at] - potential[at] > least:
-        at += 1
-    return at

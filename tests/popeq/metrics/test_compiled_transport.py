@@ -61,8 +61,9 @@ def test_it_solves_what_pot_solves(seed, kinds, cells, space):
 
 def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
     """Feasible without a repair, and near the optimum: the simplex then has little left to do."""
-    from popeq.metrics.multilevel import _scattered, _solve, _take_apart
-    from popeq.metrics.tree_simplex import spanning_tree
+    from popeq.metrics.block_plans import take_apart
+    from popeq.metrics.multilevel import _scattered, _solve
+    from popeq.metrics.spanning_tree import spanning_tree
 
     rng = np.random.default_rng(4)
     for _ in range(20):
@@ -76,7 +77,7 @@ def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
         coarse = _solve(difference.reshape(12, 2, 12, 2).sum((1, 3)).ravel(), 12, 1.0, 1.0, 0.0, 1e-12)
         n = len(p) + len(q)
         starts, ends = np.empty(4 * n + 16, np.int32), np.empty(4 * n + 16, np.int32)
-        arcs = _take_apart(p, q, sources, sinks, 24, *coarse[3:7], starts, ends)
+        arcs = take_apart(p, q, sources, sinks, 24, *coarse[3:7], starts, ends)
         assert arcs == n - 1, "a tree: no cycle, nothing left over"
         parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
         assert spanning_tree(starts, ends, arcs, p, q, parent, flow, order) >= -1e-12
@@ -130,7 +131,7 @@ def test_compiling_beforehand_compiles_what_scores_use():
 
 def test_a_wrong_start_is_noticed():
     """A tree whose plan would need negative flows is reported, not used."""
-    from popeq.metrics.tree_simplex import northwest, spanning_tree
+    from popeq.metrics.spanning_tree import northwest, spanning_tree
 
     p, q = np.array([0.5, 0.5]), np.array([0.5, 0.5])
     sources, sinks = np.array([0, 0, 1], np.int32), np.array([2, 3, 3], np.int32)

@@ -20,25 +20,9 @@ import numpy as np
 import pandas as pd
 
 import popeq
-import popeq_data
 from popeq.plugins import registry
 from popeq.runs.submission import run_from_predictions
-
-BUNDLED = Path(popeq_data.__file__).parent / "simulated_120" / "data"
-
-
-def by_folds(folder: Path) -> Path:
-    """simulated-120 with five folds in place of its split."""
-    folder.mkdir()
-    card = (BUNDLED / "dataset.toml").read_text()
-    card = card.replace('"simulated-120"', '"simulated-120-folds"', 1).replace(
-        'second_panel = "../panel_b"\n', ""
-    )
-    (folder / "dataset.toml").write_text(card)
-    (folder / "responses.csv").write_bytes((BUNDLED / "responses.csv").read_bytes())
-    prompts = pd.read_csv(BUNDLED / "prompts.csv", dtype=str).drop(columns="split")
-    prompts.assign(fold=np.arange(len(prompts)) % 5).to_csv(folder / "prompts.csv", index=False)
-    return folder
+from popeq_data.simulated_120.folds import write_folds
 
 
 def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
@@ -69,7 +53,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        data = popeq.load_dataset(by_folds(Path(root, "data")))
+        data = popeq.load_dataset(write_folds(Path(root, "data")))
         write_runs(data, arguments.methods, Path(root, "runs"))
         last = max(Path(root, "runs").iterdir())
         command = [sys.executable, "-c", "from popeq.cli import main; main()", "leaderboard", "build"]

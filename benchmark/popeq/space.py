@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,20 +22,20 @@ class Space:
     y_low_db: float = -6.0
     y_high_db: float = 6.0
 
-    @cached_property
+    @property
     def low(self) -> NDArray[np.float64]:
         """Lower corner (x, y), dB, shape (2,)."""
-        return _fixed(np.array([self.x_low_db, self.y_low_db]))
+        return np.array([self.x_low_db, self.y_low_db])
 
-    @cached_property
+    @property
     def high(self) -> NDArray[np.float64]:
         """Upper corner (x, y), dB, shape (2,)."""
-        return _fixed(np.array([self.x_high_db, self.y_high_db]))
+        return np.array([self.x_high_db, self.y_high_db])
 
-    @cached_property
+    @property
     def size(self) -> NDArray[np.float64]:
         """Width and height of the box, dB, shape (2,)."""
-        return _fixed(self.high - self.low)
+        return self.high - self.low
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether each point of (..., 2) is finite and in the closed box, shape (...)."""
@@ -46,11 +45,6 @@ class Space:
     def clip(self, points: ArrayLike) -> NDArray[np.float64]:
         """The nearest points of the box, shape as given."""
         return np.clip(np.asarray(points, dtype=np.float64), self.low, self.high)
-
-
-def _fixed(corner: NDArray[np.float64]) -> NDArray[np.float64]:
-    corner.setflags(write=False)
-    return corner
 
 
 #: The paper's plane.

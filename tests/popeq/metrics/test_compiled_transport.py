@@ -66,6 +66,7 @@ def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
     from popeq.metrics.spanning_tree import spanning_tree
 
     rng = np.random.default_rng(4)
+    excess = []
     for _ in range(20):
         a, b = (
             densities(PLANE.clip(rng.normal(rng.normal(0, 2, 2), 2, (n, 2))), GRID, 0.3)[1] for n in (110, 11)
@@ -86,7 +87,8 @@ def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
             f * GRID.distances[sources[s], sinks[t - len(p)]]
             for (s, t), f in zip(moved, flow[parent >= 0], strict=True)
         )
-        assert cost <= 1.02 * by_pot(a, b, GRID)
+        excess.append(cost / by_pot(a, b, GRID) - 1.0)
+    assert np.mean(excess) <= 0.003, "0.0037 if a block's cells are taken in any order"
 
 
 def test_a_grid_whose_surplus_is_rounding_has_an_empty_plan():

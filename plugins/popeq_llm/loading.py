@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from popeq.errors import UsageError
+from popeq_llm.phi3 import Phi3
+from popeq_llm.plain_tokenizer import PlainTokenizer
 
 TINY = "popeq-tiny"
 _HASHED_WHOLE = 1 << 30
@@ -107,6 +109,13 @@ def load(
         ) from None
     found = _weights_hash(local) if local.is_dir() else str(getattr(model.config, "_commit_hash", "") or "")
     return model, tokenizer, found
+
+
+def load_stand_in(device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
+    """As ``load`` of ``popeq-tiny``, but without transformers, which takes seconds to import."""
+    folder = tiny_folder()
+    model = Phi3(folder, dtype).to(torch.device(device)).eval()
+    return model, PlainTokenizer(folder), _weights_hash(folder)
 
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:

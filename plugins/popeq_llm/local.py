@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from popeq_llm.constrained import Segments, answer_of, answer_segments, constrai
 from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
 from popeq_llm.free_text import free_samples
 from popeq_llm.heads import has_plain_head
-from popeq_llm.loading import TINY, free_memory, load, pick_device, pick_dtype
+from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.radix import fold
 from popeq_llm.splitting import split_samples
@@ -62,7 +62,9 @@ class LocalModel:
         loaded: tuple[Any, Any, str] | None = None,
     ) -> None:
         chosen = pick_device(device)
-        loaded = loaded or load(name, revision, chosen, pick_dtype(dtype, chosen))
+        if loaded is None:
+            kind = pick_dtype(dtype, chosen)
+            loaded = load_stand_in(chosen, kind) if name == TINY else load(name, revision, chosen, kind)
         self.model, self.tokenizer, found = loaded
         self.text = ChatText(self.tokenizer, name)
         notes = []
@@ -87,6 +89,7 @@ class LocalModel:
             notes=tuple(notes),
         )
         self._segments = lru_cache(maxsize=8)(self._build_segments)
+        self._token_of = cache(self._find_token)
 
     @property
     def info(self) -> ModelInfo:
@@ -192,18 +195,18 @@ class LocalModel:
 
     def _spell(self, text: str) -> list[int]:
         """One token a character: its own, or that of its byte."""
+        return [self._token_of(character) for character in text]
+
+    def _find_token(self, character: str) -> int:
         vocabulary = self.tokenizer.get_vocab()
-        spelled = []
-        for character in text:
-            own = ("▁", "Ġ") if character == " " else (character,)
-            names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
-            if not names:
-                raise UsageError(
-                    f"--model {self._info.name}: its tokenizer has no token for {character!r}, so it "
-                    "cannot list several settings in one answer"
-                )
-            spelled.append(vocabulary[names[0]])
-        return spelled
+        own = ("▁", "Ġ") if character == " " else (character,)
+        names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
+        if not names:
+            raise UsageError(
+                f"--model {self._info.name}: its tokenizer has no token for {character!r}, so it "
+                "cannot list several settings in one answer"
+            )
+        return int(vocabulary[names[0]])
 
     def _build_segments(self, tail: str, form: AnswerFormat) -> Segments:
         return answer_segments(self._encode, self._spell, tail, form)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+
+from popeq_llm.phi3 import new_cache
 
 
 class Stepping:
@@ -21,7 +22,7 @@ class Stepping:
 
     def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
         rows, width = len(contexts), max(map(len, contexts))
-        self._model, self._cache = model, DynamicCache()
+        self._model, self._cache = model, new_cache(model)
         self._ids = torch.zeros((rows, width), dtype=torch.long)
         self._mask = torch.zeros((rows, width), dtype=torch.long)
         for r, context in enumerate(contexts):

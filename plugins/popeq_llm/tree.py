@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from popeq_llm.heads import Head
+from popeq_llm.phi3 import new_cache
 from popeq_llm.trie import common_length
 
 
@@ -43,7 +43,7 @@ class TreeRows:
         self.model = model
         self.device = model.device
         self.lengths = [len(c) for c in contexts]
-        self.cache = DynamicCache()
+        self.cache = new_cache(model)
         self._head = Head(model, plain_head, vocabulary)
         self._starts = torch.tensor(self.lengths, device=self.device)
         rows = len(contexts)

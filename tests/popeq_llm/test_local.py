@@ -96,8 +96,10 @@ def test_exact_scores_equal_plain_ones(open_shape, shape):
         np.testing.assert_allclose(exact.probability, quick.probability, rtol=1e-4, atol=1e-7)
     context = model.render(chat)
     for text, score in zip(texts, scored, strict=True):
-        ids = model.tokenizer(context, add_special_tokens=False)["input_ids"]
-        whole = model.tokenizer(context + text, add_special_tokens=False)["input_ids"]
+        encoded = model.tokenizer.backend_tokenizer.encode_batch(
+            [context, context + text], add_special_tokens=False
+        )
+        ids, whole = (e.ids for e in encoded)
         shared = next((i for i, (a, b) in enumerate(zip(ids, whole, strict=False)) if a != b), len(ids))
         with torch.inference_mode():
             logs = torch.log_softmax(model.model(torch.tensor([whole])).logits[0].double(), dim=-1)

@@ -100,8 +100,8 @@ class Study:
             )
             for name, contexts in chosen.items()
         }
-        ids = self.model.tokenizer([self.model.render(chat) for chat in chats], add_special_tokens=False)
-        tokens = sum(map(len, ids["input_ids"])) / len(self.queries)
+        text = self.model.text
+        tokens = sum(map(len, text.encode([text.pieces(chat) for chat in chats]))) / len(self.queries)
         return self._scored(
             lambda query, rng: draw(mixtures[query.prompt_id].reshape(121, 121), SAMPLES, rng)
         ), tokens

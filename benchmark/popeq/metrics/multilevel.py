@@ -12,7 +12,7 @@ from numba import njit
 from popeq.metrics.block_plans import Cells, block_of, take_apart
 from popeq.metrics.spanning_tree import Floats, Nodes, northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve
-from popeq.metrics.vectors import least_difference
+from popeq.metrics.vectors import distances, least_difference
 
 #: Grids of up to this many cells a side are solved from nothing.
 _COARSEST = 3
@@ -55,10 +55,6 @@ def _solve(
     if ns == 0 or ns == n:
         return 0.0, 0.0, np.zeros(n), sources, sinks, parent, flow, True
     q *= float(p.sum()) / float(q.sum())
-    cost = np.empty((ns, n - ns))
-    x, y = _coordinates(sinks, cells, step_x, step_y)
-    for i in range(ns):
-        _distances(step_x * (sources[i] // cells), step_y * (sources[i] % cells), x, y, cost[i])
     arc_sources, arc_sinks = np.empty(4 * n + 16, np.int32), np.empty(4 * n + 16, np.int32)
     if cells > _COARSEST and cells % 2 == 0:
         half = cells // 2
@@ -75,7 +71,8 @@ def _solve(
     if least < -1e-12:
         arcs = northwest(p, q, arc_sources, arc_sinks)
         spanning_tree(arc_sources, arc_sinks, arcs, p, q, parent, flow, order)
-    upper, lower, potential, done = improve(cost, p, q, parent, flow, order, tolerance, least_gain)
+    here, there = _coordinates(sources, cells, step_x, step_y), _coordinates(sinks, cells, step_x, step_y)
+    upper, lower, potential, done = improve(here, there, p, q, parent, flow, order, tolerance, least_gain)
     return upper, lower, potential, sources, sinks, parent, flow, done
 
 
@@ -95,14 +92,12 @@ def _scattered(difference: Floats, cells: int, sign: float) -> Cells:
 
 
 @njit(cache=True, nogil=True)
-def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> tuple[Floats, Floats]:
-    return (step_x * (which // cells)).astype(np.float64), (step_y * (which % cells)).astype(np.float64)
-
-
-@njit(cache=True, nogil=True, fastmath=True)  # only so that the loop becomes vector instructions
-def _distances(x: float, y: float, xs: Floats, ys: Floats, row: Floats) -> None:
-    for j in range(len(row)):
-        row[j] = np.sqrt((x - xs[j]) ** 2 + (y - ys[j]) ** 2)
+def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> Floats:
+    """Of cells, from the corner of the grid: (2, n)."""
+    found = np.empty((2, len(which)))
+    for i in range(len(which)):
+        found[0, i], found[1, i] = step_x * (which[i] // cells), step_y * (which[i] % cells)
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -110,8 +105,8 @@ def _c_transform(
     which: Cells, cells: int, step_x: float, step_y: float, sinks: Cells, values: Floats, potential: Floats
 ) -> None:
     """Write min over sinks of (distance - value) to ``potential`` (cells^2,) for some cells: 1-Lipschitz."""
-    x, y = _coordinates(sinks, cells, step_x, step_y)
+    there = _coordinates(sinks, cells, step_x, step_y)
     row = np.empty(len(sinks))
     for c in which:
-        _distances(step_x * (c // cells), step_y * (c % cells), x, y, row)
+        distances(step_x * (c // cells), step_y * (c % cells), there, row)
         potential[c] = least_difference(row, values)

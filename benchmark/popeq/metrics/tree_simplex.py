@@ -1,24 +1,33 @@
-"""The network simplex method for dense transportation problems, compiled by numba, from any starting tree.
+"""The network simplex method for dense transportation problems in the plane, compiled by numba, from any starting
+tree (Ahuja, Magnanti & Orlin 1993, ch. 11).
 
-Nodes are sources 0..S-1, then sinks S..S+T-1. A basis is a spanning tree: ``parent[x]``, and ``flow[x]`` on
-the arc between x and its parent, always from the source to the sink (Ahuja, Magnanti & Orlin 1993, ch. 11).
+Arcs are priced in single precision, and those that enter again in double. When no row of arcs has one left, all
+of them are priced in double: the optimum is exact.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from popeq.metrics.preorder_tree import Tree, pivot, tree_of
 from popeq.metrics.spanning_tree import Floats, Nodes
-from popeq.metrics.vectors import least_difference, place_of_least_difference
+from popeq.metrics.vectors import distance, distances, least_difference, place_of_least
 
-#: Rows of the cost matrix that are priced before the best arc among them enters.
+#: Rows of arcs that are priced before the best among them enters.
 _ROWS = 4
+#: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times as
+#: much as the rounding of an arc's five numbers comes to.
+_SINGLE = 2.0**-21
 
 
 @njit(cache=True, nogil=True)
 def improve(
-    cost: Floats,
+    sources: Floats,
+    sinks: Floats,
     p: Floats,
     q: Floats,
     parent: Nodes,
@@ -31,11 +40,12 @@ def improve(
 
     Parameters
     ----------
-    cost : (S, T)
+    sources, sinks : (2, S), (2, T)
+        Where they are; an arc costs the Euclidean distance.
     p, q : (S,), (T,)
         Positive, equal in sum.
     parent, flow, order : (S + T,)
-        A feasible tree, as from ``spanning_tree``; changed in place.
+        A feasible tree, as from ``spanning_tree``; the first two are changed in place.
     tolerance
         Share of the plan's cost that the duality gap may have; 0: go on to the optimum.
     least_gain
@@ -46,164 +56,115 @@ def improve(
     upper, lower : float
         The plan's cost, and one that a dual solution proves no plan can beat.
     potential : (S + T,)
-        cost[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the tree.
+        distance[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the tree.
     done : bool
         False if it was given up, which no input seen does.
     """
-    ns, nt = cost.shape
+    ns, nt = len(p), len(q)
     n = ns + nt
-    first, after, before = np.full(n, -1, np.int32), np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    depth, below, potential = np.zeros(n, np.int32), np.ones(n, np.int32), np.zeros(n)
-    for i in range(n - 1, 0, -1):
-        below[parent[order[i]]] += below[order[i]]
-    for i in range(1, n):
-        x = order[i]
-        y = parent[x]
-        _hang(x, y, parent, first, after, before)
-        depth[x] = depth[y] + 1
-        potential[x] = (cost[x, y - ns] if x < ns else cost[y, x - ns]) - potential[y]
-    most = 200 * n + 10_000
-    row, priced, until_check = 0, 0, n // 2
-    for _ in range(most):
+    near = np.empty((ns, nt), np.float32)
+    near_sources, near_sinks = sources.astype(np.float32), sinks.astype(np.float32)
+    for i in range(ns):
+        distances(near_sources[0, i], near_sources[1, i], near_sinks, near[i])
+    tree = tree_of(parent, flow, order, _lengths(sources, sinks, parent))
+    numbers, exact = np.arange(nt).astype(np.int32), np.empty(nt)
+    root, potential, potentials, rough = order[0], tree.potential, tree.potential[ns:], tree.rough[ns:]
+    doubtful = 4.0 * _SINGLE * _width(sources, sinks)
+    row, priced, until_check, exactly = 0, 0, n // 2, False
+    upper = lower = 0.0
+    done = False
+    for _ in range(200 * n + 10_000):
         if tolerance > 0.0 and until_check == 0:
-            upper, lower = _bounds(cost, p, q, parent, flow, potential)
-            if upper - lower <= tolerance * upper:
-                return upper, lower, potential, True
+            upper, lower = _bounds(sources, sinks, p, q, near, tree, root)
+            done = upper - lower <= tolerance * upper
+            if done:
+                break
             until_check = n // 8 if upper - lower <= 3.0 * tolerance * upper else n // 4
-        best, entering = -least_gain, -1
-        while entering < 0 and priced < ns:
+        entering, sink, reduced = -1, 0, 0.0
+        while entering < 0 and priced < ns and not exactly:
+            best = -doubtful
             for _ in range(_ROWS):
-                reduced = least_difference(cost[row], potential[ns:]) - potential[row]
-                if reduced < best:
-                    best, entering = reduced, row
+                least = float(least_difference(near[row], rough)) + potential[row]
+                if least < best:
+                    best, entering = least, row
                 row = row + 1 if row + 1 < ns else 0
                 priced += 1
+            if entering >= 0:
+                sink = place_of_least(near[entering], rough, numbers)
+                length = distance(sources[0, entering], sources[1, entering], sinks[0, sink], sinks[1, sink])
+                reduced = length - potentials[sink] + potential[entering]
+                if reduced >= -least_gain:
+                    entering = -1
+        if entering < 0 and not exactly:
+            exactly, priced = True, 0
+        while entering < 0 and priced < ns:
+            distances(sources[0, row], sources[1, row], sinks, exact)
+            reduced = least_difference(exact, potentials) + potential[row]
+            if reduced < -least_gain:
+                entering, sink = row, place_of_least(exact, potentials, numbers)
+            row = row + 1 if row + 1 < ns else 0
+            priced += 1
         if entering < 0:
-            upper, lower = _bounds(cost, p, q, parent, flow, potential)
-            return upper, lower, potential, True
+            upper, lower = _bounds(sources, sinks, p, q, near, tree, root)
+            done = True
+            break
         priced = 0
         until_check -= 1
-        sink = ns + place_of_least_difference(cost[entering], potential[ns:])
-        _pivot(entering, sink, ns, best, parent, flow, depth, below, potential, first, after, before)
-    return 0.0, 0.0, potential, False
+        pivot(tree, np.uintp(entering), np.uintp(ns + sink), reduced)
+    for x in range(n):
+        if x != root:
+            parent[x] = tree.parent[x]
+    potential[:ns] *= -1.0
+    return upper, lower, potential, done
 
 
 @njit(cache=True, nogil=True)
-def _pivot(
-    source: int,
-    sink: int,
-    ns: int,
-    reduced: float,
-    parent: Nodes,
-    flow: Floats,
-    depth: Nodes,
-    below: Nodes,
-    potential: Floats,
-    first: Nodes,
-    after: Nodes,
-    before: Nodes,
-) -> None:
-    """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, and hang the smaller of
-    the two trees onto the other. ``below`` counts the nodes of each node's subtree."""
-    fits, empty, empty_at_source = np.inf, -1, True
-    x, y = source, sink
-    while x != y:
-        if depth[x] >= depth[y]:
-            if x < ns and flow[x] < fits:
-                fits, empty, empty_at_source = flow[x], x, True
-            x = parent[x]
-        else:
-            if y >= ns and flow[y] <= fits:
-                fits, empty, empty_at_source = flow[y], y, False
-            y = parent[y]
-    x, y = source, sink
-    while x != y:
-        if depth[x] >= depth[y]:
-            if x < ns:
-                flow[x] -= fits
-            else:
-                flow[x] += fits
-            x = parent[x]
-        else:
-            if y >= ns:
-                flow[y] -= fits
-            else:
-                flow[y] += fits
-            y = parent[y]
-    cut = below[empty]
-    x = parent[empty]
-    while x >= 0:
-        below[x] -= cut
-        x = parent[x]
-    _unhang(empty, parent, first, after, before)
-    parent[empty] = -1
-    if (2 * cut <= len(parent)) == empty_at_source:
-        top, onto, up = source, sink, reduced
-    else:
-        top, onto, up = sink, source, -reduced
-    moved = min(cut, len(parent) - cut)
-    x, above, carried, inside = top, onto, fits, 0
-    while True:
-        was_parent, was_flow, was_below = parent[x], flow[x], below[x]
-        if was_parent >= 0:
-            _unhang(x, parent, first, after, before)
-        _hang(x, above, parent, first, after, before)
-        flow[x], below[x] = carried, moved - inside
-        if was_parent < 0:
-            break
-        x, above, carried, inside = was_parent, x, was_flow, was_below
-    x = onto
-    while x >= 0:
-        below[x] += moved
-        x = parent[x]
-    x = top
-    while True:
-        depth[x] = depth[parent[x]] + 1
-        if x < ns:
-            potential[x] += up
-        else:
-            potential[x] -= up
-        if first[x] >= 0:
-            x = first[x]
-            continue
-        while x != top and after[x] < 0:
-            x = parent[x]
-        if x == top:
-            return
-        x = after[x]
+def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
+    """Of the arc between each node and its parent; of sources below 0."""
+    ns = sources.shape[1]
+    lengths = np.zeros(len(parent))
+    for x in range(len(parent)):
+        y = parent[x]
+        if y >= 0 and x < ns:
+            lengths[x] = -distance(sources[0, x], sources[1, x], sinks[0, y - ns], sinks[1, y - ns])
+        elif y >= 0:
+            lengths[x] = distance(sources[0, y], sources[1, y], sinks[0, x - ns], sinks[1, x - ns])
+    return lengths
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _hang(x: int, above: int, parent: Nodes, first: Nodes, after: Nodes, before: Nodes) -> None:
-    parent[x] = above
-    after[x], before[x] = first[above], -1
-    if first[above] >= 0:
-        before[first[above]] = x
-    first[above] = x
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _unhang(x: int, parent: Nodes, first: Nodes, after: Nodes, before: Nodes) -> None:
-    if before[x] >= 0:
-        after[before[x]] = after[x]
-    else:
-        first[parent[x]] = after[x]
-    if after[x] >= 0:
-        before[after[x]] = before[x]
+@njit(cache=True, nogil=True)
+def _width(sources: Floats, sinks: Floats) -> float:
+    """No distance is larger."""
+    width = 0.0
+    for axis in range(2):
+        width += max(sources[axis].max(), sinks[axis].max()) - min(sources[axis].min(), sinks[axis].min())
+    return width
 
 
 @njit(cache=True, nogil=True)
 def _bounds(
-    cost: Floats, p: Floats, q: Floats, parent: Nodes, flow: Floats, potential: Floats
+    sources: Floats,
+    sinks: Floats,
+    p: Floats,
+    q: Floats,
+    near: NDArray[np.float32],
+    tree: Tree,
+    root: Any,
 ) -> tuple[float, float]:
-    """The plan's cost, and the value of the dual solution that has these potentials at the sinks."""
-    ns, nt = cost.shape
-    upper = lower = 0.0
+    """The plan's cost, and less than the value of the dual solution that has these potentials at the sinks, by
+    what single precision can be wrong."""
+    ns, nt = near.shape
+    rough = tree.rough[ns:]
+    upper = lower = largest = 0.0
     for x in range(ns + nt):
-        if parent[x] >= 0:
-            upper += flow[x] * (cost[x, parent[x] - ns] if x < ns else cost[parent[x], x - ns])
+        if x != root:
+            y = np.int64(tree.parent[x])
+            s, t = (x, y - ns) if x < ns else (y, x - ns)
+            upper += tree.flow[x] * distance(sources[0, s], sources[1, s], sinks[0, t], sinks[1, t])
     for j in range(nt):
-        lower += q[j] * potential[ns + j]
+        lower += q[j] * tree.potential[ns + j]
+        largest = max(largest, abs(tree.potential[ns + j]))
+    wrong = _SINGLE * (_width(sources, sinks) + largest)
     for i in range(ns):
-        lower += p[i] * least_difference(cost[i], potential[ns:])
+        lower += p[i] * (float(least_difference(near[i], rough)) - wrong)
     return upper, lower

@@ -1,4 +1,4 @@
-"""Minima over arrays that numba compiles to vector instructions."""
+"""Loops over arrays that numba compiles to vector instructions, in single or double precision."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
-
-#: Columns among which the place of a minimum is looked for at once.
-_BLOCK = 64
 
 
 def _lesser(_typing: Any, a: Any, b: Any) -> Any:
@@ -31,24 +26,35 @@ def _lesser(_typing: Any, a: Any, b: Any) -> Any:
 lesser: Any = intrinsic(_lesser)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # only so that the loop becomes vector instructions
-def least_difference(row: Floats, potential: Floats) -> float:
-    """The least of ``row - potential``, (T,) both."""
-    least = np.inf
-    for j in range(len(row)):
+@njit(cache=True, nogil=True, fastmath=True)  # only so that the loops become vector instructions
+def least_difference(row: Any, potential: Any) -> Any:
+    """The least of ``row - potential``, (T,) both, T > 0."""
+    least = row[0] - potential[0]
+    for j in range(1, len(row)):
         least = lesser(row[j] - potential[j], least)
     return least
 
 
-@njit(cache=True, nogil=True)
-def place_of_least_difference(row: Floats, potential: Floats) -> int:
+@njit(cache=True, nogil=True, fastmath=True)
+def place_of_least(row: Any, potential: Any, numbers: NDArray[np.int32]) -> int:
+    """Where ``least_difference`` is found, the last of equals. ``numbers`` are 0..T-1: loaded, they keep the loop
+    in vector instructions."""
     least = least_difference(row, potential)
-    first = 0
-    while first + _BLOCK < len(row) and least != least_difference(
-        row[first : first + _BLOCK], potential[first : first + _BLOCK]
-    ):
-        first += _BLOCK
-    at = first
-    while at + 1 < len(row) and row[at] - potential[at] > least:
-        at += 1
-    return at
+    place = np.int32(0)
+    for j in range(len(row)):
+        place = max(place, numbers[j] if row[j] - potential[j] <= least else np.int32(0))
+    return int(place)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def distances(x: Any, y: Any, points: Any, row: Any) -> None:
+    """Write the Euclidean distances from a point to others (2, T) to ``row`` (T,)."""
+    xs, ys = points[0], points[1]
+    for j in range(len(row)):
+        row[j] = np.sqrt((x - xs[j]) * (x - xs[j]) + (y - ys[j]) * (y - ys[j]))
+
+
+@njit(cache=True, nogil=True)
+def distance(x: float, y: float, other_x: float, other_y: float) -> float:
+    """Euclidean distance of two points."""
+    return float(np.sqrt((x - other_x) * (x - other_x) + (y - other_y) * (y - other_y)))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from popeq.board.scoring import Scorer
 from popeq.metrics import Target, grid_of, grid_transport, grid_wasserstein
 from popeq.metrics.kde import Grid, bandwidth, densities, kernel_masses
-from popeq.metrics.scores import listener_influence
-from popeq.metrics.transport import Transport
+from popeq.metrics.scores import listener_effects
 from popeq.parallel import spread
 from popeq.seeding import generator
 
@@ -73,9 +72,8 @@ def _measure(prompt_id: str, target: Target) -> tuple[Floats, Floats]:
             moved = grid_transport(one.sum(axis=0) / one.sum(), other.sum(axis=0) / other.sum(), grid)
             distance[i] += moved.cost
             # A weight of 1/m among all is one of 1/k in a half, so it moves the half m/k times as much.
-            back = Transport(moved.cost, -moved.potential)
-            influence[i, sides[0]] += listener_influence(back, one) * m / len(one)
-            influence[i, sides[1]] += listener_influence(moved, other) * m / len(other)
+            influence[i, sides[0]] -= listener_effects(one) @ moved.potential * m / len(one)
+            influence[i, sides[1]] += listener_effects(other) @ moved.potential * m / len(other)
     return distance / _SPLITS, influence / _SPLITS
 
 

@@ -11,15 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
-from popeq.metrics import (
-    SCORES,
-    DensitySettings,
-    Target,
-    edge_mass_gap,
-    mean_shift,
-    spread_ratio,
-)
-from popeq.metrics.diagnostics import coverage_of
+from popeq.metrics import SCORES, DensitySettings, Target
+from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
 from popeq.protocol import Protocol
 
 Floats = NDArray[np.float64]
@@ -57,13 +50,20 @@ class Scorer:
         self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
         self.prompt_ids = dataset.test_ids
         self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
+        self._own = self._outlines()
 
     def only(self, keep: Sequence[int]) -> Scorer:
         """The same scorer for some of its prompts, by position; nothing is computed again."""
         part = copy.copy(self)
         part.prompt_ids = tuple(self.prompt_ids[i] for i in keep)
         part.targets = [self.targets[i] for i in keep]
+        part._own = part._outlines()
         return part
+
+    def _outlines(self) -> Outline:
+        """Of the listeners, prompt by prompt."""
+        each = [outline(target.responses, self.dataset.space) for target in self.targets]
+        return Outline(*(np.array(values) for values in zip(*each, strict=True)))
 
     @property
     def about(self) -> pd.DataFrame:
@@ -78,24 +78,16 @@ class Scorer:
 
     def score(self, samples: Floats) -> PromptTable:
         """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt."""
-        space = self.dataset.space
         rows = []
         influence: dict[str, list[Floats]] = {}
         for target, points in zip(self.targets, samples, strict=True):
             scored = target.score(points)
             for name, values in scored.influence.items():
                 influence.setdefault(name, []).append(values)
-            own = target.responses
-            rows.append(
-                scored.values
-                | {
-                    "coverage": coverage_of(scored.predicted.reflective, own, target.grid),
-                    "spread_ratio": spread_ratio(points, own, space),
-                    "mean_shift": mean_shift(points, own, space),
-                    "edge_mass_gap": edge_mass_gap(points, own, space),
-                }
-            )
-        return self.table_of({name: np.array([row[name] for row in rows]) for name in NUMBERS}, influence)
+            covered = coverage_of(scored.predicted.reflective, target.responses, target.grid)
+            rows.append(scored.values | {"coverage": covered})
+        numbers = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        return self.table_of(numbers | compared(outline(samples, self.dataset.space), self._own), influence)
 
     def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""

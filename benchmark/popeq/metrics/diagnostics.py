@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,7 +11,41 @@ from popeq.metrics.kde import DensitySettings, Grid, as_points, densities, grid_
 from popeq.metrics.transport import point_wasserstein
 from popeq.space import PLANE, Space
 
+Floats = NDArray[np.float64]
+
 _DEFAULT = DensitySettings()
+
+
+class Outline(NamedTuple):
+    """What the diagnostics ask of one point set, or of many of one size: ``mean`` (..., 2) dB, ``variance``
+    (...,) dB^2, the sum over both axes, and ``edge`` (...,), the share of points at an edge."""
+
+    mean: Floats
+    variance: Floats
+    edge: Floats
+
+
+def outline(points: Floats, space: Space, margin: float = 1 / 24) -> Outline:
+    """Of points (..., n, 2), dB. One point has no variance; at an edge is nearer than ``margin`` of the
+    sides."""
+    n = points.shape[-2]
+    variance = points.var(axis=-2, ddof=1).sum(axis=-1) if n > 1 else np.zeros(points.shape[:-2])
+    same = (points == points[..., :1, :]).all(axis=(-2, -1))
+    gap = np.minimum(points - space.low, space.high - points) / space.size
+    edge = (gap.min(axis=-1) <= margin).mean(axis=-1)
+    return Outline(points.mean(axis=-2), np.where(same, 0.0, variance), edge)
+
+
+def compared(samples: Outline, responses: Outline) -> dict[str, Floats]:
+    """``spread_ratio``, ``mean_shift`` and ``edge_mass_gap`` (...,) of samples, or of many sets of them,
+    against one set of responses, or as many."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(responses.variance > 0.0, np.sqrt(samples.variance / responses.variance), np.nan)
+    return {
+        "spread_ratio": ratio,
+        "mean_shift": np.linalg.norm(samples.mean - responses.mean, axis=-1),
+        "edge_mass_gap": samples.edge - responses.edge,
+    }
 
 
 def spread_ratio(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
@@ -17,17 +53,12 @@ def spread_ratio(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE)
 
     ``sqrt(trace cov(samples) / trace cov(responses))``; NaN if the responses do not spread at all.
     """
-    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
-    if len(y) < 2 or not np.ptp(y, axis=0).any():
-        return float("nan")
-    own = x.var(axis=0, ddof=1).sum() if len(x) > 1 else 0.0
-    return float(np.sqrt(own / y.var(axis=0, ddof=1).sum()))
+    return float(_compared(samples, responses, space)["spread_ratio"])
 
 
 def mean_shift(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
     """Distance between the mean of the samples and the mean of the responses, dB."""
-    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
-    return float(np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)))
+    return float(_compared(samples, responses, space)["mean_shift"])
 
 
 def edge_mass_gap(
@@ -37,14 +68,14 @@ def edge_mass_gap(
 
     ``margin`` says how near that is, as a share of the box's sides: 0.5 dB on the paper's plane.
     """
+    return float(_compared(samples, responses, space, margin)["edge_mass_gap"])
 
-    def edge_mass(points: NDArray[np.float64]) -> float:
-        gap = np.minimum(points - space.low, space.high - points) / space.size
-        return float((gap.min(axis=1) <= margin).mean())
 
-    return edge_mass(as_points(samples, space, "samples")) - edge_mass(
-        as_points(responses, space, "responses")
-    )
+def _compared(
+    samples: ArrayLike, responses: ArrayLike, space: Space, margin: float = 1 / 24
+) -> dict[str, Floats]:
+    x, y = as_points(samples, space, "samples"), as_points(responses, space, "responses")
+    return compared(outline(x, space, margin), outline(y, space, margin))
 
 
 def coverage(
@@ -64,7 +95,7 @@ def coverage(
     return coverage_of(densities(x, grid, settings.floor_db(space)).reflective, y, grid, level)
 
 
-def coverage_of(masses: NDArray[np.float64], y: NDArray[np.float64], grid: Grid, level: float = 0.8) -> float:
+def coverage_of(masses: Floats, y: Floats, grid: Grid, level: float = 0.8) -> float:
     """``coverage`` of responses y (m, 2), dB, from the samples' reflective density ``masses`` (cells^2,)."""
     order = np.argsort(-masses, kind="stable")
     needed = int(np.searchsorted(np.cumsum(masses[order]), level)) + 1
@@ -108,7 +139,7 @@ def retrieval_rank_correlation(
     return float(np.corrcoef(_ranks(text), _ranks(-distance))[0, 1])
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranks(values: Floats) -> Floats:
     from scipy.stats import rankdata
 
     return np.asarray(rankdata(values))

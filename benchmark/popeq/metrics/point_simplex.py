@@ -6,14 +6,15 @@ import numpy as np
 from numba import njit
 
 from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
-from popeq.metrics.tree_simplex import improve
+from popeq.metrics.tree_simplex import improve, width_of
 
 
 @njit(cache=True, nogil=True)
-def solve(x: Floats, y: Floats, least_gain: float) -> tuple[float, bool]:
+def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
     """The least mean distance that x (n, 2) has to be moved to become y (m, 2); False if it was given up.
 
-    It starts from the plan that would be optimal if all points lay on the x axis.
+    It starts from the plan that would be optimal if all points lay on the x axis. Reduced costs below
+    ``rounding`` as a share of the largest distance are taken for 0.
     """
     if len(x) > len(y):  # few long rows are priced faster than many short ones
         x, y = y, x
@@ -25,5 +26,6 @@ def solve(x: Floats, y: Floats, least_gain: float) -> tuple[float, bool]:
     parent, flow, order = np.empty(n + m, np.int32), np.empty(n + m), np.empty(n + m, np.int32)
     arcs = northwest(p, q, starts, ends)
     spanning_tree(starts, ends, arcs, p, q, parent, flow, order)
+    least_gain = rounding * width_of(sources, sinks)
     upper, _, _, done = improve(sources, sinks, p, q, parent, flow, order, 0.0, least_gain)
     return upper, done

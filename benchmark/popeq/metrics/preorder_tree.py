@@ -1,5 +1,5 @@
-"""A spanning tree of a transportation problem as a list of its nodes, each followed by those below it, compiled by
-numba: a subtree is a stretch of the list.
+"""A spanning tree of a transportation problem as a list of its nodes, each followed by those below it,
+compiled by numba: a subtree is a stretch of the list.
 
 Nodes are sources 0..S-1, then sinks S..S+T-1. Indices are unsigned, because numba would look at the sign of
 others each time that they index an array, which took a third of the time of a pivot.
@@ -21,10 +21,10 @@ Indices = NDArray[np.uint32]
 class Tree(NamedTuple):
     """A feasible basis of the network simplex method; all (S + T,).
 
-    ``flow[x]`` is on the arc between x and its parent, from the source to the sink. ``potential`` is of sources
-    with the other sign: so all of a subtree moves the same way. ``rough`` is the same in single precision.
-    ``below`` counts the nodes of a subtree, its root included; x is at ``place[x]`` of ``listed``. The rest is
-    room to work in.
+    ``flow[x]`` is on the arc between x and its parent, from the source to the sink. ``potential`` is of
+    sources with the other sign: so all of a subtree moves the same way. ``rough`` is the same in single
+    precision. ``below`` counts the nodes of a subtree, its root included; x is at ``place[x]`` of ``listed``.
+    The rest is room to work in.
     """
 
     parent: Indices
@@ -41,8 +41,8 @@ class Tree(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def tree_of(parent: Nodes, flow: Floats, order: Nodes, lengths: Floats) -> Tree:
-    """The tree that ``spanning_tree`` gives (``flow`` is used in place), where the arc between x and its parent
-    costs ``lengths[x]``; x is a source if that is below 0."""
+    """The tree that ``spanning_tree`` gives (``flow`` is used in place), where the arc between x and its
+    parent costs ``lengths[x]``; x is a source if that is below 0."""
     n = len(parent)
     above, below = np.zeros(n, np.uint32), np.ones(n, np.uint32)
     potential, rough = np.zeros(n), np.zeros(n, np.float32)
@@ -65,14 +65,15 @@ def tree_of(parent: Nodes, flow: Floats, order: Nodes, lengths: Floats) -> Tree:
 
 @njit(cache=True, nogil=True)
 def pivot(tree: Tree, source: Any, sink: Any, reduced: float) -> None:
-    """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, and hang what stood below
-    it onto the other end of the new arc.
+    """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, and hang what stood
+    below it onto the other end of the new arc.
 
-    Of several arcs that run empty the last is cut, going around the cycle from where its ends meet and along the
-    new arc (Cunningham 1976), so that ties don't go round in circles.
+    Of several arcs that run empty the last is cut, going around the cycle from where its ends meet and along
+    the new arc (Cunningham 1976), so that ties don't go round in circles.
     """
     flow, parent, up, down = tree.flow, tree.parent, tree.from_source, tree.from_sink
     one, two = np.uintp(1), np.uintp(2)
+    at: Any
     ups = downs = np.uintp(0)
     x, sought = source, np.uintp(tree.place[sink])
     while sought - np.uintp(tree.place[x]) >= np.uintp(tree.below[x]):  # unsigned: huge if it stands before x
@@ -120,8 +121,8 @@ def _rehang(
     carried: float,
     change: float,
 ) -> None:
-    """Cut the subtree of ``path[at]`` off, hang it by ``path[0]`` onto a node, with an arc that carries as much,
-    and change its potentials. Both paths end below the node where they meet."""
+    """Cut the subtree of ``path[at]`` off, hang it by ``path[0]`` onto a node, with an arc that carries as
+    much, and change its potentials. Both paths end below the node where they meet."""
     below, listed, place, spare = tree.below, tree.listed, tree.place, tree.spare
     one = np.uintp(1)
     begin, moved = np.uintp(place[path[at]]), np.uintp(below[path[at]])
@@ -157,8 +158,8 @@ def _rehang(
 
 @njit(cache=True, nogil=True, inline="always")
 def _make_room(tree: Tree, begin: Any, moved: Any, onto: Any) -> Any:
-    """Close the gap of ``moved`` places from ``begin`` and open one as wide below a node, before or behind what
-    stands there, whichever is nearer; where that one begins."""
+    """Close the gap of ``moved`` places from ``begin`` and open one as wide below a node, before or behind
+    what stands there, whichever is nearer; where that one begins."""
     listed, place = tree.listed, tree.place
     one, end = np.uintp(1), begin + moved
     start = np.uintp(place[onto]) + one

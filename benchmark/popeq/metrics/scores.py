@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist, pdist
 
 from popeq.metrics.kde import Densities, DensitySettings, as_points, densities, grid_of, kernel_masses
-from popeq.metrics.transport import Transport, grid_transport, grid_wasserstein, point_wasserstein
+from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 
 Floats = NDArray[np.float64]
@@ -77,6 +77,10 @@ def energy_score(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE)
     it does not reward too little spread.
     """
     x, y = _checked(samples, responses, space)
+    return _energy(x, y)
+
+
+def _energy(x: Floats, y: Floats) -> float:
     inner = float(pdist(x).mean()) / 2.0 if len(x) > 1 else 0.0
     return float(cdist(x, y).mean()) - inner
 
@@ -151,14 +155,16 @@ class Target:
         self.space = space
         self.settings = settings
         self.grid = grid_of(space, settings.cells)
-        self.densities = densities(self.responses, self.grid, settings.floor_db(space))
-        self._kernels = kernel_masses(self.responses, self.grid, settings.floor_db(space))
+        self._floor = settings.floor_db(space)
+        self.densities = densities(self.responses, self.grid, self._floor)
+        kernels = kernel_masses(self.responses, self.grid, self._floor)
+        self._effects = Densities(*(listener_effects(k) for k in kernels))
 
     def score(self, samples: ArrayLike) -> PromptScores:
         """Every score of samples (n, 2) against these listeners, in one pass over the densities."""
         grid, own = self.grid, self.densities
         points = as_points(samples, self.space, "samples")
-        predicted = densities(points, grid, self.settings.floor_db(self.space))
+        predicted = densities(points, grid, self._floor)
         standard = grid_transport(predicted.standard, own.standard, grid, self.settings.tolerance)
         reflective = grid_transport(predicted.reflective, own.reflective, grid, self.settings.tolerance)
         return PromptScores(
@@ -166,21 +172,25 @@ class Target:
                 "reflective_kantorovich": reflective.cost,
                 "kantorovich": standard.cost,
                 "sample_kantorovich": point_wasserstein(points, self.responses),
-                "energy_score": energy_score(points, self.responses, self.space),
+                "energy_score": _energy(points, self.responses),
             },
             {
-                "reflective_kantorovich": listener_influence(reflective, self._kernels.reflective),
-                "kantorovich": listener_influence(standard, self._kernels.standard),
+                "reflective_kantorovich": self._effects.reflective @ reflective.potential,
+                "kantorovich": self._effects.standard @ standard.potential,
             },
             {"reflective_kantorovich": reflective.error, "kantorovich": standard.error},
             predicted,
         )
 
 
-def listener_influence(transport: Transport, kernels: Floats) -> Floats:
-    """First-order change of W1(predicted, listeners) with the listeners' weights: -sum_j w_j <f, K_j>, taken
-    at the normalised density, so that equal weights give zero."""
+def listener_effects(kernels: Floats) -> Floats:
+    """The matrix (m, cells^2) that makes of a transport's potential f its first-order change with the weights
+    of the listeners, whose ``kernel_masses`` K are given (m, cells^2).
+
+    W1(predicted, listeners) changes by ``-sum_j w_j <f, K_j>``, taken at the normalised density, so that
+    equal weights give zero.
+    """
     mass = kernels.sum(axis=1)
     mean = kernels.sum(axis=0) / mass.sum()
-    effect = (kernels @ transport.potential - mass * float(mean @ transport.potential)) / mass.mean()
-    return np.asarray(-effect)
+    effects: Floats = (np.outer(mass, mean) - kernels) / mass.mean()
+    return effects

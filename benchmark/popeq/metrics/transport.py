@@ -1,6 +1,6 @@
 """Wasserstein-1 distances between cell masses on a grid and between point sets: exact, or of proven error.
 
-Grids are solved by POT, or by the compiled solver of the extra ``popeq[fast]`` if that is installed: the same
+They are solved by POT, or by the compiled solvers of the extra ``popeq[fast]`` if that is installed: the same
 value up to rounding (docs/performance.md).
 """
 
@@ -23,7 +23,7 @@ from popeq.space import PLANE
 Floats = NDArray[np.float64]
 
 _MAX_PIVOTS = 10_000_000
-#: Reduced costs (in diameters of the box) that the compiled solver takes for rounding.
+#: Reduced costs (in diameters of the box, or of the points) that the compiled solvers take for rounding.
 _ROUNDING = 1e-12
 _OTHER_BACKENDS = ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")
 
@@ -51,13 +51,20 @@ def _pot() -> Any:
     return ot
 
 
+class Solvers(NamedTuple):
+    """The compiled solvers: ``solve`` of ``popeq.metrics.multilevel``, and of ``point_simplex``."""
+
+    grid: Any
+    points: Any
+
+
 @lru_cache(maxsize=1)
-def compiled() -> Any:
-    """The compiled solver (module ``popeq.metrics.multilevel``), or None without numba or if the environment
-    variable POPEQ_SOLVER is ``pot``."""
+def compiled() -> Solvers | None:
+    """The compiled solvers, or None without numba or if the environment variable POPEQ_SOLVER is ``pot``."""
     if os.environ.get("POPEQ_SOLVER") == "pot" or find_spec("numba") is None:
         return None
-    return import_module("popeq.metrics.multilevel")
+    names = ("multilevel", "point_simplex")
+    return Solvers(*(import_module(f"popeq.metrics.{name}").solve for name in names))
 
 
 class Transport(NamedTuple):
@@ -120,15 +127,16 @@ def _surplus(a: Floats, b: Floats, grid: Grid) -> _Surplus:
 
 
 def compile_solver() -> None:
-    """Compile the solver of ``popeq[fast]`` and keep it beside its source, as its first use would; without
-    the extra there is nothing to do."""
+    """Compile the solvers of ``popeq[fast]`` and keep them beside their source, as their first use would;
+    without the extra there is nothing to do."""
     grid = Grid(PLANE, 4)
     a, b = np.eye(16)[0], np.eye(16)[5]
     grid_transport(a, b, grid)
+    point_wasserstein(np.zeros((2, 2)), np.ones((3, 2)))
 
 
 def _solve_compiled(
-    solver: Any, a: Floats, b: Floats, grid: Grid, tolerance: float
+    solvers: Solvers, a: Floats, b: Floats, grid: Grid, tolerance: float
 ) -> tuple[float, float, Floats] | None:
     """Upper and lower bound of the distance, and the potential of the cells; None if it was given up."""
     difference = a - b
@@ -136,7 +144,7 @@ def _solve_compiled(
         return 0.0, 0.0, np.zeros(grid.cells**2)
     gap = 2.0 * tolerance / (1.0 + tolerance)
     rounding = _ROUNDING * float(np.linalg.norm(grid.space.size))
-    upper, lower, potential, done = solver.solve(difference, grid.cells, *grid.step.tolist(), gap, rounding)
+    upper, lower, potential, done = solvers.grid(difference, grid.cells, *grid.step.tolist(), gap, rounding)
     return (upper, lower, potential) if done else None
 
 
@@ -154,8 +162,8 @@ def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> 
         Error that is allowed, as a share of the cost. The compiled solver stops when it has proven that much;
         POT is always exact.
     """
-    solver = compiled()
-    found = _solve_compiled(solver, a, b, grid, tolerance) if solver else None
+    solvers = compiled()
+    found = _solve_compiled(solvers, a, b, grid, tolerance) if solvers else None
     if found is not None:
         upper, lower, potential = found
         if tolerance == 0.0:
@@ -172,8 +180,8 @@ def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> 
 
 def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
     """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid, as ``grid_transport``."""
-    solver = compiled()
-    found = _solve_compiled(solver, a, b, grid, 0.0) if solver else None
+    solvers = compiled()
+    found = _solve_compiled(solvers, a, b, grid, 0.0) if solvers else None
     if found is not None:
         return found[0]
     moved = _surplus(a, b, grid)
@@ -183,6 +191,18 @@ def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
 
 
 def point_wasserstein(x: Floats, y: Floats) -> float:
-    """Exact Wasserstein-1 distance (dB, Euclidean) between equally weighted points (n, 2) and (m, 2)."""
+    """Exact Wasserstein-1 distance (dB, Euclidean) between equally weighted points (n, 2) and (m, 2).
+
+    Raises ValueError if there are none on a side.
+    """
+    if not len(x) or not len(y):
+        raise ValueError(f"there must be points on both sides, not {len(x)} and {len(y)}")
+    if solvers := compiled():
+        # Copies of one type of array, which is what the solver is compiled for.
+        cost, done = solvers.points(
+            *(np.array(points, np.float64, order="C") for points in (x, y)), _ROUNDING
+        )
+        if done:
+            return float(cost)
     p, q = np.full(len(x), 1.0 / len(x)), np.full(len(y), 1.0 / len(y))
     return _solve(p, q, cdist(x, y))[0]

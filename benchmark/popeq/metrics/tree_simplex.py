@@ -1,8 +1,8 @@
-"""The network simplex method for dense transportation problems in the plane, compiled by numba, from any starting
-tree (Ahuja, Magnanti & Orlin 1993, ch. 11).
+"""The network simplex method for dense transportation problems in the plane, compiled by numba, from any
+starting tree (Ahuja, Magnanti & Orlin 1993, ch. 11).
 
-Arcs are priced in single precision, and those that enter again in double. When no row of arcs has one left, all
-of them are priced in double: the optimum is exact.
+Arcs are priced in single precision, and those that enter again in double. When no row of arcs has one left,
+all of them are priced in double: the optimum is exact.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from popeq.metrics.vectors import distance, distances, least_difference, place_o
 
 #: Rows of arcs that are priced before the best among them enters.
 _ROWS = 4
-#: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times as
-#: much as the rounding of an arc's five numbers comes to.
+#: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times
+#: as much as the rounding of an arc's five numbers comes to.
 _SINGLE = 2.0**-21
 
 
@@ -56,7 +56,8 @@ def improve(
     upper, lower : float
         The plan's cost, and one that a dual solution proves no plan can beat.
     potential : (S + T,)
-        distance[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the tree.
+        distance[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the
+        tree.
     done : bool
         False if it was given up, which no input seen does.
     """
@@ -69,7 +70,7 @@ def improve(
     tree = tree_of(parent, flow, order, _lengths(sources, sinks, parent))
     numbers, exact = np.arange(nt).astype(np.int32), np.empty(nt)
     root, potential, potentials, rough = order[0], tree.potential, tree.potential[ns:], tree.rough[ns:]
-    doubtful = 4.0 * _SINGLE * _width(sources, sinks)
+    doubtful = 4.0 * _SINGLE * width_of(sources, sinks)
     row, priced, until_check, exactly = 0, 0, n // 2, False
     upper = lower = 0.0
     done = False
@@ -133,7 +134,7 @@ def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _width(sources: Floats, sinks: Floats) -> float:
+def width_of(sources: Floats, sinks: Floats) -> float:
     """No distance is larger."""
     width = 0.0
     for axis in range(2):
@@ -151,8 +152,8 @@ def _bounds(
     tree: Tree,
     root: Any,
 ) -> tuple[float, float]:
-    """The plan's cost, and less than the value of the dual solution that has these potentials at the sinks, by
-    what single precision can be wrong."""
+    """The plan's cost, and less than the value of the dual solution that has these potentials at the sinks,
+    by what single precision can be wrong."""
     ns, nt = near.shape
     rough = tree.rough[ns:]
     upper = lower = largest = 0.0
@@ -164,7 +165,7 @@ def _bounds(
     for j in range(nt):
         lower += q[j] * tree.potential[ns + j]
         largest = max(largest, abs(tree.potential[ns + j]))
-    wrong = _SINGLE * (_width(sources, sinks) + largest)
+    wrong = _SINGLE * (width_of(sources, sinks) + largest)
     for i in range(ns):
         lower += p[i] * (float(least_difference(near[i], rough)) - wrong)
     return upper, lower

@@ -37,8 +37,8 @@ def least_difference(row: Any, potential: Any) -> Any:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def place_of_least(row: Any, potential: Any, numbers: NDArray[np.int32]) -> int:
-    """Where ``least_difference`` is found, the last of equals. ``numbers`` are 0..T-1: loaded, they keep the loop
-    in vector instructions."""
+    """Where ``least_difference`` is found, the last of equals. ``numbers`` are 0..T-1: loaded, they keep the
+    loop in vector instructions."""
     least = least_difference(row, potential)
     place = np.int32(0)
     for j in range(len(row)):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from popeq.metrics import DensitySettings, Target, transport
 from popeq.metrics.kde import densities, grid_of
-from popeq.metrics.transport import grid_transport, grid_wasserstein
+from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 
 
@@ -122,13 +122,84 @@ def test_without_numba_pot_solves_and_is_exact(monkeypatch):
 
 
 def test_compiling_beforehand_compiles_what_scores_use():
-    from popeq.metrics import multilevel
+    from popeq.metrics import multilevel, point_simplex
 
     transport.compile_solver()
-    before = len(multilevel.solve.signatures)
     rng = np.random.default_rng(0)
-    Target(rng.normal(0, 2, (5, 2)), PLANE, DensitySettings()).score(rng.normal(0, 2, (7, 2)))
-    assert len(multilevel.solve.signatures) == before == 1
+    samples = rng.normal(0, 2, (2, 7)).T  # neither the order nor the flags of the arrays matter
+    samples.setflags(write=False)
+    Target(rng.normal(0, 2, (5, 2)), PLANE, DensitySettings()).score(samples)
+    assert len(multilevel.solve.signatures) == 1
+    assert len(point_simplex.solve.signatures) == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.tuples(*[st.integers(1, 60)] * 2) | st.just((110, 11)) | st.just((40, 40)),
+    step=st.sampled_from([0.0, 0.1, 1.0, 6.0]),
+    width=st.sampled_from([1e-6, 1.0, 1e6]),
+)
+def test_points_are_solved_as_pot_solves_them(seed, sizes, step, width):
+    """Ties of all kinds: points on a lattice, equal points, amounts that divide one another."""
+    rng = np.random.default_rng(seed)
+    x, y = (PLANE.clip(rng.normal(rng.normal(0, 2, 2), rng.uniform(0, 3), (n, 2))) for n in sizes)
+    if step:
+        x, y = np.round(x / step) * step, np.round(y / step) * step
+    found = point_wasserstein(width * x, width * y)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "compiled", lambda: None)
+        assert found / width == pytest.approx(point_wasserstein(x, y), abs=1e-9)
+    assert transport.compiled().points(x, y, 1e-12)[1], "not given up"
+
+
+def test_no_points_are_an_error():
+    with pytest.raises(ValueError, match="there must be points on both sides, not 0 and 3"):
+        point_wasserstein(np.zeros((0, 2)), np.zeros((3, 2)))
+
+
+def test_the_list_of_a_tree_stays_a_list_of_that_tree():
+    """After each of many pivots subtrees are stretches, as large as they say, and potentials fit the arcs."""
+    from popeq.metrics.preorder_tree import pivot, tree_of
+    from popeq.metrics.spanning_tree import northwest, spanning_tree
+
+    rng = np.random.default_rng(3)
+    ns, nt = 9, 14
+    n = ns + nt
+    cost, p, q = rng.random((ns, nt)), rng.dirichlet(np.ones(ns)), rng.dirichlet(np.ones(nt))
+    starts, ends = np.empty(4 * n, np.int32), np.empty(4 * n, np.int32)
+    parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
+    spanning_tree(starts, ends, northwest(p, q, starts, ends), p, q, parent, flow, order)
+    lengths = np.array(
+        [0.0 if y < 0 else -cost[x, y - ns] if x < ns else cost[y, x - ns] for x, y in enumerate(parent)]
+    )
+    tree, root = tree_of(parent, flow, order, lengths), order[0]
+    for _ in range(200):
+        reduced = cost - tree.potential[ns:] + tree.potential[:ns, None]
+        source, sink = np.unravel_index(rng.choice(np.flatnonzero(np.abs(reduced) > 1e-9)), cost.shape)
+        pivot(tree, np.uintp(source), np.uintp(ns + sink), reduced[source, sink])
+        balance = np.zeros(n)
+        for x in range(n):
+            stretch = tree.listed[tree.place[x] : tree.place[x] + tree.below[x]]
+            under = [y for y in range(n) if x in ancestors(tree.parent, y, root)]
+            assert sorted(stretch) == under
+            assert stretch[0] == x
+            if x != root:
+                s, t = (x, tree.parent[x]) if x < ns else (tree.parent[x], x)
+                assert cost[s, t - ns] == pytest.approx(tree.potential[t] - tree.potential[s], abs=1e-9)
+                balance[s] += tree.flow[x]
+                balance[t] += tree.flow[x]
+        assert balance == pytest.approx(np.concatenate((p, q)), abs=1e-12)
+        assert tree.flow.min() >= -1e-12
+        assert tree.rough == pytest.approx(tree.potential, abs=1e-5)
+
+
+def ancestors(parent, x, root):
+    """A node and all those above it."""
+    found = [x]
+    while found[-1] != root:
+        found.append(int(parent[found[-1]]))
+    return found
 
 
 def test_a_wrong_start_is_noticed():

@@ -35,10 +35,11 @@ def take_apart(
     """
     ns = len(p)
     left, missing = p.copy(), q.copy()
-    own_sources, begin_sources = _by_block(sources, cells)
-    own_sinks, begin_sinks = _by_block(sinks, cells)
+    blocks = (cells // 2) ** 2
+    begin_sources, own_sources = _grouped(_blocks_of(sources, cells), blocks)
+    begin_sinks, own_sinks = _grouped(_blocks_of(sinks, cells), blocks)
     arcs = 0
-    for b in range((cells // 2) ** 2):
+    for b in range(blocks):
         i, j = begin_sources[b], begin_sinks[b]
         while i < begin_sources[b + 1] and j < begin_sinks[b + 1]:
             s, t = own_sources[i], own_sinks[j]
@@ -58,11 +59,12 @@ def take_apart(
     to_cells, to_amounts, to_begin = _shares(
         missing, sinks, own_sinks, begin_sinks, heads, tails, amounts, cells
     )
+    keys = np.empty(max(len(from_cells), len(to_cells)))
     for a in range(len(amounts)):
-        _across(
-            from_cells, from_amounts, from_begin[a], from_begin[a + 1], sources, tails[a], heads[a], cells
-        )
-        _across(to_cells, to_amounts, to_begin[a], to_begin[a + 1], sinks, tails[a], heads[a], cells)
+        tail, head, begin, end = tails[a], heads[a], from_begin[a], from_begin[a + 1]
+        _across(from_cells, from_amounts, keys, begin, end, sources, tail, head, cells)
+        begin, end = to_begin[a], to_begin[a + 1]
+        _across(to_cells, to_amounts, keys, begin, end, sinks, tail, head, cells)
         i, j = from_begin[a], to_begin[a]
         while i < from_begin[a + 1] and j < to_begin[a + 1]:
             arc_sources[arcs], arc_sinks[arcs] = from_cells[i], ns + to_cells[j]
@@ -75,23 +77,6 @@ def take_apart(
             else:
                 j += 1
     return arcs
-
-
-@njit(cache=True, nogil=True)
-def _by_block(which: Cells, cells: int) -> tuple[Nodes, Nodes]:
-    """Positions of cells in ``which`` sorted by block, and where each block begins."""
-    blocks = (cells // 2) ** 2
-    begin = np.zeros(blocks + 1, np.int32)
-    for cell in which:
-        begin[block_of(cell, cells) + 1] += 1
-    begin = np.cumsum(begin).astype(np.int32)
-    free = begin.copy()
-    own = np.empty(len(which), np.int32)
-    for i in range(len(which)):
-        b = block_of(which[i], cells)
-        own[free[b]] = i
-        free[b] += 1
-    return own, begin
 
 
 @njit(cache=True, nogil=True)
@@ -126,40 +111,32 @@ def _shares(
     """How the cells of each block share out their ``rest`` among the arcs that leave (or reach) it: cells and
     amounts by arc, and where each arc begins."""
     half, many = cells // 2, len(amounts)
-    arcs = np.argsort(here, kind="mergesort")
+    begin_arcs, arcs = _grouped(here, half * half)
+    keys, nothing = np.empty(max(many, len(which))), np.zeros(max(many, len(which)))
     share_cells, share_amounts = np.empty(len(which) + many, np.int32), np.empty(len(which) + many)
     first, last = np.zeros(many, np.int32), np.zeros(many, np.int32)
     count = 0
-    k = 0
-    while k < many:
-        b = here[arcs[k]]
-        end = k
+    for b in range(half * half):
+        k, end = begin_arcs[b], begin_arcs[b + 1]
         x = y = 0.0
-        while end < many and here[arcs[end]] == b:
-            a = arcs[end]
-            dx, dy = float(there[a] // half - b // half), float(there[a] % half - b % half)
-            length = np.sqrt(dx * dx + dy * dy) + 1e-300
-            x += amounts[a] * dx / length
-            y += amounts[a] * dy / length
-            end += 1
-        keys = np.empty(end - k)
+        for e in range(k, end):
+            dx, dy = _direction(b, there[arcs[e]], half)
+            x += amounts[arcs[e]] * dx
+            y += amounts[arcs[e]] * dy
+        for e in range(k, end):
+            dx, dy = _direction(b, there[arcs[e]], half)
+            keys[e] = x * dy - y * dx
+        _sort(keys, arcs, nothing, k, end)
+        i, stop = begin[b], begin[b + 1]
+        for c in range(i, stop if k < end else i):
+            keys[c] = x * (which[own[c]] % cells) - y * (which[own[c]] // cells)
+        _sort(keys, own, nothing, i, stop if k < end else i)
         for e in range(k, end):
             a = arcs[e]
-            dx, dy = float(there[a] // half - b // half), float(there[a] % half - b % half)
-            keys[e - k] = (x * dy - y * dx) / (np.sqrt(dx * dx + dy * dy) + 1e-300)
-        sorted_arcs = arcs[k:end][np.argsort(keys, kind="mergesort")]
-        mine = own[begin[b] : begin[b + 1]]
-        across = np.empty(len(mine))
-        for i in range(len(mine)):
-            cell = which[mine[i]]
-            across[i] = x * (cell % cells) - y * (cell // cells)
-        mine = mine[np.argsort(across, kind="mergesort")]
-        i = 0
-        for a in sorted_arcs:
             first[a] = count
             need = amounts[a]
-            while i < len(mine):
-                c = mine[i]
+            while i < stop:
+                c = own[i]
                 if rest[c] <= 0.0:
                     i += 1
                     continue
@@ -172,7 +149,6 @@ def _shares(
                     break
                 i += 1
             last[a] = count
-        k = end
     out_cells, out_amounts = np.empty(count, np.int32), np.empty(count)
     out_begin = np.zeros(many + 1, np.int32)
     at = 0
@@ -185,20 +161,65 @@ def _shares(
 
 
 @njit(cache=True, nogil=True)
+def _direction(block: int, other: int, half: int) -> tuple[float, float]:
+    """From a block to another, of length 1."""
+    dx, dy = float(other // half - block // half), float(other % half - block % half)
+    length = np.sqrt(dx * dx + dy * dy) + 1e-300
+    return dx / length, dy / length
+
+
+@njit(cache=True, nogil=True)
+def _grouped(blocks: Cells, many: int) -> tuple[Nodes, Nodes]:
+    """Where each of ``many`` blocks begins among positions in ``blocks`` sorted by block, and these."""
+    begin = np.zeros(many + 1, np.int32)
+    for b in blocks:
+        begin[b + 1] += 1
+    begin = np.cumsum(begin).astype(np.int32)
+    free, positions = begin.copy(), np.empty(len(blocks), np.int32)
+    for i in range(len(blocks)):
+        positions[free[blocks[i]]] = i
+        free[blocks[i]] += 1
+    return begin, positions
+
+
+@njit(cache=True, nogil=True)
+def _sort(keys: Floats, items: Nodes, amounts: Floats, begin: int, end: int) -> None:
+    """Sort a few items from ``begin`` to ``end``, with their keys and amounts, by key."""
+    for i in range(begin + 1, end):
+        key, item, amount = keys[i], items[i], amounts[i]
+        j = i
+        while j > begin and keys[j - 1] > key:
+            keys[j], items[j], amounts[j] = keys[j - 1], items[j - 1], amounts[j - 1]
+            j -= 1
+        keys[j], items[j], amounts[j] = key, item, amount
+
+
+@njit(cache=True, nogil=True)
 def _across(
-    own: Nodes, amounts: Floats, begin: int, end: int, which: Cells, tail: int, head: int, cells: int
+    own: Nodes,
+    amounts: Floats,
+    keys: Floats,
+    begin: int,
+    end: int,
+    which: Cells,
+    tail: int,
+    head: int,
+    cells: int,
 ) -> None:
     """Sort an arc's few cells, with their amounts, across its direction."""
     half = cells // 2
     dx, dy = float(head // half - tail // half), float(head % half - tail % half)
-    for i in range(begin + 1, end):
-        c, amount = own[i], amounts[i]
-        key = dx * (which[c] % cells) - dy * (which[c] // cells)
-        j = i
-        while j > begin and dx * (which[own[j - 1]] % cells) - dy * (which[own[j - 1]] // cells) > key:
-            own[j], amounts[j] = own[j - 1], amounts[j - 1]
-            j -= 1
-        own[j], amounts[j] = c, amount
+    for i in range(begin, end):
+        keys[i] = dx * (which[own[i]] % cells) - dy * (which[own[i]] // cells)
+    _sort(keys, own, amounts, begin, end)
+
+
+@njit(cache=True, nogil=True)
+def _blocks_of(which: Cells, cells: int) -> Cells:
+    blocks = np.empty(len(which), np.int32)
+    for i in range(len(which)):
+        blocks[i] = block_of(which[i], cells)
+    return blocks
 
 
 @njit(cache=True, nogil=True)

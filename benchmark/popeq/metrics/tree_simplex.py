@@ -18,7 +18,7 @@ from popeq.metrics.spanning_tree import Floats, Nodes
 from popeq.metrics.vectors import distance, distances, least_difference, place_of_least
 
 #: Rows of arcs that are priced before the best among them enters.
-_ROWS = 4
+_ROWS = 6
 #: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times
 #: as much as the rounding of an arc's five numbers comes to.
 _SINGLE = 2.0**-21

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from popeq.metrics.preorder_tree import Tree, pivot, tree_of
 from popeq.metrics.spanning_tree import Floats, Nodes
-from popeq.metrics.vectors import distance, distances, least_difference, place_of_least
+from popeq.metrics.vectors import distance, distances, least_difference, place_of, some_nearer
 
 #: Rows of arcs that are priced before the best among them enters.
-_ROWS = 6
+_ROWS = 5
 #: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times
 #: as much as the rounding of an arc's five numbers comes to.
 _SINGLE = 2.0**-21
@@ -83,15 +83,15 @@ def improve(
             until_check = n // 8 if upper - lower <= 3.0 * tolerance * upper else n // 4
         entering, sink, reduced = -1, 0, 0.0
         while entering < 0 and priced < ns and not exactly:
-            best = -doubtful
+            best, found = -doubtful, near[0, 0]
             for _ in range(_ROWS):
-                least = float(least_difference(near[row], rough)) + potential[row]
-                if least < best:
-                    best, entering = least, row
+                least = least_difference(near[row], rough)
+                if float(least) + potential[row] < best:
+                    best, entering, found = float(least) + potential[row], row, least
                 row = row + 1 if row + 1 < ns else 0
                 priced += 1
             if entering >= 0:
-                sink = place_of_least(near[entering], rough, numbers)
+                sink = place_of(found, near[entering], rough, numbers)
                 length = distance(sources[0, entering], sources[1, entering], sinks[0, sink], sinks[1, sink])
                 reduced = length - potentials[sink] + potential[entering]
                 if reduced >= -least_gain:
@@ -99,10 +99,12 @@ def improve(
         if entering < 0 and not exactly:
             exactly, priced = True, 0
         while entering < 0 and priced < ns:
-            distances(sources[0, row], sources[1, row], sinks, exact)
-            reduced = least_difference(exact, potentials) + potential[row]
-            if reduced < -least_gain:
-                entering, sink = row, place_of_least(exact, potentials, numbers)
+            if some_nearer(sources[0, row], sources[1, row], sinks, potentials, potential[row] + least_gain):
+                distances(sources[0, row], sources[1, row], sinks, exact)
+                least_exactly = least_difference(exact, potentials)
+                reduced = least_exactly + potential[row]
+                if reduced < -least_gain:
+                    entering, sink = row, place_of(least_exactly, exact, potentials, numbers)
             row = row + 1 if row + 1 < ns else 0
             priced += 1
         if entering < 0:

@@ -9,6 +9,8 @@ from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
 
 def _lesser(_typing: Any, a: Any, b: Any) -> Any:
     """The lesser of two floats, neither NaN, such that a loop over it becomes vector instructions.
@@ -36,14 +38,26 @@ def least_difference(row: Any, potential: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def place_of_least(row: Any, potential: Any, numbers: NDArray[np.int32]) -> int:
-    """Where ``least_difference`` is found, the last of equals. ``numbers`` are 0..T-1: loaded, they keep the
-    loop in vector instructions."""
-    least = least_difference(row, potential)
+def place_of(least: Any, row: Any, potential: Any, numbers: NDArray[np.int32]) -> int:
+    """Where ``least_difference`` found its result, the last of equals. ``numbers`` are 0..T-1: loaded, they
+    keep the loop in vector instructions."""
     place = np.int32(0)
     for j in range(len(row)):
         place = max(place, numbers[j] if row[j] - potential[j] <= least else np.int32(0))
     return int(place)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def some_nearer(x: float, y: float, points: Floats, limits: Floats, more: float) -> bool:
+    """Whether the distance from a point to some other (2, T) is below its limit (T,) less ``more``. Squares
+    are compared: roots take longer than all the rest."""
+    xs, ys = points[0], points[1]
+    worst = np.inf
+    for j in range(len(limits)):
+        limit = limits[j] - more
+        off = (x - xs[j]) * (x - xs[j]) + (y - ys[j]) * (y - ys[j]) - limit * abs(limit)
+        worst = lesser(worst, off)
+    return worst < 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from popeq.site.svg import dots, line, number, picture, text
+from popeq.statistics import doubled_ranks
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def _cut(label: str, longest: int) -> str:
 
 def mean_ranks(scores: Floats) -> Floats:
     """Mean rank of each method (methods,) from scores (methods, prompts); ties share a rank."""
-    return np.asarray(rankdata(scores, axis=0).mean(axis=1))
+    return np.asarray(doubled_ranks(scores.T).mean(axis=0) / 2.0)
 
 
 def inseparable(order: Sequence[int], q: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.reference_lines import ReferenceLine
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.parallel import spread
@@ -59,25 +59,26 @@ def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tu
     return pd.concat(parts, ignore_index=True), notes
 
 
-def boards(
-    entries: Sequence[Entry], lines: Sequence[ReferenceLine], scorer: Scorer, jobs: int = 1
-) -> dict[str, tuple[Group, Leaderboard]]:
+def boards(board: Leaderboard, scorer: Scorer, jobs: int = 1) -> dict[str, tuple[Group, Leaderboard]]:
     """A board of the same entries for each category, made in ``jobs`` processes."""
     found = groups(scorer)
     tasks = [
         (
-            [e.take(group.keep) for e in entries],
+            [e.take(group.keep) for e in board.entries],
             scorer.only(group.keep),
-            [line.take(group.keep) for line in lines],
+            [line.take(group.keep) for line in board.lines],
+            board.reference.take(group.keep),
         )
         for group in found
     ]
     made = spread(_board, tasks, jobs)
-    return {group.name: (group, board) for group, board in zip(found, made, strict=True)}
+    return {group.name: (group, own) for group, own in zip(found, made, strict=True)}
 
 
-def _board(entries: list[Entry], scorer: Scorer, lines: list[ReferenceLine]) -> Leaderboard:
-    return build(entries, scorer, lines=lines)
+def _board(
+    entries: list[Entry], scorer: Scorer, lines: list[ReferenceLine], reference: PromptTable
+) -> Leaderboard:
+    return build(entries, scorer, lines=lines, reference=reference)
 
 
 def checked_split(by: str | None) -> bool:
@@ -100,7 +101,7 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
 
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
     """The board with its table split by category: ranks, tests and intervals are those of each category."""
-    parts = boards(board.entries, board.lines, scorer)
+    parts = boards(board, scorer)
     notes = [told for group, own in parts.values() for told in category_notes(group, own)]
     table, _ = split_table(scorer, lambda group: parts[group.name][1].table.copy())
     kept = [n for n in board.notes if not n.startswith(f"{len(scorer.prompt_ids)} prompts ")]

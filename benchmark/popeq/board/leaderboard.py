@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popeq.board import kept_scores
 from popeq.board.entries import Entry, parameters_text
+from popeq.board.kept_scores import Scored
 from popeq.board.notes import detectable, disagreements, least_shift, mixed_seeds, standing, suspicions
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
@@ -93,14 +96,16 @@ class Pairs:
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
     """A ranked table (``table``, columns COLUMNS; reference lines last, without a rank), the pairwise tests,
-    ``notes`` to be read with it, and what it was made from: entries in table order, reference lines and
-    ``least_shift``, what the prompts can show (dB; None without a row to compare)."""
+    ``notes`` to be read with it, and what it was made from: entries in table order, reference lines, the
+    ``reference`` that shifts are from, and ``least_shift``, what the prompts can show (dB; None without a row
+    to compare)."""
 
     table: pd.DataFrame
     pairs: Pairs
     notes: tuple[str, ...]
     entries: tuple[Entry, ...]
     lines: tuple[ReferenceLine, ...]
+    reference: PromptTable
     least_shift: float | None
 
 
@@ -110,19 +115,22 @@ def build(
     notes: Sequence[str] = (),
     lines: Sequence[ReferenceLine] | None = None,
     *,
+    reference: PromptTable | None = None,
     jobs: int = 1,
+    keep: bool = False,
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are the reference lines, if at hand already; otherwise ``jobs`` processes measure them.
+    ``lines`` are the reference lines and ``reference`` the scores of the training prior, if at hand already;
+    otherwise ``jobs`` processes measure them, or with ``keep`` they are what was measured here before.
     """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
-    lines = reference_lines(scorer, jobs=jobs) if lines is None else list(lines)
+    lines = reference_lines(scorer, jobs=jobs, keep=keep) if lines is None else list(lines)
     replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
     pairs = _all_pairs(entries)
     medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
     ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
-    reference = _reference(entries, scorer)
+    reference = _reference(entries) or reference or _prior_table(scorer, keep)
     against = _against_reference(entries, reference)
     perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
     floor = float("nan") if perfect is None else float(np.median(perfect))
@@ -173,7 +181,7 @@ def build(
         *suspicions(flags),
         *notes,
     ]
-    return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), shift)
+    return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), reference, shift)
 
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
@@ -184,12 +192,21 @@ def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
     return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **cells}])
 
 
-def _reference(entries: Sequence[Entry], scorer: Scorer) -> PromptTable:
-    """The training prior that shifts and skill refer to: its row, or the same draws made here."""
-    for entry in entries:
-        if entry.record.predictor.name == REFERENCE:
-            return entry.table
-    return scorer.score(prior_samples(scorer))
+def _reference(entries: Sequence[Entry]) -> PromptTable | None:
+    """The row of the training prior that shifts and skill refer to."""
+    return next((e.table for e in entries if e.record.predictor.name == REFERENCE), None)
+
+
+def _prior_table(scorer: Scorer, keep: bool) -> PromptTable:
+    """The training prior's scores, from the same draws made here."""
+    samples = prior_samples(scorer)
+    place = kept_scores.place_of(hashlib.sha256(samples.tobytes()).hexdigest(), scorer)
+    found = kept_scores.read(place, scorer) if keep else None
+    if found is None:
+        found = Scored(scorer.score(samples), [])
+        if keep:
+            kept_scores.write(place, found)
+    return found.table
 
 
 def prior_samples(scorer: Scorer) -> Floats:

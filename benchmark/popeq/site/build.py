@@ -68,7 +68,7 @@ class Site:
     @cached_property
     def categories(self) -> list[tuple[Group, Leaderboard, Cells]]:
         """Boards by category with the rows of their tables by label; none if there is one category only."""
-        found = boards(self.board.entries, self.board.lines, self.scorer, self.jobs)
+        found = boards(self.board, self.scorer, self.jobs)
         if len(found) == 1:
             return []
         return [(g, b, b.table.set_index("predictor").to_dict("index")) for g, b in found.values()]
@@ -94,7 +94,7 @@ def build_site(
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)
         claims, notes = claims + found, notes + wrong
-    return write_site(build(entries, scorer, notes, jobs=jobs), scorer, Path(output), claims, jobs)
+    return write_site(build(entries, scorer, notes, jobs=jobs, keep=keep), scorer, Path(output), claims, jobs)
 
 
 def write_site(

@@ -126,12 +126,12 @@ def build(
     """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
     lines = reference_lines(scorer, jobs=jobs, keep=keep) if lines is None else list(lines)
-    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+    replicates = replicates_of(scorer)
     pairs = _all_pairs(entries)
     medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
     ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
-    reference = _reference(entries) or reference or _prior_table(scorer, keep)
-    against = _against_reference(entries, reference)
+    reference = reference_row(entries) or reference or _prior_table(scorer, keep)
+    against = against_reference(entries, reference)
     perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
     floor = float("nan") if perfect is None else float(np.median(perfect))
     prior = float(np.median(reference.scores(HEADLINE)))
@@ -144,7 +144,7 @@ def build(
     rows = []
     for entry, rank, versus in zip(entries, ranks, against, strict=True):
         row: dict[str, object] = {"rank": int(rank), "predictor": entry.label}
-        row |= _intervals(entry.table.scores, entry.table.influence, replicates)
+        row |= intervals(entry.table.scores, entry.table.influence, replicates)
         row |= versus
         row |= {
             "skill": _skill(float(np.median(entry.table.scores(HEADLINE))), prior, floor),
@@ -187,12 +187,12 @@ def build(
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
     """One row: median and mean of an entry's density distances with their intervals, and the number of
     prompts; for a run by itself."""
-    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
-    cells = _intervals(entry.table.scores, entry.table.influence, replicates)
+    replicates = replicates_of(scorer)
+    cells = intervals(entry.table.scores, entry.table.influence, replicates)
     return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **cells}])
 
 
-def _reference(entries: Sequence[Entry]) -> PromptTable | None:
+def reference_row(entries: Sequence[Entry]) -> PromptTable | None:
     """The row of the training prior that shifts and skill refer to."""
     return next((e.table for e in entries if e.record.predictor.name == REFERENCE), None)
 
@@ -220,12 +220,20 @@ def prior_samples(scorer: Scorer) -> Floats:
     return np.stack([draws[p] for p in scorer.prompt_ids])
 
 
-def _intervals(
-    scores: Callable[[str], Floats], influence: Mapping[str, Sequence[Floats]], replicates: Replicates
+def replicates_of(scorer: Scorer) -> Replicates:
+    """The draws of prompts and listeners that all tables and studies of these prompts are judged on."""
+    return crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+
+
+def intervals(
+    scores: Callable[[str], Floats],
+    influence: Mapping[str, Sequence[Floats]],
+    replicates: Replicates,
+    names: Sequence[str] = _INTERVAL_SCORES,
 ) -> dict[str, float]:
-    """Median and mean of each density distance with their intervals, over the same replicates."""
+    """Median and mean of density distances with their intervals, over the same replicates."""
     cells: dict[str, float] = {}
-    for score in _INTERVAL_SCORES:
+    for score in names:
         drawn = replicate_scores(scores(score), influence.get(score), replicates)
         for name, statistic in _AGGREGATES.items():
             low, high = interval(medians(drawn) if name == "median" else drawn.mean(axis=-1))
@@ -236,10 +244,10 @@ def _intervals(
 
 def line_intervals(line: ReferenceLine, replicates: Replicates) -> dict[str, float]:
     """Median and mean of a reference line's density distances with their intervals."""
-    return _intervals(line.scores.__getitem__, line.influence, replicates)
+    return intervals(line.scores.__getitem__, line.influence, replicates)
 
 
-def _against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
+def against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
     """Shift, Holm-adjusted p and effect size of each entry against the reference; empty for itself."""
     base = reference.scores(HEADLINE)
     others = [e.table is not reference for e in entries]

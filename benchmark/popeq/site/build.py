@@ -44,7 +44,6 @@ class Site:
     board: Leaderboard
     scorer: Scorer
     claims: tuple[Claim, ...] = ()
-    jobs: int = 1
 
     @cached_property
     def common(self) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def write_site(
         If the folder holds something that is not a site, or cannot be written.
     """
     _check_output(out)
-    site = Site(board, scorer, tuple(claims), jobs)
+    site = Site(board, scorer, tuple(claims))
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()

@@ -213,7 +213,7 @@ def leaderboard(
     """
     split = checked_split(by)
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
-    board = build(entries, scorer, notes, jobs=jobs)
+    board = build(entries, scorer, notes, jobs=jobs, keep=keep)
     return split_board(board, scorer) if split else board
 
 

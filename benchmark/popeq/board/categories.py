@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +10,18 @@ import pandas as pd
 
 from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry
-from popeq.board.leaderboard import Leaderboard, build
-from popeq.board.reference_lines import ReferenceLine
+from popeq.board.leaderboard import (
+    Leaderboard,
+    against_reference,
+    build,
+    intervals,
+    reference_row,
+    replicates_of,
+)
+from popeq.board.notes import least_shift
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.parallel import spread
 
 #: What tables can be split by.
 SPLITS_BY = ("category",)
@@ -59,25 +65,41 @@ def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tu
     return pd.concat(parts, ignore_index=True), notes
 
 
-def boards(
-    entries: Sequence[Entry], lines: Sequence[ReferenceLine], scorer: Scorer, jobs: int = 1
-) -> dict[str, tuple[Group, Leaderboard]]:
-    """A board of the same entries for each category, made in ``jobs`` processes."""
-    found = groups(scorer)
-    tasks = [
-        (
-            [e.take(group.keep) for e in entries],
-            scorer.only(group.keep),
-            [line.take(group.keep) for line in lines],
-        )
-        for group in found
-    ]
-    made = spread(_board, tasks, jobs)
-    return {group.name: (group, board) for group, board in zip(found, made, strict=True)}
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a category's prompts say of the rows of a board: ``cells[label]`` holds the headline score, its
+    intervals and the comparison with the reference, by the names of the board's columns."""
+
+    group: Group
+    cells: dict[str, dict[str, float]]
+    least_shift: float | None
 
 
-def _board(entries: list[Entry], scorer: Scorer, lines: list[ReferenceLine]) -> Leaderboard:
-    return build(entries, scorer, lines=lines)
+def parts(board: Leaderboard, scorer: Scorer) -> list[Part]:
+    """Each category's part of a board, the largest first."""
+    return [_part(board, scorer.only(group.keep), group) for group in groups(scorer)]
+
+
+def _part(board: Leaderboard, scorer: Scorer, group: Group) -> Part:
+    entries = [e.take(group.keep) for e in board.entries]
+    reference = reference_row(entries) or board.reference.take(group.keep)
+    replicates = replicates_of(scorer)
+    cells = {
+        entry.label: intervals(entry.table.scores, entry.table.influence, replicates, (HEADLINE,)) | versus
+        for entry, versus in zip(entries, against_reference(entries, reference), strict=True)
+    }
+    return Part(group, cells, least_shift(entries, reference))
+
+
+def boards(board: Leaderboard, scorer: Scorer) -> dict[str, tuple[Group, Leaderboard]]:
+    """A board of the same entries for each category."""
+    made = {}
+    for group in groups(scorer):
+        entries = [e.take(group.keep) for e in board.entries]
+        lines = [line.take(group.keep) for line in board.lines]
+        reference = board.reference.take(group.keep)
+        made[group.name] = group, build(entries, scorer.only(group.keep), lines=lines, reference=reference)
+    return made
 
 
 def checked_split(by: str | None) -> bool:
@@ -100,9 +122,9 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
 
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
     """The board with its table split by category: ranks, tests and intervals are those of each category."""
-    parts = boards(board.entries, board.lines, scorer)
-    notes = [told for group, own in parts.values() for told in category_notes(group, own)]
-    table, _ = split_table(scorer, lambda group: parts[group.name][1].table.copy())
+    found = boards(board, scorer)
+    notes = [told for group, own in found.values() for told in category_notes(group, own)]
+    table, _ = split_table(scorer, lambda group: found[group.name][1].table.copy())
     kept = [n for n in board.notes if not n.startswith(f"{len(scorer.prompt_ids)} prompts ")]
     return replace(board, table=table, notes=(*kept, *notes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popeq.board import kept_scores
 from popeq.board.entries import Entry, parameters_text
+from popeq.board.kept_scores import Scored
 from popeq.board.notes import detectable, disagreements, least_shift, mixed_seeds, standing, suspicions
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
@@ -93,14 +96,16 @@ class Pairs:
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
     """A ranked table (``table``, columns COLUMNS; reference lines last, without a rank), the pairwise tests,
-    ``notes`` to be read with it, and what it was made from: entries in table order, reference lines and
-    ``least_shift``, what the prompts can show (dB; None without a row to compare)."""
+    ``notes`` to be read with it, and what it was made from: entries in table order, reference lines, the
+    ``reference`` that shifts are from, and ``least_shift``, what the prompts can show (dB; None without a row
+    to compare)."""
 
     table: pd.DataFrame
     pairs: Pairs
     notes: tuple[str, ...]
     entries: tuple[Entry, ...]
     lines: tuple[ReferenceLine, ...]
+    reference: PromptTable
     least_shift: float | None
 
 
@@ -110,20 +115,23 @@ def build(
     notes: Sequence[str] = (),
     lines: Sequence[ReferenceLine] | None = None,
     *,
+    reference: PromptTable | None = None,
     jobs: int = 1,
+    keep: bool = False,
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are the reference lines, if at hand already; otherwise ``jobs`` processes measure them.
+    ``lines`` are the reference lines and ``reference`` the scores of the training prior, if at hand already;
+    otherwise ``jobs`` processes measure them, or with ``keep`` they are what was measured here before.
     """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
-    lines = reference_lines(scorer, jobs=jobs) if lines is None else list(lines)
-    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+    lines = reference_lines(scorer, jobs=jobs, keep=keep) if lines is None else list(lines)
+    replicates = replicates_of(scorer)
     pairs = _all_pairs(entries)
     medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
     ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
-    reference = _reference(entries, scorer)
-    against = _against_reference(entries, reference)
+    reference = reference_row(entries) or reference or _prior_table(scorer, keep)
+    against = against_reference(entries, reference)
     perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
     floor = float("nan") if perfect is None else float(np.median(perfect))
     prior = float(np.median(reference.scores(HEADLINE)))
@@ -136,7 +144,7 @@ def build(
     rows = []
     for entry, rank, versus in zip(entries, ranks, against, strict=True):
         row: dict[str, object] = {"rank": int(rank), "predictor": entry.label}
-        row |= _intervals(entry.table.scores, entry.table.influence, replicates)
+        row |= intervals(entry.table.scores, entry.table.influence, replicates)
         row |= versus
         row |= {
             "skill": _skill(float(np.median(entry.table.scores(HEADLINE))), prior, floor),
@@ -173,23 +181,32 @@ def build(
         *suspicions(flags),
         *notes,
     ]
-    return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), shift)
+    return Leaderboard(table, pairs, tuple(told), tuple(entries), tuple(lines), reference, shift)
 
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
     """One row: median and mean of an entry's density distances with their intervals, and the number of
     prompts; for a run by itself."""
-    replicates = crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
-    cells = _intervals(entry.table.scores, entry.table.influence, replicates)
+    replicates = replicates_of(scorer)
+    cells = intervals(entry.table.scores, entry.table.influence, replicates)
     return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **cells}])
 
 
-def _reference(entries: Sequence[Entry], scorer: Scorer) -> PromptTable:
-    """The training prior that shifts and skill refer to: its row, or the same draws made here."""
-    for entry in entries:
-        if entry.record.predictor.name == REFERENCE:
-            return entry.table
-    return scorer.score(prior_samples(scorer))
+def reference_row(entries: Sequence[Entry]) -> PromptTable | None:
+    """The row of the training prior that shifts and skill refer to."""
+    return next((e.table for e in entries if e.record.predictor.name == REFERENCE), None)
+
+
+def _prior_table(scorer: Scorer, keep: bool) -> PromptTable:
+    """The training prior's scores, from the same draws made here."""
+    samples = prior_samples(scorer)
+    place = kept_scores.place_of(hashlib.sha256(samples.tobytes()).hexdigest(), scorer)
+    found = kept_scores.read(place, scorer) if keep else None
+    if found is None:
+        found = Scored(scorer.score(samples), [])
+        if keep:
+            kept_scores.write(place, found)
+    return found.table
 
 
 def prior_samples(scorer: Scorer) -> Floats:
@@ -203,12 +220,20 @@ def prior_samples(scorer: Scorer) -> Floats:
     return np.stack([draws[p] for p in scorer.prompt_ids])
 
 
-def _intervals(
-    scores: Callable[[str], Floats], influence: Mapping[str, Sequence[Floats]], replicates: Replicates
+def replicates_of(scorer: Scorer) -> Replicates:
+    """The draws of prompts and listeners that all tables and studies of these prompts are judged on."""
+    return crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
+
+
+def intervals(
+    scores: Callable[[str], Floats],
+    influence: Mapping[str, Sequence[Floats]],
+    replicates: Replicates,
+    names: Sequence[str] = _INTERVAL_SCORES,
 ) -> dict[str, float]:
-    """Median and mean of each density distance with their intervals, over the same replicates."""
+    """Median and mean of density distances with their intervals, over the same replicates."""
     cells: dict[str, float] = {}
-    for score in _INTERVAL_SCORES:
+    for score in names:
         drawn = replicate_scores(scores(score), influence.get(score), replicates)
         for name, statistic in _AGGREGATES.items():
             low, high = interval(medians(drawn) if name == "median" else drawn.mean(axis=-1))
@@ -219,10 +244,10 @@ def _intervals(
 
 def line_intervals(line: ReferenceLine, replicates: Replicates) -> dict[str, float]:
     """Median and mean of a reference line's density distances with their intervals."""
-    return _intervals(line.scores.__getitem__, line.influence, replicates)
+    return intervals(line.scores.__getitem__, line.influence, replicates)
 
 
-def _against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
+def against_reference(entries: Sequence[Entry], reference: PromptTable) -> list[dict[str, float]]:
     """Shift, Holm-adjusted p and effect size of each entry against the reference; empty for itself."""
     base = reference.scores(HEADLINE)
     others = [e.table is not reference for e in entries]

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq.board.halves import halves_of, ratios_to
+from popeq.board import kept_scores
+from popeq.board.halves import DISTANCES, halves_of, ratios_to
 from popeq.board.scoring import Scorer
 from popeq.dataset_folder import read_second_panel
 from popeq.metrics import SCORES
@@ -46,20 +47,23 @@ class ReferenceLine:
         )
 
 
-def reference_lines(scorer: Scorer, *, second: bool = True, jobs: int = 1) -> list[ReferenceLine]:
+def reference_lines(
+    scorer: Scorer, *, second: bool = True, jobs: int = 1, keep: bool = False
+) -> list[ReferenceLine]:
     """The perfect predictor and the fresh panel of 11, for the density distances.
 
     The fresh panel is measured where the data set brings a second panel. Both are missing (an empty list)
     where prompts have fewer than four listeners, because then there are no two disjoint groups.
     Without ``second`` the second panel is not looked at, and the perfect line comes first. Prompts are
-    measured in ``jobs`` processes.
+    measured in ``jobs`` processes. With ``keep``, lines that were estimated here before by the same code are
+    not estimated again.
     """
     other = read_second_panel(scorer.dataset) if second else None
     lines = []
     if min(len(t.responses) for t in scorer.targets) >= LEAST_LISTENERS:
-        lines.append(estimated_line(scorer, PERFECT, scorer.protocol.n_samples, jobs=jobs))
+        lines.append(_kept_line(scorer, PERFECT, scorer.protocol.n_samples, jobs, keep))
         if other is None:
-            lines.append(estimated_line(scorer, FRESH, PANEL_SIZE, jobs=jobs))
+            lines.append(_kept_line(scorer, FRESH, PANEL_SIZE, jobs, keep))
     if other is not None:
         scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
         lines.append(
@@ -71,6 +75,19 @@ def reference_lines(scorer: Scorer, *, second: bool = True, jobs: int = 1) -> li
             )
         )
     return lines
+
+
+def _kept_line(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> ReferenceLine:
+    place = kept_scores.place_of(f"reference line: {drawn} drawn", scorer)
+    found = kept_scores.read_numbers(place, scorer, DISTANCES) if keep else None
+    if found is not None:
+        return ReferenceLine(name, ESTIMATED, found.scores, found.influence)
+    line = estimated_line(scorer, name, drawn, jobs=jobs)
+    if keep:
+        influence = {d: list(line.influence[d]) for d in DISTANCES}
+        numbers = kept_scores.Numbers({d: line.scores[d] for d in DISTANCES}, influence, [])
+        kept_scores.write_numbers(place, numbers)
+    return line
 
 
 def estimated_line(

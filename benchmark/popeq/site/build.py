@@ -13,7 +13,7 @@ import numpy as np
 
 import popeq
 from popeq.atomic import new_folder
-from popeq.board.categories import Group, boards
+from popeq.board.categories import Part, parts
 from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard, build
 from popeq.board.retrieval import retrieval_table
 from popeq.board.scoring import Scorer
@@ -34,8 +34,6 @@ MARK = "board.json"
 #: Methods in the matrix of pairs; the CSV file has all.
 MATRIX = 60
 _NEIGHBOURS = 3
-#: Rows of a table by label.
-Cells = dict[Any, dict[Any, Any]]
 _SHOWN_PROMPTS = 5
 
 
@@ -46,7 +44,6 @@ class Site:
     board: Leaderboard
     scorer: Scorer
     claims: tuple[Claim, ...] = ()
-    jobs: int = 1
 
     @cached_property
     def common(self) -> dict[str, Any]:
@@ -66,12 +63,10 @@ class Site:
         return views.method_rows(self.board)
 
     @cached_property
-    def categories(self) -> list[tuple[Group, Leaderboard, Cells]]:
-        """Boards by category with the rows of their tables by label; none if there is one category only."""
-        found = boards(self.board.entries, self.board.lines, self.scorer, self.jobs)
-        if len(found) == 1:
-            return []
-        return [(g, b, b.table.set_index("predictor").to_dict("index")) for g, b in found.values()]
+    def categories(self) -> list[Part]:
+        """The board by category; none if there is one category only."""
+        found = parts(self.board, self.scorer)
+        return found if len(found) > 1 else []
 
 
 def build_site(
@@ -94,7 +89,7 @@ def build_site(
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)
         claims, notes = claims + found, notes + wrong
-    return write_site(build(entries, scorer, notes, jobs=jobs), scorer, Path(output), claims, jobs)
+    return write_site(build(entries, scorer, notes, jobs=jobs, keep=keep), scorer, Path(output), claims, jobs)
 
 
 def write_site(
@@ -108,7 +103,7 @@ def write_site(
         If the folder holds something that is not a site, or cannot be written.
     """
     _check_output(out)
-    site = Site(board, scorer, tuple(claims), jobs)
+    site = Site(board, scorer, tuple(claims))
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()
@@ -163,28 +158,29 @@ def _index(site: Site) -> str:
         filters=views.script_filters(rows),
         data=views.script_rows(rows),
         categories=[
-            {"name": g.name, "prompts": len(g.keep), "tells": _tells(g, b)} for g, b, _ in site.categories
+            {"name": part.group.name, "prompts": len(part.group.keep), "tells": _tells(part)}
+            for part in site.categories
         ],
         by_category=_by_category(site),
     )
 
 
-def _tells(group: Group, board: Leaderboard) -> str:
+def _tells(part: Part) -> str:
     """What a category can show, in a few words."""
-    shift = board.least_shift
-    if group.small or shift is None or not np.isfinite(shift):
+    shift = part.least_shift
+    if part.group.small or shift is None or not np.isfinite(shift):
         return "too few to tell"
     return f"shows about {shift:.2f} dB"
 
 
 def _by_category(site: Site) -> list[views.Row]:
     return [
-        {"label": e.label, "cells": [_median(cells[e.label]) for _, _, cells in site.categories]}
+        {"label": e.label, "cells": [_median(part.cells[e.label]) for part in site.categories]}
         for e in site.board.entries
     ]
 
 
-def _median(cells: dict[str, Any]) -> views.Row:
+def _median(cells: dict[str, float]) -> views.Row:
     """The median headline score of a table's row, with its interval."""
     ends = {"median": "", "low": "_low", "high": "_high"}
     return {name: float(cells[f"{HEADLINE}_median{end}"]) for name, end in ends.items()}
@@ -267,7 +263,7 @@ def _methods(site: Site) -> dict[str, str]:
             signatures=views.signatures(entry, reference, None if np.isnan(retrieved) else float(retrieved)),
             best=listed[:_SHOWN_PROMPTS],
             worst=listed[::-1][:_SHOWN_PROMPTS],
-            categories=[_category_row(g, b, cells[entry.label]) for g, b, cells in site.categories],
+            categories=[_category_row(part, entry.label) for part in site.categories],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],
             runs=[{"command": r.record.command, "facts": views.run_facts(r)} for r in entry.runs],
@@ -275,12 +271,13 @@ def _methods(site: Site) -> dict[str, str]:
     return pages
 
 
-def _category_row(group: Group, board: Leaderboard, cells: dict[str, Any]) -> views.Row:
+def _category_row(part: Part, label: str) -> views.Row:
+    cells = part.cells[label]
     return {
-        "name": group.name,
-        "prompts": len(group.keep),
+        "name": part.group.name,
+        "prompts": len(part.group.keep),
         **_median(cells),
         "shift": float(cells["shift"]),
         "p": float(cells["p_holm"]),
-        "tells": _tells(group, board),
+        "tells": _tells(part),
     }

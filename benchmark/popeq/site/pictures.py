@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from popeq.site.svg import dots, line, number, picture, text
+from popeq.statistics import doubled_ranks
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def interval_bar(
     drawn.append(line(scale(low), middle, scale(high), middle, "ci"))
     drawn += [line(scale(end), middle - 4, scale(end), middle + 4, "ci") for end in (low, high)]
     drawn.append(
-        Markup('<circle cx="{}" cy="{}" r="4" class="median"/>').format(number(scale(median)), number(middle))
+        Markup('<circle cx="%s" cy="%s" r="4" class="median"/>') % (number(scale(median)), number(middle))
     )
     title = f"median {median:.2f} dB, 95 % interval {low:.2f} to {high:.2f}"
     return picture(_BAR_WIDTH, _BAR_HEIGHT, drawn, title, "bar")
@@ -99,23 +99,22 @@ def box_plot(boxes: Sequence[Box], marks: Sequence[tuple[str, str, float]]) -> M
 
 
 def _box(box: Box, scale: Scale, y: float, left: float) -> Markup:
-    q1, q2, q3 = np.quantile(box.scores, [0.25, 0.5, 0.75])
+    q1, q2, q3 = np.quantile(box.scores, [0.25, 0.5, 0.75]).tolist()
     reach = 1.5 * (q3 - q1)
     inside = box.scores[(box.scores >= q1 - reach) & (box.scores <= q3 + reach)]
     low, high = float(inside.min()), float(inside.max())
     jitter = ((np.arange(len(box.scores)) * 0.618) % 1.0 - 0.5) * 18
-    points = np.stack([[scale(v) for v in box.scores], y + jitter], axis=1)
+    points = np.stack([[scale(v) for v in box.scores.tolist()], y + jitter], axis=1)
     marks = [
         text(left - 12, y + 4, _cut(box.label, 22), "label", "end"),
         line(scale(low), y, scale(q1), y, "whisker"),
         line(scale(q3), y, scale(high), y, "whisker"),
-        Markup('<rect x="{}" y="{}" width="{}" height="20" class="box"/>').format(
-            number(scale(q1)), number(y - 10), number(max(scale(q3) - scale(q1), 0.5))
-        ),
+        Markup('<rect x="%s" y="%s" width="%s" height="20" class="box"/>')
+        % (number(scale(q1)), number(y - 10), number(max(scale(q3) - scale(q1), 0.5))),
         dots(points, "point"),
         line(scale(q2), y - 10, scale(q2), y + 10, "middle"),
     ]
-    return Markup('<g class="{}">{}</g>').format(f"boxed {box.css}".strip(), Markup("").join(marks))
+    return Markup('<g class="%s">%s</g>') % (f"boxed {box.css}".strip(), Markup("").join(marks))
 
 
 def _cut(label: str, longest: int) -> str:
@@ -124,7 +123,7 @@ def _cut(label: str, longest: int) -> str:
 
 def mean_ranks(scores: Floats) -> Floats:
     """Mean rank of each method (methods,) from scores (methods, prompts); ties share a rank."""
-    return np.asarray(rankdata(scores, axis=0).mean(axis=1))
+    return np.asarray(doubled_ranks(scores.T).mean(axis=0) / 2.0)
 
 
 def inseparable(order: Sequence[int], q: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:
@@ -169,7 +168,7 @@ def critical_difference(labels: Sequence[str], scores: Floats, q: Floats, alpha:
         y = below + row * ((position if on_left else n - 1 - position) + 0.8)
         x, edge = scale(ranks[method]), side - 16 if on_left else width - side + 16
         path = f"M{number(x)} 24V{number(y)}H{number(edge)}"
-        drawn.append(Markup('<path class="lead" d="{}"/>').format(path))
+        drawn.append(Markup('<path class="lead" d="%s"/>') % path)
         name = f"{_cut(labels[method], 20)}  {ranks[method]:.2f}"
         drawn.append(text(edge + (-5 if on_left else 5), y + 4, name, "label", "end" if on_left else "start"))
     title = f"Critical-difference diagram: mean rank over prompts of {n} methods, best first on the left"

@@ -29,28 +29,39 @@ def number(value: float) -> str:
 
 def text(x: float, y: float, content: str, css: str, anchor: str = "start") -> Markup:
     """A text mark; ``content`` is a stranger's and comes out as text."""
-    return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
-        number(x), number(y), css, anchor, visible(content)
+    return Markup('<text x="%s" y="%s" class="%s" text-anchor="%s">%s</text>') % (
+        number(x),
+        number(y),
+        css,
+        anchor,
+        visible(content),
     )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
     """A straight line."""
     ends = (number(v) for v in (x1, y1, x2, y2))
-    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(*ends, css)
+    return Markup('<line x1="%s" y1="%s" x2="%s" y2="%s" class="%s"/>') % (*ends, css)
 
 
 def picture(width: float, height: float, marks: Sequence[Markup], title: str, css: str) -> Markup:
     """An SVG picture with an accessible name."""
-    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        css, number(width), number(height), visible(title), Markup("").join(marks)
+    return Markup('<svg class="%s" viewBox="0 0 %s %s" role="img" aria-label="%s">%s</svg>') % (
+        css,
+        number(width),
+        number(height),
+        visible(title),
+        Markup("").join(marks),
     )
 
 
 def dots(points: Floats, css: str) -> Markup:
     """Points (n, 2) in picture units as one path of round caps."""
     rounded = np.rint(points).astype(int)
-    return Markup('<path class="{}" d="{}"/>').format(css, Markup("".join(f"M{x} {y}h0" for x, y in rounded)))
+    return Markup('<path class="%s" d="%s"/>') % (
+        css,
+        "M%d %dh0" * len(rounded) % tuple(rounded.ravel().tolist()),
+    )
 
 
 @dataclass(frozen=True)
@@ -86,26 +97,29 @@ def regions(mass: Floats) -> Markup:
     ordered = np.sort(mass, axis=None)[::-1]
     held = np.cumsum(ordered)
     # A ring at the edge with the nearest cell's mass and one just outside with none: loops close at the box.
-    padded = np.pad(np.pad(mass, 1, mode="edge"), 1)
+    nearest = np.clip(np.arange(-1, cells + 1), 0, cells - 1)
+    padded = np.zeros((cells + 4, cells + 4))
+    padded[1:-1, 1:-1] = mass[np.ix_(nearest, nearest)]
     axis = np.concatenate([[-1e-3, 0.0], np.arange(cells) + 0.5, [cells, cells + 1e-3]]) * (SIDE / cells)
     drawer = contour_generator(x=axis, y=SIDE - axis, z=padded.T)
     paths = []
     for share in REGIONS:
         level = float(ordered[min(int(np.searchsorted(held, share)), len(held) - 1)])
         loops = [_loop(np.asarray(loop)) for loop in drawer.lines(level)]
-        paths.append(Markup('<path class="hdr" d="{}"/>').format(Markup("".join(loops))))
+        paths.append(Markup('<path class="hdr" d="%s"/>') % "".join(loops))
     return Markup("").join(paths)
 
 
 def _loop(points: Floats) -> str:
     """A closed loop in relative whole units; steps that round to nothing are left out."""
-    rounded = np.clip(np.rint(points), 0, SIDE).astype(int)
-    steps = np.diff(rounded, axis=0)
-    steps = steps[(steps != 0).any(axis=1)]
+    rounded = np.rint(points).clip(0, SIDE).astype(int)
+    steps = rounded[1:] - rounded[:-1]
+    steps = steps[steps.any(axis=1)]
     if len(steps) < 2:
         return ""
-    moves = "".join(f" {x} {y}" if y >= 0 else f" {x}{y}" for x, y in steps[:-1])
-    return f"M{rounded[0, 0]} {rounded[0, 1]}l{moves.lstrip()}z"
+    moves = " %d,%d" * (len(steps) - 1) % tuple(steps[:-1].ravel().tolist())
+    moves = moves[1:].replace(",-", "-").replace(",", " ")
+    return f"M{rounded[0, 0]} {rounded[0, 1]}l{moves}z"
 
 
 def plane_picture(
@@ -113,7 +127,7 @@ def plane_picture(
 ) -> Markup:
     """A density, the listeners' points, and a predictor's samples or else the names of the corners."""
     plane = Plane(space)
-    marks = [Markup('<rect class="box" width="{0}" height="{0}"/>').format(SIDE)]
+    marks = [Markup('<rect class="box" width="%d" height="%d"/>') % (SIDE, SIDE)]
     marks += [regions(mass), *plane.axes()]
     if samples is not None:
         marks.append(dots(plane.at(samples), "samples"))
@@ -121,8 +135,8 @@ def plane_picture(
         for (right, top), name in CORNERS.items():
             x, y = (SIDE - 5, 12) if right else (5, 12)
             marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
-    marks.append(dots(plane.at(listeners), "ring"))
-    marks.append(dots(plane.at(listeners), "listeners"))
+    chosen = plane.at(listeners)
+    marks += [dots(chosen, "ring"), dots(chosen, "listeners")]
     return picture(SIDE, SIDE, marks, title, "plane")
 
 

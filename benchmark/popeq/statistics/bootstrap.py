@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ class Replicates:
 
     prompts: NDArray[np.intp]
     weights: tuple[Floats, ...]
+
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Where the drawn prompts (B, P) stand in a flat array (P, B) of each prompt's replicates."""
+        count = len(self.prompts)
+        return self.prompts * count + np.arange(count)[:, None]
 
 
 def crossed_weights(
@@ -95,7 +102,7 @@ def replicate_scores(
         return own[replicates.prompts]
     if len(influence) != count:
         raise ValueError(f"influence must have {count} entries, one a prompt, not {len(influence)}")
-    moved = np.empty(replicates.prompts.shape)
+    moved = np.empty(replicates.prompts.shape[::-1])
     for p, (effect, weights) in enumerate(zip(influence, replicates.weights, strict=True)):
         values = np.asarray(effect, dtype=np.float64)
         if values.shape != weights.shape[1:] or not np.isfinite(values).all():
@@ -103,8 +110,9 @@ def replicate_scores(
                 f"influence of prompt {p} must be {weights.shape[1]} finite numbers; shape {values.shape}"
             )
         # The weights of a row add up to 1, so centring the influence is subtracting 1 / m from each.
-        moved[:, p] = own[p] + weights @ (values - values.mean())
-    return np.take_along_axis(moved, replicates.prompts, axis=1)
+        np.matmul(weights, values - values.mean(), out=moved[p])
+    moved += own[:, None]
+    return moved.ravel().take(replicates.places)
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from popeq.statistics.medians import medians
-from popeq.statistics.signed_rank import EXACT_LIMIT, signed_rank, signed_rank_distribution
+from popeq.statistics.signed_rank import EXACT_LIMIT, doubled_ranks, signed_rank, signed_rank_distribution
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +67,7 @@ def _shifts(d: Floats) -> Floats:
 
 def _tests(d: Floats) -> tuple[Floats, Floats]:
     """Rank-biserial correlation and p of each row of d (m, P)."""
-    doubled = np.rint(2.0 * rankdata(np.abs(d), axis=1)).astype(np.int64)
+    doubled = doubled_ranks(np.abs(d))
     plus, minus = (np.where(side, doubled, 0).sum(axis=1) for side in (d > 0, d < 0))
     effect = (plus - minus) / np.maximum(plus + minus, 1)
     ranks = np.arange(1, d.shape[1] + 1)

@@ -75,7 +75,7 @@ def signed_rank(differences: ArrayLike, *, decimals: int = 9) -> SignedRank:
     correction of 1/2. Effect size: ``(W+ - W-) / (W+ + W-)`` (Kerby 2014), 0 if every difference is.
     """
     d = _checked(differences, decimals)
-    doubled = _doubled_ranks(np.abs(d))
+    doubled = doubled_ranks(np.abs(d))
     plus, minus = int(doubled[d > 0].sum()), int(doubled[d < 0].sum())
     kept = doubled[d != 0]
     exact = len(kept) <= EXACT_LIMIT
@@ -180,6 +180,23 @@ def detectable_shift(differences_sd: float, n: int, *, alpha: float = 0.05, powe
     return max(reach, 0.0) * differences_sd / math.sqrt(n * _EFFICIENCY)
 
 
+def doubled_ranks(values: ArrayLike) -> Ints:
+    """Twice the mid-ranks along the last axis, which are whole numbers, (..., n) of (..., n)."""
+    given = np.asarray(values, dtype=np.float64)
+    order = np.argsort(given, axis=-1)
+    ordered = np.take_along_axis(given, order, axis=-1)
+    place = np.arange(given.shape[-1])
+    rises = ordered[..., 1:] != ordered[..., :-1]
+    first, last = np.zeros(given.shape, dtype=np.int64), np.full(given.shape, len(place) - 1)
+    first[..., 1:] = np.where(rises, place[1:], 0)
+    last[..., :-1] = np.where(rises, place[:-1], len(place) - 1)
+    first = np.maximum.accumulate(first, axis=-1)
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    ranks = np.empty_like(first)
+    np.put_along_axis(ranks, order, first + last + 2, axis=-1)
+    return ranks
+
+
 def _checked(differences: ArrayLike, decimals: int) -> Floats:
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1 or not len(d):
@@ -187,12 +204,6 @@ def _checked(differences: ArrayLike, decimals: int) -> Floats:
     if not np.isfinite(d).all():
         raise ValueError(f"{int((~np.isfinite(d)).sum())} of {len(d)} differences are not finite")
     return np.round(d, decimals) + 0.0  # a rounded -1e-16 is -0.0, which would print its sign
-
-
-def _doubled_ranks(values: Floats) -> Ints:
-    """Twice the mid-ranks, which are whole numbers."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((2 * np.cumsum(counts) - counts + 1)[inverse], dtype=np.int64)
 
 
 def _exact_p(doubled: Ints, smaller: int) -> float:

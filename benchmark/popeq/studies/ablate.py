@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from popeq.board.categories import split_table
 from popeq.board.entries import Entry
+from popeq.board.leaderboard import replicates_of
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import hodges_lehmann, holm, score_interval, signed_rank
-from popeq.studies.study import COLOURS, Study, replicates_of, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import pandas as pd
 
 from popeq.board.categories import Group, split_table
 from popeq.board.halves import halves_of
-from popeq.board.leaderboard import line_intervals
+from popeq.board.leaderboard import line_intervals, replicates_of
 from popeq.board.reference_lines import (
     FRESH,
     LEAST_LISTENERS,
@@ -22,7 +22,7 @@ from popeq.board.reference_lines import (
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.studies.study import COLOURS, Study, replicates_of, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

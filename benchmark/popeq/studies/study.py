@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
-from popeq.seeding import generator
-from popeq.statistics import Replicates, crossed_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +23,6 @@ Floats = NDArray[np.float64]
 
 #: Okabe and Ito's colours, told apart by every common kind of colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_REPLICATES = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +85,6 @@ def _writable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def replicates_of(scorer: Scorer) -> Replicates:
-    """The draws of prompts and listeners that the board uses too."""
-    return crossed_weights(scorer.listeners, _REPLICATES, generator("leaderboard", "bootstrap"))
 
 
 def simulated_note(scorer: Scorer) -> list[str]:

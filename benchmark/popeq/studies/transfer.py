@@ -11,12 +11,13 @@ from scipy.stats import kendalltau
 
 from popeq.board.categories import Group, split_table
 from popeq.board.entries import Entry
+from popeq.board.leaderboard import replicates_of
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE, Target
 from popeq.statistics import hodges_lehmann, holm, score_interval, signed_rank
-from popeq.studies.study import COLOURS, Study, replicates_of, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

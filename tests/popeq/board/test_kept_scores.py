@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import popeq as package
-from popeq.board import kept_scores
+from popeq.board import kept_scores, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.errors import RunError
 from popeq.protocol import PROTOCOL_1
@@ -47,6 +47,24 @@ def test_a_second_board_scores_nothing_and_is_the_same(finished, scored):
     assert len(scored) == 4
     same(package.leaderboard(runs_dir=finished.runs_dir, keep=False), first)
     assert len(scored) == 8
+
+
+def test_reference_lines_and_a_prior_without_a_row_are_kept(finished, scored, monkeypatch):
+    calls = []
+    estimated = reference_lines.estimated_line
+    monkeypatch.setattr(
+        reference_lines, "estimated_line", lambda *args, **more: calls.append(1) or estimated(*args, **more)
+    )
+    runs = [run for name, run in finished.runs.items() if name != "prior"]
+    first = package.leaderboard(runs)
+    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    second = package.leaderboard(runs)
+    same(second, first)
+    for a, b in zip(first.lines, second.lines, strict=True):
+        assert a.influence.keys() == b.influence.keys() == a.scores.keys()
+    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    same(package.leaderboard(runs, keep=False), first)
+    assert (len(calls), len(scored)) == (4, 2 * len(runs) + 2)
 
 
 def test_flags_are_kept_with_the_scores(finished):

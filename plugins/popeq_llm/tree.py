@@ -14,6 +14,7 @@ from torch import Tensor
 
 from popeq_llm.heads import Head
 from popeq_llm.phi3 import new_cache
+from popeq_llm.stepping import Stepping
 from popeq_llm.trie import common_length
 
 
@@ -104,7 +105,11 @@ class TreeRows:
 
 @torch.inference_mode()
 def takes_trees(model: Any, vocabulary: int) -> bool:
-    """Whether the model, given 4-D masks, scores branches as it scores plain sequences."""
+    """Whether the model, given 4-D masks, scores branches as it scores plain sequences.
+
+    It may be off by 2 % of the largest logit, or, in half precision on a GPU, by three times as much as the
+    model's own two ways are: a sequence at once, and token by token.
+    """
     rng = torch.Generator().manual_seed(0)
     draw = torch.randint(min(vocabulary, 1000), (12,), generator=rng).tolist()
     context, branches = draw[:8], [draw[8:10], draw[10:12]]
@@ -117,7 +122,12 @@ def takes_trees(model: Any, vocabulary: int) -> bool:
         plain = torch.stack(
             [model(torch.tensor([context + b], device=model.device)).logits[0, -1].float() for b in branches]
         )
+        steps = Stepping(model, [context, context])
+        for depth in range(2):
+            steps.logits()
+            steps.append([b[depth] for b in branches])
+        noise = (steps.logits().to(plain.device) - plain).abs().max().item()
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         return False
     scale = plain.abs().max().item() or 1.0
-    return bool((found - plain).abs().max().item() <= 0.02 * scale)
+    return bool((found - plain).abs().max().item() <= max(0.02 * scale, 3.0 * noise))

@@ -148,7 +148,7 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bo
         [seeds[s] for s in sorted(seeds)]
         for seeds in ({run.record.seed: run for run in group} for group in groups.values())
     ]
-    scored = iter(spread(_score_one, [(run, scorer, keep) for group in ordered for run in group], jobs))
+    scored = iter(_scored([run for group in ordered for run in group], scorer, jobs, keep))
     entries = []
     for label, group in zip(_labels([g[0].record for g in ordered]), ordered, strict=True):
         own = [next(scored) for _ in group]
@@ -166,15 +166,27 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bo
     return entries
 
 
-def _score_one(run: Run, scorer: Scorer, keep: bool) -> Scored:
-    place = kept_scores.place_of(run.predictions_sha256(), scorer)
-    found = kept_scores.read(place, scorer) if keep else None
-    if found is None:
-        samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
-        found = Scored(scorer.score(samples), copied(samples, scorer))
-        if keep:
-            kept_scores.write(place, found)
-    return found
+def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[Scored]:
+    """Scores of runs: kept ones read here, since sending them from a process takes longer; others
+    computed."""
+    places = [kept_scores.place_of(run.predictions_sha256(), scorer) for run in runs]
+    kept = [kept_scores.read(place, scorer) if keep else None for place in places]
+    tasks = [
+        (run, scorer, place if keep else None)
+        for run, place, found in zip(runs, places, kept, strict=True)
+        if found is None
+    ]
+    computed = iter(spread(_score_one, tasks, jobs))
+    return [found or next(computed) for found in kept]
+
+
+def _score_one(run: Run, scorer: Scorer, place: Path | None) -> Scored:
+    """The scores of a run, also written to a place if there is one."""
+    samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
+    scored = Scored(scorer.score(samples), copied(samples, scorer))
+    if place is not None:
+        kept_scores.write(place, scored)
+    return scored
 
 
 def parameters_text(record: RunRecord) -> str:

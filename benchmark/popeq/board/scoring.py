@@ -50,26 +50,27 @@ class Scorer:
         self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
         self.prompt_ids = dataset.test_ids
         self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
-        self._own = self._outlines()
+        self._describe()
 
     def only(self, keep: Sequence[int]) -> Scorer:
         """The same scorer for some of its prompts, by position; nothing is computed again."""
         part = copy.copy(self)
         part.prompt_ids = tuple(self.prompt_ids[i] for i in keep)
         part.targets = [self.targets[i] for i in keep]
-        part._own = part._outlines()
+        part._describe()
         return part
 
-    def _outlines(self) -> Outline:
-        """Of the listeners, prompt by prompt."""
+    def _describe(self) -> None:
+        """What every table of these prompts needs: words about them, and outlines of their listeners."""
+        indexed = self.dataset.prompts.set_index("prompt_id")
+        self._about = indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
         each = [outline(target.responses, self.dataset.space) for target in self.targets]
-        return Outline(*(np.array(values) for values in zip(*each, strict=True)))
+        self._own = Outline(*(np.array(values) for values in zip(*each, strict=True)))
 
     @property
     def about(self) -> pd.DataFrame:
-        """``prompt_id, text, category, basis`` of the prompts, in order."""
-        indexed = self.dataset.prompts.set_index("prompt_id")
-        return indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
+        """``prompt_id, text, category, basis`` of the prompts, in order; a copy."""
+        return self._about.copy()
 
     @property
     def listeners(self) -> list[Sequence[str]]:
@@ -91,7 +92,7 @@ class Scorer:
 
     def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
-        frame = pd.concat([self.about, pd.DataFrame(dict(numbers))], axis=1)
+        frame = pd.concat([self._about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
 
 

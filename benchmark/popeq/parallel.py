@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-#: Batches that a process gets one after the other: few, since each is sent whole; enough to end together.
-_BATCHES = 12
+#: Batches that a process gets one after the other: enough to end together.
+_BATCHES = 32
 
 
-def spread(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int) -> list[Result]:
-    """``function(*task)`` of each task, in order, in ``jobs`` processes; in this one if it is not worth it.
+def spread(
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
+) -> list[Result]:
+    """``function(*task, *shared)`` of each task, in order, in ``jobs`` processes; in this one if it is not
+    worth it. What is shared is read once by each process. A task's exception is raised here."""
+    return list(begun(function, tasks, jobs, shared))
 
-    What the tasks of a batch share is sent once. A task's exception is raised here.
-    """
+
+def begun(
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
+) -> Iterator[Result]:
+    """As ``spread``, but the other processes work while this one goes on, until it asks for results."""
     if jobs == 1 or len(tasks) < 2:
-        return [function(*task) for task in tasks]
-    from joblib import Parallel, delayed, parallel_config
+        return (function(*task, *shared) for task in tasks)
+    import joblib
 
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=max(1, len(tasks) // (jobs * _BATCHES)))
-        return list(pool(delayed(function)(*task) for task in tasks))
+    folder = TemporaryDirectory(prefix="popeq-")
+    file = str(Path(folder.name, "shared"))
+    joblib.dump(shared, file)
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        size = max(1, len(tasks) // (jobs * _BATCHES))
+        pool = joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=size, return_as="generator")
+        results = pool(joblib.delayed(_with_shared)(function, task, file) for task in tasks)
+    return _while_open(results, folder)
+
+
+def _while_open(results: Iterator[Result], folder: TemporaryDirectory[str]) -> Iterator[Result]:
+    with folder:
+        yield from results
+
+
+def _with_shared(function: Callable[..., Result], task: tuple[Any, ...], file: str) -> Result:
+    return function(*task, *_read(file))
+
+
+@lru_cache(maxsize=1)
+def _read(file: str) -> tuple[Any, ...]:
+    import joblib
+
+    shared: tuple[Any, ...] = joblib.load(file)
+    return shared

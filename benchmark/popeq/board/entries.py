@@ -172,15 +172,15 @@ def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[
     places = [kept_scores.place_of(run.predictions_sha256(), scorer) for run in runs]
     kept = [kept_scores.read(place, scorer) if keep else None for place in places]
     tasks = [
-        (run, scorer, place if keep else None)
+        (run, place if keep else None)
         for run, place, found in zip(runs, places, kept, strict=True)
         if found is None
     ]
-    computed = iter(spread(_score_one, tasks, jobs))
+    computed = iter(spread(_score_one, tasks, jobs, (scorer,)))
     return [found or next(computed) for found in kept]
 
 
-def _score_one(run: Run, scorer: Scorer, place: Path | None) -> Scored:
+def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Scored:
     """The scores of a run, also written to a place if there is one."""
     samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
     scored = Scored(scorer.score(samples), copied(samples, scorer))

@@ -107,6 +107,7 @@ def write_site(
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()
+        prompts = prompt_pages(board, scorer, site.common, jobs)
         pages = {"index.html": _index(site), "pairs.html": _pairs(site), "prompts.html": _prompts(site)}
         pages |= _methods(site)
         pages |= {
@@ -117,7 +118,8 @@ def write_site(
         }
         for name, page in pages.items():
             (folder / name).write_text(page, encoding="utf-8", newline="\n")
-        prompt_pages(board, scorer, site.common, folder, jobs)
+        for name, page in prompts:
+            (folder / "prompt" / name).write_text(page, encoding="utf-8", newline="\n")
     if out.exists():
         shutil.rmtree(out)
     (out.with_name(f".{out.name}.new")).rename(out)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
-from popeq.parallel import spread
+from popeq.parallel import begun
 from popeq.runs.folder import Run
 from popeq.site.environment import render
 from popeq.site.rows import slug
@@ -27,28 +26,24 @@ PICTURES = 40
 
 
 def prompt_pages(
-    board: Leaderboard, scorer: Scorer, common: Mapping[str, Any], folder: Path, jobs: int = 1
-) -> None:
-    """Write every prompt's page to ``folder``/prompt, in ``jobs`` processes."""
+    board: Leaderboard, scorer: Scorer, common: Mapping[str, Any], jobs: int = 1
+) -> Iterator[tuple[str, str]]:
+    """File name and text of every prompt's page, made in ``jobs`` processes that begin at once."""
     scores = np.array([[e.table.scores(name) for name in SCORES] for e in board.entries])
     labels = [e.label for e in board.entries]
     drawn = _samples(board.entries[:PICTURES], scorer)
     about = scorer.about.to_dict(orient="records")
 
-    tasks = [
-        (about[p], scorer.targets[p], labels, scores[:, :, p], [s[p] for s in drawn], dict(common))
-        for p in range(len(about))
-    ]
-    for name, text in spread(_page, tasks, jobs):
-        (folder / "prompt" / name).write_text(text, encoding="utf-8", newline="\n")
+    tasks = [(about[p], scorer.targets[p], scores[:, :, p], [s[p] for s in drawn]) for p in range(len(about))]
+    return begun(_page, tasks, jobs, (labels, dict(common)))
 
 
 def _page(
     about: Mapping[Any, Any],
     target: Target,
-    labels: list[str],
     scores: Floats,
     drawn: list[Floats],
+    labels: list[str],
     common: Mapping[str, Any],
 ) -> tuple[str, str]:
     context = _context(about, target, labels, scores, drawn)

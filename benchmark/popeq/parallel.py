@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,30 +20,30 @@ def spread(
 ) -> list[Result]:
     """``function(*task, *shared)`` of each task, in order, in ``jobs`` processes; in this one if it is not
     worth it. What is shared is read once by each process. A task's exception is raised here."""
-    return list(begun(function, tasks, jobs, shared))
+    with begun(function, tasks, jobs, shared) as results:
+        return list(results)
 
 
+@contextmanager
 def begun(
     function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
-) -> Iterator[Result]:
-    """As ``spread``, but the other processes work while this one goes on, until it asks for results."""
+) -> Iterator[Iterator[Result]]:
+    """As ``spread``, but the other processes work while this one goes on, until it asks for results; what is
+    not asked for by the end is given up."""
     if jobs == 1 or len(tasks) < 2:
-        return (function(*task, *shared) for task in tasks)
+        yield (function(*task, *shared) for task in tasks)
+        return
     import joblib
 
-    folder = TemporaryDirectory(prefix="popeq-")
-    file = str(Path(folder.name, "shared"))
-    joblib.dump(shared, file)
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        size = max(1, len(tasks) // (jobs * _BATCHES))
-        pool = joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=size, return_as="generator")
-        results = pool(joblib.delayed(_with_shared)(function, task, file) for task in tasks)
-    return _while_open(results, folder)
-
-
-def _while_open(results: Iterator[Result], folder: TemporaryDirectory[str]) -> Iterator[Result]:
-    with folder:
-        yield from results
+    with TemporaryDirectory(prefix="popeq-") as folder:
+        file = str(Path(folder, "shared"))
+        joblib.dump(shared, file)
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            size = max(1, len(tasks) // (jobs * _BATCHES))
+            pool = joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=size, return_as="generator")
+            results = pool(joblib.delayed(_with_shared)(function, task, file) for task in tasks)
+        with closing(results):
+            yield results
 
 
 def _with_shared(function: Callable[..., Result], task: tuple[Any, ...], file: str) -> Result:

@@ -29,7 +29,16 @@ from popeq.errors import PopeqError
 Floats = NDArray[np.float64]
 
 #: Sources whose change makes kept scores worthless, below the package's folder.
-_SOURCES = ("metrics/*.py", "board/*.py", "runs/folder.py", "space.py", "dataset*.py", "seeding.py")
+_SOURCES = (
+    "metrics/*.py",
+    "board/*.py",
+    "runs/folder.py",
+    "runs/record.py",
+    "protocol.py",
+    "space.py",
+    "dataset*.py",
+    "seeding.py",
+)
 _INFLUENCE = "influence_"
 _LIBRARIES = ("numpy", "scipy", "POT", "numba", "pandas")
 

@@ -80,7 +80,7 @@ def improve(
             done = upper - lower <= tolerance * upper
             if done:
                 break
-            until_check = n // 8 if upper - lower <= 3.0 * tolerance * upper else n // 4
+            until_check = max(1, n // 8 if upper - lower <= 3.0 * tolerance * upper else n // 4)
         entering, sink, reduced = -1, 0, 0.0
         while entering < 0 and priced < ns and not exactly:
             best, found = -doubtful, near[0, 0]
@@ -108,7 +108,8 @@ def improve(
             row = row + 1 if row + 1 < ns else 0
             priced += 1
         if entering < 0:
-            upper, lower = _bounds(sources, sinks, p, q, near, tree, root)
+            upper, _ = _bounds(sources, sinks, p, q, near, tree, root)
+            lower = upper - least_gain * p.sum()
             done = True
             break
         priced = 0

@@ -107,19 +107,19 @@ def write_site(
     with new_folder(out.with_name(f".{out.name}.new")) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()
-        prompts = prompt_pages(board, scorer, site.common, jobs)
-        pages = {"index.html": _index(site), "pairs.html": _pairs(site), "prompts.html": _prompts(site)}
-        pages |= _methods(site)
-        pages |= {
-            "board.csv": render_table(board.table, "csv") + "\n",
-            MARK: render_table(board.table, "json", board.notes) + "\n",
-            "scores.csv": render_table(views.score_table(board), "csv") + "\n",
-            "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
-        }
-        for name, page in pages.items():
-            (folder / name).write_text(page, encoding="utf-8", newline="\n")
-        for name, page in prompts:
-            (folder / "prompt" / name).write_text(page, encoding="utf-8", newline="\n")
+        with prompt_pages(board, scorer, site.common, jobs) as prompts:
+            pages = {"index.html": _index(site), "pairs.html": _pairs(site), "prompts.html": _prompts(site)}
+            pages |= _methods(site)
+            pages |= {
+                "board.csv": render_table(board.table, "csv") + "\n",
+                MARK: render_table(board.table, "json", board.notes) + "\n",
+                "scores.csv": render_table(views.score_table(board), "csv") + "\n",
+                "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
+            }
+            for name, page in pages.items():
+                (folder / name).write_text(page, encoding="utf-8", newline="\n")
+            for name, page in prompts:
+                (folder / "prompt" / name).write_text(page, encoding="utf-8", newline="\n")
     if out.exists():
         shutil.rmtree(out)
     (out.with_name(f".{out.name}.new")).rename(out)

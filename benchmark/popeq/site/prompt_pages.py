@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +28,7 @@ PICTURES = 40
 
 def prompt_pages(
     board: Leaderboard, scorer: Scorer, common: Mapping[str, Any], jobs: int = 1
-) -> Iterator[tuple[str, str]]:
+) -> AbstractContextManager[Iterator[tuple[str, str]]]:
     """File name and text of every prompt's page, made in ``jobs`` processes that begin at once."""
     scores = np.array([[e.table.scores(name) for name in SCORES] for e in board.entries])
     labels = [e.label for e in board.entries]

@@ -108,7 +108,7 @@ def takes_trees(model: Any, vocabulary: int) -> bool:
     """Whether the model, given 4-D masks, scores branches as it scores plain sequences.
 
     It may be off by 2 % of the largest logit. In half precision, which on a GPU is less exact, it may be off
-    by three times as much as the model's own two ways (a sequence at once, and token by token), up to 10 %.
+    by three times as much as the model's own two ways (a sequence at once, and token by token), up to 25 %.
     """
     rng = torch.Generator().manual_seed(0)
     draw = torch.randint(min(vocabulary, 1000), (12,), generator=rng).tolist()
@@ -132,5 +132,5 @@ def takes_trees(model: Any, vocabulary: int) -> bool:
     scale = plain.abs().max().item() or 1.0
     share = 0.02
     if model.dtype != torch.float32:
-        share = min(0.1, max(share, 3.0 * noise / scale))
+        share = min(0.25, max(share, 3.0 * noise / scale))
     return bool((found - plain).abs().max().item() <= share * scale)

@@ -1,18 +1,22 @@
-"""Transport of cell masses on a grid, compiled: each grid starts from the plan of one half as fine.
+"""Transport of cell masses on a grid, compiled: each grid starts from the potentials of one half as fine.
 
-A plan of 2 x 2 blocks is taken apart into one of cells, a tree again, from which the network simplex needs
-less than half of the pivots that it needs from nothing.
+Between the blocks' centres they are a good guess of the cells'; the arcs that it takes to be cheapest make a
+plan, from which the network simplex needs less than half of the pivots that it needs from nothing.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from popeq.metrics.block_plans import Cells, block_of, take_apart
-from popeq.metrics.spanning_tree import Floats, Nodes, northwest, spanning_tree
+from popeq.metrics.greedy_plan import greedy
+from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve
-from popeq.metrics.vectors import distances, least_difference
+from popeq.metrics.vectors import distances, least_difference, padded_distances
+
+#: Flat indices of cells, or of blocks.
+Cells = NDArray[np.int32]
 
 #: Grids of up to this many cells a side are solved from nothing.
 _COARSEST = 3
@@ -29,17 +33,38 @@ def solve(
     """
     # Of the two sides the larger one is the sources: many short rows of arcs are priced in less time.
     sign = -1.0 if 2 * (difference > 0.0).sum() < (difference != 0.0).sum() else 1.0
-    upper, lower, dual, sources, sinks, _, _, done = _solve(
-        sign * difference, cells, step_x, step_y, tolerance, least_gain
-    )
+    sources, sinks = _scattered(difference, cells, sign), _scattered(difference, cells, -sign)
+    ns, n = len(sources), len(sources) + len(sinks)
     potential = np.zeros(cells * cells)
-    if len(sinks) == 0:
-        return upper, lower, potential, done
-    values = dual[len(sources) :]
+    if ns == 0 or ns == n:
+        return 0.0, 0.0, potential, True
+    p, q = sign * difference[sources], -sign * difference[sinks]
+    q *= float(p.sum()) / float(q.sum())
+    here, there = _coordinates(sources, cells, step_x, step_y), _coordinates(sinks, cells, step_x, step_y)
+    near = padded_distances(here, there)
+    arc_sources, arc_sinks = np.empty(n, np.int32), np.empty(n, np.int32)
+    if cells > _COARSEST and cells % 2 == 0:
+        half = cells // 2
+        guess = solve(_blocks(difference, cells), half, 2.0 * step_x, 2.0 * step_y, 0.0, least_gain)[2]
+        at_sinks = np.zeros(near.shape[1], np.float32)
+        at_sinks[: n - ns] = _between(guess, sinks, half, -sign)
+        most = 2.0 * min(step_x, step_y)
+        arcs = greedy(
+            near, _between(guess, sources, half, sign), at_sinks, p, q, most, arc_sources, arc_sinks
+        )
+    else:
+        arcs = northwest(p, q, arc_sources, arc_sinks)
+    parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
+    least = spanning_tree(arc_sources, arc_sinks, arcs, p, q, parent, flow, order)
+    if least < -1e-12:
+        arcs = northwest(p, q, arc_sources, arc_sinks)
+        spanning_tree(arc_sources, arc_sinks, arcs, p, q, parent, flow, order)
+    upper, lower, dual, done = improve(here, there, near, p, q, parent, flow, order, tolerance, least_gain)
+    values = dual[ns:]
     if tolerance > 0.0:
         rest = np.arange(cells * cells).astype(np.int32)
     else:  # at the optimum the c-transform is known where anything stands: each sink has an arc of the plan
-        potential[sources] = dual[: len(sources)]
+        potential[sources] = dual[:ns]
         potential[sinks] = -values
         rest = np.flatnonzero(difference == 0.0).astype(np.int32)
     _c_transform(rest, cells, step_x, step_y, sinks, values, potential)
@@ -47,35 +72,27 @@ def solve(
 
 
 @njit(cache=True, nogil=True)
-def _solve(
-    difference: Floats, cells: int, step_x: float, step_y: float, tolerance: float, least_gain: float
-) -> tuple[float, float, Floats, Cells, Cells, Nodes, Floats, bool]:
-    sources, sinks = _scattered(difference, cells, 1.0), _scattered(difference, cells, -1.0)
-    ns, n = len(sources), len(sources) + len(sinks)
-    p, q = difference[sources], -difference[sinks]
-    parent, flow, order = np.full(n, -1, np.int32), np.zeros(n), np.empty(n, np.int32)
-    if ns == 0 or ns == n:
-        return 0.0, 0.0, np.zeros(n), sources, sinks, parent, flow, True
-    q *= float(p.sum()) / float(q.sum())
-    arc_sources, arc_sinks = np.empty(4 * n + 16, np.int32), np.empty(4 * n + 16, np.int32)
-    if cells > _COARSEST and cells % 2 == 0:
-        half = cells // 2
-        blocks = np.zeros(half * half)
-        for c in range(cells * cells):
-            blocks[block_of(c, cells)] += difference[c]
-        coarse = _solve(blocks, half, 2.0 * step_x, 2.0 * step_y, 0.0, least_gain)
-        arcs = take_apart(
-            p, q, sources, sinks, cells, coarse[3], coarse[4], coarse[5], coarse[6], arc_sources, arc_sinks
-        )
-    else:
-        arcs = northwest(p, q, arc_sources, arc_sinks)
-    least = spanning_tree(arc_sources, arc_sinks, arcs, p, q, parent, flow, order)
-    if least < -1e-12:
-        arcs = northwest(p, q, arc_sources, arc_sinks)
-        spanning_tree(arc_sources, arc_sinks, arcs, p, q, parent, flow, order)
-    here, there = _coordinates(sources, cells, step_x, step_y), _coordinates(sinks, cells, step_x, step_y)
-    upper, lower, potential, done = improve(here, there, p, q, parent, flow, order, tolerance, least_gain)
-    return upper, lower, potential, sources, sinks, parent, flow, done
+def _blocks(difference: Floats, cells: int) -> Floats:
+    """Sums over blocks of 2 x 2 cells."""
+    half = cells // 2
+    sums = np.zeros(half * half)
+    for c in range(cells * cells):
+        sums[(c // cells // 2) * half + c % cells // 2] += difference[c]
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _between(potential: Floats, which: Cells, half: int, sign: float) -> NDArray[np.float32]:
+    """At some cells, linearly between the potentials of blocks of 2 x 2 cells (half^2,)."""
+    found = np.empty(len(which), np.float32)
+    for k in range(len(which)):
+        i, j = which[k] // (2 * half), which[k] % (2 * half)
+        row, other_row = (i // 2) * half, min(max(i // 2 + 2 * (i % 2) - 1, 0), half - 1) * half
+        column, other = j // 2, min(max(j // 2 + 2 * (j % 2) - 1, 0), half - 1)
+        along = 0.75 * potential[row + column] + 0.25 * potential[row + other]
+        beside = 0.75 * potential[other_row + column] + 0.25 * potential[other_row + other]
+        found[k] = sign * (0.75 * along + 0.25 * beside)
+    return found
 
 
 @njit(cache=True, nogil=True)

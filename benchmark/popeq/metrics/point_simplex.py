@@ -7,6 +7,7 @@ from numba import njit
 
 from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve, width_of
+from popeq.metrics.vectors import padded_distances
 
 
 @njit(cache=True, nogil=True)
@@ -26,6 +27,7 @@ def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
     parent, flow, order = np.empty(n + m, np.int32), np.empty(n + m), np.empty(n + m, np.int32)
     arcs = northwest(p, q, starts, ends)
     spanning_tree(starts, ends, arcs, p, q, parent, flow, order)
+    near = padded_distances(sources, sinks)
     least_gain = rounding * width_of(sources, sinks)
-    upper, _, _, done = improve(sources, sinks, p, q, parent, flow, order, 0.0, least_gain)
+    upper, _, _, done = improve(sources, sinks, near, p, q, parent, flow, order, 0.0, least_gain)
     return upper, done

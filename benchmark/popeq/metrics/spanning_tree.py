@@ -27,8 +27,8 @@ def spanning_tree(
 ) -> float:
     """Fill ``parent``, ``flow`` and ``order`` (parents first) from a forest of arcs, joined if it is several.
 
-    The root halves the tree, so that few nodes hang below any arc. Returns the least flow that the tree
-    would need, which is negative if no feasible plan lies on it.
+    The root is a sink that about halves the tree, so that few nodes hang below any arc. Returns the least
+    flow that the tree would need, which is negative if no feasible plan lies on it.
     """
     ns, n = len(p), len(p) + len(q)
     group = np.arange(n).astype(np.int32)
@@ -71,6 +71,8 @@ def spanning_tree(
         if y != parent[root] and 2 * below[y] > n:
             root = y
             i = begin[root]
+    if root < ns:
+        root = near[begin[root]]
     _breadth_first(root, near, begin, order, parent)
     rest = np.concatenate((p, q))
     least = 0.0

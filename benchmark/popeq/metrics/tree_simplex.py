@@ -13,12 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.preorder_tree import Tree, pivot, tree_of
+from popeq.metrics.basis_tree import Tree, pivot, tree_of
 from popeq.metrics.spanning_tree import Floats, Nodes
 from popeq.metrics.vectors import distance, distances, least_difference, place_of, some_nearer
 
 #: Rows of arcs that are priced before the best among them enters.
-_ROWS = 5
+_ROWS = 4
 #: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times
 #: as much as the rounding of an arc's five numbers comes to.
 _SINGLE = 2.0**-21
@@ -28,6 +28,7 @@ _SINGLE = 2.0**-21
 def improve(
     sources: Floats,
     sinks: Floats,
+    near: NDArray[np.float32],
     p: Floats,
     q: Floats,
     parent: Nodes,
@@ -42,6 +43,8 @@ def improve(
     ----------
     sources, sinks : (2, S), (2, T)
         Where they are; an arc costs the Euclidean distance.
+    near : (S, at least T)
+        ``padded_distances`` of them.
     p, q : (S,), (T,)
         Positive, equal in sum.
     parent, flow, order : (S + T,)
@@ -63,13 +66,9 @@ def improve(
     """
     ns, nt = len(p), len(q)
     n = ns + nt
-    near = np.empty((ns, nt), np.float32)
-    near_sources, near_sinks = sources.astype(np.float32), sinks.astype(np.float32)
-    for i in range(ns):
-        distances(near_sources[0, i], near_sources[1, i], near_sinks, near[i])
-    tree = tree_of(parent, flow, order, _lengths(sources, sinks, parent))
-    numbers, exact = np.arange(nt).astype(np.int32), np.empty(nt)
-    root, potential, potentials, rough = order[0], tree.potential, tree.potential[ns:], tree.rough[ns:]
+    tree = tree_of(ns, parent, flow, order, _lengths(sources, sinks, parent))
+    numbers, exact = np.arange(near.shape[1]).astype(np.int32), np.empty(nt)
+    root, potentials, rough = order[0], tree.potential[:nt], tree.rough[: near.shape[1]]
     doubtful = 4.0 * _SINGLE * width_of(sources, sinks)
     row, priced, until_check, exactly = 0, 0, n // 2, False
     upper = lower = 0.0
@@ -86,23 +85,26 @@ def improve(
             best, found = -doubtful, near[0, 0]
             for _ in range(_ROWS):
                 least = least_difference(near[row], rough)
-                if float(least) + potential[row] < best:
-                    best, entering, found = float(least) + potential[row], row, least
+                at = np.uintp(tree.parent[row]) - tree.sources
+                reduced = least - (near[row, at] - rough[at])
+                if reduced < best:
+                    best, entering, found = reduced, row, least
                 row = row + 1 if row + 1 < ns else 0
                 priced += 1
             if entering >= 0:
                 sink = place_of(found, near[entering], rough, numbers)
                 length = distance(sources[0, entering], sources[1, entering], sinks[0, sink], sinks[1, sink])
-                reduced = length - potentials[sink] + potential[entering]
+                reduced = length - potentials[sink] - _potential(tree, sources, sinks, entering)
                 if reduced >= -least_gain:
                     entering = -1
         if entering < 0 and not exactly:
             exactly, priced = True, 0
         while entering < 0 and priced < ns:
-            if some_nearer(sources[0, row], sources[1, row], sinks, potentials, potential[row] + least_gain):
+            own = _potential(tree, sources, sinks, row)
+            if some_nearer(sources[0, row], sources[1, row], sinks, potentials, least_gain - own):
                 distances(sources[0, row], sources[1, row], sinks, exact)
                 least_exactly = least_difference(exact, potentials)
-                reduced = least_exactly + potential[row]
+                reduced = least_exactly - own
                 if reduced < -least_gain:
                     entering, sink = row, place_of(least_exactly, exact, potentials, numbers)
             row = row + 1 if row + 1 < ns else 0
@@ -118,8 +120,18 @@ def improve(
     for x in range(n):
         if x != root:
             parent[x] = tree.parent[x]
-    potential[:ns] *= -1.0
+    potential = np.empty(n)
+    potential[ns:] = potentials
+    for i in range(ns):
+        potential[i] = _potential(tree, sources, sinks, i)
     return upper, lower, potential, done
+
+
+@njit(cache=True, nogil=True)
+def _potential(tree: Tree, sources: Floats, sinks: Floats, i: Any) -> Any:
+    """Of a source."""
+    at = np.uintp(tree.parent[i]) - tree.sources
+    return distance(sources[0, i], sources[1, i], sinks[0, at], sinks[1, at]) - tree.potential[at]
 
 
 @njit(cache=True, nogil=True)
@@ -157,8 +169,8 @@ def _bounds(
 ) -> tuple[float, float]:
     """The plan's cost, and less than the value of the dual solution that has these potentials at the sinks,
     by what single precision can be wrong."""
-    ns, nt = near.shape
-    rough = tree.rough[ns:]
+    ns, nt = len(p), len(q)
+    rough = tree.rough[: near.shape[1]]
     upper = lower = largest = 0.0
     for x in range(ns + nt):
         if x != root:
@@ -166,8 +178,8 @@ def _bounds(
             s, t = (x, y - ns) if x < ns else (y, x - ns)
             upper += tree.flow[x] * distance(sources[0, s], sources[1, s], sinks[0, t], sinks[1, t])
     for j in range(nt):
-        lower += q[j] * tree.potential[ns + j]
-        largest = max(largest, abs(tree.potential[ns + j]))
+        lower += q[j] * tree.potential[j]
+        largest = max(largest, abs(tree.potential[j]))
     wrong = _SINGLE * (width_of(sources, sinks) + largest)
     for i in range(ns):
         lower += p[i] * (float(least_difference(near[i], rough)) - wrong)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.ir as ir
 import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+#: Farther than anything is, and its square is a number in single precision.
+FAR = np.float32(1e18)
+#: Rows of distances are padded to a multiple of this.
+_WIDTH = 32
 
 
 def _lesser(_typing: Any, a: Any, b: Any) -> Any:
@@ -32,7 +38,7 @@ lesser: Any = intrinsic(_lesser)
 def least_difference(row: Any, potential: Any) -> Any:
     """The least of ``row - potential``, (T,) both, T > 0."""
     least = row[0] - potential[0]
-    for j in range(1, len(row)):
+    for j in range(len(row)):
         least = lesser(row[j] - potential[j], least)
     return least
 
@@ -72,3 +78,27 @@ def distances(x: Any, y: Any, points: Any, row: Any) -> None:
 def distance(x: float, y: float, other_x: float, other_y: float) -> float:
     """Euclidean distance of two points."""
     return float(np.sqrt((x - other_x) * (x - other_x) + (y - other_y) * (y - other_y)))
+
+
+@njit(cache=True, nogil=True)
+def padded_distances(points: Floats, others: Floats) -> NDArray[np.float32]:
+    """Distances from points (2, S) to others (2, T) in single precision: (S, T or more), rows as wide as
+    vector instructions like. What is added is FAR."""
+    wide = np.full((2, -(-others.shape[1] // _WIDTH) * _WIDTH), FAR)
+    wide[:, : others.shape[1]] = others
+    near = np.empty((points.shape[1], wide.shape[1]), np.float32)
+    for i in range(len(near)):
+        distances(np.float32(points[0, i]), np.float32(points[1, i]), wide, near[i])
+    return near
+
+
+def _lowest_bit(_typing: Any, bits: Any) -> Any:
+    """The number of the lowest bit that is set in an unsigned integer, which is not 0."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return bits(bits), emit
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)

@@ -59,11 +59,12 @@ def test_it_solves_what_pot_solves(seed, kinds, cells, space):
     assert steepness.max() <= 1e-9
 
 
-def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
+def test_a_greedy_plan_is_a_good_start():
     """Feasible without a repair, and near the optimum: the simplex then has little left to do."""
-    from popeq.metrics.block_plans import take_apart
-    from popeq.metrics.multilevel import _scattered, _solve
+    from popeq.metrics.greedy_plan import greedy
+    from popeq.metrics.multilevel import _between, _scattered
     from popeq.metrics.spanning_tree import spanning_tree
+    from popeq.metrics.vectors import padded_distances
 
     rng = np.random.default_rng(4)
     excess = []
@@ -75,10 +76,15 @@ def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
         sources, sinks = _scattered(difference, 24, 1.0), _scattered(difference, 24, -1.0)
         p, q = difference[sources], -difference[sinks]
         q *= p.sum() / q.sum()
-        coarse = _solve(difference.reshape(12, 2, 12, 2).sum((1, 3)).ravel(), 12, 1.0, 1.0, 0.0, 1e-12)
+        half = grid_of(PLANE, 12)
+        blocks = (m.reshape(12, 2, 12, 2).sum((1, 3)).ravel() for m in (a, b))
+        guess = grid_transport(*blocks, half).potential
+        near = padded_distances(GRID.centres[sources].T.copy(), GRID.centres[sinks].T.copy())
+        at_sinks = np.zeros(near.shape[1], np.float32)
+        at_sinks[: len(sinks)] = _between(guess, sinks, 12, -1.0)
         n = len(p) + len(q)
-        starts, ends = np.empty(4 * n + 16, np.int32), np.empty(4 * n + 16, np.int32)
-        arcs = take_apart(p, q, sources, sinks, 24, *coarse[3:7], starts, ends)
+        starts, ends = np.empty(n, np.int32), np.empty(n, np.int32)
+        arcs = greedy(near, _between(guess, sources, 12, 1.0), at_sinks, p, q, 1.0, starts, ends)
         assert arcs == n - 1, "a tree: no cycle, nothing left over"
         parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
         assert spanning_tree(starts, ends, arcs, p, q, parent, flow, order) >= -1e-12
@@ -88,21 +94,29 @@ def test_a_plan_of_blocks_taken_apart_is_a_good_plan_of_cells():
             for (s, t), f in zip(moved, flow[parent >= 0], strict=True)
         )
         excess.append(cost / by_pot(a, b, GRID) - 1.0)
-    assert np.mean(excess) <= 0.003, "0.0037 if a block's cells are taken in any order"
+    assert np.mean(excess) <= 0.008, "XXX if sources are taken in any order"
+
+
+def test_a_guess_between_blocks_is_linear():
+    """A slope of the blocks is that of the cells, but for the outermost, which have one neighbour."""
+    from popeq.metrics.multilevel import _between
+
+    x, y = np.indices((6, 6))
+    cells = np.arange(144, dtype=np.int32)
+    found = _between((2.0 * x - 3.0 * y).ravel(), cells, 6, -1.0).reshape(12, 12)
+    i, j = np.clip((np.indices((12, 12)) - 0.5) / 2.0, 0.0, 5.0)
+    assert found == pytest.approx(-(2.0 * i - 3.0 * j), abs=1e-6)
 
 
 def test_a_grid_whose_surplus_is_rounding_has_an_empty_plan():
     """Blocks of a coarser grid can cancel but for rounding, with no deficit at all: nothing moves there."""
-    from popeq.metrics.multilevel import _solve
+    from popeq.metrics.multilevel import solve
 
-    upper, lower, potential, sources, sinks, parent, flow, done = _solve(
-        np.array([1e-17, 0.0, 3e-18, 0.0]), 2, 1.0, 1.0, 0.0, 1e-12
-    )
-    assert (upper, lower, done) == (0.0, 0.0, True)
-    assert (sorted(sources), len(sinks)) == ([0, 2], 0)
-    assert (parent == -1).all(), "not what stood in memory: the finer grid reads it"
-    assert (flow == 0.0).all()
-    assert (potential == 0.0).all()
+    for sign in (1.0, -1.0):
+        difference = sign * np.array([1e-17, 0.0, 3e-18, 0.0])
+        upper, lower, potential, done = solve(difference, 2, 1.0, 1.0, 0.0, 1e-12)
+        assert (upper, lower, done) == (0.0, 0.0, True)
+        assert (potential == 0.0).all()
 
 
 def test_without_numba_pot_solves_and_is_exact(monkeypatch):
@@ -158,37 +172,43 @@ def test_no_points_are_an_error():
         point_wasserstein(np.zeros((0, 2)), np.zeros((3, 2)))
 
 
-def test_the_list_of_a_tree_stays_a_list_of_that_tree():
-    """After each of many pivots subtrees are stretches, as large as they say, and potentials fit the arcs."""
-    from popeq.metrics.preorder_tree import pivot, tree_of
+@pytest.mark.parametrize("sinks", [5, 64, 65, 200])
+def test_the_sets_of_a_tree_stay_those_of_that_tree(sinks):
+    """After each of many pivots sets hold what stands below, and potentials fit the arcs."""
+    from popeq.metrics.basis_tree import pivot, tree_of
     from popeq.metrics.spanning_tree import northwest, spanning_tree
 
-    rng = np.random.default_rng(3)
-    ns, nt = 9, 14
+    rng = np.random.default_rng(sinks)
+    ns, nt = 14, sinks
     n = ns + nt
     cost, p, q = rng.random((ns, nt)), rng.dirichlet(np.ones(ns)), rng.dirichlet(np.ones(nt))
-    starts, ends = np.empty(4 * n, np.int32), np.empty(4 * n, np.int32)
+    starts, ends = np.empty(n, np.int32), np.empty(n, np.int32)
     parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
     spanning_tree(starts, ends, northwest(p, q, starts, ends), p, q, parent, flow, order)
+    assert order[0] >= ns, "the root is a sink"
     lengths = np.array(
         [0.0 if y < 0 else -cost[x, y - ns] if x < ns else cost[y, x - ns] for x, y in enumerate(parent)]
     )
-    tree, root = tree_of(parent, flow, order, lengths), order[0]
-    for _ in range(200):
-        reduced = cost - tree.potential[ns:] + tree.potential[:ns, None]
+    tree, root = tree_of(ns, parent, flow, order, lengths), order[0]
+    for _ in range(100):
+        potential = tree.potential[:nt]
+        own = np.array([cost[s, tree.parent[s] - ns] - potential[tree.parent[s] - ns] for s in range(ns)])
+        reduced = cost - potential - own[:, None]
         source, sink = np.unravel_index(rng.choice(np.flatnonzero(np.abs(reduced) > 1e-9)), cost.shape)
         pivot(tree, np.uintp(source), np.uintp(ns + sink), reduced[source, sink])
-        balance = np.zeros(n)
+        potential, balance, expected = tree.potential[:nt], np.zeros(n), np.zeros((n, nt), bool)
         for x in range(n):
-            stretch = tree.listed[tree.place[x] : tree.place[x] + tree.below[x]]
-            under = [y for y in range(n) if x in ancestors(tree.parent, y, root)]
-            assert sorted(stretch) == under
-            assert stretch[0] == x
+            if x >= ns:
+                expected[ancestors(tree.parent, x, root), x - ns] = True
             if x != root:
                 s, t = (x, tree.parent[x]) if x < ns else (tree.parent[x], x)
-                assert cost[s, t - ns] == pytest.approx(tree.potential[t] - tree.potential[s], abs=1e-9)
+                on_arc = cost[s, t - ns] - potential[t - ns]
+                assert on_arc == pytest.approx(cost[s, tree.parent[s] - ns] - potential[tree.parent[s] - ns])
                 balance[s] += tree.flow[x]
                 balance[t] += tree.flow[x]
+        bits = np.unpackbits(tree.below.view(np.uint8), axis=1, bitorder="little")
+        assert (bits[:, :nt] == expected).all()
+        assert not bits[:, nt:].any()
         assert balance == pytest.approx(np.concatenate((p, q)), abs=1e-12)
         assert tree.flow.min() >= -1e-12
         assert tree.rough == pytest.approx(tree.potential, abs=1e-5)

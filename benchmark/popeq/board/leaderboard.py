@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.board.trust import too_good
 from popeq.metrics import HEADLINE
+from popeq.parallel import aside
 from popeq.seeding import generator
 from popeq.statistics import (
     Replicates,
@@ -125,12 +127,14 @@ def build(
     otherwise ``jobs`` processes measure them, or with ``keep`` they are what was measured here before.
     """
     entries = sorted(entries, key=lambda e: (float(np.median(e.table.scores(HEADLINE))), e.label))
-    lines = reference_lines(scorer, jobs=jobs, keep=keep) if lines is None else list(lines)
-    replicates = replicates_of(scorer)
-    pairs = _all_pairs(entries)
-    medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
-    ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
-    reference = reference_row(entries) or reference or _prior_table(scorer, keep)
+    at_hand = reference_row(entries) or reference
+    with aside(partial(_yardsticks, scorer, lines, at_hand, jobs, keep), jobs) as yardsticks:
+        replicates = replicates_of(scorer)
+        pairs = _all_pairs(entries)
+        medians = np.array([np.median(e.table.scores(HEADLINE)) for e in entries])
+        ranks = tie_groups(medians, pairs.q, pairs.shift, alpha=ALPHA)
+        spans = [intervals(e.table.scores, e.table.influence, replicates) for e in entries]
+        lines, reference = yardsticks()
     against = against_reference(entries, reference)
     perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
     floor = float("nan") if perfect is None else float(np.median(perfect))
@@ -142,10 +146,8 @@ def build(
         e.label: (*e.flags, *too_good(float(np.mean(e.table.scores(HEADLINE))), perfect)) for e in entries
     }
     rows = []
-    for entry, rank, versus in zip(entries, ranks, against, strict=True):
-        row: dict[str, object] = {"rank": int(rank), "predictor": entry.label}
-        row |= intervals(entry.table.scores, entry.table.influence, replicates)
-        row |= versus
+    for entry, rank, span, versus in zip(entries, ranks, spans, against, strict=True):
+        row: dict[str, object] = {"rank": int(rank), "predictor": entry.label, **span, **versus}
         row |= {
             "skill": _skill(float(np.median(entry.table.scores(HEADLINE))), prior, floor),
             "sample_kantorovich_median": float(np.median(entry.table.scores("sample_kantorovich"))),
@@ -197,13 +199,25 @@ def reference_row(entries: Sequence[Entry]) -> PromptTable | None:
     return next((e.table for e in entries if e.record.predictor.name == REFERENCE), None)
 
 
-def _prior_table(scorer: Scorer, keep: bool) -> PromptTable:
+def _yardsticks(
+    scorer: Scorer,
+    lines: Sequence[ReferenceLine] | None,
+    reference: PromptTable | None,
+    jobs: int,
+    keep: bool,
+) -> tuple[list[ReferenceLine], PromptTable]:
+    """Reference lines and the scores of the training prior, each measured unless at hand."""
+    measured = reference_lines(scorer, jobs=jobs, keep=keep) if lines is None else list(lines)
+    return measured, reference or _prior_table(scorer, jobs, keep)
+
+
+def _prior_table(scorer: Scorer, jobs: int, keep: bool) -> PromptTable:
     """The training prior's scores, from the same draws made here."""
     samples = prior_samples(scorer)
     place = kept_scores.place_of(hashlib.sha256(samples.tobytes()).hexdigest(), scorer)
     found = kept_scores.read(place, scorer) if keep else None
     if found is None:
-        found = Scored(scorer.score(samples), [])
+        found = Scored(scorer.score(samples, jobs), [])
         if keep:
             kept_scores.write(place, found)
     return found.table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from popeq.dataset import Dataset
 from popeq.metrics import SCORES, DensitySettings, Target
 from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
+from popeq.parallel import spread
 from popeq.protocol import Protocol
 
 Floats = NDArray[np.float64]
@@ -33,7 +35,14 @@ class PromptTable:
 
     def scores(self, name: str) -> Floats:
         """One score by prompt, (P,), dB."""
-        return self.frame[name].to_numpy(dtype=np.float64)
+        if name not in self._read:
+            self._read[name] = self.frame[name].to_numpy(dtype=np.float64)
+        return self._read[name]
+
+    @cached_property
+    def _read(self) -> dict[str, Floats]:
+        """Scores that were asked for: pandas takes 50 times as long as a dictionary to find a column."""
+        return {}
 
     def take(self, keep: Sequence[int]) -> PromptTable:
         """Some of the prompts, by position."""
@@ -77,23 +86,25 @@ class Scorer:
         """Who answered each prompt."""
         return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
 
-    def score(self, samples: Floats) -> PromptTable:
-        """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt."""
-        rows = []
-        influence: dict[str, list[Floats]] = {}
-        for target, points in zip(self.targets, samples, strict=True):
-            scored = target.score(points)
-            for name, values in scored.influence.items():
-                influence.setdefault(name, []).append(values)
-            covered = coverage_of(scored.predicted.reflective, target.responses, target.grid)
-            rows.append(scored.values | {"coverage": covered})
-        numbers = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    def score(self, samples: Floats, jobs: int = 1) -> PromptTable:
+        """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt; by ``jobs``
+        processes."""
+        scored = spread(_score_prompt, list(zip(self.targets, samples, strict=True)), jobs)
+        numbers = {name: np.array([values[name] for values, _ in scored]) for name in scored[0][0]}
+        influence = {name: [own[name] for _, own in scored] for name in scored[0][1]}
         return self.table_of(numbers | compared(outline(samples, self.dataset.space), self._own), influence)
 
     def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
         frame = pd.concat([self._about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
+
+
+def _score_prompt(target: Target, points: Floats) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Scores and coverage of one prompt's samples, and each listener's influence."""
+    scored = target.score(points)
+    covered = coverage_of(scored.predicted.reflective, target.responses, target.grid)
+    return scored.values | {"coverage": covered}, scored.influence
 
 
 def average(tables: Sequence[PromptTable]) -> PromptTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +81,27 @@ def coincidence(samples: Floats, scorer: Scorer) -> tuple[float, float]:
 
     The second says what chance does where settings are rounded or pile up at the edges.
     """
+    places, held = _answers(scorer)
+    n = samples.shape[1]
+    drawn = _as_numbers(samples.reshape(-1, 2))
+    at = np.minimum(np.searchsorted(places, drawn), len(places) - 1)
+    hits = np.flatnonzero(places[at] == drawn)
+    shares = np.zeros((len(samples), held.shape[1]))
+    np.add.at(shares, hits // n, held[at[hits]])
+    shares /= n
+    own = float(np.trace(shares)) / len(shares)
+    return own, float(shares.sum() - np.trace(shares)) / max(len(shares) * (len(shares) - 1), 1)
+
+
+@lru_cache(maxsize=4)
+def _answers(scorer: Scorer) -> tuple[NDArray[np.complex128], NDArray[np.bool_]]:
+    """The distinct points of all listeners (k,), sorted, and which prompts hold each, (k, P)."""
     sizes = [len(t.responses) for t in scorer.targets]
     answers = _as_numbers(np.concatenate([t.responses for t in scorer.targets]))
     places, which = np.unique(answers, return_inverse=True)
     held = np.zeros((len(places), len(sizes)), dtype=bool)
     held[which, np.repeat(np.arange(len(sizes)), sizes)] = True
-    drawn = _as_numbers(samples.reshape(-1, 2))
-    at = np.minimum(np.searchsorted(places, drawn), len(places) - 1)
-    hits = held[at] & (places[at] == drawn)[:, None]
-    shares = hits.reshape(len(samples), -1, len(sizes)).mean(axis=1)
-    own = float(np.trace(shares)) / len(sizes)
-    return own, float(shares.sum() - np.trace(shares)) / max(len(sizes) * (len(sizes) - 1), 1)
+    return places, held
 
 
 def _as_numbers(points: Floats) -> NDArray[np.complex128]:

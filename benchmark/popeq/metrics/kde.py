@@ -98,10 +98,10 @@ def bandwidth(points: Floats, floor_db: ArrayLike) -> Floats:
     ``n ** (-1/3) * cov(points) + diag(floor_db ** 2)`` (Scott 1992, d = 2); the floor keeps a repeated point
     legal. Unlike the densities' other ingredients it depends on n, so repeating every point narrows it.
     """
-    floor = np.diag(np.broadcast_to(np.asarray(floor_db, dtype=np.float64) ** 2, 2))
+    floor: Floats = np.eye(2) * np.asarray(floor_db, dtype=np.float64) ** 2
     if len(points) == 1:
         return floor
-    centred = points - points.mean(axis=0)
+    centred = points - points.sum(axis=0) / len(points)  # mean() takes three times as long
     covariance = centred.T @ centred / (len(points) - 1)
     return np.asarray(len(points) ** (-1.0 / 3.0) * covariance + floor)
 
@@ -139,7 +139,7 @@ def summed_kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple
     would overflow, are summed one by one.
     """
     precision = np.linalg.inv(covariance)
-    centre = points.mean(axis=0)
+    centre = points.sum(axis=0) / len(points)
     x, y = grid.axis(0, ghosts[0]) - centre[0], grid.axis(1, ghosts[1]) - centre[1]
     cross = precision[0, 1]
     if abs(cross) * np.abs(x).max() * np.abs(y).max() > _SEPARABLE:
@@ -196,12 +196,6 @@ def kernel_masses(points: Floats, grid: Grid, floor_db: ArrayLike) -> Densities:
     ghosts = _ghosts(grid, covariance)
     kernels = _kernels(points, grid, covariance, ghosts)
     standard = kernels[:, ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
-    reflective = np.einsum(
-        "ki,nkl,lj->nij",
-        _fold(grid.cells, ghosts[0]),
-        kernels,
-        _fold(grid.cells, ghosts[1]),
-        optimize=True,
-    )
+    reflective = _fold(grid.cells, ghosts[0]).T @ kernels @ _fold(grid.cells, ghosts[1])
     n = len(points)
     return Densities(standard.reshape(n, -1), reflective.reshape(n, -1))

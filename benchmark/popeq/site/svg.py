@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -97,24 +98,29 @@ def regions(mass: Floats) -> Markup:
     ordered = np.sort(mass, axis=None)[::-1]
     held = np.cumsum(ordered)
     # A ring at the edge with the nearest cell's mass and one just outside with none: loops close at the box.
-    nearest = np.clip(np.arange(-1, cells + 1), 0, cells - 1)
     padded = np.zeros((cells + 4, cells + 4))
-    padded[1:-1, 1:-1] = mass[np.ix_(nearest, nearest)]
+    padded[2:-2, 2:-2] = mass
+    padded[1:-1, 1], padded[1:-1, -2] = padded[1:-1, 2], padded[1:-1, -3]
+    padded[1, 1:-1], padded[-2, 1:-1] = padded[2, 1:-1], padded[-3, 1:-1]
+    drawer = contour_generator(*_corners(cells), padded.T)
+    levels = ordered[np.minimum(np.searchsorted(held, REGIONS), len(held) - 1)].tolist()
+    paths = ["".join(_loop(np.asarray(loop)) for loop in drawer.lines(level)) for level in levels]
+    return Markup("".join(f'<path class="hdr" d="{path}"/>' for path in paths))
+
+
+@lru_cache(maxsize=4)
+def _corners(cells: int) -> tuple[Floats, Floats]:
+    """Where the numbers that ``regions`` draws stand, x and y (cells + 4, cells + 4) in picture units."""
     axis = np.concatenate([[-1e-3, 0.0], np.arange(cells) + 0.5, [cells, cells + 1e-3]]) * (SIDE / cells)
-    drawer = contour_generator(x=axis, y=SIDE - axis, z=padded.T)
-    paths = []
-    for share in REGIONS:
-        level = float(ordered[min(int(np.searchsorted(held, share)), len(held) - 1)])
-        loops = [_loop(np.asarray(loop)) for loop in drawer.lines(level)]
-        paths.append(Markup('<path class="hdr" d="%s"/>') % "".join(loops))
-    return Markup("").join(paths)
+    x, y = np.meshgrid(axis, SIDE - axis)
+    return x, y
 
 
 def _loop(points: Floats) -> str:
     """A closed loop in relative whole units; steps that round to nothing are left out."""
-    rounded = np.rint(points).clip(0, SIDE).astype(int)
+    rounded = np.minimum(np.maximum(np.rint(points), 0), SIDE).astype(int)
     steps = rounded[1:] - rounded[:-1]
-    steps = steps[steps.any(axis=1)]
+    steps = steps[(steps[:, 0] != 0) | (steps[:, 1] != 0)]
     if len(steps) < 2:
         return ""
     moves = " %d,%d" * (len(steps) - 1) % tuple(steps[:-1].ravel().tolist())

@@ -102,17 +102,26 @@ def replicate_scores(
         return own[replicates.prompts]
     if len(influence) != count:
         raise ValueError(f"influence must have {count} entries, one a prompt, not {len(influence)}")
+    # The weights of a row add up to 1, so centring the influence is subtracting 1 / m from each.
     moved = np.empty(replicates.prompts.shape[::-1])
-    for p, (effect, weights) in enumerate(zip(influence, replicates.weights, strict=True)):
-        values = np.asarray(effect, dtype=np.float64)
-        if values.shape != weights.shape[1:] or not np.isfinite(values).all():
-            raise ValueError(
-                f"influence of prompt {p} must be {weights.shape[1]} finite numbers; shape {values.shape}"
-            )
-        # The weights of a row add up to 1, so centring the influence is subtracting 1 / m from each.
-        np.matmul(weights, values - values.mean(), out=moved[p])
+    centred = _centred(influence, replicates.weights)
+    for weights, values, drawn in zip(replicates.weights, centred, moved, strict=True):
+        np.matmul(weights, values, out=drawn)
     moved += own[:, None]
     return moved.ravel().take(replicates.places)
+
+
+def _centred(influence: Sequence[ArrayLike], weights: Sequence[Floats]) -> list[Floats]:
+    """The influence of each prompt's listeners less its mean; ValueError if it does not fit their weights."""
+    given = [np.asarray(effect, dtype=np.float64) for effect in influence]
+    # All are looked at in one call: one for each prompt takes as long as the bootstrap itself.
+    finite = bool(np.isfinite(np.concatenate([values.ravel() for values in given])).all())
+    for p, (values, own) in enumerate(zip(given, weights, strict=True)):
+        if values.shape != own.shape[1:] or not (finite or np.isfinite(values).all()):
+            raise ValueError(
+                f"influence of prompt {p} must be {own.shape[1]} finite numbers; shape {values.shape}"
+            )
+    return [values - values.sum() / len(values) for values in given]
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 from tests.conftest import write_small_dataset
@@ -77,6 +78,13 @@ def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
 def test_the_board_does_not_change_when_made_again(board, finished):
     again = package.leaderboard(runs_dir=finished.runs_dir)
     assert again.table.drop(columns="time_s").equals(board.table.drop(columns="time_s"))
+
+
+def test_several_processes_make_the_same_board(finished):
+    chosen = [finished.runs["random"], finished.runs["static-best"]]
+    one, two = (package.leaderboard(chosen, finished.data, jobs=jobs, keep=False) for jobs in (1, 2))
+    pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
+    assert one.notes == two.notes
 
 
 def test_without_a_prior_run_the_prior_is_drawn_for_the_reference(finished):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
+from popeq.metrics.compiled import compiled
 from popeq.space import PLANE, Space
 
 Floats = NDArray[np.float64]
@@ -117,16 +119,23 @@ def _fold(cells: int, ghosts: int) -> Floats:
     return fold
 
 
+def _inverse(covariance: Floats) -> tuple[float, float, float, float]:
+    """The elements xx, xy and yy of the precision, and the integral of ``exp(-d' precision d / 2)``, dB^2."""
+    (xx, xy), (_, yy) = covariance.tolist()
+    determinant = xx * yy - xy * xy
+    return yy / determinant, -xy / determinant, xx / determinant, 2.0 * math.pi * math.sqrt(determinant)
+
+
 def _kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple[int, int]) -> Floats:
     """Mass that each point's kernel puts in each cell, ghosts included, (n, cells + 2gx, cells + 2gy)."""
-    precision = np.linalg.inv(covariance)
+    xx, xy, yy, whole = _inverse(covariance)
     dx = grid.axis(0, ghosts[0]) - points[:, :1]
     dy = grid.axis(1, ghosts[1]) - points[:, 1:]
-    exponent: Floats = (-precision[0, 1] * dx)[:, :, None] * dy[:, None, :]
-    exponent -= (0.5 * precision[0, 0] * dx**2)[:, :, None]
-    exponent -= (0.5 * precision[1, 1] * dy**2)[:, None, :]
+    exponent: Floats = (-xy * dx)[:, :, None] * dy[:, None, :]
+    exponent -= (0.5 * xx * dx**2)[:, :, None]
+    exponent -= (0.5 * yy * dy**2)[:, None, :]
     np.exp(exponent, out=exponent)
-    exponent *= float(grid.step.prod()) / (2.0 * np.pi * np.sqrt(np.linalg.det(covariance)))
+    exponent *= float(grid.step.prod()) / whole
     return exponent
 
 
@@ -136,22 +145,23 @@ def summed_kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple
     A correlated kernel is a product too: ``exp(-c (X - x)(Y - y))`` is ``exp(-c X Y)``, the same for all
     points, times a factor of (X, point) and one of (Y, point). So the sum over points is one product of
     matrices, with n (gx + gy) exponentials in place of n gx gy. Strongly correlated kernels, whose factors
-    would overflow, are summed one by one.
+    would overflow, are summed one by one. With ``popeq[fast]`` the factors are compiled.
     """
-    precision = np.linalg.inv(covariance)
+    xx, xy, yy, whole = _inverse(covariance)
     centre = points.sum(axis=0) / len(points)
     x, y = grid.axis(0, ghosts[0]) - centre[0], grid.axis(1, ghosts[1]) - centre[1]
-    cross = precision[0, 1]
-    if abs(cross) * np.abs(x).max() * np.abs(y).max() > _SEPARABLE:
+    if abs(xy) * max(-x[0], x[-1]) * max(-y[0], y[-1]) > _SEPARABLE:
         parts = range(0, len(points), _CHUNK)
         each = (_kernels(points[i : i + _CHUNK], grid, covariance, ghosts).sum(axis=0) for i in parts)
         return np.asarray(sum(each))
-    own = points - centre
+    own = np.ascontiguousarray(points - centre)
+    scale = float(grid.step.prod()) / whole
+    if ready := compiled():
+        return np.asarray(ready.kernels(own, x, y, xx, xy, yy) * scale)
     px, py = own[:, :1], own[:, 1:]
-    along_x = np.exp(cross * py * x - 0.5 * precision[0, 0] * (x - px) ** 2)
-    along_y = np.exp(cross * px * (y - py) - 0.5 * precision[1, 1] * (y - py) ** 2)
-    scale = float(grid.step.prod()) / (2.0 * np.pi * np.sqrt(np.linalg.det(covariance)))
-    return np.asarray(np.exp(-cross * np.outer(x, y)) * (along_x.T @ along_y) * scale)
+    along_x = np.exp(xy * py * x - 0.5 * xx * (x - px) ** 2)
+    along_y = np.exp(xy * px * (y - py) - 0.5 * yy * (y - py) ** 2)
+    return np.asarray(np.exp(-xy * np.outer(x, y)) * (along_x.T @ along_y) * scale)
 
 
 def _ghosts(grid: Grid, covariance: Floats) -> tuple[int, int]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from popeq.metrics.kde import Grid
+from popeq.metrics.compiled import Compiled, compiled
+from popeq.metrics.kde import Grid, densities
 from popeq.space import PLANE
 
 Floats = NDArray[np.float64]
@@ -49,22 +48,6 @@ def _pot() -> Any:
         for name in absent:
             del sys.modules[name]
     return ot
-
-
-class Solvers(NamedTuple):
-    """The compiled solvers: ``solve`` of ``popeq.metrics.multilevel``, and of ``point_simplex``."""
-
-    grid: Any
-    points: Any
-
-
-@lru_cache(maxsize=1)
-def compiled() -> Solvers | None:
-    """The compiled solvers, or None without numba or if the environment variable POPEQ_SOLVER is ``pot``."""
-    if os.environ.get("POPEQ_SOLVER") == "pot" or find_spec("numba") is None:
-        return None
-    names = ("multilevel", "point_simplex")
-    return Solvers(*(import_module(f"popeq.metrics.{name}").solve for name in names))
 
 
 class Transport(NamedTuple):
@@ -127,16 +110,16 @@ def _surplus(a: Floats, b: Floats, grid: Grid) -> _Surplus:
 
 
 def compile_solver() -> None:
-    """Compile the solvers of ``popeq[fast]`` and keep them beside their source, as their first use would;
-    without the extra there is nothing to do."""
+    """Compile what ``popeq[fast]`` compiles and keep it beside its source, as the first use would; without
+    the extra there is nothing to do."""
     grid = Grid(PLANE, 4)
-    a, b = np.eye(16)[0], np.eye(16)[5]
+    a, b = (densities(np.full((2, 2), at), grid, 0.3).standard for at in (-1.0, 1.0))
     grid_transport(a, b, grid)
     point_wasserstein(np.zeros((2, 2)), np.ones((3, 2)))
 
 
 def _solve_compiled(
-    solvers: Solvers, a: Floats, b: Floats, grid: Grid, tolerance: float
+    ready: Compiled, a: Floats, b: Floats, grid: Grid, tolerance: float
 ) -> tuple[float, float, Floats] | None:
     """Upper and lower bound of the distance, and the potential of the cells; None if it was given up."""
     difference = a - b
@@ -144,7 +127,7 @@ def _solve_compiled(
         return 0.0, 0.0, np.zeros(grid.cells**2)
     gap = 2.0 * tolerance / (1.0 + tolerance)
     rounding = _ROUNDING * float(np.linalg.norm(grid.space.size))
-    upper, lower, potential, done = solvers.grid(difference, grid.cells, *grid.step.tolist(), gap, rounding)
+    upper, lower, potential, done = ready.grid(difference, grid.cells, *grid.step.tolist(), gap, rounding)
     return (upper, lower, potential) if done else None
 
 
@@ -162,8 +145,7 @@ def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> 
         Error that is allowed, as a share of the cost. The compiled solver stops when it has proven that much;
         POT is always exact.
     """
-    solvers = compiled()
-    found = _solve_compiled(solvers, a, b, grid, tolerance) if solvers else None
+    found = _solve_compiled(ready, a, b, grid, tolerance) if (ready := compiled()) else None
     if found is not None:
         upper, lower, potential = found
         if tolerance == 0.0:
@@ -180,8 +162,7 @@ def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> 
 
 def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
     """Wasserstein-1 distance (dB) between two mass vectors (cells^2,) on one grid, as ``grid_transport``."""
-    solvers = compiled()
-    found = _solve_compiled(solvers, a, b, grid, 0.0) if solvers else None
+    found = _solve_compiled(ready, a, b, grid, 0.0) if (ready := compiled()) else None
     if found is not None:
         return found[0]
     moved = _surplus(a, b, grid)
@@ -197,11 +178,9 @@ def point_wasserstein(x: Floats, y: Floats) -> float:
     """
     if not len(x) or not len(y):
         raise ValueError(f"there must be points on both sides, not {len(x)} and {len(y)}")
-    if solvers := compiled():
+    if ready := compiled():
         # Copies of one type of array, which is what the solver is compiled for.
-        cost, done = solvers.points(
-            *(np.array(points, np.float64, order="C") for points in (x, y)), _ROUNDING
-        )
+        cost, done = ready.points(*(np.array(points, np.float64, order="C") for points in (x, y)), _ROUNDING)
         if done:
             return float(cost)
     p, q = np.full(len(x), 1.0 / len(x)), np.full(len(y), 1.0 / len(y))

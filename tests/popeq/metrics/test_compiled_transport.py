@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popeq.metrics import DensitySettings, Target, transport
+from popeq.metrics import compiled as compiled_module
 from popeq.metrics.kde import densities, grid_of
 from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
@@ -125,7 +126,7 @@ def test_without_numba_pot_solves_and_is_exact(monkeypatch):
     grid = grid_of(PLANE, 6)
     compiled = grid_transport(a, b, grid)
     transport.compiled.cache_clear()
-    monkeypatch.setattr(transport, "find_spec", lambda _: None)
+    monkeypatch.setattr(compiled_module, "find_spec", lambda _: None)
     try:
         assert transport.compiled() is None
         uncompiled = grid_transport(a, b, grid, 0.005)
@@ -136,7 +137,7 @@ def test_without_numba_pot_solves_and_is_exact(monkeypatch):
 
 
 def test_compiling_beforehand_compiles_what_scores_use():
-    from popeq.metrics import multilevel, point_simplex
+    from popeq.metrics import kernel_sums, multilevel, point_simplex
 
     transport.compile_solver()
     rng = np.random.default_rng(0)
@@ -145,6 +146,7 @@ def test_compiling_beforehand_compiles_what_scores_use():
     Target(rng.normal(0, 2, (5, 2)), PLANE, DensitySettings()).score(samples)
     assert len(multilevel.solve.signatures) == 1
     assert len(point_simplex.solve.signatures) == 1
+    assert len(kernel_sums.summed.signatures) == 1
 
 
 @settings(max_examples=200, deadline=None)

@@ -47,7 +47,7 @@ def greedy(
     for i in range(ns):
         least = least_difference(near[i], at_sinks)
         nearest[i] = place_of(least, near[i], at_sinks, numbers)
-        b = min(max(int((least - at_sources[i]) * per_cost), 0), _BUCKETS)
+        b = _bucket((least - at_sources[i]) * per_cost)
         after[i], first[b] = first[b], i
     arcs = 0
     for b in range(_BUCKETS + 1):
@@ -57,7 +57,7 @@ def greedy(
             if at_sinks[j] == -FAR:
                 least = least_difference(near[i], at_sinks)
                 j = nearest[i] = place_of(least, near[i], at_sinks, numbers)
-                now = min(int((least - at_sources[i]) * per_cost), _BUCKETS)
+                now = _bucket((least - at_sources[i]) * per_cost)
                 if now > b or at_sinks[j] == -FAR:
                     first[b] = after[i]
                     if now > b:
@@ -72,3 +72,8 @@ def greedy(
                 left[i] -= missing[j]
                 at_sinks[j] = -FAR
     return arcs
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _bucket(cost: float) -> int:
+    return int(min(max(cost, 0.0), float(_BUCKETS)))

@@ -40,7 +40,9 @@ def spanning_tree(
             group[x] = y
             kept_sources[kept], kept_sinks[kept] = sources[a], sinks[a]
             kept += 1
-    for s in range(ns if kept < n - 1 else 0):
+    for s in range(ns):
+        if kept == n - 1:
+            break
         for t in range(ns, n):
             x, y = _group(group, s), _group(group, t)
             if x != y:

@@ -95,7 +95,7 @@ def test_a_greedy_plan_is_a_good_start():
             for (s, t), f in zip(moved, flow[parent >= 0], strict=True)
         )
         excess.append(cost / by_pot(a, b, GRID) - 1.0)
-    assert np.mean(excess) <= 0.008, "XXX if sources are taken in any order"
+    assert np.mean(excess) <= 0.004, "0.0031; 0.0043 if sources are taken in any order"
 
 
 def test_a_guess_between_blocks_is_linear():

@@ -49,8 +49,11 @@ def begun(
 
 @contextmanager
 def aside(function: Callable[[], Result], jobs: int) -> Iterator[Callable[[], Result]]:
-    """The result of a call that leaves its work to ``jobs`` processes, for when it is asked for: until then
-    this process goes on. With one job the call is made when its result is asked for."""
+    """The result of a call, for when it is asked for: until then this process goes on, as fast as before if
+    the call leaves its work to other processes. With one job the call is made when its result is asked for.
+
+    An error in the block is raised when the call has ended.
+    """
     if jobs == 1:
         yield function
         return

@@ -42,8 +42,14 @@ def test_what_was_begun_is_given_up_if_the_block_fails(tmp_path, monkeypatch):
 
 
 def test_aside_this_process_goes_on_until_the_result_is_asked_for():
-    asked = threading.Event()
-    with aside(lambda: asked.wait(60.0), 2) as result:
+    started, asked = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        started.set()
+        return asked.wait(60.0)
+
+    with aside(work, 2) as result:
+        assert started.wait(60.0)
         asked.set()
         assert result()
 

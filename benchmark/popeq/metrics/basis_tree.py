@@ -44,10 +44,11 @@ class Tree(NamedTuple):
 @njit(cache=True, nogil=True)
 def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Floats) -> Tree:
     """The tree that ``spanning_tree`` gives (``flow`` is used in place), where the arc between x and its
-    parent costs ``lengths[x]``; x is a source if that is below 0."""
+    parent costs ``lengths[x]``, with a minus if x is a source."""
     n = len(parent)
     words = (n - sources + 63) // 64
-    below, above, height = np.zeros((n, words), np.uint64), np.zeros(n, np.uint32), np.zeros(n)
+    below, above = np.zeros((n, words), np.uint64), np.zeros(n, np.uint32)
+    potentials = np.zeros(n)  # of sources with the other sign
     for t in range(n - sources):
         below[sources + t, t // 64] = np.uint64(1) << np.uint64(t % 64)
     for i in range(n - 1, 0, -1):
@@ -55,9 +56,9 @@ def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Fl
             below[parent[order[i]], w] |= below[order[i], w]
     for i in range(1, n):
         x = order[i]
-        above[x], height[x] = parent[x], height[parent[x]] + lengths[x]
+        above[x], potentials[x] = parent[x], potentials[parent[x]] + lengths[x]
     potential = np.zeros(64 * words)
-    potential[: n - sources] = height[sources:]
+    potential[: n - sources] = potentials[sources:]
     return Tree(
         np.uintp(sources),
         above,

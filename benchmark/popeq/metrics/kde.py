@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,6 +56,10 @@ class Grid:
         """Cell centres along one axis, with ``ghosts`` more cells beyond either edge."""
         k = np.arange(-ghosts, self.cells + ghosts)
         return np.asarray(self.space.low[dimension] + self.step[dimension] * (k + 0.5))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes share theirs: the distances are large."""
+        return grid_of, (self.space, self.cells)
 
     @cached_property
     def centres(self) -> Floats:
@@ -123,6 +127,8 @@ def _inverse(covariance: Floats) -> tuple[float, float, float, float]:
     """The elements xx, xy and yy of the precision, and the integral of ``exp(-d' precision d / 2)``, dB^2."""
     (xx, xy), (_, yy) = covariance.tolist()
     determinant = xx * yy - xy * xy
+    if not determinant > 0.0:
+        raise ValueError(f"the kernels have no width along one direction: covariance {covariance.tolist()}")
     return yy / determinant, -xy / determinant, xx / determinant, 2.0 * math.pi * math.sqrt(determinant)
 
 

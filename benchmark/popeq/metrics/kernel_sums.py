@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 @njit(cache=True, nogil=True)
 def summed(points: Floats, x: Floats, y: Floats, xx: float, xy: float, yy: float) -> Floats:
     """The sum over points p (n, 2) of ``exp(-(X - p)' Q (X - p) / 2)`` at each X of the axes x (I,) and y
-    (J,), both of equal steps: (I, J). Q has the elements ``xx``, ``xy`` and ``yy``.
+    (J,), both of equal steps and at least two values: (I, J). Q has the elements ``xx``, ``xy`` and ``yy``.
 
     The cross term is taken apart as in ``popeq.metrics.kde.summed_kernels``, and must not be larger than
     there.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from popeq.metrics.greedy_plan import greedy
 from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
-from popeq.metrics.tree_simplex import improve
-from popeq.metrics.vectors import distances, least_difference, padded_distances
+from popeq.metrics.tree_simplex import improve, width_of
+from popeq.metrics.vectors import WIDEST, distances, least_difference, padded_distances
 
 #: Flat indices of cells, or of blocks.
 Cells = NDArray[np.int32]
@@ -41,6 +41,8 @@ def solve(
     p, q = sign * difference[sources], -sign * difference[sinks]
     q *= float(p.sum()) / float(q.sum())
     here, there = _coordinates(sources, cells, step_x, step_y), _coordinates(sinks, cells, step_x, step_y)
+    if width_of(here, there) > WIDEST:
+        return 0.0, 0.0, potential, False
     near = padded_distances(here, there)
     arc_sources, arc_sinks = np.empty(n, np.int32), np.empty(n, np.int32)
     if cells > _COARSEST and cells % 2 == 0:

@@ -7,7 +7,10 @@ from numba import njit
 
 from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve, width_of
-from popeq.metrics.vectors import padded_distances
+from popeq.metrics.vectors import WIDEST, padded_distances
+
+#: Up to so many points the larger set is the sinks.
+_WIDE = 2000
 
 
 @njit(cache=True, nogil=True)
@@ -17,17 +20,20 @@ def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
     It starts from the plan that would be optimal if all points lay on the x axis. Reduced costs below
     ``rounding`` as a share of the largest distance are taken for 0.
     """
-    if len(x) > len(y):  # few long rows are priced faster than many short ones
+    # Few long rows are priced faster than many short ones, but sets of sinks take memory.
+    if (len(x) > len(y)) == (max(len(x), len(y)) <= _WIDE):
         x, y = y, x
     n, m = len(x), len(y)
     sources = np.ascontiguousarray(x[np.argsort(x[:, 0], kind="mergesort")].T)
     sinks = np.ascontiguousarray(y[np.argsort(y[:, 0], kind="mergesort")].T)
+    width = width_of(sources, sinks)
+    if width > WIDEST:
+        return 0.0, False
     p, q = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
     starts, ends = np.empty(n + m, np.int32), np.empty(n + m, np.int32)
     parent, flow, order = np.empty(n + m, np.int32), np.empty(n + m), np.empty(n + m, np.int32)
     arcs = northwest(p, q, starts, ends)
     spanning_tree(starts, ends, arcs, p, q, parent, flow, order)
-    near = padded_distances(sources, sinks)
-    least_gain = rounding * width_of(sources, sinks)
+    near, least_gain = padded_distances(sources, sinks), rounding * width
     upper, _, _, done = improve(sources, sinks, near, p, q, parent, flow, order, 0.0, least_gain)
     return upper, done

@@ -48,7 +48,7 @@ def improve(
     p, q : (S,), (T,)
         Positive, equal in sum.
     parent, flow, order : (S + T,)
-        A feasible tree, as from ``spanning_tree``; the first two are changed in place.
+        A feasible tree, as from ``spanning_tree``; ``flow`` is changed in place.
     tolerance
         Share of the plan's cost that the duality gap may have; 0: go on to the optimum.
     least_gain
@@ -117,9 +117,6 @@ def improve(
         priced = 0
         until_check -= 1
         pivot(tree, np.uintp(entering), np.uintp(ns + sink), reduced)
-    for x in range(n):
-        if x != root:
-            parent[x] = tree.parent[x]
     potential = np.empty(n)
     potential[ns:] = potentials
     for i in range(ns):
@@ -136,7 +133,7 @@ def _potential(tree: Tree, sources: Floats, sinks: Floats, i: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
-    """Of the arc between each node and its parent; of sources below 0."""
+    """Of the arc between each node and its parent, with a minus for sources."""
     ns = sources.shape[1]
     lengths = np.zeros(len(parent))
     for x in range(len(parent)):

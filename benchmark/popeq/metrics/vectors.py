@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 #: Farther than anything is, and its square is a number in single precision.
 FAR = np.float32(1e18)
+#: Problems that are wider than this are left to POT.
+WIDEST = 1e12
 #: Rows of distances are padded to a multiple of this.
 _WIDTH = 32
 
@@ -85,10 +87,12 @@ def padded_distances(points: Floats, others: Floats) -> NDArray[np.float32]:
     """Distances from points (2, S) to others (2, T) in single precision: (S, T or more), rows as wide as
     vector instructions like. What is added is FAR."""
     wide = np.full((2, -(-others.shape[1] // _WIDTH) * _WIDTH), FAR)
-    wide[:, : others.shape[1]] = others
+    for axis in range(2):  # from the first point, so that what is rounded is no larger than a distance
+        wide[axis, : others.shape[1]] = others[axis] - points[axis, 0]
     near = np.empty((points.shape[1], wide.shape[1]), np.float32)
     for i in range(len(near)):
-        distances(np.float32(points[0, i]), np.float32(points[1, i]), wide, near[i])
+        x, y = points[0, i] - points[0, 0], points[1, i] - points[1, 0]
+        distances(np.float32(x), np.float32(y), wide, near[i])
     return near
 
 

@@ -1,5 +1,8 @@
 """The compiled solver against POT: the same exact values, and approximate ones within what they prove."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,7 +157,7 @@ def test_compiling_beforehand_compiles_what_scores_use():
     seed=st.integers(0, 2**32 - 1),
     sizes=st.tuples(*[st.integers(1, 60)] * 2) | st.just((110, 11)) | st.just((40, 40)),
     step=st.sampled_from([0.0, 0.1, 1.0, 6.0]),
-    width=st.sampled_from([1e-6, 1.0, 1e6]),
+    width=st.sampled_from([1e-6, 1.0, 1e6, 1e18]),
 )
 def test_points_are_solved_as_pot_solves_them(seed, sizes, step, width):
     """Ties of all kinds: points on a lattice, equal points, amounts that divide one another."""
@@ -167,6 +170,32 @@ def test_points_are_solved_as_pot_solves_them(seed, sizes, step, width):
         patch.setattr(transport, "compiled", lambda: None)
         assert found / width == pytest.approx(point_wasserstein(x, y), abs=1e-9)
     assert transport.compiled().points(x, y, 1e-12)[1], "not given up"
+
+
+def test_boxes_too_wide_for_single_precision_are_left_to_pot():
+    rng = np.random.default_rng(0)
+    a, b = rng.dirichlet(np.ones(36), 2)
+    wide = grid_of(Space(-1e18, 1e18, -1e18, 1e18), 6)
+    assert grid_wasserstein(a, b, wide) / 1e18 == pytest.approx(
+        grid_wasserstein(a, b, grid_of(Space(-1, 1, -1, 1), 6)), rel=1e-9
+    )
+
+
+def test_many_points_take_little_memory():
+    """Memory goes with the smaller set times the larger; sets of 50,000 points below each would be 300 MB."""
+    program = """
+import resource, numpy as np
+from popeq.metrics.transport import point_wasserstein
+rng = np.random.default_rng(0)
+point_wasserstein(*rng.normal(size=(2, 3, 2)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+x, y = rng.normal(size=(50_000, 2)), np.zeros((1, 2))
+assert abs(point_wasserstein(x, y) - np.hypot(*x.T).mean()) < 1e-9
+assert abs(point_wasserstein(y, x) - np.hypot(*x.T).mean()) < 1e-9
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000
 
 
 def test_no_points_are_an_error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import numpy as np
 import ot
@@ -94,6 +95,20 @@ def test_kernels_summed_as_a_product_are_those_summed_one_by_one(by_numpy, a, sl
     places = np.stack([x, y], axis=-1)
     plain = sum(apart.pdf(places - point) for point in a) * GRID.step.prod()
     np.testing.assert_allclose(found, plain, rtol=1e-9, atol=1e-12)
+
+
+def test_kernels_without_a_width_are_an_error():
+    line = np.linspace(-3, 3, 7)[:, None] * [1.0, 1.0]
+    with pytest.raises(ValueError, match="no width along one direction"):
+        densities(line, GRID, 0.0)
+
+
+def test_a_grid_sent_to_a_process_is_the_one_it_has():
+    grid = grid_of(PLANE, 12)
+    assert grid.distances.nbytes > 100_000
+    sent = pickle.dumps(grid)
+    assert len(sent) < 1000
+    assert pickle.loads(sent) is grid
 
 
 @given(a=points(), times=st.integers(2, 4))

@@ -13,6 +13,19 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
 
 
+def folder_name(name: str, limit: int = 200) -> str:
+    """The name itself, if a folder of that name lies where it is made, whoever chose it.
+
+    Raises ValueError if it holds a separator or what cannot be printed, begins with a dot, is empty or longer
+    than ``limit`` characters.
+    """
+    if not 0 < len(name) <= limit or name[0] == "." or not name.isprintable() or set(name) & set("/\\"):
+        raise ValueError(
+            f"must be a name for a folder: 1 to {limit} printable characters, no / or \\, no dot in front"
+        )
+    return name
+
+
 def visible(text: str, limit: int | None = None) -> str:
     """One line in which every control, direction or invisible character is written as its code.
 

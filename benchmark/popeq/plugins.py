@@ -15,6 +15,7 @@ from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.errors import UnknownNameError
 from popeq.importing import ImporterSpec
+from popeq.plain_text import folder_name
 
 GROUP = "popeq"
 
@@ -72,6 +73,8 @@ class Registry:
         for spec in specs:
             if not isinstance(spec, kind):
                 self.warnings.append(f"plugin {source}: {hook} gave {spec!r}, not a {kind.__name__}")
+            elif wrong := _name_problem(spec.name):
+                self.warnings.append(f"plugin {source}: the name {spec.name!r} {wrong}")
             elif spec.name in into:
                 holder = self.sources[f"{hook}:{spec.name}"]
                 self.warnings.append(
@@ -84,6 +87,15 @@ class Registry:
     def source_of(self, predictor: str) -> str:
         """Distribution and version that brought a predictor, such as ``popeq 0.1.0``."""
         return self.sources.get(f"popeq_predictors:{predictor}", "unknown")
+
+
+def _name_problem(name: str) -> str | None:
+    """What is wrong with a name that folders are called after, in words."""
+    try:
+        folder_name(name, 100)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -76,6 +76,16 @@ def test_a_name_that_is_taken_stays_with_the_first():
     assert found.warnings == ["plugin second 1.0: 'mine' is taken by first 1.0; give yours another name"]
 
 
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "a\\b", ".hidden", "two\nlines", "nul\x00", "x" * 101])
+def test_a_name_that_no_folder_can_have_is_a_warning(name):
+    found = fresh()
+    found.add(plugin(popeq_predictors=lambda: [spec(name), spec("Klang: größer")]), "first 1.0")
+    assert list(found.predictors) == ["Klang: größer"]
+    assert len(found.warnings) == 1
+    assert "must be a name for a folder: 1 to 100 printable characters" in found.warnings[0]
+    assert "\n" not in found.warnings[0]
+
+
 def test_a_hook_that_raises_or_gives_rubbish_is_a_warning():
     found = fresh()
     found.add(plugin(popeq_predictors=lambda: 1 / 0), "bad 1.0")

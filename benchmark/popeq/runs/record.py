@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from popeq.contract import Kind
 from popeq.errors import RunError
-from popeq.plain_text import visible
+from popeq.plain_text import folder_name, visible
 from popeq.protocol import Protocol
 
 SCHEMA_VERSION = 2
@@ -60,6 +60,7 @@ def plain_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 PlainJson = Annotated[dict[str, Any], AfterValidator(plain_json)]
+FolderName = Annotated[str, AfterValidator(folder_name)]
 
 
 class _Section(BaseModel):
@@ -112,7 +113,7 @@ class RunRecord(_Section):
     """One predictor with one set of parameters on one data set revision under one protocol and seed."""
 
     schema_version: int = Field(SCHEMA_VERSION, description="version of this layout")
-    run_id: str = Field(description="name of the run's folder when it was made")
+    run_id: FolderName = Field(description="name of the run's folder when it was made")
     key: str = Field(description="SHA-256 over predictor, parameters, data set revision, protocol and seed")
     origin: Literal["drawn", "submitted"] = Field(
         "drawn", description="drawn: popeq ran the predictor; submitted: made from a file of predictions"

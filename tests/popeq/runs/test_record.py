@@ -44,6 +44,16 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path, content, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "\x00", "..", ""])
+def test_a_run_id_that_would_leave_its_folder_is_refused(tmp_path, name):
+    """'popeq submit' makes a folder of that name, and a stranger wrote the file."""
+    content = json.loads((ROOT / "tests" / "golden" / "run-v2" / "run.json").read_text())
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(content | {"run_id": name}))
+    with pytest.raises(RunError, match=r"field run_id: .*must be a name for a folder"):
+        read_record(path)
+
+
 def test_a_parameter_that_json_cannot_keep_is_refused_before_anything_runs(tmp_path):
     class Loose(Parameters):
         spread: float = 1.0

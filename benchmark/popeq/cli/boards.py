@@ -59,7 +59,7 @@ def show(
         insert(board, into)
         click.echo(f"written: {into}")
         return
-    click.echo(render(board.table, form, board.notes, keys=3 if by else 2))  # type: ignore[arg-type]
+    click.echo(render(board.table, form, board.notes, keys=4 if by else 3))  # type: ignore[arg-type]
     if form == "csv":
         click.echo("\n".join(board.notes), err=True)
 

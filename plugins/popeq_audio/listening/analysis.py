@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from popeq.seeding import generator
-from popeq.statistics.bootstrap import crossed_weights
+from popeq.statistics import Panels, mean_inference
 from popeq_audio.listening.results import Rating
 
 Measure = Literal["kantorovich", "setting_distance"]
@@ -20,7 +19,6 @@ MEASURES: dict[Measure, str] = {
     "kantorovich": "reflective Kantorovich distance of the predictor on the prompt",
     "setting_distance": "mean distance from the setting heard to the listeners' settings",
 }
-REPLICATES = 2000
 #: BS.1534-3: a listener who rates the hidden reference under 90 in more than 15 % of trials is left out.
 _REFERENCE_SCORE, _MOST_MISSED = 90.0, 0.15
 
@@ -53,27 +51,23 @@ def screened(ratings: Sequence[Rating]) -> tuple[list[Rating], dict[str, float]]
     return [r for r in ratings if r.listener not in out], out
 
 
-def association(ratings: Sequence[Rating], measure: Measure, seed: int = 0) -> Association:
+def association(ratings: Sequence[Rating], measure: Measure) -> Association:
     """How well a distance ranks the sounds of a trial as its listeners do.
 
     For each listener and trial, Kendall's tau-b between minus the distance and the score over the sounds that
     have both; a listener who scores all alike says nothing. Means inside a trial, then over trials, so that
-    no trial counts more for having more listeners. The interval is a crossed bootstrap: trials are drawn with
-    replacement and listeners weighted, one weight a person (``popeq.statistics.bootstrap``).
+    no trial counts more for having more listeners. The interval is over trials and people
+    (``popeq.statistics.mean_inference``); with few of either it is infinite.
     """
     taus = _taus(ratings, measure)
     if not taus:
         return Association(measure, np.nan, np.nan, np.nan, 0, 0, 0)
     listeners = [tuple(own) for own in taus.values()]
     values = [np.array(list(own.values())) for own in taus.values()]
-    rng = generator(seed, "listening test", "bootstrap", measure)
-    drawn = crossed_weights(listeners, REPLICATES, rng)
-    by_trial = np.stack([w @ v for w, v in zip(drawn.weights, values, strict=True)], axis=1)
-    replicates = np.take_along_axis(by_trial, drawn.prompts, axis=1).mean(axis=1)
-    low, high = np.percentile(replicates, [2.5, 97.5])
-    tau = float(np.mean([v.mean() for v in values]))
-    people = {name for names in listeners for name in names}
-    return Association(measure, tau, float(low), float(high), len(taus), len(people), sum(map(len, values)))
+    panels = Panels(listeners)
+    tau = mean_inference([v.mean() for v in values], values, panels)
+    low, high = tau.interval()
+    return Association(measure, tau.value, low, high, len(taus), panels.people, sum(map(len, values)))
 
 
 def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:

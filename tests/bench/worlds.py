@@ -7,6 +7,7 @@ centres in place of sentences. Everybody here is simulated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -21,7 +22,7 @@ SECOND_CENTRES = 0.25
 SETTINGS = DensitySettings()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """One study: ``answers`` (P, m, 2) dB by ``listeners`` (P names of m people), and for each prompt
     ``population`` (P, N, 2): settings of N other people of the population."""
@@ -30,7 +31,7 @@ class World:
     listeners: list[list[str]]
     population: np.ndarray
 
-    @property
+    @cached_property
     def targets(self) -> list[Target]:
         return [Target(points, PLANE, SETTINGS) for points in self.answers]
 

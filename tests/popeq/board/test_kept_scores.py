@@ -49,22 +49,22 @@ def test_a_second_board_scores_nothing_and_is_the_same(finished, scored):
     assert len(scored) == 8
 
 
-def test_reference_lines_and_a_prior_without_a_row_are_kept(finished, scored, monkeypatch):
+def test_reference_lines_are_kept(finished, scored, monkeypatch):
     calls = []
     estimated = reference_lines.estimated_line
     monkeypatch.setattr(
         reference_lines, "estimated_line", lambda *args, **more: calls.append(1) or estimated(*args, **more)
     )
-    runs = [run for name, run in finished.runs.items() if name != "prior"]
+    runs = list(finished.runs.values())
     first = package.leaderboard(runs)
-    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    assert (len(calls), len(scored)) == (2, len(runs))
     second = package.leaderboard(runs)
     same(second, first)
     for a, b in zip(first.lines, second.lines, strict=True):
         assert a.influence.keys() == b.influence.keys() == a.scores.keys()
-    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    assert (len(calls), len(scored)) == (2, len(runs))
     same(package.leaderboard(runs, keep=False), first)
-    assert (len(calls), len(scored)) == (4, 2 * len(runs) + 2)
+    assert (len(calls), len(scored)) == (4, 2 * len(runs))
 
 
 def test_flags_are_kept_with_the_scores(finished):

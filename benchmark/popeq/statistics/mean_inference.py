@@ -29,7 +29,7 @@ class MeanEstimate:
 
     value: float
     se: float
-    df: int
+    df: float
     sd: float
     se_people: float = 0.0
 
@@ -48,7 +48,7 @@ class MeanEstimate:
     @property
     def p_value(self) -> float:
         """Two-sided p of the hypothesis that the true mean is 0; NaN if ``df`` is 0."""
-        return float(two_sided_p(np.array([self.value]), np.array([self.se]), self.df)[0])
+        return float(two_sided_p(np.array([self.value]), np.array([self.se]), np.array([self.df]))[0])
 
     @property
     def effect_size(self) -> float:
@@ -99,16 +99,14 @@ class Panels:
         self.by_listener = np.argsort(who, kind="stable")
         self.listener_starts = np.flatnonzero(np.diff(who[self.by_listener], prepend=-1))
         self.prompts, self.people = len(listeners), len(column)
+        # Of how many prompts a person's part is made, as a mean over answers.
+        counts = np.bincount(who)
+        self.answered = float(np.square(counts).sum() / counts.sum())
+        self.people_factor = _people_factor(self.sizes, who, self.prompts)
         # A weight of 1/m moves a prompt's score by influence / m, the mean of all prompts by 1/P of that. The
         # influences of a prompt are centred, which takes 1/m of their variance away.
         each = 1.0 / (self.sizes * self.prompts) * np.sqrt(self.sizes / np.maximum(self.sizes - 1.0, 1.0))
         self._scale = np.repeat(each, self.sizes)
-
-    @property
-    def df(self) -> int:
-        """Degrees of freedom of a mean over these prompts and listeners: one less than the fewer of them."""
-        fewer = min(self.prompts, self.people)
-        return fewer - 1 if self.prompts >= LEAST_PROMPTS else 0
 
     def contributions(self, influence: Sequence[ArrayLike]) -> Floats:
         """What each answer adds to the mean over prompts, (A,) with the answers of prompt 0 first.
@@ -139,11 +137,30 @@ class Panels:
         return np.asarray(np.add.reduceat(ordered, self.listener_starts, axis=-1))
 
 
+def _people_factor(sizes: NDArray[np.int64], who: NDArray[np.intp], prompts: int) -> float:
+    """What ``V_people - V_answers`` has to be multiplied by to estimate what the mean varies by person.
+
+    Influences are centred inside a prompt. Where the same people answer all prompts, what they share is then
+    missing from the variance over prompts, which is a share 1 / P; where panels differ, each is centred at
+    another mean, which takes from the products of a person's influences on two prompts.
+    """
+    asked = np.zeros((prompts, int(who.max()) + 1))
+    asked[np.repeat(np.arange(prompts), sizes), who] = 1.0
+    common = asked @ asked.T
+    np.fill_diagonal(common, 0.0)
+    if not common.any() or np.median(sizes) < 2:
+        return 1.0
+    shared = float(np.square(common).sum() / common.sum())
+    m = float(np.median(sizes))
+    return prompts / (prompts - 1.0) * (1.0 - 1.0 / m) / (1.0 - 2.0 / m + min(shared / m**2, 1.0 / m))
+
+
 class Errors(NamedTuple):
-    """Standard errors of means over prompts ``se``, standard deviations over prompts ``sd``, and the part of
-    ``se`` that comes from people ``se_people``; (k,) each."""
+    """Standard errors of means over prompts ``se`` with their degrees of freedom ``df``, standard deviations
+    over prompts ``sd``, and the part of ``se`` that comes from people ``se_people``; (k,) each."""
 
     se: Floats
+    df: Floats
     sd: Floats
     se_people: Floats
 
@@ -160,26 +177,39 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
     -----
     ``V = V_prompts + max(V_people - V_answers, 0)``: the variance of a mean that varies by two crossed
     factors, each term a sum of squares over its groups (Cameron, Gelbach & Miller 2011). What an answer has
-    of its own is in ``V_prompts`` already, hence the last term. Where each prompt has listeners of its own,
-    ``V_people`` is ``V_answers`` and ``V`` is that of the paired t-test.
+    of its own is in ``V_prompts`` already, hence the last term; ``_people_factor`` makes the second term
+    unbiased. Where each prompt has listeners of its own, ``V_people`` is ``V_answers`` and ``V`` is that of
+    the paired t-test. The degrees of freedom are Satterthwaite's (1946), with one less than the people for
+    ``V_people`` and one less than the prompts for ``V_prompts``, and never more than either; 0 if nothing is
+    concluded.
     """
     prompts = scores.shape[-1]
     sd = np.std(scores, axis=-1, ddof=1) if prompts > 1 else np.full(scores.shape[:-1], np.nan)
-    people = np.zeros(scores.shape[:-1])
+    own = np.square(sd) / prompts
+    people, all_people = np.zeros(own.shape), np.zeros(own.shape)
+    most = prompts - 1.0
     if answers is not None:
-        squares = np.square(panels.totals(answers)).sum(axis=-1)
-        people = np.maximum(squares - np.square(answers).sum(axis=-1), 0.0)
-    return Errors(np.sqrt(np.square(sd) / prompts + people), sd, np.sqrt(people))
+        all_people = np.square(panels.totals(answers)).sum(axis=-1)
+        people = panels.people_factor * np.maximum(all_people - np.square(answers).sum(axis=-1), 0.0)
+        most = min(most, panels.people - 1.0)
+    variance = own + people
+    df = np.zeros(own.shape)
+    if prompts >= LEAST_PROMPTS and most > 0.0:
+        varied = np.square(panels.people_factor * all_people) * (1.0 - 1.0 / panels.answered)
+        spread = np.square(own) / (prompts - 1.0) + varied / max(panels.people - 1.0, 1.0)
+        df = np.divide(np.square(variance), spread, out=np.full(own.shape, most), where=spread > 0.0)
+        df = np.clip(df, 1.0, most)
+    return Errors(np.sqrt(variance), df, sd, np.sqrt(people))
 
 
-def two_sided_p(values: Floats, se: Floats, df: int) -> Floats:
-    """Two-sided p of means (k,) with standard errors (k,), by Student's t; 1 where both are 0, NaN without
-    degrees of freedom."""
-    if not df:
-        return np.full(np.shape(values), np.nan)
+def two_sided_p(values: Floats, se: Floats, df: Floats) -> Floats:
+    """Two-sided p of means (k,) with standard errors and degrees of freedom (k,), by Student's t.
+
+    1 where mean and error are 0, NaN without degrees of freedom.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(values == 0.0, 0.0, np.abs(values) / se)
-    return np.asarray(2.0 * stdtr(df, -t))
+    return np.where(df > 0.0, 2.0 * stdtr(np.where(df > 0.0, df, 1.0), -t), np.nan)
 
 
 def mean_inference(scores: ArrayLike, influence: Sequence[ArrayLike] | None, panels: Panels) -> MeanEstimate:
@@ -202,16 +232,14 @@ def mean_inference(scores: ArrayLike, influence: Sequence[ArrayLike] | None, pan
 
     Notes
     -----
-    ``standard_errors`` says what is added up. The degrees of freedom of t are one less than the number of
-    prompts or of people, whichever is less; coverage by simulation is in docs/statistics.md.
+    ``standard_errors`` says what is added up; coverage by simulation is in docs/statistics.md.
     """
     values = rounded(scores)
     if values.shape != (panels.prompts,):
         raise ValueError(f"scores must be {panels.prompts} numbers, one a prompt; shape {values.shape}")
     answers = None if influence is None else panels.contributions(influence)[None]
     errors = standard_errors(values[None], answers, panels)
-    df = panels.df if influence is not None else (panels.prompts - 1 if panels.df else 0)
-    se, sd, se_people = (float(each[0]) for each in errors)
+    se, df, sd, se_people = (float(each[0]) for each in errors)
     return MeanEstimate(float(values.mean()), se, df, sd, se_people)
 
 

@@ -70,15 +70,15 @@ def all_pairs(
     answers = np.array([panels.contributions(own) for own in influence]).reshape(n, -1)
     people = panels.totals(answers)
     i, j = np.triu_indices(n, 1)
-    shift, se, sd, share = (np.empty(len(i)) for _ in range(4))
+    shift, se, df, sd, share = (np.empty(len(i)) for _ in range(5))
     for first in range(n - 1):
         at = i == first
         d, a = given[first] - given[first + 1 :], answers[first] - answers[first + 1 :]
         shift[at] = d.mean(axis=1)
-        se[at], sd[at], se_people = standard_errors(d, a, panels)
+        se[at], df[at], sd[at], se_people = standard_errors(d, a, panels)
         whole = np.sqrt(np.square(people[first] - people[first + 1 :]).sum(axis=1))
         share[at] = np.divide(se_people, whole, out=np.zeros_like(whole), where=whole > 0.0)
-    p = two_sided_p(shift, se, panels.df)
+    p = two_sided_p(shift, se, df)
     by_prompt = _multiplied(given - given.mean(axis=1, keepdims=True), replicates, rng)
     by_prompt /= np.sqrt(panels.prompts * max(panels.prompts - 1.0, 1.0))
     by_person = _multiplied(people, replicates, rng)

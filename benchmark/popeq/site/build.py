@@ -139,7 +139,7 @@ def _index(site: Site) -> str:
     card = site.scorer.dataset.card
     people = {name for own in site.scorer.listeners for name in own}
     lead = (
-        f"{len(rows)} methods foretell where {len(people)} {'simulated ' if card.simulated else ''}listeners "
+        f"{len(rows)} methods predict where {len(people)} {'simulated ' if card.simulated else ''}listeners "
         f"put an equaliser when they read one of {len(site.scorer.prompt_ids)} sentences. {card.title}."
     )
     n = len(site.scorer.prompt_ids)

@@ -132,7 +132,7 @@ def duration(seconds: float) -> str:
 
 def script_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the page's script sorts, filters and searches by."""
-    numbers = ("rank", "mean", "median", "shift", "p", "wilcoxon", "skill", "kantorovich", "energy")
+    numbers = ("rank", "mean", "shift", "p", "wilcoxon", "skill", "kantorovich", "energy")
     made = []
     for row in rows:
         values: dict[str, Any] = {n: round(row[n], 6) if math.isfinite(row[n]) else None for n in numbers}

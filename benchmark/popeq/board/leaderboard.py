@@ -231,7 +231,7 @@ def _line_row(
     for score in ("sample_kantorovich", "energy_score"):
         if score in line.scores:
             row[f"{score}_mean"] = float(np.mean(line.scores[score]))
-    row["skill"] = -mean_difference(line, reference, HEADLINE, panels).value / room
+    row["skill"] = -mean_difference(line, reference, HEADLINE, panels).value / room + 0.0
     return row
 
 

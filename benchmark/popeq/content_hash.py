@@ -24,8 +24,8 @@ _SETTLED_NS = 2_000_000_000
 def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file's content; raises OSError if it cannot be read.
 
-    The hash is kept in this process, and for files of 32 MiB and more in the cache folder, by the file's path,
-    inode, size and its times of change in nanoseconds.
+    The hash is kept in this process, and for files of 32 MiB and more in the cache folder, by the file's
+    path, inode, size and its times of change in nanoseconds.
     """
     status = path.stat()
     stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

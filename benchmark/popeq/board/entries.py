@@ -137,7 +137,7 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
 
 
 def method_of(record: RunRecord) -> str:
-    """The method that a run is of, as text: what it shares with runs of its other seeds and its older code."""
+    """The method that a run is of, as text: what its seeds, also of older code, share."""
     p = record.predictor
     return json.dumps([record.origin, p.name, p.parameters], sort_keys=True)
 

@@ -40,8 +40,8 @@ def card_of(folder: Path) -> Card | None:
 def trust_of(run: Run, card: Card | None = None) -> Trust:
     """The label of a run, from what was done and never from what its card says.
 
-    ``reproduced`` if the folder of runs lists it so with the predictions that it has now; ``scored`` if it was
-    sent: as predictions, or as a run with a ``card``; otherwise ``drawn``.
+    ``reproduced`` if the folder of runs lists it so with the predictions that it has now; ``scored`` if it
+    was sent: as predictions, or as a run with a ``card``; otherwise ``drawn``.
     """
     if run.record.origin == "submitted":
         return "scored"

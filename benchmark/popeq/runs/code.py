@@ -153,9 +153,8 @@ def _names_in(tree: ast.AST, package: list[str]) -> Iterator[str]:
             module = ".".join([*above, *([node.module] if node.module else [])])
             if module:
                 yield from (f"{module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if _REFERENCE.fullmatch(node.value):
-                yield node.value.partition(":")[0]
+        elif isinstance(node, ast.Constant) and _REFERENCE.fullmatch(str(node.value)):
+            yield str(node.value).partition(":")[0]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 #: How a path begins that means something on one machine only.
 _ROOTS = ("/", "~/", "./", "../")
-#: An absolute path in running text: not part of an address, and at least two names long.
-_IN_TEXT = re.compile(r"(?<![\w/:.~<-])~?/(?:[^\s/'\"`()\[\]{},;:<>|]+/)+(?=[^\s/'\"`()\[\]{},;:<>|])")
+#: The folders of an absolute path in running text: not part of an address. Their names may hold blanks, so
+#: that of a sentence a few words more may go than have to.
+_NAME = r"[^/\n\t'\"`()\[\]{},;:<>|=]"
+_IN_TEXT = re.compile(rf"(?<![\w/:.~<-])~?/(?:(?! ){_NAME}{{1,80}}(?<! )/)+(?={_NAME})")
 
 
 def is_path(text: str) -> bool:
@@ -18,7 +20,7 @@ def is_path(text: str) -> bool:
 
 
 def last_name(path: str) -> str:
-    """The last name of a path, such as ``model`` of ``/home/me/model/``; empty for a root."""
+    """The last name of a path, such as ``model`` of ``/srv/model/``; empty for a root."""
     name = PurePosixPath(path).name
     return "" if name in ("..", "~") else name
 

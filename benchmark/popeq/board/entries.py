@@ -103,25 +103,27 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
         runs (they were found in a folder), they are left out with a note instead.
     """
     revision, protocol = scorer.dataset.revision, scorer.protocol
-    wrong, fitting = [], []
+    wrong: list[tuple[Run, str]] = []
+    fitting: list[Run] = []
     for run in runs:
         record = run.record
         if record.dataset.revision != revision:
-            wrong.append(
-                f"{run.folder.name}: is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
-                f"this board of revision {revision[:12]}; run it again: {record.shown_command}"
+            told = (
+                f"is of {record.dataset.name} revision {record.dataset.revision[:12]}, this board of revision"
             )
+            wrong.append((run, f"{told} {revision[:12]}"))
         elif record.protocol != protocol:
-            wrong.append(
-                f"{run.folder.name}: is under {record.protocol.label}, this board under {protocol.label}; "
-                f"run it again: {record.shown_command}"
-            )
+            wrong.append((run, f"is under {record.protocol.label}, this board under {protocol.label}"))
         else:
             fitting.append(run)
     if wrong and (named or not fitting):
-        raise UsageError("\n".join(["runs that cannot stand on one board:", *wrong]))
+        lines = [f"{run.folder}: {told}; run it again: {run.record.command}" for run, told in wrong]
+        raise UsageError("\n".join(["runs that cannot stand on one board:", *lines]))
     newest: dict[str, Run] = {}
-    notes = [f"left out: {line}" for line in wrong]
+    notes = [  # pages show them: names only
+        f"left out: {run.folder.name}: {told}; run it again: {run.record.shown_command}"
+        for run, told in wrong
+    ]
     for run in fitting:
         record = run.record
         if record.status == "complete":

@@ -1,4 +1,4 @@
-"""What a run is: its code, its parameters as they are recorded, and what else they name; and how two differ."""
+"""What a run is: its code, its parameters as recorded, and the contents they name; and how two differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from popeq.folder_names import is_path, last_name
 from popeq.runs.code import changed_files, code_of, in_words, modules_of
 from popeq.runs.record import CodeRecord, PredictorRecord
 
-_CONTENT = "sha256:"
+_CONTENT, _PATH = "sha256:", "path:"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Identity:
     @property
     def sha256(self) -> str:
         """One hash (hex) for the code and what the parameters name, without the parameters' values."""
-        parts = [self.code.sha256, self.code.popeq, self.more]
+        contents = {name: told for name, told in self.more.items() if not told.startswith(_PATH)}
+        parts = [self.code.sha256, self.code.popeq, contents]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -54,7 +55,7 @@ def identity_of(spec: PredictorSpec, parameters: Parameters) -> Identity:
         paths: list[str] = []
         values[name] = _named(value, paths)
         if paths and name not in more:
-            more[name] = f"path:{hashlib.sha256(chr(0).join(paths).encode()).hexdigest()[:16]}"
+            more[name] = f"{_PATH}{hashlib.sha256(chr(0).join(paths).encode()).hexdigest()[:16]}"
     return Identity(code_of(modules_of(spec)), values, dict(sorted(more.items())))
 
 

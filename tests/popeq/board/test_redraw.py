@@ -82,7 +82,7 @@ def test_what_cannot_be_drawn_again_is_said(copy, dataset):
         predictor = copy.record.predictor.model_copy(update=changes)
         return Run(copy.folder, copy.record.model_copy(update={"predictor": predictor}))
 
-    assert "unknown predictor" in redraw(with_predictor(name="nobodys"), dataset, registry()).problem.lower()
+    assert "no predictor is called" in redraw(with_predictor(name="nobodys"), dataset, registry()).problem
     extra = redraw(with_predictor(parameters={"more": 1}), dataset, registry()).problem
     assert "could not be drawn again" in extra
     lost = redraw(with_predictor(identity={"model": "sha256:00"}), dataset, registry()).problem
@@ -92,17 +92,11 @@ def test_what_cannot_be_drawn_again_is_said(copy, dataset):
 
 
 def test_other_code_is_said_and_old_runs_can_be_reproduced(copy, dataset):
-    for code, says in (
-        (None, "does not say which code drew it"),
-        (
-            copy.record.predictor.code.model_copy(update={"sha256": "0" * 64, "files": {"a/b.py": "0"}}),
-            "a/b.py",
-        ),
-    ):
+    edited = copy.record.predictor.code.model_copy(update={"sha256": "0" * 64, "files": {"a/b.py": "0"}})
+    for code, says in ((None, "does not say which code drew it"), (edited, "a/b.py")):
         predictor = copy.record.predictor.model_copy(update={"code": code})
-        found = redraw(
-            Run(copy.folder, copy.record.model_copy(update={"predictor": predictor})), dataset, registry()
-        )
+        other = Run(copy.folder, copy.record.model_copy(update={"predictor": predictor}))
+        found = redraw(other, dataset, registry())
         assert found.problem == ""
         assert says in found.note
         assert not found.entry.same_code

@@ -125,6 +125,19 @@ def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, e
     assert "## Boards" not in result.stdout
 
 
+def test_a_submission_cannot_call_its_run_reproduced(clone, env):
+    """The list lies beside the runs: a branch that brings or changes it is refused."""
+    own = submit(clone, env, "random")
+    assert call("popeq verify leaderboard/results/small --redraw", clone, env).returncode == 0
+    listed = clone / "leaderboard" / "results" / "small" / "reproduced.json"
+    assert own.name in listed.read_text()
+    (clone / ".gitignore").write_text("/runs/\n.locks/\n")
+    result = propose(clone, env)
+    assert result.returncode == 1
+    (part,) = [part for part in result.stdout.split("### ") if "reproduced.json" in part]
+    assert "**Refused**" in part
+
+
 def test_a_branch_without_runs_passes(clone, env):
     (clone / "README.md").write_text("hello\n")
     result = propose(clone, env)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from popeq.board.current import current
 from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry, make_entries
 from popeq.board.scoring import Scorer
@@ -197,6 +198,7 @@ def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
         names = {r.record.predictor.name for r in found}
         kind = f"run folder, nor predictor with a complete run in {folder},"
         raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
+    own, _ = current(own)
     newest = {r.record.key: r for r in own}
     makes = {
         str((made.name, made.source, made.parameters, r.record.dataset.revision))

@@ -111,7 +111,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     about = [
         f"{record.predictor.name} ({record.predictor.source}) on {loaded.card.label}, seed {record.seed}, "
         f"{record.status}",
-        f"made by: {record.command}",
+        f"made by: {record.shown_command}",
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
     if by:

@@ -11,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from popeq.atomic import write_text
 from popeq.dataset import Dataset
 from popeq.dataset_folder import IDENTIFIER
 from popeq.errors import UsageError
@@ -41,6 +42,8 @@ def run_from_predictions(
 ) -> tuple[Run, bool]:
     """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
 
+    A ``card`` takes the place of the one that the run has; without one, that stays.
+
     Raises
     ------
     UsageError
@@ -60,7 +63,7 @@ def run_from_predictions(
     def fill(folder: Path) -> None:
         (folder / PREDICTIONS).write_text(text, encoding="utf-8", newline="\n")
         if card is not None:
-            (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
     locks = runs_dir / ".locks"
     try:
@@ -70,13 +73,21 @@ def run_from_predictions(
     with FileLock(locks / f"{SOURCE}-{name}.lock"):
         for other in find_runs(runs_dir)[0]:
             if other.record.key == record.key:
-                return other, False
+                return (other if card is None else _with_card(other, card)), False
             if _rivals(other.record, record):
                 raise UsageError(
                     f"--name {name}: {other.folder} has other predictions under that name and seed; give "
                     "another --name, or --seed if they are another draw of the same method"
                 )
         return new_run(record, runs_dir, fill), True
+
+
+def _with_card(run: Run, card: Card) -> Run:
+    """A submitted run with another card, and what its record takes from that."""
+    write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
+    described = {"model": card.model} if card.model else {}
+    told = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
+    return run if told == run.record.predictor else run.update(predictor=told.model_dump())
 
 
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:

@@ -268,7 +268,7 @@ def _methods(site: Site) -> dict[str, str]:
             categories=[_category_row(part, entry.label) for part in site.categories],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],
-            runs=[{"command": r.record.command, "facts": views.run_facts(r)} for r in entry.runs],
+            runs=[{"command": r.record.shown_command, "facts": views.run_facts(r)} for r in entry.runs],
         )
     return pages
 

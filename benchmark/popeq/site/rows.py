@@ -15,6 +15,7 @@ from popeq.board.entries import Entry
 from popeq.board.leaderboard import REFERENCE, Leaderboard
 from popeq.board.reference_lines import PERFECT
 from popeq.board.trust import Claim
+from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import visible
 from popeq.runs.folder import Run
@@ -96,7 +97,7 @@ def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[t
         "seconds": float(cells["time_s"]),
         "time": duration(float(cells["time_s"])),
         "training": training_data(entry),
-        "command": entry.record.command,
+        "command": entry.record.shown_command,
         "parameters": str(cells["parameters"]),
     }
 
@@ -210,6 +211,8 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("origin", record.origin),
         ("predictions, SHA-256", record.predictions_sha256 or ""),
         ("identity, SHA-256", record.key),
+        *([("code, SHA-256", record.predictor.code.sha256)] if record.predictor.code else []),
+        *((f"{name}, content", content) for name, content in record.predictor.identity.items()),
         ("finished", record.finished_at or ""),
         ("environment", f"Python {record.environment.python}, {record.environment.platform}; {packages}"),
     ]
@@ -219,7 +222,10 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     """Parameters and declarations of a method."""
     record = entry.record
     found = [("plugin", record.predictor.source), ("trained on", training_data(entry))]
-    found += [(f"parameter {name}", repr(value)) for name, value in record.predictor.parameters.items()]
+    found += [
+        (f"parameter {name}", repr(without_folders(value)))
+        for name, value in record.predictor.parameters.items()
+    ]
     found += [(str(name), str(value)) for name, value in record.predictor.described.items()]
     if entry.card:
         found += [("authors", ", ".join(entry.card.authors)), ("contact", entry.card.contact)]

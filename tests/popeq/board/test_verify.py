@@ -51,7 +51,7 @@ def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, sco
     seen = examine(finished.runs["random"], scorer)
     assert seen.problems == ()
     assert seen.flags == ()
-    assert seen.trust == "reproduced"
+    assert seen.trust == "drawn"
     own = package.score(finished.runs["random"])
     for name in SCORES:
         assert seen.scores[f"{name}_median"] == pytest.approx(own[name].median())
@@ -64,6 +64,10 @@ def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, sco
         (lambda r: r["predictor"]["parameters"].update(more=1), "key"),
         (lambda r: r.update(seed=7), "key"),
         (lambda r: r["predictor"].update(source="popeq 9"), "key"),
+        (lambda r: r["predictor"]["code"].update(sha256="0" * 64), "key"),
+        (lambda r: r["predictor"]["code"].update(popeq="9"), "key"),
+        (lambda r: r["predictor"].update(code=None), "key"),
+        (lambda r: r["predictor"].update(identity={"model": "sha256:0"}), "key"),
         (lambda r: r.update(status="failed"), "status"),
         (lambda r: r.update(predictions_sha256=None), "predictions_sha256"),
         (lambda r: r["dataset"].update(revision="0" * 64), "dataset.revision"),
@@ -116,18 +120,21 @@ def test_claimed_scores_are_held_against_the_predictions(copy, scorer):
         assert [p.column for p in problems] == ([] if right else [name])
 
 
-def test_a_submission_is_never_more_than_scored(copy, scorer, finished):
+def test_labels_come_from_what_was_done_and_never_from_a_card(copy, scorer, finished):
+    drawn, card = finished.runs["random"], Card.model_validate({**CARD, "trust": "scored"})
+    assert trust_of(drawn) == "drawn"
+    assert trust_of(drawn, card) == "scored", "with a card it was sent"
     edit(copy, lambda r: r.update(origin="submitted"))
     run = Run.open(copy)
-    reproduced, scored = (Card.model_validate({**CARD, "trust": t}) for t in ("reproduced", "scored"))
-    assert trust_of(run) == trust_of(run, reproduced) == trust_of(run, scored) == "scored"
-    drawn = finished.runs["random"]
-    assert trust_of(drawn) == trust_of(drawn, reproduced) == "reproduced"
-    assert trust_of(drawn, scored) == "scored"
+    assert trust_of(run) == trust_of(run, card) == "scored"
     assert weakest(["reproduced", "scored"]) == "scored"
+    assert weakest(["drawn", "reproduced"]) == "drawn"
     assert verify_run(run, scorer) == []
-    (copy / "card.json").write_text(reproduced.model_dump_json())
-    assert [p.column for p in verify_run(run, scorer)] == ["trust"]
+    for label in ("reproduced", "drawn"):
+        (copy / "card.json").write_text(json.dumps({**CARD, "trust": label}))
+        (problem,) = verify_run(run, scorer)
+        assert (problem.file, problem.column) == ("card.json", "trust")
+        assert "'popeq verify --redraw' gives it" in problem.message
     (copy / "card.json").write_text('{"authors": 3}')
     assert {p.file for p in verify_run(run, scorer)} == {"card.json"}
 

@@ -73,6 +73,29 @@ def test_a_file_becomes_a_run_that_verifies_and_stands_on_the_board(popeq_inside
     assert "mine" in board.stdout
 
 
+def test_scoring_again_with_a_card_keeps_the_card(popeq_inside, small, tmp_path, card):
+    """Without a card, with one, with another, and again without."""
+    file = predictions(tmp_path / "file.csv")
+    assert score(popeq_inside, small, file).returncode == 0
+    (run,) = find_runs(tmp_path / "runs")[0]
+    assert not (run.folder / "card.json").exists()
+    again = score(popeq_inside, small, file, "mine", "--card", card)
+    assert "was there already; its card is now this one" in again.stdout
+    kept = Run.open(run.folder)
+    assert json.loads((run.folder / "card.json").read_text())["authors"] == CARD["authors"]
+    assert (kept.record.predictor.kind, kept.record.model) == ("retrieval", "bag-of-words")
+    other = {**CARD, "authors": ["Bo"], "kind": "in-context", "model": ""}
+    card.write_text(json.dumps(other))
+    assert score(popeq_inside, small, file, "mine", "--card", card).returncode == 0
+    kept = Run.open(run.folder)
+    assert json.loads((run.folder / "card.json").read_text())["authors"] == ["Bo"]
+    assert (kept.record.predictor.kind, kept.record.model) == ("in-context", "")
+    before = {p.name: p.read_bytes() for p in run.folder.iterdir()}
+    assert score(popeq_inside, small, file).returncode == 0
+    assert {p.name: p.read_bytes() for p in run.folder.iterdir()} == before
+    assert verify_run(kept, package.load_dataset(small)) == []
+
+
 def test_other_predictions_under_the_same_name_need_another_name_or_seed(popeq_inside, small, tmp_path):
     assert score(popeq_inside, small, predictions(tmp_path / "a.csv", 1)).returncode == 0
     other = predictions(tmp_path / "b.csv", 2)
@@ -139,7 +162,7 @@ def test_what_does_not_verify_is_refused_and_leaves_nothing(popeq_inside, small,
     claimed = tmp_path / "claim.json"
     claimed.write_text(json.dumps({**CARD, "trust": "reproduced"}))
     result = popeq_inside("submit", run.folder, "--card", claimed, "--to", "board")
-    assert "popeq did not draw this run" in result.stderr
+    assert "no card can say 'reproduced'" in result.stderr
 
 
 PROGRAM = """

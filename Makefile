@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BASELINES := random prior static-flat static-best static-preset
+BASELINES := random prior static-flat static-best static-cloud static-preset
 RETRIEVAL := icl-zero icl-static icl-rag icl-rag-qa knn
 TUNED := lora-head prefix-head lora-ntp prefix-ntp head-mixture
 # What stands on the committed board of each data set; add a predictor here and run 'make board'.

@@ -1,4 +1,4 @@
-"""The predictor that gives one cloud of points for every sentence, placed where the training score is least."""
+"""The predictor that gives one cloud of points for every sentence: where the training score is least."""
 
 from __future__ import annotations
 

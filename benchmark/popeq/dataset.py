@@ -146,8 +146,8 @@ class Dataset:
     def stages(self) -> tuple[Stage, ...]:
         """What is fitted on what, prompts in the order of their ids: results depend on the revision alone.
 
-        With folds, each fold is tested by a fit on all the others. With panels, each panel of a fold is tested
-        by a fit on the other panels of the other folds: neither its prompts nor its people were seen.
+        With folds, each fold is tested by a fit on all the others. With panels, each panel of a fold is
+        tested by a fit on the other panels of the other folds: neither its prompts nor its people were seen.
         """
         if self.by_panels:
             frame = self.prompts.set_index("prompt_id")[["fold", "panel"]].sort_index()

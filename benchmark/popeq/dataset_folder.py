@@ -53,9 +53,7 @@ def read_dataset(folder: Path) -> Dataset:
         raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
-    prompts_table = read_table(
-        folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:]
-    )
+    prompts_table = read_table(folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:])
     prompts = _read_prompts(prompts_table)
     responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
     known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
@@ -150,6 +148,8 @@ def _read_prompts(table: Table) -> pd.DataFrame:
     columns = set(table.columns)
     if table.columns and len(columns & {"split", "fold"}) != 1:
         table.problem("needs exactly one of the columns split and fold", 1)
+    if "panel" in columns and "fold" not in columns:
+        table.problem("needs the column fold in place of split", 1, "panel")
     for row in table.rows:
         cells = row.cells
         prompt_id = cells["prompt_id"]
@@ -175,7 +175,8 @@ def _read_prompts(table: Table) -> pd.DataFrame:
             else:
                 table.problem(f"{cells['fold']!r} is not a whole number from 0", row, "fold")
         if "panel" in columns and not PANEL.fullmatch(cells["panel"]):
-            table.problem(f"{cells['panel']!r} is no panel (small letters and digits, up to 20)", row, "panel")
+            message = f"{cells['panel']!r} is no panel (small letters and digits, up to 20)"
+            table.problem(message, row, "panel")
         records.append(record)
     prompts = pd.DataFrame(records, columns=list(PROMPT_COLUMNS), dtype=object)
     if not table.problems:
@@ -183,15 +184,13 @@ def _read_prompts(table: Table) -> pd.DataFrame:
             for name in ("train", "test"):
                 if not (prompts["split"] == name).any():
                     table.problem(f"no prompt has the split {name!r}", column="split")
-            if "panel" in columns:
-                table.problem("needs the column fold in place of split", column="panel")
         elif prompts["fold"].nunique() < 2:
             table.problem("needs at least two different folds", column="fold")
         elif "panel" in columns:
             for fold, panel in sorted(set(zip(prompts["fold"], prompts["panel"], strict=True))):
                 if not ((prompts["fold"] != fold) & (prompts["panel"] != panel)).any():
-                    message = f"fold {fold} of panel {panel!r} has no prompt of another fold and panel to train on"
-                    table.problem(message, column="panel")
+                    what = "has no prompt of another fold and panel to train on"
+                    table.problem(f"fold {fold} of panel {panel!r} {what}", column="panel")
     return prompts
 
 
@@ -238,8 +237,11 @@ def _check_people(prompts: pd.DataFrame, responses: Table) -> None:
             continue
         other, line = first.setdefault(listener_id, (panel, row.line))
         if other != panel:
-            message = f"listener {listener_id!r} answers panel {panel!r} here and panel {other!r} in row {line}"
-            responses.problem(f"{message}; panels have no listener in common", row, "listener_id")
+            message = (
+                f"listener {listener_id!r} answers panel {panel!r} here and panel {other!r} in row {line}; "
+                "panels have no listener in common"
+            )
+            responses.problem(message, row, "listener_id")
 
 
 def _read_listeners(table: Table, answering: set[str]) -> pd.DataFrame:

@@ -25,11 +25,11 @@ def people_note(dataset: Dataset, prompt_ids: Collection[str]) -> str:
     """One sentence for a board of these test prompts: all, some or none of the tested people were seen."""
     tested, seen = seen_answers(dataset, prompt_ids)
     if not tested:
-        return "People: the test answers are not here, so it is not known whether tested people are seen ones."
+        return "People: the test answers are not here, so it is not known whether their listeners were seen."
     if seen == tested:
         return (
-            "People: all test answers are by listeners who are also among the training answers, so scores are "
-            "for people that a predictor has seen; they can be worse for others."
+            "People: all test answers are by listeners who are also among the training answers, so scores "
+            "are for people that a predictor has seen; they can be worse for others."
         )
     if seen:
         return (
@@ -38,8 +38,8 @@ def people_note(dataset: Dataset, prompt_ids: Collection[str]) -> str:
         )
     if dataset.responses["listener_id"].is_unique:
         return (
-            "People: no listener id is in both test and training answers, but each id has a single answer, so "
-            "ids cannot show whether one person answered several times."
+            "People: no listener id is in both test and training answers, but each id has a single answer, "
+            "so ids cannot show whether one person answered several times."
         )
     return (
         "People: no tested listener is among the training answers, so scores are for people that a predictor "

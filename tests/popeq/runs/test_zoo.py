@@ -43,7 +43,7 @@ FATE = {
     "segfaults": ("crash", "died of SIGSEGV"),
     "caller": ("error", "no connection to 192.0.2.1: runs are offline unless asked for with --online"),
 }
-HARMLESS = ("deserter", "chatter", "messy", "spy", "thief", "meddler", "reader")
+HARMLESS = ("deserter", "chatter", "messy", "spy", "thief", "meddler", "reader", "overwriter", "hasher")
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "s1",
     "HF_TOKEN": "s2",

@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 import popeq
-from popeq.cli import command_line
+from popeq.cli import popeq as command_line
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import Run
 from popeq_audio.listening.analysis import association, by_method, screened

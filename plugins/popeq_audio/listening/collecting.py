@@ -42,7 +42,7 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
     if len(prompts) < 2:
         raise UsageError(
             f"no data set can be made: {len(prompts)} prompt(s) have answers and two or more settings to "
-            "choose from besides reference and anchor, and a data set needs two; export with more RUNs or --at"
+            "choose from besides reference and anchor; a data set needs two: export with more RUNs or --at"
         )
     names = Pseudonyms("")
     answers = [Answer(p, names[listener], _array(point)) for (p, listener), point in chosen.items()]

@@ -1,8 +1,10 @@
-"""What it is worth to have seen the tested people: ``python -m tests.bench.seen_people SAFE_CSV [PREDICTOR...]``.
+"""What it is worth to have seen the tested people: ``python -m tests.bench.seen_people SAFE_CSV [NAME...]``.
 
-The same predictors on the laboratory part of SAFE-DB with seen people, with unseen people of the same
-laboratory (``--unseen-people``, for several deals), and, with the predictions of the first, on the people of a
-second laboratory (part C: tracks are not recorded, so one setting a listener and word is drawn).
+On the laboratory part of SAFE-DB, dealt into panels of unseen people (``--unseen-people``, several deals): how
+far predictors are from a panel's answers if they were fitted on everybody's answers for the other tracks,
+and if they were fitted on the other panel's. The answers that are tested are the same, so the two can be
+compared. Last, the first kind of predictions on the people of a second laboratory (part C: its tracks are
+not recorded, so one setting a listener and word is drawn).
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ from popeq_data.importers.safe_rows import curves, read_rows
 from popeq_data.importers.source import read_source
 
 DEALS = 3
-PANELS = 4
-SAMPLES = 110
+#: Draws of one setting a listener for the second laboratory.
+PANELS = 6
 
 
 def settings_of_part_c(path: Path) -> dict[str, list[np.ndarray]]:
@@ -59,50 +61,42 @@ def means(samples: dict[str, np.ndarray], targets: Sequence[np.ndarray]) -> dict
     }
 
 
-def floor(pools: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> float:
-    """Mean distance of draws from the pools, whose laws the targets have, dB: what a perfect predictor has."""
-    rng = generator("seen people", "floor")
-    own = np.stack([pool[rng.integers(len(pool), size=SAMPLES)] for pool in pools])
-    return means({"": own}, targets)[""]
-
-
 def measure(path: Path, predictors: Sequence[str]) -> pd.DataFrame:
-    """A row for each predictor and condition: mean distance (dB), and skill against ``prior``."""
+    """Mean distance (dB) of each predictor in each condition, and its ``shift`` against ``prior``'s."""
     names = list(dict.fromkeys(["prior", *predictors]))
-    found: list[tuple[str, dict[str, float], float]] = []
+    found: list[tuple[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         seen = write_dataset(import_safe(path, SafeOptions(salt="seen")).dataset, folder / "seen", "")
         samples = drawn(names, seen, folder / "runs")
-        words = [p.split("-")[1] for p in seen.test_ids]
-        points = [seen.points(p) for p in seen.test_ids]
-        found.append(("seen people", means(samples, points), floor(points, points)))
         for deal in range(DEALS):
             options = SafeOptions(salt=f"deal {deal}", unseen_people=True)
             unseen = write_dataset(import_safe(path, options).dataset, folder / f"unseen-{deal}", "")
             points = [unseen.points(p) for p in unseen.test_ids]
-            own = means(drawn(names, unseen, folder / "runs"), points)
-            found.append((f"unseen people, deal {deal}", own, floor(points, points)))
+            places = [seen.test_ids.index(p.rpartition(".")[0]) for p in unseen.test_ids]
+            same = {name: own[places] for name, own in samples.items()}
+            found.append((f"deal {deal}: people seen", means(same, points)))
+            found.append(
+                (f"deal {deal}: people unseen", means(drawn(names, unseen, folder / "runs"), points))
+            )
         second, rng = settings_of_part_c(path), generator("seen people", "second laboratory")
+        words = [p.split("-")[1] for p in seen.test_ids]
         panels = [
             [np.stack([own[rng.integers(len(own))] for own in second[w]]) for w in words]
             for _ in range(PANELS)
         ]
-        pools = [np.concatenate(second[w]) for w in words]
         each = [means(samples, targets) for targets in panels]
-        average = {name: float(np.mean([own[name] for own in each])) for name in names}
-        least = float(np.mean([floor(pools, targets) for targets in panels]))
-        found.append(("people of a second laboratory", average, least))
+        found.append(
+            ("second laboratory", {name: float(np.mean([own[name] for own in each])) for name in names})
+        )
     rows = [
-        (condition, name, own[name], (own["prior"] - own[name]) / (own["prior"] - least))
-        for condition, own, least in found
-        for name in names
+        (condition, name, own[name], own[name] - own["prior"]) for condition, own in found for name in names
     ]
-    return pd.DataFrame(rows, columns=["condition", "predictor", "mean_db", "skill"])
+    return pd.DataFrame(rows, columns=["condition", "predictor", "mean_db", "shift"])
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: python -m tests.bench.seen_people SAFE_CSV [PREDICTOR...]")
+        sys.exit("usage: python -m tests.bench.seen_people SAFE_CSV [NAME...]")
     table = measure(Path(sys.argv[1]), sys.argv[2:] or ["static-cloud", "knn"])
     print(table.round(2).to_string(index=False))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.bench import seen_people
 from tests.conftest import write_small_dataset
 
 import popeq
@@ -165,3 +166,15 @@ def test_static_best_is_of_the_stage_alone(folded):
         predictor.fit(data.labelled(stage.train), [], np.random.default_rng(0))
         points.append(predictor.point)
     np.testing.assert_array_equal(*points)
+
+
+def test_the_measurement_of_seen_people_runs(safe_csv, monkeypatch):
+    monkeypatch.setattr(seen_people, "DEALS", 1)
+    monkeypatch.setattr(seen_people, "PANELS", 1)
+    table = seen_people.measure(safe_csv, ["static-best"])
+    assert len(table) == 3 * 2
+    assert table["condition"].nunique() == 3
+    prior = table[table["predictor"] == "prior"]
+    assert (prior["shift"] == 0).all()
+    assert (table[table["predictor"] == "static-best"]["shift"] > 0).all()
+    assert (table["mean_db"] > 0).all()

@@ -1,10 +1,10 @@
 """What it is worth to have seen the tested people: ``python -m tests.bench.seen_people SAFE_CSV [NAME...]``.
 
-On the laboratory part of SAFE-DB, dealt into panels of unseen people (``--unseen-people``, several deals): how
-far predictors are from a panel's answers if they were fitted on everybody's answers for the other tracks,
-and if they were fitted on the other panel's. The answers that are tested are the same, so the two can be
-compared. Last, the first kind of predictions on the people of a second laboratory (part C: its tracks are
-not recorded, so one setting a listener and word is drawn).
+On the laboratory part of SAFE-DB, dealt into panels of unseen people (several deals): how far predictors are
+from a panel's answers if they were fitted on everybody's answers for the other tracks, and if they were
+fitted on the other panel's. The answers that are tested are the same, so the two can be compared. Last, the
+first kind of predictions on the people of a second laboratory (part C: its tracks are not recorded, so one
+setting a listener and word is drawn).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from popeq.dataset_folder import write_dataset
 from popeq.metrics import reflective_kantorovich
 from popeq.seeding import generator
 from popeq_data.importers.options import SafeOptions
+from popeq_data.importers.people import unseen_people
 from popeq_data.importers.plane import place
 from popeq_data.importers.safe import import_safe
 from popeq_data.importers.safe_cleaning import clean
@@ -31,7 +32,7 @@ from popeq_data.importers.safe_listeners import recover
 from popeq_data.importers.safe_rows import curves, read_rows
 from popeq_data.importers.source import read_source
 
-DEALS = 3
+DEALS = 4
 #: Draws of one setting a listener for the second laboratory.
 PANELS = 6
 
@@ -70,8 +71,7 @@ def measure(path: Path, predictors: Sequence[str]) -> pd.DataFrame:
         seen = write_dataset(import_safe(path, SafeOptions(salt="seen")).dataset, folder / "seen", "")
         samples = drawn(names, seen, folder / "runs")
         for deal in range(DEALS):
-            options = SafeOptions(salt=f"deal {deal}", unseen_people=True)
-            unseen = write_dataset(import_safe(path, options).dataset, folder / f"unseen-{deal}", "")
+            unseen = write_dataset(unseen_people(seen, again=deal).dataset, folder / f"unseen-{deal}", "")
             points = [unseen.points(p) for p in unseen.test_ids]
             places = [seen.test_ids.index(p.rpartition(".")[0]) for p in unseen.test_ids]
             same = {name: own[places] for name, own in samples.items()}

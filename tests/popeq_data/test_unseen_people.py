@@ -108,6 +108,15 @@ def test_any_panel_is_dealt_evenly(seed, prompts, listeners, share):
         assert abs(sizes[0] - sizes[1]) <= 1
 
 
+def test_the_deal_depends_on_the_answers_and_not_on_what_listeners_are_called(folded):
+    renamed = folded.responses.copy()
+    names = {f"l{i}": name for i, name in enumerate("zyxwv")}
+    renamed["listener_id"] = renamed["listener_id"].map(names)
+    panel_of, again = deal(folded), deal(dataclasses.replace(folded, responses=renamed))
+    assert {who: again[name] for who, name in names.items()} == panel_of
+    assert len({tuple(sorted(deal(folded, again=i).items())) for i in range(20)}) > 3
+
+
 def test_small_halves_are_dropped_and_counted(folded):
     few = folded.responses.drop(folded.responses.index[:3])  # p00 keeps two answers
     data = dataclasses.replace(folded, responses=few)

@@ -7,13 +7,14 @@ the other folds' prompts as the other panel answered them.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import pandas as pd
 
 from popeq.board.people import seen_answers
-from popeq.dataset import PROMPT_COLUMNS, Dataset
+from popeq.dataset import PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset
 from popeq.errors import UsageError
 
 PANELS = ("a", "b")
@@ -27,11 +28,12 @@ class Dealt(NamedTuple):
     dropped: int = 0
 
 
-def unseen_people(dataset: Dataset, least: int = 1) -> Dealt:
+def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
     """The data set with its listeners dealt into two panels.
 
     ``least`` is the number of answers that a prompt of a panel needs; the answers of smaller ones are dropped
-    and counted. A data set whose tested people are unseen already comes back as it is.
+    and counted. Another number for ``again`` gives another deal. A data set whose tested people are unseen
+    already comes back as it is.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def unseen_people(dataset: Dataset, least: int = 1) -> Dealt:
     if not dataset.by_folds or dataset.by_panels:
         has = "panels already" if dataset.by_panels else "a split"
         raise UsageError(f"--unseen-people: the prompts have {has}; it needs the column fold, and no panel")
-    panel_of = deal(dataset)
+    panel_of = deal(dataset, again)
     responses = dataset.responses.copy()
     panel = responses["listener_id"].map(panel_of)
     responses["prompt_id"] = responses["prompt_id"] + "." + panel
@@ -65,19 +67,26 @@ def unseen_people(dataset: Dataset, least: int = 1) -> Dealt:
     return Dealt(dealt, how, len(responses) - len(kept))
 
 
-def deal(dataset: Dataset) -> dict[str, str]:
+def deal(dataset: Dataset, again: int = 0) -> dict[str, str]:
     """The panel of each listener, so that the answers to each prompt are split as evenly as one pass can.
 
-    The listeners with the most answers come first, equal ones in the order of their ids; each joins the
-    panel that answered his or her prompts less, or else the one with fewer listeners.
+    The listeners with the most answers come first, equal ones in the order of a hash of their answers, so
+    that the deal is the same whatever the listeners are called; each joins the panel that answered his or
+    her prompts less, or else the one with fewer listeners.
     """
     asked: dict[str, list[str]] = defaultdict(list)
-    for prompt_id, listener in dataset.responses[["prompt_id", "listener_id"]].itertuples(index=False):
+    answers: dict[str, list[str]] = defaultdict(list)
+    for prompt_id, listener, x, y in dataset.responses[list(RESPONSE_COLUMNS)].itertuples(index=False):
         asked[listener].append(prompt_id)
+        answers[listener].append(f"{prompt_id} {float(x).hex()} {float(y).hex()}")
+    order = {
+        who: hashlib.sha256("\n".join([str(again), *sorted(own)]).encode()).hexdigest()
+        for who, own in answers.items()
+    }
     lead: Counter[str] = Counter()  # answers of the first panel less those of the second, by prompt
     sizes = dict.fromkeys(PANELS, 0)
     panel_of = {}
-    for listener in sorted(asked, key=lambda who: (-len(asked[who]), who)):
+    for listener in sorted(asked, key=lambda who: (-len(asked[who]), order[who], who)):
         ahead = sum(lead[p] for p in asked[listener])
         second = ahead > 0 or (ahead == 0 and sizes[PANELS[0]] > sizes[PANELS[1]])
         panel_of[listener] = PANELS[second]

@@ -112,24 +112,21 @@ def by_method(ratings: Sequence[Rating]) -> pd.DataFrame:
 def chosen_settings(ratings: Sequence[Rating]) -> Mapping[tuple[str, str], tuple[float, float]]:
     """The setting that each listener rated best for each prompt, by (prompt_id, listener).
 
-    The hidden reference counts with its setting, the anchor has none. Of several best ones the one whose name
-    comes first is taken: names are dealt by chance, so no method gains by it.
+    Only settings that the test offered count: neither the hidden reference, which its page gives away as
+    the reference, nor the anchor, which is no setting. Of several best ones the one whose name comes first
+    is taken: names are dealt by chance, so no method gains by it.
     """
-    best: dict[tuple[str, str], tuple[float, str, tuple[float, float]]] = {}
     totals: dict[tuple[str, str, str], float] = defaultdict(float)
     points: dict[tuple[str, str, str], tuple[float, float]] = {}
     for r in ratings:
-        if r.condition is None:
-            name, point = "reference", (r.trial.reference_x_db, r.trial.reference_y_db)
-        elif r.condition.x_db is None or r.condition.y_db is None:
+        if r.condition is None or r.condition.x_db is None or r.condition.y_db is None:
             continue
-        else:
-            name, point = r.condition.name, (r.condition.x_db, r.condition.y_db)
-        totals[r.trial.prompt_id, r.listener, name] += r.score
-        points[r.trial.prompt_id, r.listener, name] = point
-    for (prompt_id, listener, name), total in sorted(totals.items()):
-        key = (prompt_id, listener)
-        # sorted by name, "sound..." after "reference": only a strictly better one displaces
-        if key not in best or total > best[key][0]:
-            best[key] = (total, name, points[prompt_id, listener, name])
-    return {key: point for key, (_, _, point) in best.items()}
+        key = (r.trial.prompt_id, r.listener, r.condition.name)
+        totals[key] += r.score
+        points[key] = (r.condition.x_db, r.condition.y_db)
+    best: dict[tuple[str, str], str] = {}
+    for prompt_id, listener, name in sorted(totals):
+        so_far = best.setdefault((prompt_id, listener), name)
+        if totals[prompt_id, listener, name] > totals[prompt_id, listener, so_far]:
+            best[prompt_id, listener] = name
+    return {(p, who): points[p, who, name] for (p, who), name in best.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -43,7 +44,7 @@ FATE = {
     "segfaults": ("crash", "died of SIGSEGV"),
     "caller": ("error", "no connection to 192.0.2.1: runs are offline unless asked for with --online"),
 }
-HARMLESS = ("deserter", "chatter", "messy", "spy", "thief", "meddler", "reader")
+HARMLESS = ("deserter", "chatter", "messy", "spy", "thief", "meddler", "reader", "overwriter", "hasher")
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "s1",
     "HF_TOKEN": "s2",
@@ -80,7 +81,8 @@ def watch(visit: Visit, process: psutil.Popen, over: threading.Event) -> None:
     """The largest log and the most memory of the visitors, while they are there."""
     while not over.wait(0.05):
         for log in visit.folder.glob("runs/2*/log-*.txt"):
-            visit.largest_log = max(visit.largest_log, log.stat().st_size)
+            with contextlib.suppress(FileNotFoundError):  # a run that ended just now drops an empty one
+                visit.largest_log = max(visit.largest_log, log.stat().st_size)
         try:
             resident = sum(p.memory_info().rss for p in process.children(recursive=True))
         except psutil.Error:

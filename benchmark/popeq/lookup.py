@@ -71,6 +71,8 @@ def gather_runs(
     found = ready + scanned
     loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
+    if not runs:  # found in a folder: those of the newest protocol make the board, the others are named
+        found = sorted(found, key=lambda run: -run.record.protocol.version)
     return scorer_of(found, loaded), found, notes
 
 

@@ -1,11 +1,19 @@
-"""What must be equal for two runs to be compared."""
+"""What must be equal for two runs to be compared: docs/scores.md says why it is as it is."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 #: Version of each score's definition in this popeq.
 METRIC_VERSIONS = {
@@ -20,13 +28,19 @@ MOST_SAMPLES, MOST_CELLS = 100_000, 128
 
 
 class Protocol(BaseModel):
-    """Sample count, bandwidth rule, grid and metric versions. The defaults are protocol 1."""
+    """Sample count, resolution, bandwidth rule, grid and metric versions. The defaults are protocol 2."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(1, description="number of this protocol")
+    version: int = Field(2, description="number of this protocol")
     n_samples: int = Field(
-        110, ge=1, le=MOST_SAMPLES, description="samples drawn for each prompt (10 draws of 11)"
+        660, ge=1, le=MOST_SAMPLES, description="samples drawn for each prompt (60 draws of 11)"
+    )
+    decimals: int | None = Field(
+        2,
+        ge=0,
+        le=9,
+        description="decimals to which settings in dB are kept; none: every digit, as protocol 1",
     )
     bandwidth: Literal["scott"] = Field("scott", description="rule for the kernel's covariance")
     bandwidth_floor: float = Field(
@@ -37,6 +51,22 @@ class Protocol(BaseModel):
     )
     grid_cells: int = Field(24, ge=2, le=MOST_CELLS, description="cells along each axis of the density grid")
     metrics: dict[str, int] = Field(METRIC_VERSIONS, description="version of each score's definition")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first(cls, given: Any) -> Any:
+        """Protocol 1 had no resolution."""
+        if isinstance(given, dict) and given.get("version") == 1 and "decimals" not in given:
+            return given | {"decimals": None}
+        return given
+
+    @model_serializer(mode="wrap")
+    def _without_decimals(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where every digit is kept nothing is said of it, so that protocol 1 has its first fingerprint."""
+        content: dict[str, Any] = handler(self)
+        if content.get("decimals") is None:
+            content.pop("decimals", None)
+        return content
 
     @field_validator("metrics")
     @classmethod
@@ -53,8 +83,11 @@ class Protocol(BaseModel):
     @property
     def label(self) -> str:
         """Name as boards print it; one that is not a published protocol says so."""
-        name = "protocol 1" if self == PROTOCOL_1 else "custom protocol"
+        name = f"protocol {self.version}" if self in PUBLISHED else "custom protocol"
         return f"{name} ({self.fingerprint[:8]})"
 
 
-PROTOCOL_1 = Protocol()
+PROTOCOL_1 = Protocol(version=1, n_samples=110, decimals=None)
+PROTOCOL_2 = Protocol()
+#: The published protocols; runs are drawn under the last.
+PUBLISHED = (PROTOCOL_1, PROTOCOL_2)

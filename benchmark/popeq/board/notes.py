@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from popeq.board.entries import Entry
+from popeq.board.people import people_note
 from popeq.board.reference import REFERENCE
 from popeq.board.reference_lines import ReferenceLine
 from popeq.board.scoring import Scorer
@@ -42,6 +43,7 @@ def _standing(scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float) -> l
     ]
     if card.simulated:
         notes.append("SIMULATED listeners: a good score shows agreement with the generator, not with people.")
+    notes.append(people_note(scorer.dataset, scorer.prompt_ids))
     notes.append(
         f"Shift and skill are against the {REFERENCE} themselves, all of them and not drawn: the same for "
         "every sentence and every board. Shift, interval and p are each row's own."

@@ -15,7 +15,7 @@ from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
 from popeq.runs.card import CARD, Card, Trust
-from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.folder import RECORD, Run
 
 #: A stated score may differ from the recomputed one by the rounding to two decimals.
 TOLERANCE_DB = 0.005 + 1e-9
@@ -68,7 +68,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     except InvalidInputError as error:
         return Verification(run, error.problems, trust=trust)
     except PopeqError as error:
-        return Verification(run, (Problem(PREDICTIONS, str(error)),), trust=trust)
+        return Verification(run, (Problem(run.predictions_file.name, str(error)),), trust=trust)
     table = scorer.score(samples)
     scores = summary(table)
     perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
@@ -113,15 +113,17 @@ def _papers(run: Run) -> tuple[list[Problem], Card | None]:
 
 
 def _file_hash(run: Run) -> list[Problem]:
-    path = run.folder / PREDICTIONS
+    file = run.predictions_file.name
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        return [Problem(PREDICTIONS, f"cannot be read: {error.strerror}")]
+        found = hashlib.sha256(run.content()).hexdigest()
+    except PopeqError as error:
+        return [Problem(file, str(error))]
     if found == run.record.predictions_sha256:
         return []
-    told = f"its SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
-    return [Problem(PREDICTIONS, told)]
+    told = (
+        f"its text's SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
+    )
+    return [Problem(file, told)]
 
 
 def _fits(run: Run, scorer: Scorer) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""A run on disk: run.json, predictions.csv and, while it is drawn, one file a prompt."""
+"""A run on disk: run.json, its predictions and, while it is drawn, one file a prompt."""
 
 from __future__ import annotations
 
@@ -17,14 +17,35 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popeq.atomic import write_text
-from popeq.errors import InvalidInputError, Problem, RunError
+from popeq.atomic import write_bytes, write_text
+from popeq.errors import InvalidInputError, Problem, RunError, UsageError
+from popeq.runs.packed import name_for, pack, unpack
 from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
-RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv", "partial"
+RECORD, PARTIAL = "run.json", "partial"
 EXPLANATIONS = "explanations.jsonl"
 PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
+#: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
+_ROW_BYTES, _OTHER_BYTES = 512, 1 << 20
+#: Bytes that are read at most, whatever a run.json says that there should be.
+_MOST_BYTES = 1 << 30
+
+
+def most_bytes(n: int, prompts: int) -> int:
+    """Bytes that predictions of ``n`` samples of so many prompts take at most."""
+    return _OTHER_BYTES + _ROW_BYTES * n * prompts
+
+
+def kept_to(samples: NDArray[np.float64], decimals: int, space: Space) -> NDArray[np.float64]:
+    """Samples (..., 2), dB, rounded to some decimals; what rounding would put outside the box is rounded
+    towards the inside, and stays as it is where the box holds no such number."""
+    unit = 10.0**decimals
+    rounded = np.round(samples, decimals)
+    low = np.ceil(space.low * unit - 1e-6) / unit
+    high = np.floor(space.high * unit + 1e-6) / unit
+    inside = np.where(low <= high, np.clip(rounded, low, np.maximum(low, high)), samples)
+    return np.asarray(np.clip(inside, space.low, space.high) + 0.0)
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,11 @@ class Run:
         return cls(folder, read_record(folder / RECORD))
 
     @property
+    def predictions_file(self) -> Path:
+        """The file of the predictions, whether or not it is there."""
+        return self.folder / name_for(self.record.protocol)
+
+    @property
     def partial(self) -> Path:
         """Folder of the prompts drawn so far, while the run is not complete."""
         return self.folder / PARTIAL
@@ -59,7 +85,7 @@ class Run:
         return Run(self.folder, record)
 
     def assemble(self, prompt_ids: Sequence[str]) -> str:
-        """Write predictions.csv (and explanations.jsonl, if there are any) from the prompts' files, in the
+        """Write the predictions (and explanations.jsonl, if there are any) from the prompts' files, in the
         given order; returns the SHA-256 of the predictions."""
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
         parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
@@ -68,7 +94,7 @@ class Run:
         if told:
             lines = "".join(path.read_text(encoding="utf-8") for path in told)
             write_text(self.folder / EXPLANATIONS, lines)
-        write_text(self.folder / PREDICTIONS, text)
+        write_bytes(self.predictions_file, pack(text, self.predictions_file.name))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def explanations(self) -> dict[str, dict[str, Any]]:
@@ -87,12 +113,30 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def drop_partial(self) -> None:
-        """Remove the per-prompt files once predictions.csv stands."""
+        """Remove the per-prompt files once the predictions are whole."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def predictions_sha256(self) -> str:
-        """Hash of predictions.csv as it is now; raises RunError as ``samples`` does."""
+        """Hash of the predictions as they are now; raises RunError as ``samples`` does."""
         return hashlib.sha256(self._predictions()).hexdigest()
+
+    def content(self) -> bytes:
+        """The text of the predictions as it is in the folder, unpacked, not held against the record.
+
+        Raises RunError if it cannot be read, or is larger than such predictions can be.
+        """
+        path = self.predictions_file
+        most = min(most_bytes(self.record.protocol.n_samples, self.record.prompts), _MOST_BYTES)
+        try:
+            if path.stat().st_size > most:
+                raise RunError(
+                    f"{path}: has more bytes than predictions of {self.record.prompts} prompts take"
+                )
+            return unpack(path.read_bytes(), path, most)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        except UsageError as error:
+            raise RunError(str(error)) from None
 
     def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
         """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
@@ -100,31 +144,34 @@ class Run:
         Raises
         ------
         RunError
-            If the run is not complete or predictions.csv is not the file that the run wrote.
+            If the run is not complete or its predictions are not those that the run wrote.
         InvalidInputError
-            If prompts or samples are missing, too many, not numbers or outside the box.
+            If prompts or samples are missing, too many, not numbers, outside the box or finer than the
+            protocol keeps them.
         """
-        content, n = self._predictions(), self.record.protocol.n_samples
+        content, n, file = self._predictions(), self.record.protocol.n_samples, self.predictions_file.name
         written = _as_written(content, tuple(prompt_ids), n)
-        if written is not None and space.contains(written).all():
-            return written
-        return samples_of(_table(content), prompt_ids, n, space, PREDICTIONS)
+        if written is None or not space.contains(written).all():
+            written = samples_of(_table(content, file), prompt_ids, n, space, file)
+        decimals = self.record.protocol.decimals
+        if decimals is not None and (written != kept_to(written, decimals, space)).any():
+            finer = Problem(file, f"has settings that are finer than {10.0**-decimals:g} dB")
+            raise InvalidInputError("wrong predictions", [finer])
+        return written
 
     def _predictions(self) -> bytes:
-        """predictions.csv, if it is what the run wrote."""
+        """The text of the predictions, if it is what the run wrote."""
         if self.record.status != "complete":
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
                 f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
                 f"{self.record.command} --runs {self.folder.parent}"
             )
-        path = self.folder / PREDICTIONS
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        content = self.content()
         if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
-            raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
+            raise RunError(
+                f"{self.predictions_file}: is not what the run wrote (SHA-256 differs from run.json)"
+            )
         return content
 
 
@@ -156,22 +203,20 @@ def _starts(prompt_ids: tuple[str, ...], n: int) -> list[str]:
     return [f"{p},{i}," for p in prompt_ids for i in range(n)]
 
 
-def _table(content: bytes) -> pd.DataFrame:
-    """The cells of predictions.csv as text."""
+def _table(content: bytes, file: str) -> pd.DataFrame:
+    """The cells of predictions as text."""
     try:
         frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except ValueError as error:  # of pandas' parser, and of UTF-8
         told = " ".join(str(error).split())
-        raise InvalidInputError("wrong predictions", [Problem(PREDICTIONS, f"is not CSV: {told}")]) from None
+        raise InvalidInputError("wrong predictions", [Problem(file, f"is not CSV: {told}")]) from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row labels
-        raise InvalidInputError(
-            "wrong predictions", [Problem(PREDICTIONS, "has more fields than the header names")]
-        )
+        raise InvalidInputError("wrong predictions", [Problem(file, "has more fields than the header names")])
     return frame
 
 
 def samples_of(
-    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str = PREDICTIONS
+    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str
 ) -> NDArray[np.float64]:
     """Predictions as an array (len(prompt_ids), n, 2) in dB, from a table of text cells.
 

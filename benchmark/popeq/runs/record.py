@@ -163,7 +163,9 @@ class RunRecord(_Section):
     prompts_done: int = Field(0, description="prompts whose samples are on disk")
     stages: list[StageRecord] = Field(default_factory=list, description="one entry a fit")
     failures: list[Failure] = Field(default_factory=list, description="what went wrong in the last attempt")
-    predictions_sha256: str | None = Field(None, description="SHA-256 of predictions.csv, once complete")
+    predictions_sha256: str | None = Field(
+        None, description="SHA-256 of the predictions as text, once complete"
+    )
     environment: EnvironmentRecord
 
     @property

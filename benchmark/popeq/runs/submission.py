@@ -16,9 +16,10 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import IDENTIFIER
 from popeq.errors import UsageError
 from popeq.plugins import Registry
-from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.protocol import PROTOCOL_2, Protocol
 from popeq.runs.card import CARD, Card
-from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run, find_runs
+from popeq.runs.folder import PREDICTION_COLUMNS, Run, find_runs, kept_to
+from popeq.runs.packed import name_for, pack
 from popeq.runs.plan import new_run
 from popeq.runs.predictions import read_predictions
 from popeq.runs.provenance import environment
@@ -38,7 +39,7 @@ def run_from_predictions(
     card: Card | None = None,
     runs_dir: Path = Path("runs"),
     seed: int = 0,
-    protocol: Protocol = PROTOCOL_1,
+    protocol: Protocol = PROTOCOL_2,
 ) -> tuple[Run, bool]:
     """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
 
@@ -55,13 +56,14 @@ def run_from_predictions(
         raise UsageError(f"--name {name!r}: use up to 64 letters, digits, '.', '_' and '-', no sign first")
     if name in registry.predictors:
         raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
-    samples = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
+    sent = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
+    samples = sent if protocol.decimals is None else kept_to(sent, protocol.decimals, dataset.space)
     text = predictions_csv(dataset.test_ids, samples)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256)
 
     def fill(folder: Path) -> None:
-        (folder / PREDICTIONS).write_text(text, encoding="utf-8", newline="\n")
+        (folder / name_for(protocol)).write_bytes(pack(text, name_for(protocol)))
         if card is not None:
             write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
@@ -91,7 +93,7 @@ def _with_card(run: Run, card: Card) -> Run:
 
 
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:
-    """The text of predictions.csv for samples (P, n, 2), dB."""
+    """The text of predictions for samples (P, n, 2), dB."""
     rows = (predictions_text(p, points) for p, points in zip(prompt_ids, samples, strict=True))
     return ",".join(PREDICTION_COLUMNS) + "\n" + "".join(rows)
 

@@ -1,0 +1,63 @@
+"""Predictions as a small file: CSV text, compressed by bzip2 from protocol 2 on.
+
+``pandas.read_csv(file)`` reads both. Hashes are of the text, so that they do not depend on a compressor.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+from popeq.errors import UsageError
+from popeq.protocol import Protocol
+
+PLAIN, PACKED = "predictions.csv", "predictions.csv.bz2"
+#: Names that the file of a run can have.
+NAMES = (PLAIN, PACKED)
+_BZIP2, _GZIP = b"BZh", b"\x1f\x8b"
+_CHUNK = 1 << 20
+
+
+def name_for(protocol: Protocol) -> str:
+    """The name of a run's predictions under a protocol: compressed where it says how many decimals."""
+    return PLAIN if protocol.decimals is None else PACKED
+
+
+def pack(text: str, name: str) -> bytes:
+    """The content of the file of that name."""
+    content = text.encode("utf-8")
+    return bz2.compress(content) if name == PACKED else content
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether a file with these first bytes is compressed in a way that ``unpack`` reads."""
+    return start.startswith((_BZIP2, _GZIP))
+
+
+def unpack(content: bytes, path: Path, most: int) -> bytes:
+    """The text of a file, as bytes: decompressed if it is bzip2 or gzip, else as it is.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged, or holds more than ``most`` bytes; no more than that is ever unpacked.
+    """
+    if not is_compressed(content):
+        return content
+    raw = io.BytesIO(content)
+    zipped = content.startswith(_BZIP2)
+    opened: io.BufferedIOBase = bz2.BZ2File(raw) if zipped else gzip.GzipFile(fileobj=raw)
+    parts, size = [], 0
+    try:
+        with opened as stream:
+            while chunk := stream.read(min(_CHUNK, most + 1 - size)):
+                parts.append(chunk)
+                size += len(chunk)
+                if size > most:
+                    raise UsageError(f"{path}: unpacks to more than the {most} bytes that it may have")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UsageError(f"{path}: is damaged: {error}") from None
+    return b"".join(parts)

@@ -76,8 +76,14 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
     """Every file below a folder as its name from there (with ``/``) and its path, in no order; hidden ones,
     compiled Python and editors' copies are left out."""
     found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in seen:  # a link back to a folder above
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
         for name in names:
             path = Path(root, name)
             if not name.startswith(".") and not name.endswith((".pyc", ".pyo", "~")) and path.is_file():

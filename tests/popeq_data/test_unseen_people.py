@@ -77,7 +77,7 @@ def test_no_answer_of_a_tested_listener_reaches_the_worker_or_the_prior(folded, 
     (run,) = popeq.run([spec], dealt, runs_dir=tmp_path / "runs")
     assert run.record.status == "complete", run.record.failures
     lines = (run.folder / "explanations.jsonl").read_text().splitlines()
-    given = {told["prompt_id"]: told["given"] for told in map(json.loads, lines)}
+    given = {line["prompt_id"]: line["given"] for line in map(json.loads, lines)}
     assert set(given) == set(dealt.test_ids)
     for prompt in dealt.labelled(dealt.test_ids):
         texts, people = zip(*[(text, who) for text, who, *_ in given[prompt.prompt.prompt_id]], strict=True)

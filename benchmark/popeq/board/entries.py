@@ -108,21 +108,21 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
     for run in runs:
         record = run.record
         if record.dataset.revision != revision:
-            told = (
+            why_not = (
                 f"is of {record.dataset.name} revision {record.dataset.revision[:12]}, this board of revision"
             )
-            wrong.append((run, f"{told} {revision[:12]}"))
+            wrong.append((run, f"{why_not} {revision[:12]}"))
         elif record.protocol != protocol:
             wrong.append((run, f"is under {record.protocol.label}, this board under {protocol.label}"))
         else:
             fitting.append(run)
     if wrong and (named or not fitting):
-        lines = [f"{run.folder}: {told}; run it again: {run.record.command}" for run, told in wrong]
+        lines = [f"{run.folder}: {why_not}; run it again: {run.record.command}" for run, why_not in wrong]
         raise UsageError("\n".join(["runs that cannot stand on one board:", *lines]))
     newest: dict[str, Run] = {}
     notes = [  # pages show them: names only
-        f"left out: {run.folder.name}: {told}; run it again: {run.record.shown_command}"
-        for run, told in wrong
+        f"left out: {run.folder.name}: {why_not}; run it again: {run.record.shown_command}"
+        for run, why_not in wrong
     ]
     for run in fitting:
         record = run.record

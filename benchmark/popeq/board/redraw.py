@@ -82,8 +82,8 @@ def redraw(
     differs = (kept != drawn).any(axis=-1)
     if differs.any():
         apart = float(np.abs(kept - drawn).max())
-        told = f"{differs.sum()} of {differs.size} samples differ, by up to {apart:.2g} dB"
-        return Redrawn(f"{told}{f' ({note})' if note else ''}")
+        line = f"{differs.sum()} of {differs.size} samples differ, by up to {apart:.2g} dB"
+        return Redrawn(f"{line}{f' ({note})' if note else ''}")
     code = plan.identity.code
     entry = Reproduction(
         run_id=record.run_id,

@@ -75,7 +75,7 @@ def code_of(modules: Iterable[str]) -> CodeRecord:
     distribution is then all that is known of it.
     """
     units: dict[str, Unit | None] = {}
-    waiting, begun = list(dict.fromkeys(modules)), set(modules)
+    waiting, asked = list(dict.fromkeys(modules)), set(modules)
     first, used, sources = len(waiting), set[Unit](), set[Path]()
     while waiting:
         module, first = waiting.pop(0), first - 1
@@ -87,8 +87,8 @@ def code_of(modules: Iterable[str]) -> CodeRecord:
                 continue
             used.add(unit)
             sources.add(path)
-            found = _imports(str(path), file_sha256(path), package) - begun
-            begun |= found
+            found = _imports(str(path), file_sha256(path), package) - asked
+            asked |= found
             waiting += sorted(found)
     counted = {name: file_sha256(path) for unit in used for name, path in unit.files()}
     digest = hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()
@@ -226,9 +226,9 @@ def _folders_in(path_file: Path) -> list[Path]:
 def _editable_folder(direct_url: str | None) -> Path | None:
     """The folder that an editable install points to."""
     try:
-        told = json.loads(direct_url or "{}")
-        if not told.get("dir_info", {}).get("editable"):
+        content = json.loads(direct_url or "{}")
+        if not content.get("dir_info", {}).get("editable"):
             return None
-        return Path(unquote(urlparse(told["url"]).path)).resolve()
+        return Path(unquote(urlparse(content["url"]).path)).resolve()
     except (ValueError, KeyError, AttributeError, TypeError):
         return None

@@ -29,7 +29,7 @@ class Identity:
     @property
     def sha256(self) -> str:
         """One hash (hex) for the code and what the parameters name, without the parameters' values."""
-        contents = {name: told for name, told in self.more.items() if not told.startswith(_PATH)}
+        contents = {name: given for name, given in self.more.items() if not given.startswith(_PATH)}
         parts = [self.code.sha256, self.code.popeq, contents]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -61,7 +61,7 @@ def identity_of(spec: PredictorSpec, parameters: Parameters) -> Identity:
 
 def _declared(spec: PredictorSpec, parameters: Parameters) -> dict[str, str]:
     try:
-        told: Any = parameters.identity()
+        given: Any = parameters.identity()
     except UsageError:
         raise
     except Exception as error:  # a plugin's own code
@@ -69,9 +69,9 @@ def _declared(spec: PredictorSpec, parameters: Parameters) -> dict[str, str]:
         raise UsageError(
             f"{spec.name}: the identity() of its parameters failed: {type(error).__name__}: {reason}"
         ) from None
-    if not isinstance(told, Mapping) or not all(isinstance(t, str) for pair in told.items() for t in pair):
+    if not isinstance(given, Mapping) or not all(isinstance(t, str) for pair in given.items() for t in pair):
         raise UsageError(f"{spec.name}: the identity() of its parameters must give a mapping of text to text")
-    return dict(told)
+    return dict(given)
 
 
 def _named(value: Any, paths: list[str]) -> Any:

@@ -163,9 +163,9 @@ def _draw(
         def work(i: int, stage: Stage) -> tuple[int, Outcome]:
             attempt = attempts[i]
             if why := changed_meanwhile(attempt.plan):
-                told = f"not drawn, because {why}; the same command draws the run anew"
+                line = f"not drawn, because {why}; the same command draws the run again"
                 return i, Outcome(
-                    stage.name, failures=(Failure(stage=stage.name, kind="error", message=told),)
+                    stage.name, failures=(Failure(stage=stage.name, kind="error", message=line),)
                 )
             attempt.begin()
             observers.started(attempt.run.record)

@@ -88,8 +88,8 @@ def _with_card(run: Run, card: Card) -> Run:
     """A submitted run with another card, and what its record takes from that."""
     write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
     described = {"model": card.model} if card.model else {}
-    told = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
-    return run if told == run.record.predictor else run.update(predictor=told.model_dump())
+    changed = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
+    return run if changed == run.record.predictor else run.update(predictor=changed.model_dump())
 
 
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:

@@ -53,9 +53,9 @@ def drawn_with_hash_seed(subject: Subject, hash_seed: int) -> NDArray[np.float64
             process.stdin.flush()
             process.wait()
             log.seek(0)
-            told = log.read().decode("utf-8", "replace").strip().splitlines()
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
         if process.returncode != 0 or not samples.exists():
-            why = told[-1] if told else f"it ended with status {process.returncode}"
+            why = lines[-1] if lines else f"it ended with status {process.returncode}"
             raise RuntimeError(f"with PYTHONHASHSEED={hash_seed}: {why}")
         return np.asarray(np.load(samples))
 

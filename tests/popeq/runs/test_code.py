@@ -190,6 +190,14 @@ def test_a_folder_counts_by_names_and_contents_of_the_wanted_files(tmp_path):
     (tmp_path / "m/a/w.safetensors").rename(tmp_path / "m/a/v.safetensors")
     assert folder_sha256(tmp_path / "m", (".json", ".safetensors")) != first
     assert content_identity(tmp_path / "nothing") is None
+    package(tmp_path, "elsewhere", {"w.json": "1"})
+    before = folder_sha256(tmp_path / "m")
+    (tmp_path / "m/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "m/up").symlink_to(tmp_path / "m")
+    after = folder_sha256(tmp_path / "m")
+    assert after != before
+    (tmp_path / "elsewhere/w.json").write_text("2")
+    assert folder_sha256(tmp_path / "m") != after
 
 
 def test_built_in_predictors_count_what_they_run_and_no_more():

@@ -88,7 +88,7 @@ class Hashes(Good):
 
     def fit(self, train, validation, rng):
         words = {word for p in train for word in p.prompt.text.split()}
-        self.centre = rng.normal(0, 2, (len(words), 2))[list(words).index(min(words))]
+        self.centre = rng.normal(0, 0.1, (2, len(words))) @ [len(word) for word in words]
 
 
 class FailsElsewhere(Good):

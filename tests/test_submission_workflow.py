@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, environment, write_small_dataset
+from tests.conftest import ROOT, environment, store_text, stored_text, write_small_dataset
 
 CARD = {"authors": ["A. Stranger"], "contact": "a@example.org", "training_data": "none"}
 WORKFLOW = ROOT / ".github" / "workflows" / "verify-submissions.yml"
@@ -110,8 +110,7 @@ def test_a_new_run_is_verified_and_the_board_shows_what_changes(clone, env):
 
 def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, env):
     forged = submit(clone, env, "random")
-    text = (forged / "predictions.csv").read_text().replace(",0.", ",1.", 1)
-    (forged / "predictions.csv").write_text(text)
+    store_text(forged, stored_text(forged).replace(",0.", ",1.", 1))
     extra = submit(clone, env, "static-flat")
     (extra / "setup.py").write_text("print('hello')\n")
     (published,) = clone.glob("leaderboard/results/small/*-prior-*")
@@ -119,7 +118,7 @@ def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, e
     result = propose(clone, env)
     assert result.returncode == 1
     report = result.stdout.split("### ")
-    assert "its SHA-256 is" in next(part for part in report if "-random-" in part)
+    assert "SHA-256 is" in next(part for part in report if "-random-" in part)
     assert "other files than" in next(part for part in report if "-static-flat-" in part)
     assert "changes or removes files" in next(part for part in report if "-prior-" in part)
     assert "## Boards" not in result.stdout

@@ -30,7 +30,8 @@ from popeq.errors import InvalidInputError, PopeqError
 from popeq.plugins import build_registry
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
-from popeq.runs.folder import Run, find_runs
+from popeq.runs.folder import Run, find_runs, kept_to
+from popeq.runs.packed import PACKED
 from popeq.runs.predictions import read_predictions
 from popeq.runs.record import RunRecord
 from popeq.runs.submission import predictions_csv, run_from_predictions
@@ -124,13 +125,14 @@ class Ground:
         if not refused:
             assert new
             expected = read_predictions(file, self.dataset.test_ids, N, self.dataset.space)
+            expected = kept_to(expected, 2, self.dataset.space)
             assert np.array_equal(run.samples(self.dataset.test_ids, self.dataset.space), expected)
             assert not examine(run, self.scorer).problems
         self._swept(whole=0 if refused else 1)
         return not refused
 
     def stored_predictions(self, content: bytes) -> bool:
-        """predictions.csv of a submitted run whose run.json vouches for it."""
+        """The predictions of a submitted run whose run.json vouches for it."""
         record = self.record | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
         return self.submitted(json.dumps(record).encode(), predictions=content)
 
@@ -141,8 +143,8 @@ class Ground:
         folder = self.given / "runs" / "a-run"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_bytes(record)
-        good = (self.run.folder / "predictions.csv").read_bytes()
-        (folder / "predictions.csv").write_bytes(good if predictions is None else predictions)
+        good = self.run.predictions_file.read_bytes()
+        (folder / PACKED).write_bytes(good if predictions is None else predictions)
         (folder / "card.json").write_bytes(
             json.dumps(CARD | {"claim": None}).encode() if card is None else card
         )
@@ -245,7 +247,7 @@ class Ground:
     def _parquet(self) -> list[bytes]:
         import pandas as pd
 
-        frame = pd.read_csv(self.run.folder / "predictions.csv")
+        frame = pd.read_csv(self.run.predictions_file)
         seeds = []
         for options in ({}, {"compression": "none"}, {"compression": "none", "use_dictionary": False}):
             frame.to_parquet(self.folder / "seed.parquet", index=False, **options)

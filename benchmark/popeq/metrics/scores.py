@@ -169,9 +169,8 @@ class Target:
         points = as_points(samples, self.space, "samples")
         predicted = densities(points, self.grid, self._floor)
         found = self.score_of(predicted, points, mean_distance(points))
-        return found._replace(
-            values=found.values | {"sample_kantorovich": point_wasserstein(points, self.responses)}
-        )
+        values = found.values | {"sample_kantorovich": point_wasserstein(points, self.responses)}
+        return found._replace(values={name: values[name] for name in SCORES})
 
     def score_of(self, predicted: Densities, points: Floats, mean_distance: float) -> PromptScores:
         """Every score but ``sample_kantorovich`` of points (n, 2) whose densities and ``mean_distance`` are

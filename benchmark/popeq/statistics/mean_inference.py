@@ -180,8 +180,8 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
     of its own is in ``V_prompts`` already, hence the last term; ``_people_factor`` makes the second term
     unbiased. Where each prompt has listeners of its own, ``V_people`` is ``V_answers`` and ``V`` is that of
     the paired t-test. The degrees of freedom are Satterthwaite's (1946), with one less than the people for
-    ``V_people`` and one less than the prompts for ``V_prompts``, and never more than either; 0 if nothing is
-    concluded.
+    ``V_people`` and one less than the prompts for ``V_prompts``; never more than either, nor less than the
+    fewer of them by two, which covers better in simulations; 0 if nothing is concluded.
     """
     prompts = scores.shape[-1]
     sd = np.std(scores, axis=-1, ddof=1) if prompts > 1 else np.full(scores.shape[:-1], np.nan)
@@ -198,7 +198,7 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
         varied = np.square(panels.people_factor * all_people) * (1.0 - 1.0 / panels.answered)
         spread = np.square(own) / (prompts - 1.0) + varied / max(panels.people - 1.0, 1.0)
         df = np.divide(np.square(variance), spread, out=np.full(own.shape, most), where=spread > 0.0)
-        df = np.clip(df, 1.0, most)
+        df = np.clip(df, max(most - 2.0, 1.0), most)
     return Errors(np.sqrt(variance), df, sd, np.sqrt(people))
 
 

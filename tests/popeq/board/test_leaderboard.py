@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
-from tests.conftest import ROOT, write_small_dataset
+from tests.conftest import ROOT, store_text, stored_text, write_small_dataset
 
 import popeq as package
 import popeq.board.leaderboard as leaderboard_module
@@ -24,7 +24,7 @@ from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import InvalidInputError, RunError, UsageError
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE, SCORES, reflective_kantorovich
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import PROTOCOL_2
 from popeq.runs.folder import find_runs
 from popeq.statistics import Panels, mean_inference
 
@@ -183,9 +183,9 @@ def entry_of(scores, label, template, run):
 def test_rows_are_sorted_by_the_mean_that_is_tested(finished, tmp_path):
     """a has the lower median, b the lower mean and nearly every prompt: b comes first."""
     data = package.load_dataset(write_small_dataset(tmp_path / "wide", prompts=40))
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, PROTOCOL_2)
     n = len(data.test_ids)
-    template = scorer.score(np.zeros((n, 110, 2)))
+    template = scorer.score(np.zeros((n, 11, 2)))
     a = np.where(np.arange(n) < n // 2 + 1, 1.0, 4.0) + np.linspace(0, 0.1, n)
     b = np.where(np.arange(n) < n // 2 + 1, 1.2, 1.25) + np.linspace(0, 0.1, n)
     assert np.median(a) < np.median(b)
@@ -248,7 +248,7 @@ def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
-    protocol = PROTOCOL_1.model_copy(update={"n_samples": 22})
+    protocol = PROTOCOL_2.model_copy(update={"n_samples": 22})
     (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
     with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under custom protocol"):
         package.leaderboard([finished.runs["prior"], stranger])
@@ -274,16 +274,16 @@ def test_a_data_set_that_has_moved_is_found_with_its_new_folder(finished, tmp_pa
 
 def test_predictions_that_were_touched_are_refused(finished, tmp_path):
     folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "run")
-    path = folder / "predictions.csv"
-    path.write_text(path.read_text().replace(",0,", ",1,", 1))
+    text = stored_text(folder).replace(",0,", ",1,", 1)
+    store_text(folder, text)
     with pytest.raises(RunError, match="SHA-256 differs"):
         package.leaderboard([folder])
     found = json.loads((folder / "run.json").read_text())
     import hashlib
 
-    found["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
-    with pytest.raises(InvalidInputError, match="needs the samples 0 to 109, each once"):
+    with pytest.raises(InvalidInputError, match="needs the samples 0 to 659, each once"):
         package.leaderboard([folder], finished.data)
 
 
@@ -337,9 +337,9 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path, who
     (folder / "prompts.csv").write_text("\n".join(prompts))
     (folder / "responses.csv").write_text("\n".join(responses))
     data = package.load_dataset(folder)
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, PROTOCOL_2)
     lines = {line.name: line for line in reference_lines(scorer)}
-    for name, size in (("perfect predictor", 110), ("fresh panel of 11", 11)):
+    for name, size in (("perfect predictor", PROTOCOL_2.n_samples), ("fresh panel of 11", 11)):
         for score in (HEADLINE, "kantorovich"):
             truth = [
                 t.score(population(p, size)).values[score]
@@ -371,10 +371,10 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
         own = data.points(p)
         rows += [
             f"{p},{i},{own[i % 5, 0]!r},{own[i % 5, 1]!r}".replace("np.float64(", "").replace(")", "")
-            for i in range(110)
+            for i in range(PROTOCOL_2.n_samples)
         ]
     text = "\n".join(rows) + "\n"
-    (folder / "predictions.csv").write_text(text)
+    store_text(folder, text)
     found = json.loads((folder / "run.json").read_text())
     found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))

@@ -48,12 +48,12 @@ def test_a_seeded_predictor_is_reproduced_and_that_is_kept_beside_the_run(copy, 
 
 def test_the_label_is_lost_with_the_predictions_and_cannot_be_carried_by_a_run(copy, dataset, finished):
     note_reproduced(copy, redraw(copy, dataset, registry()).entry)
-    path = copy.folder / "predictions.csv"
+    path = copy.predictions_file
     path.write_bytes(path.read_bytes() + b"\n")
     assert not is_reproduced(Run.open(copy.folder))
     shutil.copy(copy.folder.parent / REPRODUCED, copy.folder / REPRODUCED)
     (copy.folder.parent / REPRODUCED).unlink()
-    shutil.copy(finished.runs["prior"].folder / "predictions.csv", path)
+    shutil.copy(finished.runs["prior"].predictions_file, path)
     assert trust_of(Run.open(copy.folder)) == "drawn", "a file inside the run says nothing"
 
 

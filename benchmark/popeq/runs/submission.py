@@ -16,7 +16,7 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import IDENTIFIER
 from popeq.errors import UsageError
 from popeq.plugins import Registry
-from popeq.protocol import PROTOCOL_2, Protocol
+from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
 from popeq.runs.folder import PREDICTION_COLUMNS, Run, find_runs, kept_to
 from popeq.runs.packed import name_for, pack
@@ -39,11 +39,12 @@ def run_from_predictions(
     card: Card | None = None,
     runs_dir: Path = Path("runs"),
     seed: int = 0,
-    protocol: Protocol = PROTOCOL_2,
+    protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> tuple[Run, bool]:
     """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
 
-    A ``card`` takes the place of the one that the run has; without one, that stays.
+    A ``card`` takes the place of the one that the run has; without one, that stays. Samples are rounded to
+    the protocol's decimals; where that moves any, ``described["rounded"]`` says how many, how far.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def run_from_predictions(
     samples = sent if protocol.decimals is None else kept_to(sent, protocol.decimals, dataset.space)
     text = predictions_csv(dataset.test_ids, samples)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256)
+    described = _described(card) | _rounding(sent, samples, protocol)
+    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256, described)
 
     def fill(folder: Path) -> None:
         (folder / name_for(protocol)).write_bytes(pack(text, name_for(protocol)))
@@ -87,15 +89,29 @@ def run_from_predictions(
 def _with_card(run: Run, card: Card) -> Run:
     """A submitted run with another card, and what its record takes from that."""
     write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
-    described = {"model": card.model} if card.model else {}
+    described = {k: v for k, v in run.record.predictor.described.items() if k != "model"} | _described(card)
     changed = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
     return run if changed == run.record.predictor else run.update(predictor=changed.model_dump())
 
 
+def _described(card: Card | None) -> dict[str, str]:
+    return {"model": card.model} if card and card.model else {}
+
+
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:
-    """The text of predictions for samples (P, n, 2), dB."""
+    """The text of a run's predictions for samples (P, n, 2), dB."""
     rows = (predictions_text(p, points) for p, points in zip(prompt_ids, samples, strict=True))
     return ",".join(PREDICTION_COLUMNS) + "\n" + "".join(rows)
+
+
+def _rounding(given: NDArray[np.float64], stored: NDArray[np.float64], protocol: Protocol) -> dict[str, str]:
+    """What a record says of samples that were moved by rounding; nothing if none was."""
+    distance = np.abs(stored - given).max(axis=-1)
+    moved = int(np.count_nonzero(distance))
+    if not moved:
+        return {}
+    how_far = f"{moved} of {distance.size} samples moved, by at most {distance.max():.2g} dB along an axis"
+    return {"rounded": f"to {protocol.decimals} decimals of a dB, as {protocol.label} says: {how_far}"}
 
 
 def _rivals(a: RunRecord, b: RunRecord) -> bool:
@@ -118,6 +134,7 @@ def _record(
     seed: int,
     protocol: Protocol,
     sha256: str,
+    described: dict[str, str],
 ) -> RunRecord:
     now = datetime.datetime.now(datetime.UTC)
     identity = {"predictions_sha256": sha256}
@@ -133,7 +150,7 @@ def _record(
             source=SOURCE,
             kind=card.kind if card else "other",
             parameters={},
-            described={"model": card.model} if card and card.model else {},
+            described=described,
         ),
         dataset=DatasetRecord(
             name=dataset.name,

@@ -10,7 +10,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.metrics import HEADLINE
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_2
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import declared_ranges
 from popeq.runs.identity import identity_of
 from popeq.runs.plan import typed_parameters
@@ -54,7 +54,7 @@ def plan_search(
         code=identity_of(spec, typed).sha256,
         dataset=given,
         revision=view.revision,
-        protocol=PROTOCOL_2.fingerprint,
+        protocol=DEFAULT_PROTOCOL.fingerprint,
         metric=HEADLINE,
         seed=seed,
         ranges=ranges,

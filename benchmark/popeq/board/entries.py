@@ -10,8 +10,9 @@ from pathlib import Path
 
 from popeq.board import kept_scores
 from popeq.board.kept_scores import Scored
+from popeq.board.leaks import signs
 from popeq.board.scoring import PromptTable, Scorer, average
-from popeq.board.trust import card_of, copied, trust_of, weakest
+from popeq.board.trust import card_of, trust_of, weakest
 from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.parallel import spread
@@ -199,7 +200,8 @@ def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[
 def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Scored:
     """The scores of a run, also written to a place if there is one."""
     samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
-    scored = Scored(scorer.score(samples), copied(samples, scorer))
+    table = scorer.score(samples)
+    scored = Scored(table, signs(samples, table, scorer))
     if place is not None:
         kept_scores.write(place, scored)
     return scored

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from popeq.board.differences import Scores, mean_difference, mean_score
 from popeq.board.entries import Entry, parameters_text
+from popeq.board.leaks import too_good
 from popeq.board.notes import what_it_shows
 from popeq.board.reference import REFERENCE, training_responses
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import Scorer
-from popeq.board.trust import too_good
 from popeq.metrics import HEADLINE
 from popeq.parallel import aside
 from popeq.seeding import generator

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from popeq.board.leaks import signs, too_good
 from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.board.trust import card_of, copied, too_good, trust_of
+from popeq.board.trust import card_of, trust_of
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
@@ -72,7 +73,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     table = scorer.score(samples)
     scores = summary(table)
     perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
-    flags = too_good(scores[f"{HEADLINE}_mean"], perfect) + copied(samples, scorer)
+    flags = too_good(scores[f"{HEADLINE}_mean"], perfect) + signs(samples, table, scorer)
     claimed = card.claim.scores if card and card.claim else {}
     wrong = [
         Problem(CARD, f"claims {value:g}, the predictions give {scores[name]:.4f}", None, name)

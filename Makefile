@@ -36,12 +36,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/popeq run $(BASELINES) $(RETRIEVAL) --dataset simulated-120 --jobs 2
+	$(BIN)/popeq run $(BASELINES) $(RETRIEVAL) --dataset simulated-120 --jobs 2 -o answers=5
 	$(BIN)/popeq run $(TUNED) --dataset simulated-120 --jobs 2 -o epochs=8
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-120
 	@echo
-	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv).'
+	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
 
 test: check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

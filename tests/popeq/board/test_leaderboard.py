@@ -321,8 +321,11 @@ def test_compare_takes_two_seeds_of_one_predictor_and_refuses_one_run_twice(fini
 
 
 def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path, whole_lines):
-    """Draw fresh panels and large samples of the very population: the lines must foretell their scores."""
-    rng = np.random.default_rng(0)
+    """Draw fresh panels and large samples of the very population: the lines must predict their scores.
+
+    It is one world of 24 prompts, whose own noise is 5 %; tests/bench/reference_lines.py measures the bias.
+    """
+    rng = np.random.default_rng(2)
     centres, n_prompts = rng.normal(0, 2, (24, 2)), 24
 
     def population(p, n):

@@ -21,7 +21,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.clusters import engine_of
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
@@ -43,7 +43,7 @@ def run(
     batch_size: int | None = None,
     fresh: bool = False,
     progress: bool = False,
-    protocol: Protocol = PROTOCOL_1,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
 ) -> list[Run]:
@@ -130,7 +130,7 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 def score(
     predictions: Run | str | Path | ArrayLike,
     dataset: str | Path | Dataset | None = None,
-    protocol: Protocol = PROTOCOL_1,
+    protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> pd.DataFrame:
     """Every score and diagnostic by test prompt, one row each.
 

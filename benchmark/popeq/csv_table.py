@@ -55,11 +55,18 @@ class Table:
         return value
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read a UTF-8 CSV file with a header; unknown, missing and repeated columns are problems."""
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str] = (), content: bytes | None = None
+) -> Table:
+    """Read a UTF-8 CSV file with a header; unknown, missing and repeated columns are problems.
+
+    ``content`` is what the file holds, where it has been read (and unpacked) already.
+    """
     table = Table(path.name)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        if content is None:
+            content = path.read_bytes()
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         table.problem("the file is missing")
         return table
@@ -67,7 +74,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         table.problem(f"cannot be read: {error.strerror}")
         return table
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         table.problem(f"byte {error.start} is not UTF-8; save the file as UTF-8", line)
         return table
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -12,6 +12,7 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
+from popeq.protocol import Protocol, newest
 from popeq.runs.folder import Run
 
 DEFAULT_DATASET = "simulated-120"
@@ -67,10 +68,19 @@ def gather_runs(
     found = ready + scanned
     loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
-    return scorer_of(found, loaded), found, notes
+    return scorer_of(found, loaded, None if runs else _newest(found)), found, notes
 
 
-def scorer_of(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scorer:
+def _newest(runs: Sequence[Run]) -> Protocol:
+    """The newest protocol of runs that nobody named: of the complete ones, if there are any."""
+    complete = [run for run in runs if run.record.status == "complete"]
+    return newest(run.record.protocol for run in complete or runs)
+
+
+def scorer_of(
+    runs: Sequence[Run], dataset: str | Path | Dataset | None, protocol: Protocol | None = None
+) -> Scorer:
+    """A scorer for runs under a protocol; by default that of the first of them."""
     if dataset is None:
         record = runs[0].record.dataset
         try:
@@ -81,11 +91,12 @@ def scorer_of(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Scor
                 f"give its folder with --dataset ({error})"
             ) from None
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    return Scorer(loaded, runs[0].record.protocol)
+    return Scorer(loaded, protocol or runs[0].record.protocol)
 
 
 def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
-    """The runs that one side of a comparison names: one, or every seed of a predictor."""
+    """The runs that one side of a comparison names: one, or every seed of a predictor under its newest
+    protocol."""
     if isinstance(which, Run):
         return [which]
     if Path(which).is_dir():
@@ -99,6 +110,8 @@ def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_
     own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
     if not own:
         raise UsageError(f"{which}: has no complete run in {runs_dir}")
+    protocol = _newest(own)
+    own = [r for r in own if r.record.protocol == protocol]
     if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
         folders = ", ".join(str(r.folder) for r in own)
         raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")

@@ -17,7 +17,7 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import Registry, registry
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.clusters import engine_of
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
@@ -102,7 +102,7 @@ def _plans_of(
     for values in itertools.product(*choices):
         typed = typed_parameters(spec, dict(zip(parameters, values, strict=True)))
         for seed in seeds:
-            yield Plan(spec, source, typed, dataset, given_name(dataset), PROTOCOL_1, seed)
+            yield Plan(spec, source, typed, dataset, given_name(dataset), DEFAULT_PROTOCOL, seed)
 
 
 def sweep(

@@ -18,7 +18,7 @@ from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.lookup import load_dataset
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
 
@@ -77,7 +77,9 @@ def open_fitted(
         For unknown names or wrong options, or whatever the predictor says it lacks.
     """
     loaded = load_dataset(dataset)
-    (plan,) = make_plans(registry(), [name], dict(options or {}), loaded, str(dataset), PROTOCOL_1, [seed])
+    (plan,) = make_plans(
+        registry(), [name], dict(options or {}), loaded, str(dataset), DEFAULT_PROTOCOL, [seed]
+    )
     folder = _folder(plan)
     if not fresh:
         kept = _kept(plan, folder)

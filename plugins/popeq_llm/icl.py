@@ -184,7 +184,7 @@ class Rag(_Retrieving[RetrievalParameters]):
 
 
 class RagQa(_Retrieving[QaParameters]):
-    """A list of 11 settings an answer; samples are uniform draws among all settings of the answers."""
+    """A list of 11 settings an answer; samples are all settings of the answers, equally often, mixed."""
 
     name = "icl-rag-qa"
     form = AnswerFormat(11)
@@ -192,11 +192,13 @@ class RagQa(_Retrieving[QaParameters]):
     def sample(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
     ) -> NDArray[np.float64]:
-        """``n`` draws with replacement for each prompt, dB."""
+        """``n`` draws for each prompt, dB; no setting is drawn again before every other has been.
+
+        The distribution of each draw is that of the paper's uniform draws with replacement, with less chance
+        in the sample as a whole.
+        """
+        count = self.parameters.answers
         # Drawn first: what a model takes from the generator may depend on its cache.
-        uniform = [rng.random(n) for rng in rngs]
-        samples = []
-        for u, answers in zip(uniform, self._answers(prompts, self.parameters.answers, rngs), strict=True):
-            pool = answers.reshape(-1, 2)
-            samples.append(pool[(u * len(pool)).astype(int)])
-        return np.stack(samples)
+        orders = [rng.permuted(np.resize(rng.permutation(count * self.form.pairs), n)) for rng in rngs]
+        answers = self._answers(prompts, count, rngs)
+        return np.stack([a.reshape(-1, 2)[order] for a, order in zip(answers, orders, strict=True)])

@@ -90,7 +90,9 @@ class QaParameters(RetrievalParameters):
 
     template_kind: ClassVar[Kind] = "qa"
 
-    answers: int = Field(5, ge=1, description="answers of 11 predictions each; samples are drawn among them")
+    answers: int = Field(
+        15, ge=1, description="answers of 11 predictions each; samples are drawn among them, equally often"
+    )
 
 
 class KnnParameters(Parameters):

@@ -19,7 +19,7 @@ import popeq
 from popeq.board.reference_lines import FRESH, PANEL_SIZE, PERFECT, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq_data.simulated_120.listeners import Panel, meanings, settings
 from popeq_data.simulated_120.tables import read_sentences
 
@@ -109,11 +109,11 @@ def biases(
             "responses.csv": "\n".join(answers),
         }.items():
             Path(folder, name).write_text(text)
-        scorer = Scorer(popeq.load_dataset(folder), PROTOCOL_1)
+        scorer = Scorer(popeq.load_dataset(folder), DEFAULT_PROTOCOL)
         lines = {line.name: line.scores[HEADLINE] for line in reference_lines(scorer)}
     index = [int(prompt_id[1:]) for prompt_id in scorer.prompt_ids]
     told = []
-    for name, size in ((PERFECT, PROTOCOL_1.n_samples), (FRESH, PANEL_SIZE)):
+    for name, size in ((PERFECT, DEFAULT_PROTOCOL.n_samples), (FRESH, PANEL_SIZE)):
         truth = np.array(
             [
                 np.mean([target.score(drawn(p, size)).values[HEADLINE] for _ in range(3)])

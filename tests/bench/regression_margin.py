@@ -15,7 +15,7 @@ import numpy as np
 import popeq
 from popeq.board.regression import judge
 from popeq.metrics import HEADLINE, DensitySettings, Target
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.space import PLANE
 from popeq_data.simulated_120.listeners import Panel, meanings, settings
 from popeq_data.simulated_120.tables import read_sentences
@@ -38,7 +38,7 @@ def bank(draws: int, *, same_errors: bool, seed: int) -> np.ndarray:
     """Headline scores (prompts, errors, draws), dB."""
     rng = np.random.default_rng(seed)
     data, people = popeq.load_dataset("simulated-120"), populations()
-    density = DensitySettings(PROTOCOL_1.grid_cells, PROTOCOL_1.bandwidth_floor)
+    density = DensitySettings(DEFAULT_PROTOCOL.grid_cells, DEFAULT_PROTOCOL.bandwidth_floor)
     scores = np.empty((len(data.test_ids), len(ERRORS_DB), draws))
     for i, prompt_id in enumerate(data.test_ids):
         target = Target(data.points(prompt_id), data.space, density)
@@ -47,7 +47,7 @@ def bank(draws: int, *, same_errors: bool, seed: int) -> np.ndarray:
             for k in range(draws):
                 angle = own if same_errors else rng.uniform(0, 2 * np.pi)
                 moved = error * np.array([np.cos(angle), np.sin(angle)])
-                drawn = rng.choice(people[prompt_id], PROTOCOL_1.n_samples)
+                drawn = rng.choice(people[prompt_id], DEFAULT_PROTOCOL.n_samples)
                 scores[i, j, k] = target.score(PLANE.clip(drawn + moved)).values[HEADLINE]
     return scores
 

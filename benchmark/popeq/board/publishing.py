@@ -11,7 +11,7 @@ from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.card import CARD, Card, read_card
-from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.folder import RECORD, Run
 from popeq.runs.record import RunRecord
 
 EXAMPLE_CARD = """\
@@ -28,7 +28,7 @@ EXAMPLE_CARD = """\
 def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -> tuple[Verification, Path]:
     """Copy a verified run with its card to ``results/<data set>/<run id>/``.
 
-    Only run.json (without this machine's folders), predictions.csv and card.json are copied. Nothing is left
+    Only run.json (without this machine's folders), the predictions and card.json are copied. Nothing is left
     behind if the run does not verify.
 
     Raises
@@ -45,8 +45,8 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
         with new_folder(target) as folder:
             (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            if (run.folder / PREDICTIONS).is_file():
-                shutil.copyfile(run.folder / PREDICTIONS, folder / PREDICTIONS)
+            if run.predictions.is_file():
+                shutil.copyfile(run.predictions, folder / run.predictions.name)
             seen = examine(Run(folder, record), dataset)
             if seen.problems:
                 raise InvalidInputError(f"{run.folder} does not verify", seen.problems)

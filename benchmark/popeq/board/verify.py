@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +14,8 @@ from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
 from popeq.runs.card import CARD, Card, Trust
-from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.folder import RECORD, Run
+from popeq.runs.packed import PackedError, sha256_of
 
 #: A stated score may differ from the recomputed one by the rounding to two decimals.
 TOLERANCE_DB = 0.005 + 1e-9
@@ -68,7 +68,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     except InvalidInputError as error:
         return Verification(run, error.problems, trust=trust)
     except PopeqError as error:
-        return Verification(run, (Problem(PREDICTIONS, str(error)),), trust=trust)
+        return Verification(run, (Problem(run.predictions.name, str(error)),), trust=trust)
     table = scorer.score(samples)
     scores = summary(table)
     perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
@@ -115,15 +115,17 @@ def _papers(run: Run) -> tuple[list[Problem], Card | None]:
 
 
 def _file_hash(run: Run) -> list[Problem]:
-    path = run.folder / PREDICTIONS
+    path = run.predictions
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
     except OSError as error:
-        return [Problem(PREDICTIONS, f"cannot be read: {error.strerror}")]
+        return [Problem(path.name, f"cannot be read: {error.strerror}")]
+    except PackedError as error:
+        return [Problem(path.name, str(error))]
     if found == run.record.predictions_sha256:
         return []
     told = f"its SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
-    return [Problem(PREDICTIONS, told)]
+    return [Problem(path.name, told)]
 
 
 def _fits(run: Run, scorer: Scorer) -> list[Problem]:

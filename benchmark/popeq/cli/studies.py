@@ -36,10 +36,10 @@ def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> Non
     """
     from popeq.api import load_dataset
     from popeq.board.scoring import Scorer
-    from popeq.protocol import PROTOCOL_1
+    from popeq.protocol import DEFAULT_PROTOCOL
     from popeq.studies.ceiling import ceiling as study
 
-    _show(study(Scorer(load_dataset(dataset), PROTOCOL_1), by_category=by is not None), form, output)
+    _show(study(Scorer(load_dataset(dataset), DEFAULT_PROTOCOL), by_category=by is not None), form, output)
 
 
 @click.command()

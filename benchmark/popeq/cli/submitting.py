@@ -30,9 +30,10 @@ from popeq.cli.options import runs_option
 def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, runs_dir: Path) -> None:
     """Score predictions from a file, without code.
 
-    FILE is CSV or Parquet with the columns prompt_id, sample, x_db, y_db: for every prompt to be predicted
-    (the test prompts, or all where there are folds) the samples 0 to 109, inside the box, in dB. It becomes a
-    run folder, as if popeq had drawn it. All problems are told at once; nothing is clipped or filled in.
+    FILE is CSV (also .gz or .xz) or Parquet with the columns prompt_id, sample, x_db, y_db: for every prompt
+    to be predicted (the test prompts, or all where there are folds) the samples 0 to 659, inside the box, in
+    dB. It becomes a run folder, as if popeq had drawn it. All problems are reported at once; nothing is
+    clipped or filled in, and samples are rounded to 0.01 dB, as protocol 2 says.
     """
     from popeq import api
     from popeq.board.verify import summary
@@ -57,6 +58,8 @@ def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, run
     click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
     told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
     click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
+    if rounded := run.record.predictor.described.get("rounded"):
+        click.echo(f"  rounded {rounded}")
 
 
 @click.command()
@@ -79,7 +82,7 @@ def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, run
 def submit(run: Path, card: Path | None, dataset: str | None, results: Path) -> None:
     """Copy a run, verified and with its card, to where the public board is made from.
 
-    The copy holds run.json, predictions.csv and card.json and nothing else. What does not verify is refused.
+    The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused.
     """
     from popeq import api
     from popeq.board.publishing import publish

@@ -52,6 +52,7 @@ class Attempt:
             space=SpaceMessage.of(dataset.space),
             seed=plan.seed,
             n_samples=plan.protocol.n_samples,
+            decimals=plan.protocol.decimals,
             batch_size=batch_size,
             stage=stage.name,
             train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
@@ -76,7 +77,7 @@ class Attempt:
         return len(self.outcomes) == len(self.stages)
 
     def finish(self) -> Run:
-        """Write what became of the run: complete with predictions.csv, failed, or still unfinished."""
+        """Write what became of the run: complete with its predictions, failed, or still unfinished."""
         test_ids = self.plan.dataset.test_ids
         done = self.run.done(test_ids)
         failures = [failure for o in self.outcomes for failure in o.failures]

@@ -1,4 +1,4 @@
-"""A run on disk: run.json, predictions.csv and, while it is drawn, one file a prompt."""
+"""A run on disk: run.json, predictions.csv.xz and, while it is drawn, one file a prompt."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popeq.atomic import write_text
+from popeq.atomic import write_bytes, write_text
 from popeq.errors import InvalidInputError, Problem, RunError
+from popeq.runs.packed import PackedError, most_bytes, pack, sha256_of, unpacked
 from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
-RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv", "partial"
+RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv.xz", "partial"
+#: Under what name popeq before 0.2 kept predictions, not compressed.
+OLD_PREDICTIONS = "predictions.csv"
 EXPLANATIONS = "explanations.jsonl"
 PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
 
@@ -43,6 +46,17 @@ class Run:
         return cls(folder, read_record(folder / RECORD))
 
     @property
+    def predictions(self) -> Path:
+        """The file of predictions: compressed, or plain text as runs had it before popeq 0.2."""
+        old = self.folder / OLD_PREDICTIONS
+        return old if old.is_file() and not self.packed.is_file() else self.packed
+
+    @property
+    def packed(self) -> Path:
+        """Where the run's own predictions are written."""
+        return self.folder / PREDICTIONS
+
+    @property
     def partial(self) -> Path:
         """Folder of the prompts drawn so far, while the run is not complete."""
         return self.folder / PARTIAL
@@ -59,17 +73,17 @@ class Run:
         return Run(self.folder, record)
 
     def assemble(self, prompt_ids: Sequence[str]) -> str:
-        """Write predictions.csv (and explanations.jsonl, if there are any) from the prompts' files, in the
-        given order; returns the SHA-256 of the predictions."""
+        """Write predictions.csv.xz (and explanations.jsonl, if there are any) from the prompts' files, in the
+        given order; returns the SHA-256 of the predictions' text, before it is compressed."""
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
         parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
-        text = "".join(parts)
+        content = "".join(parts).encode()
         told = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
         if told:
             lines = "".join(path.read_text(encoding="utf-8") for path in told)
             write_text(self.folder / EXPLANATIONS, lines)
-        write_text(self.folder / PREDICTIONS, text)
-        return hashlib.sha256(text.encode()).hexdigest()
+        write_bytes(self.packed, pack(content))
+        return hashlib.sha256(content).hexdigest()
 
     def explanations(self) -> dict[str, dict[str, Any]]:
         """What the predictor said of each prompt, by prompt id; empty if it says nothing.
@@ -87,12 +101,20 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def drop_partial(self) -> None:
-        """Remove the per-prompt files once predictions.csv stands."""
+        """Remove the per-prompt files once predictions.csv.xz is written."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def predictions_sha256(self) -> str:
-        """Hash of predictions.csv as it is now; raises RunError as ``samples`` does."""
-        return hashlib.sha256(self._predictions()).hexdigest()
+        """Hash of the predictions' text as it is now; raises RunError as ``samples`` does."""
+        path = self._complete()
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        except PackedError as error:
+            raise RunError(str(error)) from None
+        self._check(path, found)
+        return found
 
     def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
         """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
@@ -100,32 +122,55 @@ class Run:
         Raises
         ------
         RunError
-            If the run is not complete or predictions.csv is not the file that the run wrote.
+            If the run is not complete or its file of predictions is not the one that the run wrote.
         InvalidInputError
-            If prompts or samples are missing, too many, not numbers or outside the box.
+            If prompts or samples are missing, too many, not numbers, outside the box or of more decimals than
+            the protocol allows.
         """
-        content, n = self._predictions(), self.record.protocol.n_samples
+        protocol, path = self.record.protocol, self._complete()
+        n, decimals = protocol.n_samples, protocol.decimals
+        content = self._content(path, most_bytes(n * len(prompt_ids)))
         written = _as_written(content, tuple(prompt_ids), n)
-        if written is not None and space.contains(written).all():
+        if written is not None and space.contains(written).all() and _rounded(written, decimals).all():
             return written
-        return samples_of(_table(content), prompt_ids, n, space, PREDICTIONS)
+        return samples_of(_table(content, path.name), prompt_ids, n, space, path.name, decimals)
 
-    def _predictions(self) -> bytes:
-        """predictions.csv, if it is what the run wrote."""
+    def _complete(self) -> Path:
+        """The file of predictions of a complete run."""
         if self.record.status != "complete":
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
                 f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
                 f"{self.record.command} --runs {self.folder.parent}"
             )
-        path = self.folder / PREDICTIONS
+        return self.predictions
+
+    def _content(self, path: Path, most: int) -> bytes:
+        """The text of the predictions, if it is what the run wrote."""
         try:
-            content = path.read_bytes()
+            content = unpacked(path, most)
         except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-        if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
-            raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
+            raise _unreadable(path, error) from None
+        except PackedError as error:
+            raise RunError(str(error)) from None
+        self._check(path, hashlib.sha256(content).hexdigest())
         return content
+
+    def _check(self, path: Path, sha256: str) -> None:
+        if sha256 != self.record.predictions_sha256:
+            raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
+
+
+def _unreadable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be read: {error.strerror}")
+
+
+def _rounded(points: NDArray[np.float64], decimals: int | None) -> NDArray[np.bool_]:
+    """Whether each point of (..., 2) has at most so many decimals."""
+    if decimals is None:
+        return np.ones(points.shape[:-1], dtype=bool)
+    steps = 10.0**decimals
+    return np.asarray((np.rint(points * steps) / steps == points).all(axis=-1))
 
 
 def _as_written(content: bytes, prompt_ids: tuple[str, ...], n: int) -> NDArray[np.float64] | None:
@@ -156,30 +201,33 @@ def _starts(prompt_ids: tuple[str, ...], n: int) -> list[str]:
     return [f"{p},{i}," for p in prompt_ids for i in range(n)]
 
 
-def _table(content: bytes) -> pd.DataFrame:
-    """The cells of predictions.csv as text."""
+def _table(content: bytes, file: str = PREDICTIONS) -> pd.DataFrame:
+    """The cells of a run's predictions as text."""
     try:
         frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except ValueError as error:  # of pandas' parser, and of UTF-8
         told = " ".join(str(error).split())
-        raise InvalidInputError("wrong predictions", [Problem(PREDICTIONS, f"is not CSV: {told}")]) from None
+        raise InvalidInputError("wrong predictions", [Problem(file, f"is not CSV: {told}")]) from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row labels
-        raise InvalidInputError(
-            "wrong predictions", [Problem(PREDICTIONS, "has more fields than the header names")]
-        )
+        raise InvalidInputError("wrong predictions", [Problem(file, "has more fields than the header names")])
     return frame
 
 
 def samples_of(
-    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str = PREDICTIONS
+    frame: pd.DataFrame,
+    prompt_ids: Sequence[str],
+    n: int,
+    space: Space,
+    file: str = PREDICTIONS,
+    decimals: int | None = None,
 ) -> NDArray[np.float64]:
     """Predictions as an array (len(prompt_ids), n, 2) in dB, from a table of text cells.
 
     Raises
     ------
     InvalidInputError
-        With everything that is wrong: columns, numbers (with their rows), points outside the box, missing
-        or unknown prompts, missing or repeated samples.
+        With everything that is wrong: columns, numbers (with their rows), points outside the box or of more
+        ``decimals``, missing or unknown prompts, missing or repeated samples.
     """
     missing = [c for c in PREDICTION_COLUMNS if c not in frame.columns]
     if missing:
@@ -191,6 +239,9 @@ def samples_of(
     finite = np.isfinite(points).all(axis=1)
     for i in np.flatnonzero(finite & ~space.contains(points)):
         where = f"({points[i, 0]:g}, {points[i, 1]:g}) dB is outside the box"
+        problems.append(Problem(file, where, int(i) + 2))
+    for i in np.flatnonzero(finite & ~_rounded(points, decimals)):
+        where = f"({points[i, 0]!r}, {points[i, 1]!r}) dB has more than {decimals} decimals"
         problems.append(Problem(file, where, int(i) + 2))
     asked, wanted = set(prompt_ids), {str(i): i for i in range(n)}
     rows = {

@@ -96,6 +96,7 @@ class Job(_Message):
     space: SpaceMessage
     seed: int
     n_samples: int
+    decimals: int | None = Field(description="decimals of a dB that samples are rounded to; none: as drawn")
     batch_size: int
     stage: str
     train: list[LabelledMessage]

@@ -1,4 +1,4 @@
-"""Predictions that somebody sends as a file, CSV or Parquet: read strictly, every problem with its row."""
+"""Predictions that somebody sends as CSV or Parquet: read strictly, every problem with its row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from popeq.csv_table import Row, Table, read_table
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import PREDICTION_COLUMNS
+from popeq.runs.packed import most_bytes, unpacked
 from popeq.space import Space
 
-#: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
-ROW_BYTES, OTHER_BYTES = 512, 1 << 20
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
 _PARQUET = b"PAR1"
 
@@ -26,19 +25,19 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
     Parameters
     ----------
     path
-        A CSV file with the columns ``prompt_id, sample, x_db, y_db``, or a Parquet file with the same; rows
-        in any order. ``sample`` counts from 0 to n - 1 for each prompt.
+        A CSV file with the columns ``prompt_id, sample, x_db, y_db``, plain or compressed (.gz, .xz), or a
+        Parquet file with the same; rows in any order. ``sample`` counts from 0 to n - 1 for each prompt.
 
     Raises
     ------
     UsageError
-        If there is no such file, or it is too large to be one, or Parquet cannot be read here.
+        If there is no such file, it is damaged or too large to be one, or Parquet cannot be read here.
     InvalidInputError
         With everything that is wrong. Rows of a CSV file are its lines, the header being row 1; rows of a
         Parquet file are counted from 1.
     """
     path = Path(path)
-    most = OTHER_BYTES + ROW_BYTES * n * len(prompt_ids)
+    most = most_bytes(n * len(prompt_ids))
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -49,6 +48,7 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
             )
         with path.open("rb") as stream:
             parquet = stream.read(4) == _PARQUET or path.suffix.lower() in (".parquet", ".pq")
+        content = b"" if parquet else unpacked(path, most)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if parquet:
@@ -56,7 +56,7 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
 
         table = read_parquet(path, PREDICTION_COLUMNS, most)
     else:
-        table = read_table(path, PREDICTION_COLUMNS)
+        table = read_table(path, PREDICTION_COLUMNS, content=content)
     points = _points(table, prompt_ids, n, space)
     if table.problems:
         asked = f"{len(prompt_ids)} prompts with {n} samples each"

@@ -18,7 +18,7 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset, Stage
 from popeq.errors import RunError, UsageError
 from popeq.plugins import Registry
-from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.attempt import Attempt
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.engine import LOCAL, Engine, Task
@@ -42,7 +42,7 @@ def run(
     dataset_name: str | None = None,
     seeds: Sequence[int] = (0,),
     options: Mapping[str, object] | None = None,
-    protocol: Protocol = PROTOCOL_1,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     engine: Engine = LOCAL,
     **how: Any,
 ) -> list[Run]:

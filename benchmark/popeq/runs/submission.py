@@ -15,9 +15,10 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import IDENTIFIER
 from popeq.errors import UsageError
 from popeq.plugins import Registry
-from popeq.protocol import PROTOCOL_1, Protocol
+from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
 from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run, find_runs
+from popeq.runs.packed import pack
 from popeq.runs.plan import new_run
 from popeq.runs.predictions import read_predictions
 from popeq.runs.provenance import environment
@@ -37,9 +38,12 @@ def run_from_predictions(
     card: Card | None = None,
     runs_dir: Path = Path("runs"),
     seed: int = 0,
-    protocol: Protocol = PROTOCOL_1,
+    protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> tuple[Run, bool]:
     """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
+
+    Samples are rounded to the protocol's decimals; where that moves any, ``predictor.described["rounded"]``
+    of the run's record says how many, and how far.
 
     Raises
     ------
@@ -53,12 +57,16 @@ def run_from_predictions(
     if name in registry.predictors:
         raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
     samples = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
-    text = predictions_csv(dataset.test_ids, samples)
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256)
+    described = {"model": card.model} if card and card.model else {}
+    if protocol.decimals is not None:
+        given, samples = samples, dataset.space.rounded(samples, protocol.decimals)
+        described |= _rounding(given, samples, protocol)
+    content = predictions_csv(dataset.test_ids, samples).encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256, described)
 
     def fill(folder: Path) -> None:
-        (folder / PREDICTIONS).write_text(text, encoding="utf-8", newline="\n")
+        (folder / PREDICTIONS).write_bytes(pack(content))
         if card is not None:
             (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -80,9 +88,19 @@ def run_from_predictions(
 
 
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:
-    """The text of predictions.csv for samples (P, n, 2), dB."""
+    """The text of a run's predictions for samples (P, n, 2), dB."""
     rows = (predictions_text(p, points) for p, points in zip(prompt_ids, samples, strict=True))
     return ",".join(PREDICTION_COLUMNS) + "\n" + "".join(rows)
+
+
+def _rounding(given: NDArray[np.float64], stored: NDArray[np.float64], protocol: Protocol) -> dict[str, str]:
+    """What a record says of samples that were moved by rounding; nothing if none was."""
+    distance = np.abs(stored - given).max(axis=-1)
+    moved = int(np.count_nonzero(distance))
+    if not moved:
+        return {}
+    how_far = f"{moved} of {distance.size} samples moved, by at most {distance.max():.2g} dB along an axis"
+    return {"rounded": f"to {protocol.decimals} decimals of a dB, as {protocol.label} says: {how_far}"}
 
 
 def _rivals(a: RunRecord, b: RunRecord) -> bool:
@@ -105,6 +123,7 @@ def _record(
     seed: int,
     protocol: Protocol,
     sha256: str,
+    described: dict[str, str],
 ) -> RunRecord:
     now = datetime.datetime.now(datetime.UTC)
     identity = {"predictions_sha256": sha256}
@@ -120,7 +139,7 @@ def _record(
             source=SOURCE,
             kind=card.kind if card else "other",
             parameters={},
-            described={"model": card.model} if card and card.model else {},
+            described=described,
         ),
         dataset=DatasetRecord(
             name=dataset.name,

@@ -52,7 +52,7 @@ def check_samples(given: object, prompts: Sequence[Prompt], n: int, space: Space
 
 
 def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
-    """Rows of predictions.csv for one prompt; every float is written so that it reads back the same."""
+    """Rows of a run's predictions for one prompt; every float is written so that it reads back the same."""
     return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
 
 
@@ -131,7 +131,10 @@ def _drawn(
             failed |= {batch[i].prompt_id: line for i, line in error.failures.items()}
             batch = [prompt for i, prompt in enumerate(batch) if i not in error.failures]
         else:
-            samples = check_samples(given, batch, job.n_samples, job.space.space())
+            space = job.space.space()
+            samples = check_samples(given, batch, job.n_samples, space)
+            if job.decimals is not None:
+                samples = space.rounded(samples, job.decimals)
             return list(zip(batch, samples, strict=True))
     return []
 

@@ -18,7 +18,7 @@ from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
-from popeq.runs.folder import PREDICTIONS, RECORD, Run
+from popeq.runs.folder import RECORD, Run
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 
 
@@ -136,7 +136,7 @@ def store(runs: Sequence[Run], dataset: Dataset, baseline: Path) -> Path:
             folder.mkdir(parents=True)
             record = portable(run.record, dataset).model_dump_json(indent=2) + "\n"
             (folder / RECORD).write_text(record, encoding="utf-8")
-            shutil.copyfile(run.folder / PREDICTIONS, folder / PREDICTIONS)
+            shutil.copyfile(run.predictions, folder / run.predictions.name)
         if baseline.exists():
             baseline.rename(Path(temporary, "old"))
         new.rename(baseline)

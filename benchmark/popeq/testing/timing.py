@@ -9,7 +9,7 @@ import popeq.api as api
 from popeq import __version__
 from popeq.contract import Predictor
 from popeq.dataset import Dataset
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.testing.subject import Subject
@@ -28,7 +28,7 @@ class PredictorBenchmark:
         phase: Literal["fit", "sample"] = "sample",
         dataset: str | Dataset = api.DEFAULT_DATASET,
         options: Mapping[str, object] | None = None,
-        n: int = PROTOCOL_1.n_samples,
+        n: int = DEFAULT_PROTOCOL.n_samples,
         rounds: int = 5,
         warmup_rounds: int = 1,
     ) -> None:

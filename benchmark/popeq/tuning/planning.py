@@ -10,7 +10,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.metrics import HEADLINE
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import declared_ranges
 from popeq.runs.plan import typed_parameters
 from popeq.tuning.record import Budget, Search
@@ -51,7 +51,7 @@ def plan_search(
         source=registry().source_of(spec.name),
         dataset=given,
         revision=view.revision,
-        protocol=PROTOCOL_1.fingerprint,
+        protocol=DEFAULT_PROTOCOL.fingerprint,
         metric=HEADLINE,
         seed=seed,
         ranges=ranges,

@@ -16,7 +16,7 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import RunError, UsageError
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import Range
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run, find_runs
@@ -216,7 +216,7 @@ class _Tuner:
             first = run.record.failures[0]
             return _rung_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
         if view.test_ids not in self.scorers:
-            self.scorers[view.test_ids] = Scorer(view, PROTOCOL_1)
+            self.scorers[view.test_ids] = Scorer(view, DEFAULT_PROTOCOL)
         scorer = self.scorers[view.test_ids]
         frame = scorer.score(run.samples(view.test_ids, view.space)).frame
         scores = dict(zip(frame["prompt_id"], frame[self.search.metric].astype(float), strict=True))
@@ -249,7 +249,9 @@ class _Tuner:
     def _command(self, trial: TrialRecord) -> str:
         search = self.search
         parameters = typed_parameters(self.spec, {**search.fixed, **trial.parameters})
-        plan = Plan(self.spec, search.source, parameters, self.view, search.dataset, PROTOCOL_1, search.seed)
+        plan = Plan(
+            self.spec, search.source, parameters, self.view, search.dataset, DEFAULT_PROTOCOL, search.seed
+        )
         return plan.command
 
     def _end(self) -> TuningRecord:

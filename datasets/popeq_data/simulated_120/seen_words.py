@@ -17,7 +17,7 @@ from popeq.board.entries import gather, make_entries, usable
 from popeq.board.scoring import Scorer
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq_data.simulated_120.tables import read_sentences
 
 DATASET, REFERENCE = "simulated-120", "prior"
@@ -34,7 +34,7 @@ def seen(prompt_ids: tuple[str, ...]) -> NDArray[np.bool_]:
 def table(runs: Path) -> list[dict[str, str]]:
     """A row for each predictor: mean score by group, dB, and mean difference to ``prior`` with its standard
     error over prompts; scores are averaged over seeds first. Raises UsageError without runs of ``prior``."""
-    scorer = Scorer(popeq.load_dataset(DATASET), PROTOCOL_1)
+    scorer = Scorer(popeq.load_dataset(DATASET), DEFAULT_PROTOCOL)
     found, _ = usable(gather([runs], runs)[0], scorer)
     scores = {e.label: e.table.scores(HEADLINE) for e in make_entries(found, scorer)}
     if REFERENCE not in scores:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, environment, write_small_dataset
+from tests.stored import store, text_of
 
 CARD = {"authors": ["A. Stranger"], "contact": "a@example.org", "training_data": "none"}
 WORKFLOW = ROOT / ".github" / "workflows" / "verify-submissions.yml"
@@ -110,8 +111,7 @@ def test_a_new_run_is_verified_and_the_board_shows_what_changes(clone, env):
 
 def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, env):
     forged = submit(clone, env, "random")
-    text = (forged / "predictions.csv").read_text().replace(",0.", ",1.", 1)
-    (forged / "predictions.csv").write_text(text)
+    store(forged, text_of(forged).replace(",0.", ",1.", 1))
     extra = submit(clone, env, "static-flat")
     (extra / "setup.py").write_text("print('hello')\n")
     (published,) = clone.glob("leaderboard/results/small/*-prior-*")

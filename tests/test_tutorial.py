@@ -54,7 +54,7 @@ def test_the_tutorial_works_word_for_word(overlay, tmp_path):
                 assert re.search(r"^ +1  word-neighbours  +2\.26 ", result.stdout, re.MULTILINE)
     assert overlay.run("ruff check . && ruff format --check .", where).returncode == 0
     (published,) = (where / "results" / "simulated-120").iterdir()
-    assert {p.name for p in published.iterdir()} == {"card.json", "predictions.csv", "run.json"}
+    assert {p.name for p in published.iterdir()} == {"card.json", "predictions.csv.xz", "run.json"}
 
 
 def test_a_new_package_is_clean_runs_at_once_and_passes_its_own_tests(overlay, tmp_path):

@@ -91,7 +91,7 @@ class QaParameters(RetrievalParameters):
     template_kind: ClassVar[Kind] = "qa"
 
     answers: int = Field(
-        15, ge=1, description="answers of 11 predictions each; samples are drawn among them, equally often"
+        20, ge=1, description="answers of 11 predictions each; samples are drawn among them, equally often"
     )
 
 

@@ -21,8 +21,11 @@ import pandas as pd
 
 import popeq
 from popeq.plugins import registry
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.submission import run_from_predictions
 from popeq_data.simulated_120.folds import write_folds
+
+N = DEFAULT_PROTOCOL.n_samples
 
 
 def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
@@ -31,10 +34,10 @@ def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
     for number in range(methods):
         error, spread = rng.uniform(0.2, 3.0), rng.uniform(0.5, 3.0)
         wrong = rng.normal(0, error, centres.shape)[:, None]
-        points = np.clip(centres[:, None] + wrong + rng.normal(0, spread, (len(centres), 110, 2)), -6, 6)
-        rows = pd.DataFrame(points.reshape(-1, 2).round(4), columns=["x_db", "y_db"])
-        rows.insert(0, "prompt_id", np.repeat(data.test_ids, 110))
-        rows.insert(1, "sample", np.tile(np.arange(110), len(centres)))
+        points = np.clip(centres[:, None] + wrong + rng.normal(0, spread, (len(centres), N, 2)), -6, 6)
+        rows = pd.DataFrame(points.reshape(-1, 2).round(2), columns=["x_db", "y_db"])
+        rows.insert(0, "prompt_id", np.repeat(data.test_ids, N))
+        rows.insert(1, "sample", np.tile(np.arange(N), len(centres)))
         file = folder.parent / "predictions.csv"
         rows.to_csv(file, index=False)
         name = f"method-{number:03d}"

@@ -82,7 +82,7 @@ def test_kill_9_and_resume_gives_the_same_samples(popeq, small, tmp_path, cache)
     process.wait()
     assert popeq(*command, env=cache).returncode == 0
     assert popeq(*command, "--runs", "whole", env=cache).returncode == 0
-    resumed, whole = (only(tmp_path / f, "icl-zero") / "predictions.csv" for f in ("runs", "whole"))
+    resumed, whole = (only(tmp_path / f, "icl-zero") / "predictions.csv.xz" for f in ("runs", "whole"))
     assert resumed.read_bytes() == whole.read_bytes()
 
 

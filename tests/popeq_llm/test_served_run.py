@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 from fake_server import FakeServer, is_probe, serving
+from tests.stored import text_of
 
 from popeq_llm.served_cache import canonical
 
@@ -50,15 +50,15 @@ def test_a_failing_prompt_is_named_the_others_are_kept_and_the_next_run_draws_wh
         assert all("number 9" in b["messages"][-1]["content"] for b in paid)
         clean = popeq(*command, "--runs", "clean", env=env("other"))
         assert clean.returncode == 0
-        given = [only_run(tmp_path / name) / "predictions.csv" for name in ("runs", "clean")]
+        given = [only_run(tmp_path / name) / "predictions.csv.xz" for name in ("runs", "clean")]
         assert given[0].read_bytes() == given[1].read_bytes()
-        assert len(list(csv.reader(given[0].open()))) == 1 + 4 * 110
+        assert len(text_of(given[0].parent).splitlines()) == 1 + 4 * 660
         told = [json.loads(line) for line in (run / "explanations.jsonl").read_text().splitlines()]
         for line in told:
             asked = [b for b in server.bodies if not is_probe(b) and line["text"] == canonical(b["messages"])]
             drawn = sum({b["seed"]: b.get("n", 1) for b in asked}.values())
-            assert line["rejected"] == drawn - 110 > 0
-            assert line["rejected_share"] == (drawn - 110) / drawn
+            assert line["rejected"] == drawn - 660 > 0
+            assert line["rejected_share"] == (drawn - 660) / drawn
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
         assert KEY not in "".join(r.stdout + r.stderr for r in (failed, resumed, clean))

@@ -7,12 +7,13 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from tests.stored import store, text_of
 
 import popeq as package
 from popeq.board import kept_scores, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.errors import RunError
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import PREDICTIONS
 
 
@@ -68,7 +69,7 @@ def test_reference_lines_and_a_prior_without_a_row_are_kept(finished, scored, mo
 
 
 def test_flags_are_kept_with_the_scores(finished):
-    scorer = Scorer(package.load_dataset(finished.data), PROTOCOL_1)
+    scorer = Scorer(package.load_dataset(finished.data), DEFAULT_PROTOCOL)
     samples = finished.runs["prior"].samples(scorer.prompt_ids)
     place = kept_scores.place_of("0" * 64, scorer)
     kept_scores.write(place, kept_scores.Scored(scorer.score(samples), ["has ‮seen, it", ""]))
@@ -77,10 +78,11 @@ def test_flags_are_kept_with_the_scores(finished):
 
 def test_other_content_or_code_is_another_place(finished, monkeypatch):
     data = package.load_dataset(finished.data)
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, DEFAULT_PROTOCOL)
     places = {kept_scores.place_of("0" * 64, scorer), kept_scores.place_of("1" * 64, scorer)}
     places.add(kept_scores.place_of("0" * 64, scorer.only([0, 1])))
-    places.add(kept_scores.place_of("0" * 64, Scorer(data, PROTOCOL_1.model_copy(update={"grid_cells": 12}))))
+    coarser = DEFAULT_PROTOCOL.model_copy(update={"grid_cells": 12})
+    places.add(kept_scores.place_of("0" * 64, Scorer(data, coarser)))
     monkeypatch.setattr(kept_scores, "_code", lambda: "changed")
     places.add(kept_scores.place_of("0" * 64, scorer))
     assert len(places) == 5
@@ -117,7 +119,7 @@ def test_where_nothing_can_be_kept_the_board_is_still_made(finished, scored, cac
 def test_changed_predictions_are_refused_though_scores_are_kept(finished, tmp_path):
     runs = shutil.copytree(finished.runs_dir, tmp_path / "runs")
     package.leaderboard(runs_dir=runs)
-    file = next(runs.glob(f"*/{PREDICTIONS}"))
-    file.write_bytes(file.read_bytes() + b"\n")
+    folder = next(runs.glob(f"*/{PREDICTIONS}")).parent
+    store(folder, text_of(folder) + "\n")
     with pytest.raises(RunError, match="SHA-256"):
         package.leaderboard(runs_dir=runs)

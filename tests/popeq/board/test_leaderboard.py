@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 from tests.conftest import write_small_dataset
+from tests.stored import store, text_of
 
 import popeq as package
 import popeq.board.leaderboard as leaderboard_module
@@ -21,7 +22,7 @@ from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import InvalidInputError, RunError, UsageError
 from popeq.metrics import HEADLINE, SCORES, reflective_kantorovich
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.statistics import hodges_lehmann
 
 
@@ -108,7 +109,7 @@ def test_a_rows_interval_moves_prompts_and_listeners(board, finished):
     from popeq.statistics import crossed_weights, score_interval
 
     data = package.load_dataset(finished.data)
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, DEFAULT_PROTOCOL)
     table = scorer.score(finished.runs["random"].samples(data.test_ids))
     draws = crossed_weights(scorer.listeners, 2000, generator("leaderboard", "bootstrap"))
     found = row(board, "random")
@@ -129,7 +130,7 @@ def entry_of(scores, label, scorer, template):
 def test_rows_are_sorted_by_the_median_and_contradictions_are_told(finished, monkeypatch):
     """a has the lower median, b the lower mean and nearly every prompt: the board says that they disagree."""
     data = package.load_dataset(write_small_dataset(finished.data.parent / "wide", prompts=40))
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, DEFAULT_PROTOCOL)
     n = len(data.test_ids)
     template = scorer.score(np.zeros((n, 110, 2)))
     a = np.where(np.arange(n) < n // 2 + 1, 1.0, 4.0) + np.linspace(0, 0.1, n)
@@ -199,7 +200,7 @@ def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
-    protocol = PROTOCOL_1.model_copy(update={"n_samples": 22})
+    protocol = DEFAULT_PROTOCOL.model_copy(update={"n_samples": 22})
     (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
     with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under custom protocol"):
         package.leaderboard([finished.runs["prior"], stranger])
@@ -225,16 +226,15 @@ def test_a_data_set_that_has_moved_is_found_with_its_new_folder(finished, tmp_pa
 
 def test_predictions_that_were_touched_are_refused(finished, tmp_path):
     folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "run")
-    path = folder / "predictions.csv"
-    path.write_text(path.read_text().replace(",0,", ",1,", 1))
+    store(folder, text_of(folder).replace(",0,", ",1,", 1))
     with pytest.raises(RunError, match="SHA-256 differs"):
         package.leaderboard([folder])
     found = json.loads((folder / "run.json").read_text())
     import hashlib
 
-    found["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    found["predictions_sha256"] = hashlib.sha256(text_of(folder).encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
-    with pytest.raises(InvalidInputError, match="needs the samples 0 to 109, each once"):
+    with pytest.raises(InvalidInputError, match="needs the samples 0 to 659, each once"):
         package.leaderboard([folder], finished.data)
 
 
@@ -288,9 +288,9 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path, who
     (folder / "prompts.csv").write_text("\n".join(prompts))
     (folder / "responses.csv").write_text("\n".join(responses))
     data = package.load_dataset(folder)
-    scorer = Scorer(data, PROTOCOL_1)
+    scorer = Scorer(data, DEFAULT_PROTOCOL)
     lines = {line.name: line for line in reference_lines(scorer)}
-    for name, size in (("perfect predictor", 110), ("fresh panel of 11", 11)):
+    for name, size in (("perfect predictor", DEFAULT_PROTOCOL.n_samples), ("fresh panel of 11", 11)):
         for score in (HEADLINE, "kantorovich"):
             truth = [
                 t.score(population(p, size)).values[score]
@@ -322,10 +322,10 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
         own = data.points(p)
         rows += [
             f"{p},{i},{own[i % 5, 0]!r},{own[i % 5, 1]!r}".replace("np.float64(", "").replace(")", "")
-            for i in range(110)
+            for i in range(DEFAULT_PROTOCOL.n_samples)
         ]
     text = "\n".join(rows) + "\n"
-    (folder / "predictions.csv").write_text(text)
+    store(folder, text)
     found = json.loads((folder / "run.json").read_text())
     found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))

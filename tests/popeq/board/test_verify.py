@@ -8,22 +8,23 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.stored import store, text_of
 
 import popeq as package
 from popeq.board.scoring import Scorer
 from popeq.board.trust import coincidence, copied, find_claims, too_good, trust_of, weakest
 from popeq.board.verify import examine, verify_run
 from popeq.metrics import HEADLINE, SCORES
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.card import Card, Claim
-from popeq.runs.folder import PREDICTION_COLUMNS, Run
+from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run
 
 CARD = {"authors": ["A"], "contact": "a@example.org", "training_data": "none"}
 
 
 @pytest.fixture(scope="module")
 def scorer(finished):
-    return Scorer(package.load_dataset(finished.data), PROTOCOL_1)
+    return Scorer(package.load_dataset(finished.data), DEFAULT_PROTOCOL)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def predict(folder, samples, test_ids):
     for prompt_id, points in zip(test_ids, samples, strict=True):
         lines += [f"{prompt_id},{i},{float(x)!r},{float(y)!r}" for i, (x, y) in enumerate(points)]
     text = "\n".join(lines) + "\n"
-    (folder / "predictions.csv").write_text(text)
+    store(folder, text)
     edit(folder, lambda r: r.update(predictions_sha256=hashlib.sha256(text.encode()).hexdigest()))
 
 
@@ -79,19 +80,18 @@ def test_a_changed_record_is_named(copy, scorer, change, column):
 
 def test_changed_predictions_are_named_beside_what_else_is_wrong(copy, scorer):
     edit(copy, lambda r: r.update(seed=7))
-    (copy / "predictions.csv").open("a").write("\n")
+    store(copy, text_of(copy) + "\n")
     found = {problem.file: problem for problem in verify_run(Run.open(copy), scorer)}
-    assert "SHA-256" in found["predictions.csv"].message
+    assert "SHA-256" in found[PREDICTIONS].message
     assert found["run.json"].column == "key"
 
 
 def test_changed_predictions_are_named(copy, scorer):
-    path = copy / "predictions.csv"
-    path.write_text(path.read_text().replace("p08,0,", "p08,0,0", 1))
+    store(copy, text_of(copy).replace("p08,0,", "p08,0,0", 1))
     (problem,) = verify_run(Run.open(copy), scorer)
-    assert problem.file == "predictions.csv"
+    assert problem.file == PREDICTIONS
     assert "SHA-256" in problem.message
-    path.unlink()
+    (copy / PREDICTIONS).unlink()
     (problem,) = verify_run(Run.open(copy), scorer)
     assert "cannot be read" in problem.message
 

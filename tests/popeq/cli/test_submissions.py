@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import environment, write_small_dataset
+from tests.stored import store, text_of
 
 import popeq as package
 from popeq.board.verify import verify_run
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import Run, find_runs
 
 CARD = {
@@ -26,11 +28,11 @@ CARD = {
 }
 
 
-def predictions(path: Path, seed: int = 0, *, n: int = 110) -> Path:
+def predictions(path: Path, seed: int = 0, *, n: int = DEFAULT_PROTOCOL.n_samples) -> Path:
     rng = np.random.default_rng(seed)
     lines = ["prompt_id,sample,x_db,y_db"]
     for prompt_id in ("p11", "p08", "p10", "p09"):
-        points = rng.uniform(-6, 6, (n, 2)).tolist()
+        points = rng.uniform(-6, 6, (n, 2)).round(2).tolist()
         lines += [f"{prompt_id},{i},{x!r},{y!r}" for i, (x, y) in enumerate(points)]
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -65,7 +67,7 @@ def test_a_file_becomes_a_run_that_verifies_and_stands_on_the_board(popeq_inside
     }
     kept = run.samples(("p08", "p09", "p10", "p11"))
     for i, prompt_id in enumerate(("p08", "p09", "p10", "p11")):
-        assert [tuple(point) for point in kept[i].tolist()] == [given[prompt_id, s] for s in range(110)]
+        assert [tuple(point) for point in kept[i].tolist()] == [given[prompt_id, s] for s in range(660)]
     again = score(popeq_inside, small, file, "mine", "--meta", card)
     assert "was there already" in again.stdout
     assert len(find_runs(tmp_path / "runs")[0]) == 1
@@ -97,8 +99,8 @@ def test_names_that_mislead_are_refused(popeq_inside, small, tmp_path, name, say
 def test_the_wrong_number_of_samples_is_refused_with_what_is_asked(popeq_inside, small, tmp_path):
     result = score(popeq_inside, small, predictions(tmp_path / "a.csv", n=11))
     assert result.returncode == 2
-    assert "4 prompts with 110 samples each are asked for" in result.stderr
-    assert "prompt 'p08' lacks samples 11, 12, 13, 14, 15 and 94 more" in result.stderr
+    assert "4 prompts with 660 samples each are asked for" in result.stderr
+    assert "prompt 'p08' lacks samples 11, 12, 13, 14, 15 and 644 more" in result.stderr
     assert not (tmp_path / "runs").exists()
 
 
@@ -114,7 +116,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
     result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
     assert result.returncode == 0, result.stderr
     published = tmp_path / "board" / "small" / run.record.run_id
-    assert {p.name for p in published.iterdir()} == {"run.json", "predictions.csv", "card.json"}
+    assert {p.name for p in published.iterdir()} == {"run.json", "predictions.csv.xz", "card.json"}
     assert str(tmp_path) not in (published / "run.json").read_text()
     copied = Run.open(published)
     assert verify_run(copied, package.load_dataset(small)) == []
@@ -129,8 +131,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
 def test_what_does_not_verify_is_refused_and_leaves_nothing(popeq_inside, small, tmp_path, card):
     assert score(popeq_inside, small, predictions(tmp_path / "a.csv")).returncode == 0
     (run,) = find_runs(tmp_path / "runs")[0]
-    file = run.folder / "predictions.csv"
-    file.write_text(file.read_text().replace("p08,0,", "p08,0,-"))
+    store(run.folder, text_of(run.folder).replace("p08,0,", "p08,0,-"))
     result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
     assert result.returncode == 2
     assert "does not verify" in result.stderr
@@ -221,7 +222,7 @@ def full_disk(tmp_path):
 
 @pytest.mark.parametrize("kib", [12, 24, 40])
 def test_a_full_disk_ends_in_one_line_and_damages_nothing(popeq, small, tmp_path, full_disk, kib):
-    """From too small for run.json to too small for predictions.csv; with room, the same command goes on."""
+    """From too small for run.json to too small for the predictions; with room, the same command goes on."""
     disk = full_disk(kib)
     command = ("run", "random", "--dataset", small, "--runs", disk / "runs", "--quiet")
     result = popeq(*command)

@@ -81,12 +81,12 @@ def cluster(tmp_path, example_plugin):
 
 
 def predictions(runs: Path) -> dict[str, bytes]:
-    """predictions.csv of each complete run, by key."""
+    """predictions.csv.xz of each complete run, by key."""
     found = {}
     for path in runs.glob("*/run.json"):
         record = json.loads(path.read_text())
         assert record["status"] == "complete"
-        found[record["key"]] = (path.parent / "predictions.csv").read_bytes()
+        found[record["key"]] = (path.parent / "predictions.csv.xz").read_bytes()
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import environment, write_small_dataset
+from tests.stored import text_of
 
 
 @pytest.fixture
@@ -52,15 +53,15 @@ def test_a_run_folder_says_everything_about_the_run(popeq, small, tmp_path):
     assert found["seed"] == 7
     assert found["environment"]["packages"]["popeq"]
     assert found["stages"][0]["peak_memory_mb"] > 1
-    lines = (folder / "predictions.csv").read_text().splitlines()
+    lines = text_of(folder).splitlines()
     assert lines[0] == "prompt_id,sample,x_db,y_db"
-    assert len(lines) == 1 + 4 * 110
+    assert len(lines) == 1 + 4 * 660
     assert not (folder / "partial").exists()
     assert "small (simulated)" in result.stdout
     again = popeq(*found["command"].split()[1:], "--runs", "elsewhere")
     assert again.returncode == 0, again.stderr
     other = only_run(tmp_path / "elsewhere")
-    assert (other / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    assert (other / "predictions.csv.xz").read_bytes() == (folder / "predictions.csv.xz").read_bytes()
 
 
 def test_a_complete_run_is_not_drawn_again_unless_asked(with_plugin, small, tmp_path):
@@ -115,8 +116,8 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     assert only_run(tmp_path / "runs") == folder
     unbroken = with_plugin(*command, "--runs", "unbroken")
     assert unbroken.returncode == 0
-    whole = (only_run(tmp_path / "unbroken") / "predictions.csv").read_bytes()
-    assert (folder / "predictions.csv").read_bytes() == whole
+    whole = (only_run(tmp_path / "unbroken") / "predictions.csv.xz").read_bytes()
+    assert (folder / "predictions.csv.xz").read_bytes() == whole
     for name in kept:  # a prompt may be drawn twice only if the kill came before its file was whole
         assert drawn.read_text().split().count(name.removesuffix(".csv")) == 1
 
@@ -165,7 +166,7 @@ def test_a_kill_after_the_last_prompt_loses_nothing(with_plugin, example_plugin,
     whole = only_run(folder)
     kept = record(whole)
     # the state of the disk just before the end: prompts and the worker's first report, nothing else
-    rows = (whole / "predictions.csv").read_text().splitlines(keepends=True)[1:]
+    rows = text_of(whole).splitlines(keepends=True)[1:]
     (whole / "partial").mkdir()
     for prompt_id in ("p08", "p09", "p10", "p11"):
         own = "".join(r for r in rows if r.startswith(f"{prompt_id},"))
@@ -230,7 +231,7 @@ def test_results_depend_on_the_revision_not_on_the_order_of_rows(popeq, tmp_path
             popeq("run", "prior", "static-best", "--dataset", data, "--runs", f"runs-{name}").returncode == 0
         )
         found.add(
-            tuple(p.read_bytes() for p in sorted((tmp_path / f"runs-{name}").glob("*/predictions.csv")))
+            tuple(p.read_bytes() for p in sorted((tmp_path / f"runs-{name}").glob("*/predictions.csv.xz")))
         )
     assert len(found) == 1
 
@@ -252,7 +253,7 @@ def test_a_copy_of_an_installed_data_set_is_not_taken_for_it(popeq, tmp_path):
 BROKEN = {
     "crashes": ("error", "RuntimeError: no luck today"),
     "dies": ("crash", "SIGKILL"),
-    "wrong-shape": ("contract", "shape (4, 110, 2), not (4, 109, 2)"),
+    "wrong-shape": ("contract", "shape (4, 660, 2), not (4, 659, 2)"),
     "leaves-the-box": ("contract", "(7, 7) dB for prompt 'p08', outside the box"),
     "not-finite": ("contract", "not finite for prompt 'p08'"),
     "not-json": ("contract", "plain JSON"),
@@ -275,7 +276,7 @@ def test_a_failure_costs_its_own_run_and_is_shown_with_its_traceback(with_plugin
         assert f"{kind}: {failure['message']}" in result.stdout
         if kind != "crash":
             assert "Traceback" in (folder / failure["detail"]).read_text()
-        assert not (folder / "predictions.csv").exists()
+        assert not (folder / "predictions.csv.xz").exists()
     board = with_plugin("leaderboard", "show", "--format", "csv")
     assert board.returncode == 0, board.stderr
     assert board.stderr.count("left out: ") == len(BROKEN)
@@ -295,7 +296,7 @@ def test_predictions_do_not_depend_on_jobs_batches_or_company(popeq, tmp_path, f
     popeq("run", *reversed(names), "--dataset", data, "--runs", "four", "--jobs", 4, "--batch-size", 5)
     for name in names:
         (one,), (four,) = (
-            list(tmp_path.glob(f"{runs}/*-{name}-*/predictions.csv")) for runs in ("one", "four")
+            list(tmp_path.glob(f"{runs}/*-{name}-*/predictions.csv.xz")) for runs in ("one", "four")
         )
         assert one.read_bytes() == four.read_bytes()
 

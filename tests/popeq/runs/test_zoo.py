@@ -29,10 +29,10 @@ FATE = {
     "import-raises": ("error", "RuntimeError: not today"),
     "fit-raises": ("error", "KeyError: 'no\\nsuch thing'"),
     "sample-raises": ("error", "ZeroDivisionError: by zero"),
-    "wrong-shape": ("contract", "must give shape (4, 110, 2), not (4, 110)"),
+    "wrong-shape": ("contract", "must give shape (4, 660, 2), not (4, 660)"),
     "not-a-number": ("contract", "not finite for prompt 'p08'"),
     "out-of-the-box": ("contract", "(6.5, 6.5) dB for prompt 'p08', outside the box"),
-    "too-few": ("contract", "must give shape (4, 110, 2), not (4, 55, 2)"),
+    "too-few": ("contract", "must give shape (4, 660, 2), not (4, 330, 2)"),
     "lazy": ("contract", "must give an array of numbers, not generator"),
     "hangs": ("timeout", "stopped at the time limit of 9 s"),
     "forks": ("timeout", "stopped at the time limit of 9 s"),
@@ -150,7 +150,7 @@ def test_a_bad_predictor_is_named_and_reported(visit, name):
     assert says in failure["message"]
     assert record["status"] == "failed"
     assert f"{kind}: {failure['message']}" in visit.stdout
-    assert not (visit.run(f"zoo-{name}") / "predictions.csv").exists()
+    assert not (visit.run(f"zoo-{name}") / "predictions.csv.xz").exists()
     if failure["detail"]:
         assert (visit.run(f"zoo-{name}") / failure["detail"]).stat().st_size > 0
 
@@ -163,8 +163,8 @@ def test_what_cannot_hurt_others_is_complete(visit, name):
 def test_the_innocent_are_not_disturbed(visit, popeq, tmp_path):
     assert popeq("run", "prior", "random", "--dataset", visit.folder / "data").returncode == 0
     for name in ("prior", "random"):
-        (alone,) = tmp_path.glob(f"runs/*-{name}-*/predictions.csv")
-        assert alone.read_bytes() == (visit.run(name) / "predictions.csv").read_bytes()
+        (alone,) = tmp_path.glob(f"runs/*-{name}-*/predictions.csv.xz")
+        assert alone.read_bytes() == (visit.run(name) / "predictions.csv.xz").read_bytes()
 
 
 def test_nobody_lives_on(visit):

@@ -34,7 +34,7 @@ def test_every_committed_run_is_whole_and_was_drawn_here(name):
         kept = {
             p.name for p in folder.iterdir() if not p.name.startswith(("state-", "log-"))
         }  # not committed
-        assert kept <= {"run.json", "predictions.csv", "explanations.jsonl"}
+        assert kept <= {"run.json", "predictions.csv", "predictions.csv.xz", "explanations.jsonl"}
 
 
 def test_no_listening_data_is_committed_for_sets_that_may_not_be_shared():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from popeq.board import halves
+from popeq.runs.packed import PACKED, pack
 from tests import preloaded, pseudo_panels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -200,3 +202,13 @@ def browser():
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
         yield started
         started.close()
+
+
+def stored_text(folder: Path) -> str:
+    """The text of a run's predictions, unpacked."""
+    return bz2.decompress((folder / PACKED).read_bytes()).decode()
+
+
+def store_text(folder: Path, text: str) -> None:
+    """Other predictions in the place of a run's, whatever its record says of them."""
+    (folder / PACKED).write_bytes(pack(text, PACKED))

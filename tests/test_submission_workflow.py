@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, environment, write_small_dataset
-from tests.stored import store, text_of
+from tests.conftest import ROOT, environment, store_text, stored_text, write_small_dataset
 
 CARD = {"authors": ["A. Stranger"], "contact": "a@example.org", "training_data": "none"}
 WORKFLOW = ROOT / ".github" / "workflows" / "verify-submissions.yml"
@@ -111,7 +110,7 @@ def test_a_new_run_is_verified_and_the_board_shows_what_changes(clone, env):
 
 def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, env):
     forged = submit(clone, env, "random")
-    store(forged, text_of(forged).replace(",0.", ",1.", 1))
+    store_text(forged, stored_text(forged).replace(",0.", ",1.", 1))
     extra = submit(clone, env, "static-flat")
     (extra / "setup.py").write_text("print('hello')\n")
     (published,) = clone.glob("leaderboard/results/small/*-prior-*")
@@ -119,10 +118,23 @@ def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, e
     result = propose(clone, env)
     assert result.returncode == 1
     report = result.stdout.split("### ")
-    assert "its SHA-256 is" in next(part for part in report if "-random-" in part)
+    assert "SHA-256 is" in next(part for part in report if "-random-" in part)
     assert "other files than" in next(part for part in report if "-static-flat-" in part)
     assert "changes or removes files" in next(part for part in report if "-prior-" in part)
     assert "## Boards" not in result.stdout
+
+
+def test_a_submission_cannot_call_its_run_reproduced(clone, env):
+    """The list lies beside the runs: a branch that brings or changes it is refused."""
+    own = submit(clone, env, "random")
+    assert call("popeq verify leaderboard/results/small --redraw", clone, env).returncode == 0
+    listed = clone / "leaderboard" / "results" / "small" / "reproduced.json"
+    assert own.name in listed.read_text()
+    (clone / ".gitignore").write_text("/runs/\n.locks/\n")
+    result = propose(clone, env)
+    assert result.returncode == 1
+    (part,) = [part for part in result.stdout.split("### ") if "reproduced.json" in part]
+    assert "**Refused**" in part
 
 
 def test_a_branch_without_runs_passes(clone, env):

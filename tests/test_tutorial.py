@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -49,12 +50,12 @@ def test_the_tutorial_works_word_for_word(overlay, tmp_path):
             assert result.returncode == 0, (command, result.stdout, result.stderr)
             assert "Traceback" not in result.stderr
             if command.startswith("popeq check"):
-                assert "14 of 14 checks passed" in result.stdout
+                assert "15 of 15 checks passed" in result.stdout
             if command == "popeq leaderboard show":
                 assert re.search(r"^ +1  word-neighbours  +2\.26 ", result.stdout, re.MULTILINE)
     assert overlay.run("ruff check . && ruff format --check .", where).returncode == 0
     (published,) = (where / "results" / "simulated-120").iterdir()
-    assert {p.name for p in published.iterdir()} == {"card.json", "predictions.csv.xz", "run.json"}
+    assert {p.name for p in published.iterdir()} == {"card.json", "predictions.csv.bz2", "run.json"}
 
 
 def test_a_new_package_is_clean_runs_at_once_and_passes_its_own_tests(overlay, tmp_path):
@@ -68,6 +69,46 @@ def test_a_new_package_is_clean_runs_at_once_and_passes_its_own_tests(overlay, t
     again = overlay.run("popeq new first-try", tmp_path)
     assert again.returncode == 2
     assert "'first-try' is a predictor of first-try 0.1.0" in again.stderr
+
+
+def test_an_edited_package_is_drawn_again_and_an_unseeded_one_is_not_reproduced(overlay, tmp_path):
+    """What 'popeq new' writes, installed editable: edited between two runs, then without its generator."""
+    made = overlay.run("popeq new second-try && cd second-try && pip install -q -e .", tmp_path)
+    assert made.returncode == 0, made.stderr
+    package = tmp_path / "second-try"
+    run, redraw = "popeq run second-try --quiet", "popeq verify --redraw --format json"
+    assert "drawn in" in overlay.run(run, package).stdout
+    assert "complete already" in overlay.run(run, package).stdout
+    verified = overlay.run(redraw, package)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    (row,) = json.loads(verified.stdout)["rows"]
+    assert (row["verified"], row["reproduced"], row["trust"]) == ("yes", "yes", "reproduced")
+    assert '"trust": "reproduced"' in overlay.run("popeq leaderboard show --format json", package).stdout
+
+    source = package / "src" / "second_try" / "__init__.py"
+    text = source.read_text()
+    source.write_text(text + "\n# a comment more\n")
+    (first,) = [p for p in (package / "runs").iterdir() if p.name.endswith(row["run"][-8:])]
+    again = overlay.run(run, package).stdout.splitlines()
+    assert again[0] == (
+        f"second-try, seed 0: drawn again, because the code changed since {first.name} "
+        "(second_try/__init__.py)"
+    )
+    other = overlay.run(f"{redraw} {first}", package)
+    assert other.returncode == 0
+    (note,) = json.loads(other.stdout)["notes"]
+    assert "reproduced, although the code changed since" in note
+
+    assert "rng.normal(" in text
+    source.write_text(text.replace("rng.normal(", "np.random.default_rng().normal("))
+    assert "drawn again" in overlay.run(run, package).stdout
+    newest = max((package / "runs").glob("*-second-try-*"), key=lambda p: p.stat().st_mtime)
+    unseeded = overlay.run(f"{redraw} {newest}", package)
+    assert unseeded.returncode == 1
+    report = json.loads(unseeded.stdout)
+    assert (report["rows"][0]["verified"], report["rows"][0]["reproduced"]) == ("yes", "no")
+    assert "not reproduced: " in report["notes"][0]
+    assert "samples differ, by up to" in report["notes"][0]
 
 
 def test_a_new_package_for_a_language_model_is_clean_and_asks_one(overlay, tmp_path):

@@ -25,11 +25,10 @@ while read -r run; do
         echo "**Refused**: it changes or removes files of a run that is published. Make a new run."
         status=1
     elif ! [ -f "$results/$run/run.json" ] || ! [ -f "$results/$run/card.json" ]; then
-        echo "**Refused**: it is no run made by \`popeq submit\` (it needs run.json, predictions.csv.xz and card.json)."
+        echo "**Refused**: it is no run made by \`popeq submit\` (it needs run.json, its predictions and card.json)."
         status=1
-    elif ls -A "$results/$run" | grep -qvxE 'card\.json|run\.json|predictions\.csv(\.xz)?' ||
-        [ "$(ls -A "$results/$run" | wc -l)" -ne 3 ]; then
-        echo "**Refused**: it holds other files than run.json, predictions.csv.xz and card.json."
+    elif [ "$(ls -A "$results/$run" | sort | sed 's/^predictions\.csv\.bz2$/predictions.csv/' | tr '\n' ' ')" != "card.json predictions.csv run.json " ]; then
+        echo "**Refused**: it holds other files than run.json, predictions.csv or predictions.csv.bz2, and card.json."
         status=1
     elif popeq verify "$results/$run" --format markdown > "$before/told" 2>&1; then
         cat "$before/told"

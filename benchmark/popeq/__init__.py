@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
     from popeq.commands import CommandSpec
+    from popeq.content_hash import content_identity
     from popeq.contract import (
         Audio,
         DatasetSpec,
@@ -44,6 +45,7 @@ _HOMES = {
         "score",
     ),
     "popeq.commands": ("CommandSpec",),
+    "popeq.content_hash": ("content_identity",),
     "popeq.contract": (
         "Audio",
         "DatasetSpec",
@@ -89,6 +91,7 @@ __all__ = [
     "UsageError",
     "build_site",
     "compare",
+    "content_identity",
     "hookimpl",
     "leaderboard",
     "load_dataset",

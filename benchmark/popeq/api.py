@@ -46,6 +46,7 @@ def run(
     protocol: Protocol = DEFAULT_PROTOCOL,
     containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Run]:
     """Draw one run for each predictor and seed, each in a child process that never holds test responses.
 
@@ -73,6 +74,9 @@ def run(
         Memory limit, network and environment of the predictors' processes.
     on_run
         Called as ``on_run(run, drawn)`` when a run ends.
+    on_note
+        Called with one line for each run that is drawn again because its code, or what its parameters name,
+        changed since a run of the same predictor.
 
     Returns
     -------
@@ -103,6 +107,7 @@ def run(
             progress=progress,
             containment=containment,
             on_run=on_run,
+            on_note=on_note,
             **({} if batch_size is None else {"batch_size": batch_size}),
         )
 

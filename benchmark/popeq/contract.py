@@ -57,6 +57,17 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def identity(self) -> Mapping[str, str]:
+        """What predictions depend on beside the code and the parameters' values: nothing, unless a predictor
+        says otherwise.
+
+        Called when a run is planned, in popeq's own process, so it must be fast and import nothing heavy. A
+        key that is a parameter's name with a value ``sha256:HEX`` (``popeq.content_identity`` makes one) says
+        that the parameter is a file or folder with this content: the run is then identified by that, and its
+        record shows the last name of the path alone.
+        """
+        return {}
+
 
 @runtime_checkable
 class Predictor(Protocol):

@@ -55,26 +55,25 @@ class Table:
         return value
 
 
-def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] = (), content: bytes | None = None
-) -> Table:
-    """Read a UTF-8 CSV file with a header; unknown, missing and repeated columns are problems.
-
-    ``content`` is what the file holds, where it has been read (and unpacked) already.
-    """
-    table = Table(path.name)
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """Read a UTF-8 CSV file with a header; unknown, missing and repeated columns are problems."""
     try:
-        if content is None:
-            content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except FileNotFoundError:
-        table.problem("the file is missing")
-        return table
+        content = path.read_bytes()
     except OSError as error:
-        table.problem(f"cannot be read: {error.strerror}")
+        table = Table(path.name)
+        missing = isinstance(error, FileNotFoundError)
+        table.problem("the file is missing" if missing else f"cannot be read: {error.strerror}")
         return table
+    return table_of(content, path.name, required, optional)
+
+
+def table_of(content: bytes, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """``read_table`` of the content of a file."""
+    table = Table(file)
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         table.problem(f"byte {error.start} is not UTF-8; save the file as UTF-8", line)
         return table
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -19,7 +19,7 @@ from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.space import Space
 
 SPLITS = ("train", "validation", "test")
-PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id")
+PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id", "panel")
 RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
 #: Far more than any gain, and squares of distances are still numbers.
@@ -109,6 +109,11 @@ class Dataset:
         """Whether prompts carry folds (each tested once) rather than a split."""
         return bool(self.prompts["fold"].notna().any())
 
+    @property
+    def by_panels(self) -> bool:
+        """Whether the prompts of a fold are dealt into panels that have no listener in common."""
+        return "panel" in self.prompts and bool(self.prompts["panel"].notna().any())
+
     @cached_property
     def revision(self) -> str:
         """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns."""
@@ -119,7 +124,7 @@ class Dataset:
 
         content = {
             "space": [list(self.card.space.x_db), list(self.card.space.y_db), self.card.space.unit],
-            "prompts": rows(self.prompts, PROMPT_COLUMNS),
+            "prompts": rows(self.prompts, PROMPT_COLUMNS if self.by_panels else PROMPT_COLUMNS[:-1]),
             "responses": [
                 [p, u, float(x).hex(), float(y).hex()]
                 for p, u, x, y in rows(self.responses, RESPONSE_COLUMNS)
@@ -141,8 +146,17 @@ class Dataset:
     def stages(self) -> tuple[Stage, ...]:
         """What is fitted on what, prompts in the order of their ids: results depend on the revision alone.
 
-        With folds, each fold is tested by a fit on all the others.
+        With folds, each fold is tested by a fit on all the others. With panels, each panel of a fold is
+        tested by a fit on the other panels of the other folds: neither its prompts nor its people were seen.
         """
+        if self.by_panels:
+            frame = self.prompts.set_index("prompt_id")[["fold", "panel"]].sort_index()
+            stages = []
+            for fold, panel in sorted({(int(f), str(p)) for f, p in frame.itertuples(index=False)}):
+                own_fold, own_panel = frame["fold"] == fold, frame["panel"] == panel
+                train, test = frame.index[~own_fold & ~own_panel], frame.index[own_fold & own_panel]
+                stages.append(Stage(f"fold-{fold}-{panel}", tuple(train), (), tuple(test)))
+            return tuple(stages)
         if self.by_folds:
             folds = self.prompts.set_index("prompt_id")["fold"].astype(int)
             return tuple(

@@ -28,6 +28,7 @@ CARD, PROMPTS, RESPONSES, LISTENERS, README = (
     "listeners.csv",
     "README.md",
 )
+PANEL = re.compile(r"[a-z0-9]{1,20}")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -52,15 +53,15 @@ def read_dataset(folder: Path) -> Dataset:
         raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
-    prompts_table = read_table(
-        folder / PROMPTS, ("prompt_id", "text", "category"), ("basis", "split", "fold", "audio_id")
-    )
+    prompts_table = read_table(folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:])
     prompts = _read_prompts(prompts_table)
     responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
     known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
     responses = _read_responses(responses_table, card, known)
     if responses_table.rows and not responses_table.broken:
         _check_answered(prompts_table, responses_table)
+    if known is not None and "panel" in prompts_table.columns:
+        _check_people(prompts, responses_table)
     listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
     tables = [prompts_table, responses_table]
     if (folder / LISTENERS).exists():
@@ -147,6 +148,8 @@ def _read_prompts(table: Table) -> pd.DataFrame:
     columns = set(table.columns)
     if table.columns and len(columns & {"split", "fold"}) != 1:
         table.problem("needs exactly one of the columns split and fold", 1)
+    if "panel" in columns and "fold" not in columns:
+        table.problem("needs the column fold in place of split", 1, "panel")
     for row in table.rows:
         cells = row.cells
         prompt_id = cells["prompt_id"]
@@ -171,6 +174,9 @@ def _read_prompts(table: Table) -> pd.DataFrame:
                 record["fold"] = int(cells["fold"])
             else:
                 table.problem(f"{cells['fold']!r} is not a whole number from 0", row, "fold")
+        if "panel" in columns and not PANEL.fullmatch(cells["panel"]):
+            message = f"{cells['panel']!r} is no panel (small letters and digits, up to 20)"
+            table.problem(message, row, "panel")
         records.append(record)
     prompts = pd.DataFrame(records, columns=list(PROMPT_COLUMNS), dtype=object)
     if not table.problems:
@@ -180,6 +186,11 @@ def _read_prompts(table: Table) -> pd.DataFrame:
                     table.problem(f"no prompt has the split {name!r}", column="split")
         elif prompts["fold"].nunique() < 2:
             table.problem("needs at least two different folds", column="fold")
+        elif "panel" in columns:
+            for fold, panel in sorted(set(zip(prompts["fold"], prompts["panel"], strict=True))):
+                if not ((prompts["fold"] != fold) & (prompts["panel"] != panel)).any():
+                    what = "has no prompt of another fold and panel to train on"
+                    table.problem(f"fold {fold} of panel {panel!r} {what}", column="panel")
     return prompts
 
 
@@ -214,6 +225,23 @@ def _check_answered(prompts: Table, responses: Table) -> None:
     for row in prompts.rows:
         if row.cells["prompt_id"] not in answered:
             prompts.problem(f"{row.cells['prompt_id']!r} has no row in {RESPONSES}", row, "prompt_id")
+
+
+def _check_people(prompts: pd.DataFrame, responses: Table) -> None:
+    """Each listener answers prompts of one panel only."""
+    panel_of = dict(zip(prompts["prompt_id"], prompts["panel"], strict=True))
+    first: dict[str, tuple[str, int]] = {}
+    for row in responses.rows:
+        panel, listener_id = panel_of.get(row.cells["prompt_id"]), row.cells["listener_id"]
+        if panel is None:
+            continue
+        other, line = first.setdefault(listener_id, (panel, row.line))
+        if other != panel:
+            message = (
+                f"listener {listener_id!r} answers panel {panel!r} here and panel {other!r} in row {line}; "
+                "panels have no listener in common"
+            )
+            responses.problem(message, row, "listener_id")
 
 
 def _read_listeners(table: Table, answering: set[str]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from popeq.board.current import current
 from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
 from popeq.board.scoring import Scorer
 from popeq.dataset import Dataset
@@ -54,6 +55,9 @@ def entries_of(
     scorer, found, unread = gather_runs(runs, dataset, runs_dir)
     complete, notes = usable(found, scorer, named=bool(runs))
     notes = [*unread, *notes]
+    if not runs:
+        complete, older = current(complete)
+        notes += older
     if not complete:
         raise UsageError("\n".join(["no complete run to rank", *notes]))
     return scorer, make_entries(complete, scorer, jobs, keep=keep), notes
@@ -111,7 +115,7 @@ def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_
     if not own:
         raise UsageError(f"{which}: has no complete run in {runs_dir}")
     protocol = _newest(own)
-    own = [r for r in own if r.record.protocol == protocol]
+    own, _ = current([r for r in own if r.record.protocol == protocol])
     if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
         folders = ", ".join(str(r.folder) for r in own)
         raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")

@@ -1,12 +1,20 @@
-"""What must be equal for two runs to be compared."""
+"""What must be equal for two runs to be compared: docs/scores.md says why it is as it is."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 #: Version of each score's definition in this popeq.
 METRIC_VERSIONS = {
@@ -21,24 +29,19 @@ MOST_SAMPLES, MOST_CELLS = 100_000, 128
 
 
 class Protocol(BaseModel):
-    """Sample count and rounding, bandwidth rule, grid and metric versions.
-
-    The fields' defaults are those of protocol 1, so that its runs keep their keys; ``popeq run`` draws under
-    ``DEFAULT_PROTOCOL``.
-    """
+    """Sample count, resolution, bandwidth rule, grid and metric versions. The defaults are protocol 2."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(1, description="number of this protocol")
+    version: int = Field(2, description="number of this protocol")
     n_samples: int = Field(
-        110, ge=1, le=MOST_SAMPLES, description="samples drawn for each prompt; published ones: draws of 11"
+        660, ge=1, le=MOST_SAMPLES, description="samples drawn for each prompt (60 draws of 11)"
     )
     decimals: int | None = Field(
-        None,
+        2,
         ge=0,
-        le=6,
-        exclude_if=lambda decimals: decimals is None,  # protocol 1 has no such field, and keeps its hash
-        description="decimals of a dB that samples are rounded to when they are stored; none: as drawn",
+        le=9,
+        description="decimals to which settings in dB are kept; none: every digit, as protocol 1",
     )
     bandwidth: Literal["scott"] = Field("scott", description="rule for the kernel's covariance")
     bandwidth_floor: float = Field(
@@ -49,6 +52,22 @@ class Protocol(BaseModel):
     )
     grid_cells: int = Field(24, ge=2, le=MOST_CELLS, description="cells along each axis of the density grid")
     metrics: dict[str, int] = Field(METRIC_VERSIONS, description="version of each score's definition")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first(cls, given: Any) -> Any:
+        """Protocol 1 had no resolution."""
+        if isinstance(given, dict) and given.get("version") == 1 and "decimals" not in given:
+            return given | {"decimals": None}
+        return given
+
+    @model_serializer(mode="wrap")
+    def _without_decimals(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where every digit is kept nothing is said of it, so that protocol 1 has its first fingerprint."""
+        content: dict[str, Any] = handler(self)
+        if content.get("decimals") is None:
+            content.pop("decimals", None)
+        return content
 
     @field_validator("metrics")
     @classmethod
@@ -69,10 +88,10 @@ class Protocol(BaseModel):
         return f"{name} ({self.fingerprint[:8]})"
 
 
-PROTOCOL_1 = Protocol()
+PROTOCOL_1 = Protocol(version=1, n_samples=110, decimals=None)
 #: 60 draws of 11: the fewest that leave an SD over draws of at most 0.02 dB on the mean headline score of 30
-#: prompts for every bundled predictor (docs/scores.md). A hundredth of a dB is far below what anybody hears.
-PROTOCOL_2 = Protocol(version=2, n_samples=660, decimals=2)
+#: prompts for every bundled predictor (docs/scores.md); a hundredth of a dB is far below what anybody hears.
+PROTOCOL_2 = Protocol()
 PUBLISHED = (PROTOCOL_1, PROTOCOL_2)
 DEFAULT_PROTOCOL = PROTOCOL_2
 

@@ -46,18 +46,6 @@ class Space:
         """The nearest points of the box, shape as given."""
         return np.clip(np.asarray(points, dtype=np.float64), self.low, self.high)
 
-    def rounded(self, points: ArrayLike, decimals: int) -> NDArray[np.float64]:
-        """The nearest points of the box that have so many decimals, dB, shape as given; never -0.
-
-        Raises ValueError if the box has no such point.
-        """
-        steps = 10.0**decimals
-        low, high = np.rint(self.low * steps), np.rint(self.high * steps)
-        low, high = low + (low / steps < self.low), high - (high / steps > self.high)
-        if (low > high).any():
-            raise ValueError(f"no point of the box {self} has {decimals} decimals")
-        return np.asarray(np.clip(np.rint(np.asarray(points) * steps), low, high) / steps + 0.0)
-
 
 #: The paper's plane.
 PLANE = Space()

@@ -118,6 +118,7 @@ def sweep(
     containment: Containment = DEFAULT_CONTAINMENT,
     on_plans: Callable[[Sequence[Plan]], None] | None = None,
     on_run: Callable[[Run, bool], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Swept:
     """Draw every run that a TOML file describes and that is not complete, then rank those of each data set.
 
@@ -144,6 +145,7 @@ def sweep(
                 progress=progress,
                 containment=containment,
                 on_run=on_run,
+                on_note=on_note,
             )
     boards = {}
     for dataset in {plan.dataset.name: plan.dataset for plan in plans}.values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from popeq.contract import Parameters
@@ -17,3 +19,9 @@ class NeighbourParameters(Parameters):
     encoder: str = Field(
         "all-MiniLM-L6-v2", min_length=1, description="sentence-transformers model by name or folder"
     )
+
+    def identity(self) -> Mapping[str, str]:
+        """The encoder's content."""
+        from popeq_llm.weights import model_identity, named
+
+        return named(encoder=model_identity(self.encoder))

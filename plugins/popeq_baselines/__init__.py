@@ -36,6 +36,12 @@ class PresetParameters(Parameters):
     fallback: PresetName = Field("Flat", description="preset for a sentence that no keyword matches")
 
 
+class CloudParameters(Parameters):
+    points: int = Field(110, ge=2, le=2200, description="points of the cloud")
+    steps: int = Field(60, ge=1, le=10_000, description="steps of the descent")
+    step_db: float = Field(0.3, gt=0, le=3, description="size of the first steps, dB; it falls to zero")
+
+
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
     return [
@@ -57,6 +63,13 @@ def popeq_predictors() -> list[PredictorSpec]:
             "the one point that is best for the training prompts",
             "popeq_baselines.static:Best",
             kind="preset",
+        ),
+        PredictorSpec(
+            "static-cloud",
+            "the set of points, the same for every sentence, that is best for the training prompts",
+            "popeq_baselines.cloud:Cloud",
+            parameters=CloudParameters,
+            kind="baseline",
         ),
         PredictorSpec(
             "static-preset",

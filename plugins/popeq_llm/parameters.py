@@ -59,6 +59,13 @@ class ModelParameters(Parameters):
             raise UsageError(f"template {values['template']}: has changed since this run was planned")
         return {**values, "template_sha256": found}
 
+    def identity(self) -> Mapping[str, str]:
+        """The contents of the model and the template."""
+        from popeq_llm.weights import model_identity, named
+
+        template = f"sha256:{self.template_sha256}" if self.template_sha256 else None
+        return named(model=model_identity(self.model, self.revision), template=template)
+
 
 class ZeroParameters(ModelParameters):
     """Of ``icl-zero``."""
@@ -79,6 +86,12 @@ class StaticParameters(ModelParameters):
     encoder: str = Field(
         BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
     )
+
+    def identity(self) -> Mapping[str, str]:
+        """Also the encoder's content."""
+        from popeq_llm.weights import model_identity, named
+
+        return {**super().identity(), **named(encoder=model_identity(self.encoder))}
 
 
 class RetrievalParameters(StaticParameters):
@@ -113,3 +126,9 @@ class KnnParameters(Parameters):
     encoder: str = Field(
         BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
     )
+
+    def identity(self) -> Mapping[str, str]:
+        """The encoder's content."""
+        from popeq_llm.weights import model_identity, named
+
+        return named(encoder=model_identity(self.encoder))

@@ -98,6 +98,18 @@ class TrainingParameters(ParaphraseParameters):
             raise UsageError(f"adapter {values['adapter']}: has changed since this run was planned")
         return {**values, "adapter_sha256": found}
 
+    def identity(self) -> Mapping[str, str]:
+        """The contents of the base model, the adapter and the paraphraser."""
+        from popeq_llm.weights import model_identity, named
+
+        template = self.paraphraser_template and self.paraphraser_template_sha256
+        return named(
+            model=model_identity(self.model, self.revision),
+            adapter=f"sha256:{self.adapter_sha256}" if self.adapter_sha256 else None,
+            paraphraser=model_identity(self.paraphraser),
+            paraphraser_template=f"sha256:{template}" if template else None,
+        )
+
 
 def processes_of(launcher: str | None) -> int:
     """How many processes ``accelerate`` or ``accelerate:N`` asks for; 1 for None. Raises ValueError."""
@@ -259,6 +271,11 @@ class NextTokenParameters(Parameters):
         if values.get("template_sha256") not in (None, found):
             raise UsageError(f"template {values['template']}: has changed since this run was planned")
         return {**values, "template_sha256": found}
+
+    def identity(self) -> Mapping[str, str]:
+        """Also the template's content."""
+        own = {"template": f"sha256:{self.template_sha256}"} if self.template_sha256 else {}
+        return {**super().identity(), **own}
 
 
 class LoraNextTokenParameters(NextTokenParameters, LoraParameters):

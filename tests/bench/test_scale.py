@@ -16,14 +16,13 @@ import numpy as np
 import ot
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_rel
 
-from popeq.board.leaderboard import _all_pairs
 from popeq.board.scoring import PromptTable
 from popeq.metrics import HEADLINE, Target, densities, grid_of, sample_kantorovich
 from popeq.metrics.transport import compiled, grid_transport, grid_wasserstein
 from popeq.space import PLANE
-from popeq.statistics import crossed_weights, score_interval
+from popeq.statistics import Panels, all_pairs, mean_inference
 from tests.bench.test_bench import GRID, LISTENERS, world
 
 pytestmark = pytest.mark.bench
@@ -216,59 +215,52 @@ def tables(methods):
     return made
 
 
+#: 30 prompts with 11 listeners of their own.
+PANELS = Panels([[f"p{p}-{i}" for i in range(11)] for p in range(30)])
+
+
 @pytest.mark.parametrize("methods", [10, 30, 100, 300, 1000])
-def test_crossed_bootstrap(benchmark, methods):
-    """Median and mean of both density distances with their intervals, 2,000 replicates, one core."""
-    rng = np.random.default_rng(0)
-    listeners = [[f"p{p}-{i}" for i in range(11)] for p in range(30)]
-    replicates = crossed_weights(listeners, 2000, rng)
+def test_intervals(benchmark, methods):
+    """Mean of both density distances with its interval over prompts and listeners, one core."""
 
     def intervals(own):
         return [
-            score_interval(t.scores(name), t.influence[name], replicates, statistic=statistic)
+            mean_inference(t.scores(name), t.influence[name], PANELS).interval()
             for t in own
             for name in (HEADLINE, "kantorovich")
-            for statistic in (np.median, np.mean)
         ]
 
     def peer():
-        """SciPy's bootstrap over prompts alone, of the medians; scaled to the number of methods."""
+        """SciPy's bootstrap over prompts alone; scaled to the number of methods."""
         scores = tables(methods)[0].scores(HEADLINE)
-        bootstrap((scores,), np.median, n_resamples=2000, method="percentile", rng=1)
+        bootstrap((scores,), np.mean, n_resamples=2000, method="percentile", rng=1)
 
-    drawn = np.random.default_rng(1).gamma(4, 0.5, (2000, 30))
     measured(
         benchmark,
         lambda: intervals(tables(methods)),
         rounds=1 if methods > 100 else 2,
-        row="crossed bootstrap of a board",
+        row="intervals of a board",
         size=f"{methods} methods",
-        floor_s=2 * methods * best(lambda: (np.median(drawn, axis=1), np.mean(drawn, axis=1))),
-        floor="its medians and means",
-        peer_s=4 * methods * best(peer),
-        peer="scipy, prompts only",
-        target=("seconds", 30.0) if methods == 30 else None,
+        peer_s=2 * methods * best(peer),
+        peer="scipy's bootstrap, prompts only",
     )
 
 
 @pytest.mark.parametrize("methods", [10, 30, 100])
 def test_all_pairs(benchmark, methods):
-    """Signed rank and Hodges-Lehmann shift of every pair of methods on 30 prompts."""
-    from types import SimpleNamespace
-
-    from scipy.stats import wilcoxon
-
-    entries = [SimpleNamespace(label=str(i), table=t) for i, t in enumerate(tables(methods))]
-    a, b = (t.scores(HEADLINE) for t in tables(methods)[:2])
+    """Mean difference of every pair of methods on 30 prompts, with the error over all pairs held."""
+    own = tables(methods)
+    scores = [t.scores(HEADLINE) for t in own]
+    influence = [t.influence[HEADLINE] for t in own]
     pairs = methods * (methods - 1) / 2
     measured(
         benchmark,
-        lambda: _all_pairs(entries),
+        lambda: all_pairs(scores, influence, PANELS, np.random.default_rng(0)),
         rounds=1,
         row="all pairs of a board",
         size=f"{methods} methods",
-        peer_s=pairs * best(lambda: wilcoxon(a - b, method="exact")),
-        peer="scipy, p alone",
+        peer_s=pairs * best(lambda: ttest_rel(scores[0], scores[1]).pvalue),
+        peer="scipy's paired t-test, prompts only, not adjusted",
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import csv
-import gzip
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pyarrow import parquet
 
-from popeq.runs.packed import pack
 from popeq.runs.record import RunRecord
 from tests.fuzz.targets import CARD, DATASET, Ground, one_input
 
@@ -267,9 +265,7 @@ def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
     return {
         "predictions.csv": csv_predictions(good),
         "predictions.parquet": parquet_predictions(),
-        "predictions.csv.gz": csv_predictions(good).map(gzip.compress) | edited([gzip.compress(good)]),
         "stored predictions.csv": csv_predictions(good),
-        "stored predictions.csv.xz": csv_predictions(good).map(pack) | edited([pack(good)]),
         "run.json": records(ground.record),
         "card.json": cards(),
         "data set folder": data_sets(),

@@ -8,7 +8,6 @@ The data set is made up and tiny: two test prompts, three samples each.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import json
 import shutil
@@ -31,8 +30,8 @@ from popeq.errors import InvalidInputError, PopeqError
 from popeq.plugins import build_registry
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
-from popeq.runs.folder import PREDICTIONS, Run, find_runs
-from popeq.runs.packed import pack
+from popeq.runs.folder import Run, find_runs, kept_to
+from popeq.runs.packed import PACKED
 from popeq.runs.predictions import read_predictions
 from popeq.runs.record import RunRecord
 from popeq.runs.submission import predictions_csv, run_from_predictions
@@ -126,19 +125,16 @@ class Ground:
         if not refused:
             assert new
             expected = read_predictions(file, self.dataset.test_ids, N, self.dataset.space)
+            expected = kept_to(expected, 2, self.dataset.space)
             assert np.array_equal(run.samples(self.dataset.test_ids, self.dataset.space), expected)
             assert not examine(run, self.scorer).problems
         self._swept(whole=0 if refused else 1)
         return not refused
 
     def stored_predictions(self, content: bytes) -> bool:
-        """The text of the predictions of a submitted run whose run.json vouches for it."""
+        """The predictions of a submitted run whose run.json vouches for it."""
         record = self.record | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
-        return self.submitted(json.dumps(record).encode(), predictions=pack(content))
-
-    def packed_predictions(self, content: bytes) -> bool:
-        """predictions.csv.xz of a submitted run, byte by byte; run.json says what good ones would be."""
-        return self.submitted(json.dumps(self.record).encode(), predictions=content)
+        return self.submitted(json.dumps(record).encode(), predictions=content)
 
     def submitted(
         self, record: bytes, *, card: bytes | None = None, predictions: bytes | None = None
@@ -147,8 +143,8 @@ class Ground:
         folder = self.given / "runs" / "a-run"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_bytes(record)
-        good = self.run.predictions.read_bytes()
-        (folder / PREDICTIONS).write_bytes(good if predictions is None else predictions)
+        good = self.run.predictions_file.read_bytes()
+        (folder / PACKED).write_bytes(good if predictions is None else predictions)
         (folder / "card.json").write_bytes(
             json.dumps(CARD | {"claim": None}).encode() if card is None else card
         )
@@ -236,13 +232,7 @@ class Ground:
             Target(
                 "predictions.parquet", lambda content: self.predictions(content, "parquet"), self._parquet
             ),
-            Target("predictions.csv.gz", lambda content: self.predictions(content, "csv.gz"), self._gz_seeds),
             Target("stored predictions.csv", self.stored_predictions, self._csv_seeds),
-            Target(
-                "stored predictions.csv.xz",
-                self.packed_predictions,
-                lambda: [self.run.predictions.read_bytes()],
-            ),
             Target("run.json", self.submitted, self._record_seeds),
             Target("card.json", self.card, lambda: [json.dumps(CARD).encode()]),
             Target(
@@ -254,13 +244,10 @@ class Ground:
         text = predictions_csv(self.dataset.test_ids, self.samples)
         return [text.encode(), b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()]
 
-    def _gz_seeds(self) -> list[bytes]:
-        return [gzip.compress(content, mtime=0) for content in self._csv_seeds()]
-
     def _parquet(self) -> list[bytes]:
         import pandas as pd
 
-        frame = pd.read_csv(self.run.predictions)
+        frame = pd.read_csv(self.run.predictions_file)
         seeds = []
         for options in ({}, {"compression": "none"}, {"compression": "none", "use_dictionary": False}):
             frame.to_parquet(self.folder / "seed.parquet", index=False, **options)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 
 import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
 import yaml
+from click.testing import CliRunner
 
 import popeq
-from popeq.errors import InvalidInputError
+from popeq.cli import popeq as command_line
+from popeq.errors import InvalidInputError, UsageError
+from popeq.runs.folder import Run
 from popeq_audio.listening.analysis import association, by_method, screened
 from popeq_audio.listening.collecting import to_dataset
 from popeq_audio.listening.making import make_test
@@ -43,7 +48,7 @@ def made(tmp_path_factory):
 
 def test_every_sound_of_a_trial_is_equally_loud_and_the_pages_are_blind(made):
     plan, folder = made["mushra"]
-    config = yaml.safe_load((folder / "webmushra/configs/t1.yaml").read_text())
+    config = yaml.safe_load((folder / f"webmushra/configs/{plan.plan_id}.yaml").read_text())
     random, *pages = config["pages"][2]
     assert random == "random"
     assert len(pages) == 4
@@ -71,11 +76,13 @@ def answers(plan, path, *, listeners=8, sign=1.0, seed=0):
         writer.writerow(header.split(","))
         for listener in range(listeners):
             for trial in plan.trials:
-                writer.writerow(["t1", f"p{listener}", trial.trial_id, "reference", 95, 1, ""])
+                writer.writerow([plan.plan_id, f"p{listener}", trial.trial_id, "reference", 95, 1, ""])
                 for c in trial.conditions:
                     far = 12.0 if c.setting_distance is None else c.setting_distance
                     score = np.clip(50 - sign * 8 * (far - 4) + rng.normal(0, 8), 0, 100)
-                    writer.writerow(["t1", f"p{listener}", trial.trial_id, c.name, round(score), 1, ""])
+                    writer.writerow(
+                        [plan.plan_id, f"p{listener}", trial.trial_id, c.name, round(score), 1, ""]
+                    )
     return path
 
 
@@ -99,11 +106,16 @@ def test_who_does_not_hear_the_reference_is_left_out_and_settings_become_data(ma
     data = to_dataset(kept, plan, tmp_path / "data", simulated=True)
     assert (len(data.prompts), len(data.responses)) == (4, 4 * 7)
     assert popeq.load_dataset(tmp_path / "data").card.simulated
+    offered = {(t.prompt_id, c.x_db, c.y_db) for t in plan.trials for c in t.conditions}
+    answered = set(data.responses[["prompt_id", "x_db", "y_db"]].itertuples(index=False, name=None))
+    assert answered <= offered
+    references = {(t.prompt_id, t.reference_x_db, t.reference_y_db) for t in plan.trials}
+    assert not answered & references
 
 
 def test_ratings_without_a_reference_are_asked_and_read_as_webmushra_writes_them(made, tmp_path):
     plan, folder = made["preference"]
-    _, *pages = yaml.safe_load((folder / "webmushra/configs/t1.yaml").read_text())["pages"][2]
+    _, *pages = yaml.safe_load((folder / f"webmushra/configs/{plan.plan_id}.yaml").read_text())["pages"][2]
     rows = ["session_test_id,listener,trial_id,stimuli_rating,stimuli,rating_time"]
     for page, trial in zip(pages, plan.trials, strict=True):
         # paired_comparison would ask which of two sounds is the reference
@@ -113,11 +125,13 @@ def test_ratings_without_a_reference_are_asked_and_read_as_webmushra_writes_them
         nearest_first = sorted(trial.conditions, key=lambda c: c.setting_distance)
         for sound, step in zip(nearest_first, reversed(steps), strict=False):
             assert sound.name in page["stimuli"]
-            rows.append(f't1,p1,{trial.trial_id}," {step} ",{sound.name},4711')  # with those blanks
+            rows.append(
+                f'{plan.plan_id},p1,{trial.trial_id}," {step} ",{sound.name},4711'
+            )  # with those blanks
     (tmp_path / "lms.csv").write_text("\n".join(rows) + "\n")
     found = association(read_results(tmp_path / "lms.csv", plan), "setting_distance")
     assert found.tau == pytest.approx(1.0)
-    (tmp_path / "lms.csv").write_text(f"{rows[0]}\nt1,p1,trial001, NA ,sound1,1\n")
+    (tmp_path / "lms.csv").write_text(f"{rows[0]}\n{plan.plan_id},p1,trial001, NA ,sound1,1\n")
     with pytest.raises(InvalidInputError, match="'NA' is not a rating from 1 to 7"):
         read_results(tmp_path / "lms.csv", plan)
 
@@ -125,8 +139,123 @@ def test_ratings_without_a_reference_are_asked_and_read_as_webmushra_writes_them
 def test_rows_that_do_not_belong_are_named(made, tmp_path):
     plan, _ = made["mushra"]
     path = answers(plan, tmp_path / "r.csv", listeners=1)
-    path.write_text(path.read_text() + "t1,p0,trial999,sound1,50,1,\nt1,p0,trial001,sound1,150,1,\n")
+    path.write_text(
+        path.read_text()
+        + "ID,p0,trial999,sound1,50,1,\nID,p0,trial001,sound1,150,1,\n".replace("ID", plan.plan_id)
+    )
     with pytest.raises(InvalidInputError) as caught:
         read_results(path, plan)
     assert "trial999" in str(caught.value)
     assert "150" in str(caught.value)
+
+
+def test_an_export_comes_back_as_the_offered_settings_that_were_liked_best(made, tmp_path):
+    """Every listener gives the reference 100 and the anchor 99; the answers are still what was offered."""
+    plan, folder = made["mushra"]
+    liked = {}
+    with (tmp_path / "mushra.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        columns = "session_test_id,listener,session_uuid,trial_id,rating_stimulus,rating_score,rating_time"
+        writer.writerow(columns.split(","))
+        for listener in range(5):
+            for number, trial in enumerate(plan.trials):
+                rows = [("reference", 100)]
+                offered = [c for c in trial.conditions if c.x_db is not None]
+                best = offered[(listener + number) % len(offered)]
+                liked[trial.prompt_id, listener] = (best.x_db, best.y_db)
+                for c in trial.conditions:
+                    rows.append((c.name, 99 if c.x_db is None else 60 if c is best else 10))
+                for name, score in rows:
+                    cells = [plan.plan_id, "", f"uuid-{listener}", trial.trial_id, name, score, 2000]
+                    writer.writerow(cells)
+    command = ["listening-test", "analyse", str(tmp_path / "mushra.csv"), "--plan", str(folder)]
+    result = CliRunner().invoke(command_line, [*command, "-o", str(tmp_path / "chosen")])
+    assert result.exit_code == 0, result.output
+    assert "marked as simulated because simulated-120 is; give --real-listeners" in result.output
+    data = popeq.load_dataset(tmp_path / "chosen")
+    assert data.card.simulated  # nobody said so: the plan does
+    assert data.card.label == "t1-chosen (simulated)"
+    for prompt_id in data.prompts["prompt_id"]:
+        found = sorted(map(tuple, data.points(prompt_id)))
+        assert found == sorted(at for (p, _), at in liked.items() if p == prompt_id)
+    result = CliRunner().invoke(command_line, [*command, "-o", str(tmp_path / "real"), "--real-listeners"])
+    assert result.exit_code == 0, result.output
+    card = popeq.load_dataset(tmp_path / "real").card
+    assert not card.simulated
+    assert "made from simulated-120 (simulated)" in card.title
+    again = make_test(
+        [],
+        [folder.parent / "track.wav"],
+        tmp_path / "again",
+        settings=[(1, 1), (-1, 2)],
+        dataset=popeq.load_dataset(tmp_path / "chosen"),
+        count=2,
+    )
+    assert again.simulated
+
+
+def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
+    plan, _ = made["mushra"]
+    runs = sorted((made["mushra"][1].parent / "runs").glob("2*"))
+    other = make_test(
+        [Run.open(run) for run in runs],
+        [made["mushra"][1].parent / "track.wav"],
+        tmp_path / "other",
+        settings=[(5.0, -5.0)],
+        count=4,
+        seed=1,
+        test_id="t1",
+    )
+    assert other.test_id == plan.test_id
+    assert other.plan_id != plan.plan_id
+    own, foreign = answers(plan, tmp_path / "own.csv"), answers(other, tmp_path / "foreign.csv")
+    read_results(own, plan)
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text(own.read_text() + "".join(foreign.read_text().splitlines(keepends=True)[1:]))
+    for path in (foreign, mixed):
+        with pytest.raises(UsageError) as caught:
+            read_results(path, plan)
+        assert "\n" not in str(caught.value)
+        assert f"{other.plan_id!r} in row" in str(caught.value)
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join(line.partition(",")[2] for line in own.read_text().splitlines()))
+    with pytest.raises(UsageError, match="has no column session_test_id"):
+        read_results(bare, plan)
+
+
+def test_the_same_export_has_the_same_id_and_nothing_tells_what_listeners_chose(made, tmp_path):
+    plan, _ = made["mushra"]
+    assert plan.identified() == plan
+    assert plan.plan_id.startswith("t1-")
+    for kind in ("mushra", "preference"):
+        own, where = made[kind]
+        (config,) = (where / "webmushra/configs").glob("*.yaml")
+        text = config.read_text()
+        assert config.stem == own.plan_id == yaml.safe_load(text)["testId"]
+        assert not re.search(r"most listeners|chose|popular|prefer(?!ence)", text, re.IGNORECASE)
+        assert (where / "webmushra/configs/resources" / own.plan_id / "trial001").is_dir()
+
+
+def test_a_plan_of_version_1_is_read_with_its_name_as_id(made, tmp_path):
+    _, folder = made["mushra"]
+    old = json.loads((folder / "plan.json").read_text()) | {"schema_version": 1}
+    del old["plan_id"]
+    (tmp_path / "plan.json").write_text(json.dumps(old))
+    read = Plan.read(tmp_path)
+    assert (read.plan_id, read.schema_version) == ("t1", 2)
+    path = answers(read, tmp_path / "r.csv")
+    assert "t1,p0" in path.read_text()
+    assert read_results(path, read)
+
+
+def test_where_there_is_no_choice_there_is_no_data_set(made, tmp_path):
+    plan, _ = made["mushra"]
+    trials = [
+        t.model_copy(update={"conditions": [c for c in t.conditions if c.method in ("anchor", "at 5,-5")]})
+        for t in plan.trials
+    ]
+    alone = plan.model_copy(update={"trials": trials}).identified()
+    ratings = read_results(answers(alone, tmp_path / "r.csv"), alone)
+    with pytest.raises(UsageError, match="two or more settings to choose from"):
+        to_dataset(ratings, alone, tmp_path / "data")
+    assert not (tmp_path / "data").exists()

@@ -19,7 +19,7 @@ from popeq_baselines import PresetName, PresetParameters
 from popeq_baselines.presets import Preset, presets
 from popeq_baselines.static import geometric_median
 
-BASELINES = ("random", "prior", "static-flat", "static-best", "static-preset")
+BASELINES = ("random", "prior", "static-flat", "static-best", "static-cloud", "static-preset")
 
 
 def training(seed=0, prompts=6, listeners=5):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tests.conftest import environment
 
+from popeq.runs.packed import PACKED
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
@@ -82,7 +83,7 @@ def test_kill_9_and_resume_gives_the_same_samples(popeq, small, tmp_path, cache)
     process.wait()
     assert popeq(*command, env=cache).returncode == 0
     assert popeq(*command, "--runs", "whole", env=cache).returncode == 0
-    resumed, whole = (only(tmp_path / f, "icl-zero") / "predictions.csv.xz" for f in ("runs", "whole"))
+    resumed, whole = (only(tmp_path / f, "icl-zero") / PACKED for f in ("runs", "whole"))
     assert resumed.read_bytes() == whole.read_bytes()
 
 

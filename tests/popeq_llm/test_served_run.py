@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from fake_server import FakeServer, is_probe, serving
-from tests.stored import text_of
+from tests.conftest import stored_text
 
+from popeq.runs.packed import PACKED
 from popeq_llm.served_cache import canonical
 
 KEY = "sk-popeq-1234567890-never-to-be-seen"
@@ -50,9 +51,9 @@ def test_a_failing_prompt_is_named_the_others_are_kept_and_the_next_run_draws_wh
         assert all("number 9" in b["messages"][-1]["content"] for b in paid)
         clean = popeq(*command, "--runs", "clean", env=env("other"))
         assert clean.returncode == 0
-        given = [only_run(tmp_path / name) / "predictions.csv.xz" for name in ("runs", "clean")]
+        given = [only_run(tmp_path / name) / PACKED for name in ("runs", "clean")]
         assert given[0].read_bytes() == given[1].read_bytes()
-        assert len(text_of(given[0].parent).splitlines()) == 1 + 4 * 660
+        assert len(list(stored_text(given[0].parent).splitlines())) == 1 + 4 * 660
         told = [json.loads(line) for line in (run / "explanations.jsonl").read_text().splitlines()]
         for line in told:
             asked = [b for b in server.bodies if not is_probe(b) and line["text"] == canonical(b["messages"])]

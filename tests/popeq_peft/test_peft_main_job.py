@@ -15,7 +15,8 @@ from tests.conftest import environment
 
 import popeq as api
 from popeq.contract import load_object
-from popeq.runs.folder import PREDICTIONS
+from popeq.runs.folder import kept_to
+from popeq.runs.packed import PACKED
 from popeq.runs.predictions import read_predictions
 from popeq.seeding import generator
 
@@ -39,7 +40,7 @@ def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_pat
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     (run,) = (tmp_path / "runs").glob("*-lora-head-*")
-    assert not (run / PREDICTIONS).exists()
+    assert not (run / PACKED).exists()
     assert list(run.glob("state-split/*.training")), "killed while it trained"
     assert popeq(*command, env=OFFLINE).returncode == 0
     told = json.loads((run / "run.json").read_text())["predictor"]["described"]
@@ -51,7 +52,7 @@ def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_pat
     dataset = api.load_dataset(str(small))
     (stage,) = dataset.stages
     ids = list(stage.test)
-    resumed = read_predictions(run / PREDICTIONS, ids, 660, dataset.space)
+    resumed = read_predictions(run / PACKED, ids, 660, dataset.space)
     for again in (OPTIONS, OPTIONS | {"adapter": str(run / "state-split")}):
         predictor = load_object(SPECS["lora-head"].factory)(
             SPECS["lora-head"].parameters(**again), dataset.space
@@ -62,5 +63,5 @@ def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_pat
             generator(0, "lora-head", "fit", "split"),
         )
         rngs = [generator(0, "lora-head", "sample", i) for i in ids]
-        drawn = predictor.sample(dataset.unlabelled(ids), 660, rngs)
-        np.testing.assert_array_equal(dataset.space.rounded(drawn, 2), resumed)
+        again = predictor.sample(dataset.unlabelled(ids), 660, rngs)
+        np.testing.assert_array_equal(kept_to(again, 2, dataset.space), resumed)

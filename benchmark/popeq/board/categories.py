@@ -10,23 +10,14 @@ import pandas as pd
 
 from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry
-from popeq.board.leaderboard import (
-    Leaderboard,
-    against_reference,
-    build,
-    intervals,
-    reference_row,
-    replicates_of,
-)
-from popeq.board.notes import least_shift
+from popeq.board.leaderboard import Leaderboard, against, build, score_cells
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
+from popeq.statistics import LEAST_PROMPTS
 
 #: What tables can be split by.
 SPLITS_BY = ("category",)
-#: The signed-rank test cannot reach 5 % with fewer prompts.
-LEAST_PROMPTS = 6
 
 
 @dataclass(frozen=True)
@@ -42,8 +33,8 @@ class Group:
         if len(self.keep) >= LEAST_PROMPTS:
             return ""
         return (
-            f"{self.name}: {len(self.keep)} prompt{'s' * (len(self.keep) != 1)}, too few to tell: the paired "
-            f"test needs {LEAST_PROMPTS} to reach the 5 % level"
+            f"{self.name}: {len(self.keep)} prompt{'s' * (len(self.keep) != 1)}, too few to tell: nothing is "
+            f"concluded with fewer than {LEAST_PROMPTS}"
         )
 
 
@@ -72,7 +63,11 @@ class Part:
 
     group: Group
     cells: dict[str, dict[str, float]]
-    least_shift: float | None
+
+    @property
+    def least_shift(self) -> float:
+        """The least true shift that the row of median uncertainty shows with 80 % power, dB."""
+        return float(np.median([own["least_shift"] for own in self.cells.values()]))
 
 
 def parts(board: Leaderboard, scorer: Scorer) -> list[Part]:
@@ -81,14 +76,11 @@ def parts(board: Leaderboard, scorer: Scorer) -> list[Part]:
 
 
 def _part(board: Leaderboard, scorer: Scorer, group: Group) -> Part:
-    entries = [e.take(group.keep) for e in board.entries]
-    reference = reference_row(entries) or board.reference.take(group.keep)
-    replicates = replicates_of(scorer)
-    cells = {
-        entry.label: intervals(entry.table.scores, entry.table.influence, replicates, (HEADLINE,)) | versus
-        for entry, versus in zip(entries, against_reference(entries, reference), strict=True)
-    }
-    return Part(group, cells, least_shift(entries, reference))
+    reference, panels = board.reference.take(group.keep), scorer.panels
+    cells = {}
+    for entry in (e.take(group.keep) for e in board.entries):
+        cells[entry.label] = score_cells(entry.table, panels, (HEADLINE,)) | against(entry, reference, panels)
+    return Part(group, cells)
 
 
 def boards(board: Leaderboard, scorer: Scorer) -> dict[str, tuple[Group, Leaderboard]]:
@@ -97,8 +89,7 @@ def boards(board: Leaderboard, scorer: Scorer) -> dict[str, tuple[Group, Leaderb
     for group in groups(scorer):
         entries = [e.take(group.keep) for e in board.entries]
         lines = [line.take(group.keep) for line in board.lines]
-        reference = board.reference.take(group.keep)
-        made[group.name] = group, build(entries, scorer.only(group.keep), lines=lines, reference=reference)
+        made[group.name] = group, build(entries, scorer.only(group.keep), lines=lines)
     return made
 
 
@@ -117,7 +108,8 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
         return compare_entries(a.take(keep), b.take(keep), scorer.only(keep)).metrics
 
     split, notes = split_table(scorer, metrics)
-    return replace(compare_entries(a, b, scorer), metrics=split, notes=tuple(notes))
+    whole = compare_entries(a, b, scorer)
+    return replace(whole, metrics=split, notes=(*whole.notes, *notes))
 
 
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
@@ -134,9 +126,9 @@ def category_notes(group: Group, board: Leaderboard) -> list[str]:
     if group.small:
         return [f"{group.small}."]
     shift = board.least_shift
-    if shift is None or not np.isfinite(shift):
+    if not np.isfinite(shift):
         return []
-    medians = board.table.set_index("predictor")[f"{HEADLINE}_median"]
-    room = float(medians.max() - medians.min())
+    means = board.table[f"{HEADLINE}_mean"]
+    room = float(means.max() - means.min())
     wide = ", more than lies between all rows: too small to tell" if shift >= room else ""
     return [f"{group.name}: {len(group.keep)} prompts can show a shift of about {shift:.2f} dB{wide}."]

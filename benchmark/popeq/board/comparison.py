@@ -7,20 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES
-from popeq.statistics import hodges_lehmann, signed_rank
+from popeq.statistics import signed_rank
 
 METRIC_COLUMNS = (
     "metric",
-    "median_a",
-    "median_b",
+    "mean_a",
+    "mean_b",
     "shift",
     "shift_low",
     "shift_high",
     "p_value",
     "effect_size",
+    "least_shift",
+    "median_a",
+    "median_b",
+    "p_wilcoxon",
     "a_better",
     "b_better",
     "equal",
@@ -30,7 +35,8 @@ METRIC_COLUMNS = (
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """``a`` minus ``b``: ``metrics`` has one row a score, ``prompts`` one row a prompt, the largest headline
-    difference first. A negative shift means that ``a`` is better. ``notes`` are to be read with it."""
+    difference first. The shift is the mean difference over prompts, negative if ``a`` is better, its interval
+    and p over prompts and listeners. ``notes`` are to be read with it."""
 
     a: str
     b: str
@@ -44,18 +50,23 @@ def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
     rows = []
     for name in SCORES:
         x, y = a.table.scores(name), b.table.scores(name)
-        test, shift = signed_rank(x - y), hodges_lehmann(x - y)
+        shift = mean_difference(a.table, b.table, name, scorer.panels)
+        low, high = shift.interval()
         difference = np.round(x - y, 9)
         rows.append(
             {
                 "metric": name,
+                "mean_a": float(np.mean(x)),
+                "mean_b": float(np.mean(y)),
+                "shift": shift.value,
+                "shift_low": low,
+                "shift_high": high,
+                "p_value": shift.p_value,
+                "effect_size": shift.effect_size,
+                "least_shift": shift.detectable(),
                 "median_a": float(np.median(x)),
                 "median_b": float(np.median(y)),
-                "shift": shift.value,
-                "shift_low": shift.low,
-                "shift_high": shift.high,
-                "p_value": test.p_value,
-                "effect_size": test.rank_biserial,
+                "p_wilcoxon": signed_rank(x - y).p_value,
                 "a_better": int((difference < 0).sum()),
                 "b_better": int((difference > 0).sum()),
                 "equal": int((difference == 0).sum()),
@@ -78,4 +89,5 @@ def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
         b.label,
         pd.DataFrame(rows, columns=list(METRIC_COLUMNS)),
         prompts.loc[order].reset_index(drop=True),
+        ("sample_kantorovich and every p_wilcoxon hold given these listeners, the rest for others too.",),
     )

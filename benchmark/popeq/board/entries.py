@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from popeq.board.kept_scores import Scored
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.board.trust import card_of, copied, trust_of, weakest
 from popeq.errors import UsageError
+from popeq.folder_names import without_folders
 from popeq.parallel import spread
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import RECORD, Run, find_runs
@@ -68,7 +70,7 @@ def gather(paths: Sequence[Path | str], runs_dir: Path | str) -> tuple[list[Run]
             what = "is a file, not a run folder" if path.exists() else "does not exist"
             raise UsageError(f"{path}: {what}; 'popeq run' makes runs")
         found, broken = find_runs(path)
-        notes += [f"left out: {why}" for why in broken]
+        notes += [f"left out: {why.replace(f'{path}{os.sep}', '')}" for why in broken]
         if not found:
             raise UsageError(f"{path}: holds no runs; 'popeq run' makes some")
         runs += found
@@ -101,25 +103,27 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
         runs (they were found in a folder), they are left out with a note instead.
     """
     revision, protocol = scorer.dataset.revision, scorer.protocol
-    wrong, fitting = [], []
+    wrong: list[tuple[Run, str]] = []
+    fitting: list[Run] = []
     for run in runs:
         record = run.record
         if record.dataset.revision != revision:
-            wrong.append(
-                f"{run.folder}: is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
-                f"this board of revision {revision[:12]}; run it again: {record.command}"
+            why_not = (
+                f"is of {record.dataset.name} revision {record.dataset.revision[:12]}, this board of revision"
             )
+            wrong.append((run, f"{why_not} {revision[:12]}"))
         elif record.protocol != protocol:
-            wrong.append(
-                f"{run.folder}: is under {record.protocol.label}, this board under {protocol.label}; "
-                f"run it again: {record.command}"
-            )
+            wrong.append((run, f"is under {record.protocol.label}, this board under {protocol.label}"))
         else:
             fitting.append(run)
     if wrong and (named or not fitting):
-        raise UsageError("\n".join(["runs that cannot stand on one board:", *wrong]))
+        lines = [f"{run.folder}: {why_not}; run it again: {run.record.command}" for run, why_not in wrong]
+        raise UsageError("\n".join(["runs that cannot stand on one board:", *lines]))
     newest: dict[str, Run] = {}
-    notes = [f"left out: {line}" for line in wrong]
+    notes = [  # pages show them: names only
+        f"left out: {run.folder.name}: {why_not}; run it again: {run.record.shown_command}"
+        for run, why_not in wrong
+    ]
     for run in fitting:
         record = run.record
         if record.status == "complete":
@@ -127,23 +131,35 @@ def usable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[
         else:
             why = record.failures[0].message if record.failures else "stopped or still being drawn"
             notes.append(
-                f"left out: {run.folder} is {record.status}, {len(run.done(scorer.dataset.test_ids))} of "
-                f"{record.prompts} prompts ({why})"
+                f"left out: {run.folder.name} is {record.status}, "
+                f"{len(run.done(scorer.dataset.test_ids))} of {record.prompts} prompts "
+                f"({without_folders(why)})"
             )
     return list(newest.values()), notes
 
 
+def method_of(record: RunRecord) -> str:
+    """The method that a run is of, as text: what its seeds, also of older code, share."""
+    p = record.predictor
+    return json.dumps([record.origin, p.name, p.parameters], sort_keys=True)
+
+
+def make_of(record: RunRecord) -> str:
+    """What drew a run of a method, as text: version, code, and the contents that its parameters name."""
+    p = record.predictor
+    code = [p.code.sha256, p.code.popeq] if p.code else []
+    return json.dumps([p.source, code, p.identity, record.model], sort_keys=True)
+
+
 def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bool = True) -> list[Entry]:
-    """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor and
-    parameter set. A wrong card.json is an error.
+    """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor,
+    parameter set and code. A wrong card.json is an error.
 
     With ``keep``, predictions that were scored here before by the same code are not scored again.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        p = run.record.predictor
-        identity = json.dumps([p.name, p.source, p.parameters, run.record.model], sort_keys=True)
-        groups.setdefault(identity, []).append(run)
+        groups.setdefault(method_of(run.record) + make_of(run.record), []).append(run)
     ordered = [
         [seeds[s] for s in sorted(seeds)]
         for seeds in ({run.record.seed: run for run in group} for group in groups.values())
@@ -190,8 +206,8 @@ def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Scored:
 
 
 def parameters_text(record: RunRecord) -> str:
-    """Parameters as ``name=value`` words."""
-    return ", ".join(f"{k}={v}" for k, v in record.predictor.parameters.items())
+    """Parameters as ``name=value`` words, files and folders by their last names."""
+    return ", ".join(f"{k}={without_folders(v)}" for k, v in record.predictor.parameters.items())
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
@@ -204,6 +220,23 @@ def _labels(records: Sequence[RunRecord]) -> list[str]:
             continue
         values = record.predictor.parameters
         differing = {k: v for k, v in values.items() if any(r.predictor.parameters.get(k) != v for r in same)}
-        details = [f"{k}={v}" for k, v in differing.items()] or [record.predictor.source]
-        labels.append(f"{record.predictor.name} ({', '.join(details)})")
+        details = [f"{k}={without_folders(v)}" for k, v in differing.items()]
+        twins = [r for r in same if r.predictor.parameters == values]
+        if len(twins) > 1:
+            details += _apart(record, twins)
+        labels.append(f"{record.predictor.name} ({', '.join(details or [record.predictor.source])})")
     return labels
+
+
+def _apart(record: RunRecord, twins: Sequence[RunRecord]) -> list[str]:
+    """What tells a record from others of the same parameters: version, model or code."""
+    own, others = record.predictor, [r.predictor for r in twins]
+    details = [own.source] if len({p.source for p in others}) > 1 else []
+    if len({json.dumps(p.identity, sort_keys=True) for p in others}) > 1:
+        named = [f"{k} {v.removeprefix('sha256:')[:8]}" for k, v in own.identity.items()]
+        details += named or ["model not known"]
+    codes = {p.code.sha256 + p.code.popeq if p.code else "" for p in others}
+    if len(codes) > 1:
+        code = own.code
+        details.append(f"code {code.sha256[:8]}, popeq {code.popeq}" if code else "code not known")
+    return details

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,20 +13,22 @@ from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.render import render
 
-#: Column of the Markdown table, and the board's column, or ends of an interval, behind it.
+#: Column of the Markdown table, and the board's column, or both ends of a range, behind it.
 _COLUMNS = {
-    "rank": "rank",
+    "rank": ("rank", "rank_worst"),
     "method": "predictor",
     "kind": "kind",
     "model": "model",
-    "score": f"{HEADLINE}_median",
-    "95 %": (f"{HEADLINE}_median_low", f"{HEADLINE}_median_high"),
+    "score": f"{HEADLINE}_mean",
+    "95 %": (f"{HEADLINE}_mean_low", f"{HEADLINE}_mean_high"),
+    "median": f"{HEADLINE}_median",
     "shift": "shift",
     "shift, 95 %": ("shift_low", "shift_high"),
-    "p_holm": "p_holm",
-    "effect": "effect_size",
+    "p_value": "p_value",
     "skill": "skill",
-    "standard KDE": "kantorovich_median",
+    "least shift": "least_shift",
+    "p_wilcoxon": "p_wilcoxon",
+    "standard KDE": "kantorovich_mean",
     "energy": "energy_score_mean",
     "trust": "trust",
     "seeds": "seeds",
@@ -40,9 +43,18 @@ def main_columns(board: Leaderboard) -> pd.DataFrame:
         if isinstance(source, str):
             made[name] = table[source]
             continue
-        ends = table[list(source)].to_numpy()
-        made[name] = ["" if low != low else f"{low:.2f} to {high:.2f}" for low, high in ends]
+        ends = zip(*(table[end].tolist() for end in source), strict=True)
+        made[name] = [_range(low, high) for low, high in ends]
     return pd.DataFrame(made)
+
+
+def _range(low: Any, high: Any) -> str:
+    """Both ends of a range of ranks (one if they are equal) or of an interval; empty if there is none."""
+    if pd.isna(low):
+        return ""
+    if isinstance(low, float):
+        return f"{low:.2f} to {high:.2f}"
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def markdown(board: Leaderboard) -> str:

@@ -5,40 +5,68 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.board.entries import Entry
+from popeq.board.people import people_note
+from popeq.board.reference import REFERENCE
 from popeq.board.reference_lines import ReferenceLine
-from popeq.board.scoring import PromptTable, Scorer
-from popeq.metrics import HEADLINE
-from popeq.statistics import contradictions, detectable_shift
+from popeq.board.scoring import Scorer
+from popeq.statistics import LEAST_PROMPTS
 
-Floats = NDArray[np.float64]
+#: Listeners a prompt for which the reference lines were validated within 5 % (docs/boards.md).
+_VALIDATED_LISTENERS = 11
 
 
-def standing(scorer: Scorer, lines: Sequence[ReferenceLine], reference: str, alpha: float) -> list[str]:
+def what_it_shows(
+    scorer: Scorer,
+    entries: Sequence[Entry],
+    lines: Sequence[ReferenceLine],
+    least_shift: float,
+    flags: Mapping[str, Sequence[str]],
+    alpha: float,
+) -> list[str]:
+    """Every note that a board makes of itself."""
+    return [
+        *_standing(scorer, lines, alpha),
+        *_mixed_seeds(entries),
+        *detectable(scorer, least_shift),
+        *_suspicions(flags),
+    ]
+
+
+def _standing(scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float) -> list[str]:
     """What data, protocol and tests the numbers are of."""
     card = scorer.dataset.card
     notes = [
         f"{card.label} {card.version}, revision {scorer.dataset.revision[:12]}, {scorer.protocol.label}. "
-        "All scores in dB, lower is better; intervals are 95 %.",
+        "All scores in dB, lower is better; intervals are 95 %, over prompts and listeners.",
     ]
     if card.simulated:
         notes.append("SIMULATED listeners: a good score shows agreement with the generator, not with people.")
-    if lines:
-        how = "; ".join(f"{line.name}: {line.how}" for line in lines)
-        notes.append(f"In [brackets]: reference lines, not predictors; finite samples never score 0 ({how}).")
-        notes.append("Intervals resample prompts and listeners.")
+    notes.append(people_note(scorer.dataset, scorer.prompt_ids))
     notes.append(
-        f"Ranks: Benjamini-Hochberg over all pairs at {alpha:g}; p_holm: Holm over the rows against "
-        f"{reference}."
+        f"Shift and skill are against the {REFERENCE} themselves, all of them and not drawn: the same for "
+        "every sentence and every board. Shift, interval and p are each row's own."
+    )
+    notes.append(
+        "Ranks are the best and the worst that the tests of all pairs allow (mean difference over prompts, "
+        f"step-down maximum statistic; {alpha:.0%} is the chance of any wrong separation). p_wilcoxon is the "
+        "paper's signed-rank test against the reference, which holds given these listeners."
     )
     if not lines:
-        notes.append("No reference lines: some prompts have fewer than four listeners.")
+        return [*notes, "No estimated reference lines: some prompts have fewer than four listeners."]
+    how = "; ".join(f"{line.name}: {line.how}" for line in lines)
+    notes.append(f"In [brackets]: not predictors; finite samples never score 0 ({how}).")
+    fewest = min(len(t.responses) for t in scorer.targets)
+    if fewest < _VALIDATED_LISTENERS and any("estimated" in line.how for line in lines):
+        notes.append(
+            f"Some prompts have {fewest} listeners: estimated lines are within 5 % of the truth with "
+            f"{_VALIDATED_LISTENERS} listeners and up to 14 % too low with 5."
+        )
     return notes
 
 
-def mixed_seeds(entries: Sequence[Entry]) -> list[str]:
+def _mixed_seeds(entries: Sequence[Entry]) -> list[str]:
     """A warning if rows average different seeds."""
     seeds = {e.label: ",".join(str(r.record.seed) for r in e.runs) for e in entries}
     if len(set(seeds.values())) < 2:
@@ -47,44 +75,21 @@ def mixed_seeds(entries: Sequence[Entry]) -> list[str]:
     return [f"rows are of different seeds, so luck is averaged out in some only ({listed})."]
 
 
-def least_shift(entries: Sequence[Entry], reference: PromptTable) -> float | None:
-    """The least true shift against the reference that these prompts show with 80 % power, dB, for a row of
-    median spread; infinite if they are too few, None if there is no other row."""
-    base = reference.scores(HEADLINE)
-    spreads = [
-        float(np.std(e.table.scores(HEADLINE) - base, ddof=1))
-        for e in entries
-        if e.table is not reference and len(base) > 1
-    ]
-    if not spreads:
-        return None if len(base) > 1 else float("inf")
-    return detectable_shift(float(np.median(spreads)), len(base))
-
-
-def detectable(prompts: int, shift: float | None, reference: str) -> list[str]:
-    """``least_shift`` in words."""
-    if shift is None:
-        return []
-    if not np.isfinite(shift):
-        return [f"{prompts} prompts are too few for the paired test to show any difference at the 5 % level."]
+def detectable(scorer: Scorer, least_shift: float) -> list[str]:
+    """The least shift that these prompts and listeners can show, in words."""
+    panels = scorer.panels
+    if not np.isfinite(least_shift):
+        return [
+            f"{panels.prompts} prompts and {panels.people} listeners are too few to tell: nothing is "
+            f"concluded with fewer than {LEAST_PROMPTS} prompts or a single listener."
+        ]
     return [
-        f"{prompts} prompts can show (80 % power, 5 % level) a true shift against {reference} of about "
-        f"{shift:.2f} dB; smaller differences stay undecided."
+        f"{panels.prompts} prompts and {panels.people} listeners can show (80 % power, 5 % level) a true "
+        f"shift of about {least_shift:.2f} dB for a typical row; least_shift says it of each row."
     ]
 
 
-def disagreements(
-    labels: Sequence[str], medians: Floats, q: Floats, shift: Floats, alpha: float
-) -> list[str]:
-    """Pairs that the sort and the paired test put in opposite orders."""
-    return [
-        f"sort and test disagree: {labels[i]} stands before {labels[j]} by the median, but the "
-        f"paired test finds {labels[j]} better (q = {q[i, j]:.2g})."
-        for i, j in contradictions(medians, q, shift, alpha=alpha)
-    ]
-
-
-def suspicions(flags: Mapping[str, Sequence[str]]) -> list[str]:
+def _suspicions(flags: Mapping[str, Sequence[str]]) -> list[str]:
     """Flags of leaked answers, by row."""
     return [
         f"suspicious: {label}: {flag}; check for leaked test answers."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 
 from popeq.atomic import FolderTakenError, new_folder
 from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
-from popeq.errors import InvalidInputError, UsageError
+from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.folder_names import without_folders
 from popeq.runs.card import CARD, Card, read_card
 from popeq.runs.folder import RECORD, Run
 from popeq.runs.record import RunRecord
@@ -45,11 +45,12 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
         with new_folder(target) as folder:
             (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            if run.predictions.is_file():
-                shutil.copyfile(run.predictions, folder / run.predictions.name)
+            if run.predictions_file.is_file():
+                shutil.copyfile(run.predictions_file, folder / run.predictions_file.name)
             seen = examine(Run(folder, record), dataset)
-            if seen.problems:
-                raise InvalidInputError(f"{run.folder} does not verify", seen.problems)
+            problems = (*_folders(record), *seen.problems)
+            if problems:
+                raise InvalidInputError(f"{run.folder} does not verify", problems)
     except FolderTakenError:
         raise UsageError(f"{target}: is there already; nothing was changed") from None
     return seen, target
@@ -65,10 +66,19 @@ def _card(run: Run, card_file: Path | None) -> Card:
 
 
 def portable(record: RunRecord, dataset: Dataset) -> RunRecord:
-    """The record without the folder that the data set lay in; what identifies the run stays."""
+    """The record without any folder of this machine; what identifies the run stays."""
     given = record.dataset.given
-    if "/" not in given and "\\" not in given:
-        return record
-    words = [dataset.name if word == given else word for word in shlex.split(record.command)]
-    renamed = record.dataset.model_copy(update={"given": dataset.name})
-    return record.model_copy(update={"dataset": renamed, "command": shlex.join(words)})
+    if "/" in given or "\\" in given:
+        given = dataset.name
+    renamed = record.dataset.model_copy(update={"given": given})
+    return record.model_copy(update={"dataset": renamed, "command": record.shown_command})
+
+
+def _folders(record: RunRecord) -> list[Problem]:
+    """Parameters that still hold a path of this machine: runs drawn by popeq 0.1 may have some."""
+    values = record.predictor.parameters
+    return [
+        Problem(RECORD, "is a path of this machine; draw the run again", None, f"predictor.parameters.{name}")
+        for name, value in values.items()
+        if without_folders(value) != value
+    ]

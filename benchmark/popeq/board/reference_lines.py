@@ -38,6 +38,10 @@ class ReferenceLine:
     scores: Mapping[str, Floats]
     influence: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
 
+    def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
+        """One score by prompt, (P,) dB, and the influence of the listeners on it."""
+        return self.scores[name], self.influence.get(name)
+
     def take(self, keep: Sequence[int]) -> ReferenceLine:
         """The line on some of the prompts, by position."""
         return replace(

@@ -1,4 +1,4 @@
-"""Has a predictor become worse? Paired by prompt, on the interval of the shift: docs/regression.md."""
+"""Has a predictor become worse? By the interval of the mean difference over prompts: docs/regression.md."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from numpy.typing import ArrayLike
 
+from popeq.board.current import current
+from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry, make_entries
 from popeq.board.scoring import Scorer
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, RunError, UnknownNameError
 from popeq.metrics import HEADLINE, SCORES
 from popeq.runs.folder import RECORD, Run, find_runs
-from popeq.statistics import Estimate, hodges_lehmann
+from popeq.statistics import LEAST_PROMPTS, MeanEstimate
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "regressed": 1, "inconclusive": 2}
@@ -36,18 +37,28 @@ class NotComparableError(PopeqError):
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What the gate found. ``shift`` is head minus base in dB (positive: head is worse), with the interval
-    both of whose ends hold at ``CONFIDENCE``; ``prompts`` the single prompts, the largest loss first
-    (``prompt_id, text, category, base, head, difference``)."""
+    """What the gate found. ``shift`` is the mean over prompts of head minus base in dB (positive: head is
+    worse), ``low`` and ``high`` the ends of its interval, each of which holds at ``CONFIDENCE``; ``prompts``
+    the single prompts, the largest loss first (``prompt_id, text, category, base, head, difference``)."""
 
     verdict: Verdict
     base: str
     head: str
     metric: str
     margin_db: float
-    shift: Estimate
+    shift: MeanEstimate
     prompts: pd.DataFrame
     dataset: str
+
+    @property
+    def low(self) -> float:
+        """The loss in dB that is surely exceeded."""
+        return one_sided(self.shift)[0]
+
+    @property
+    def high(self) -> float:
+        """The loss in dB that is surely not exceeded."""
+        return one_sided(self.shift)[1]
 
     @property
     def exit_code(self) -> int:
@@ -57,56 +68,62 @@ class Regression:
     @property
     def lines(self) -> list[str]:
         """The verdict and its reasons, for people."""
-        m, shift = f"{self.margin_db:g} dB", self.shift
+        m = f"{self.margin_db:g} dB"
         why = {
             "pass": f"not worse by more than {m}",
             "regressed": f"worse, and not shown to be so by {m} at most",
             "inconclusive": f"neither a loss is shown nor that it is {m} at most",
         }[self.verdict]
-        base, head = self.prompts["base"].median(), self.prompts["head"].median()
+        base, head = self.prompts["base"].mean(), self.prompts["head"].mean()
         lines = [
             f"{self.verdict.upper()}: {self.head} against {self.base}: {why} ({CONFIDENCE:.0%} confidence)",
-            f"  {self.metric} on {len(self.prompts)} prompts of {self.dataset}: median {base:.2f} -> "
-            f"{head:.2f} dB, paired shift {shift.value:+.3f} dB, "
-            f"interval [{shift.low:+.3f}, {shift.high:+.3f}]",
+            f"  {self.metric} on {len(self.prompts)} prompts of {self.dataset}: mean {base:.2f} -> "
+            f"{head:.2f} dB, shift {self.shift.value:+.3f} dB, interval [{self.low:+.3f}, {self.high:+.3f}]",
         ]
         if self.verdict == "inconclusive":
             lines.append(f"  {self._way_out()}")
         return lines
 
     def _way_out(self) -> str:
-        if not math.isfinite(self.shift.high):
-            return f"{len(self.prompts)} prompts are too few for any verdict; 5 is the least"
-        half = (self.shift.high - self.shift.low) / 2.0
+        if not self.shift.df:
+            return f"{len(self.prompts)} prompts are too few to tell; {LEAST_PROMPTS} are the least"
         wanted = self.margin_db - max(self.shift.value, 0.0)
         if wanted <= 0.0:
             return "the loss seen is above the margin, but may be chance; draw more seeds of both sides"
-        prompts = math.ceil(len(self.prompts) * (half / wanted) ** 2)
-        return (
-            f"more seeds of both sides make the interval narrower, and about {prompts} prompts like these "
-            f"would settle it; so would a margin of {self.shift.high:.2f} dB"
-        )
+        margin = f"a margin of {self.high:.2f} dB would settle it"
+        # The part that varies by person does not become less with more prompts.
+        left = (self.shift.se * wanted / (self.high - self.shift.value)) ** 2 - self.shift.se_people**2
+        if left <= 0.0:
+            return f"more prompts of these listeners alone would not settle it, other listeners may; {margin}"
+        own = self.shift.se**2 - self.shift.se_people**2
+        prompts = math.ceil(len(self.prompts) * own / left)
+        return f"about {prompts} prompts like these would settle it, more seeds of both sides help; {margin}"
+
+
+def one_sided(shift: MeanEstimate, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Ends of an interval of which each by itself holds with this confidence, dB."""
+    return shift.interval(2.0 * confidence - 1.0)
 
 
 def judge(
-    differences: ArrayLike, margin_db: float = DEFAULT_MARGIN_DB, confidence: float = CONFIDENCE
-) -> tuple[Verdict, Estimate]:
-    """The verdict on paired differences (n,), head minus base in dB, lower scores being better.
+    shift: MeanEstimate, margin_db: float = DEFAULT_MARGIN_DB, confidence: float = CONFIDENCE
+) -> Verdict:
+    """The verdict on a mean difference, head minus base in dB, lower scores being better.
 
-    The Hodges-Lehmann interval with ``1 - confidence`` beyond each end decides: *pass* if it lies wholly at
-    or below the margin (non-inferiority), else *regressed* if it lies wholly above zero, else *inconclusive*.
+    The interval with ``1 - confidence`` beyond each end decides: *pass* if it lies wholly at or below the
+    margin (non-inferiority), else *regressed* if it lies wholly above zero, else *inconclusive*.
 
     Raises
     ------
     ValueError
-        If there are no differences, some are not finite, or the margin is negative or not finite.
+        If the margin is negative or not finite.
     """
     if not (math.isfinite(margin_db) and margin_db >= 0.0):
         raise ValueError(f"the margin must be finite and not negative, not {margin_db}")
-    shift = hodges_lehmann(differences, level=2.0 * confidence - 1.0)
-    if shift.high <= margin_db:
-        return "pass", shift
-    return ("regressed" if shift.low > 0.0 else "inconclusive"), shift
+    low, high = one_sided(shift, confidence)
+    if high <= margin_db:
+        return "pass"
+    return "regressed" if low > 0.0 else "inconclusive"
 
 
 def regress(
@@ -143,10 +160,17 @@ def regress(
         }
     )
     prompts["difference"] = prompts["head"] - prompts["base"]
-    verdict, shift = judge(prompts["difference"].to_numpy(), margin_db)
+    shift = mean_difference(h.table, b.table, metric, scorer.panels)
     worst_first = prompts.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
     return Regression(
-        verdict, _label(base), _label(head), metric, margin_db, shift, worst_first, dataset.card.label
+        judge(shift, margin_db),
+        _label(base),
+        _label(head),
+        metric,
+        margin_db,
+        shift,
+        worst_first,
+        dataset.card.label,
     )
 
 
@@ -174,6 +198,7 @@ def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
         names = {r.record.predictor.name for r in found}
         kind = f"run folder, nor predictor with a complete run in {folder},"
         raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
+    own, _ = current(own)
     newest = {r.record.key: r for r in own}
     makes = {
         str((made.name, made.source, made.parameters, r.record.dataset.revision))
@@ -238,5 +263,6 @@ __all__ = [
     "Verdict",
     "find_side",
     "judge",
+    "one_sided",
     "regress",
 ]

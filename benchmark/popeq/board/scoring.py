@@ -16,6 +16,7 @@ from popeq.metrics import SCORES, DensitySettings, Target
 from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
 from popeq.parallel import spread
 from popeq.protocol import Protocol
+from popeq.statistics import Panels
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ PROMPT_COLUMNS = ("prompt_id", "category", "basis", *NUMBERS)
 @dataclass(frozen=True, eq=False)
 class PromptTable:
     """Scores and diagnostics by prompt (``frame``, columns PROMPT_COLUMNS, in test order), and the influence
-    of each listener on the density distances (``influence[score][prompt]``, (m,) dB)."""
+    of each listener on all scores but ``sample_kantorovich`` (``influence[score][prompt]``, (m,) dB)."""
 
     frame: pd.DataFrame
     influence: dict[str, list[Floats]]
@@ -38,6 +39,10 @@ class PromptTable:
         if name not in self._read:
             self._read[name] = self.frame[name].to_numpy(dtype=np.float64)
         return self._read[name]
+
+    def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
+        """``scores(name)`` with the listeners' influence on it, None where it is not known."""
+        return self.scores(name), self.influence.get(name)
 
     @cached_property
     def _read(self) -> dict[str, Floats]:
@@ -66,6 +71,7 @@ class Scorer:
         part = copy.copy(self)
         part.prompt_ids = tuple(self.prompt_ids[i] for i in keep)
         part.targets = [self.targets[i] for i in keep]
+        part.__dict__.pop("panels", None)
         part._describe()
         return part
 
@@ -85,6 +91,11 @@ class Scorer:
     def listeners(self) -> list[Sequence[str]]:
         """Who answered each prompt."""
         return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
+
+    @cached_property
+    def panels(self) -> Panels:
+        """Who answered which prompt, for the uncertainty of means over these prompts."""
+        return Panels(self.listeners)
 
     def score(self, samples: Floats, jobs: int = 1) -> PromptTable:
         """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt; by ``jobs``

@@ -1,4 +1,4 @@
-"""How far a row can be trusted: its rung on the ladder, and signs that its predictor has seen the answers."""
+"""How far a row can be trusted: its label, and signs that its predictor has seen the answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from popeq.board.reproduced import is_reproduced
 from popeq.board.scoring import Scorer
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.card import CARD, Card, Trust, read_card
@@ -17,9 +18,10 @@ from popeq.runs.folder import RECORD, Run
 
 Floats = NDArray[np.float64]
 
-#: Rungs of the ladder, best first, each in words.
+#: Labels, best first, each in words.
 LADDER: dict[Trust, str] = {
-    "reproduced": "run by the maintainers from the plugin; run.json says so and its hashes agree",
+    "reproduced": "drawn again by 'popeq verify --redraw', which found the same predictions",
+    "drawn": "popeq ran the plugin here; nobody has drawn it again yet",
     "scored": "scored here from predictions that somebody sent",
     "self-reported": "numbers that somebody states, without predictions; never ranked",
 }
@@ -36,18 +38,21 @@ def card_of(folder: Path) -> Card | None:
 
 
 def trust_of(run: Run, card: Card | None = None) -> Trust:
-    """The rung of a run: what its card says, otherwise ``reproduced`` if popeq drew it, else ``scored``.
+    """The label of a run, from what was done and never from what its card says.
 
-    Predictions that were sent are never more than ``scored``, whatever a card says.
+    ``reproduced`` if the folder of runs lists it so with the predictions that it has now; ``scored`` if it
+    was sent: as predictions, or as a run with a ``card``; otherwise ``drawn``.
     """
     if run.record.origin == "submitted":
         return "scored"
-    return "reproduced" if card is None or card.trust == "reproduced" else "scored"
+    if is_reproduced(run):
+        return "reproduced"
+    return "drawn" if card is None else "scored"
 
 
-def weakest(rungs: Sequence[Trust]) -> Trust:
-    """The rung of a row that stands for several runs."""
-    return max(rungs, key=list(LADDER).index)
+def weakest(labels: Sequence[Trust]) -> Trust:
+    """The label of a row that is made of several runs."""
+    return max(labels, key=list(LADDER).index)
 
 
 @dataclass(frozen=True)

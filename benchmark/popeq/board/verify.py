@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,6 @@ from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
 from popeq.runs.card import CARD, Card, Trust
 from popeq.runs.folder import RECORD, Run
-from popeq.runs.packed import PackedError, sha256_of
 
 #: A stated score may differ from the recomputed one by the rounding to two decimals.
 TOLERANCE_DB = 0.005 + 1e-9
@@ -48,7 +48,7 @@ def verify_run(run: Run, scorer: Scorer | Dataset | None = None) -> list[Problem
 
 
 def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
-    """``verify_run``, with the scores, the rung of trust and the flags."""
+    """``verify_run``, with the scores, the label of trust and the flags."""
     problems, card = _papers(run)
     if scorer is None:
         from popeq.lookup import load_dataset
@@ -68,7 +68,7 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     except InvalidInputError as error:
         return Verification(run, error.problems, trust=trust)
     except PopeqError as error:
-        return Verification(run, (Problem(run.predictions.name, str(error)),), trust=trust)
+        return Verification(run, (Problem(run.predictions_file.name, str(error)),), trust=trust)
     table = scorer.score(samples)
     scores = summary(table)
     perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
@@ -109,23 +109,21 @@ def _papers(run: Run) -> tuple[list[Problem], Card | None]:
         problems += error.problems
     except PopeqError as error:
         problems.append(Problem(CARD, str(error)))
-    if card is not None and card.trust == "reproduced" and record.origin == "submitted":
-        problems.append(Problem(CARD, "is 'reproduced', but popeq did not draw this run", None, "trust"))
     return problems, card
 
 
 def _file_hash(run: Run) -> list[Problem]:
-    path = run.predictions
+    file = run.predictions_file.name
     try:
-        found = sha256_of(path)
-    except OSError as error:
-        return [Problem(path.name, f"cannot be read: {error.strerror}")]
-    except PackedError as error:
-        return [Problem(path.name, str(error))]
+        found = hashlib.sha256(run.content()).hexdigest()
+    except PopeqError as error:
+        return [Problem(file, str(error))]
     if found == run.record.predictions_sha256:
         return []
-    told = f"its SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
-    return [Problem(path.name, told)]
+    told = (
+        f"its text's SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
+    )
+    return [Problem(file, told)]
 
 
 def _fits(run: Run, scorer: Scorer) -> list[Problem]:

@@ -59,7 +59,7 @@ def show(
         insert(board, into)
         click.echo(f"written: {into}")
         return
-    click.echo(render(board.table, form, board.notes, keys=3 if by else 2))  # type: ignore[arg-type]
+    click.echo(render(board.table, form, board.notes, keys=4 if by else 3))  # type: ignore[arg-type]
     if form == "csv":
         click.echo("\n".join(board.notes), err=True)
 
@@ -111,7 +111,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     about = [
         f"{record.predictor.name} ({record.predictor.source}) on {loaded.card.label}, seed {record.seed}, "
         f"{record.status}",
-        f"made by: {record.command}",
+        f"made by: {record.shown_command}",
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
     if by:

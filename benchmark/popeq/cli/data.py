@@ -55,7 +55,7 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
         click.echo(_summary(loaded))
         counts = loaded.responses.groupby("prompt_id").size()
         for p in loaded.prompts.to_dict(orient="records"):
-            part = p["split"] or f"fold {p['fold']}"
+            part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
             count = counts.loc[p["prompt_id"]]
             click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {count} listeners]  {p['text']}")
         return
@@ -87,8 +87,11 @@ def validate(folders: tuple[str, ...]) -> None:
 
 
 def _summary(dataset: Dataset) -> str:
+    from popeq.board.people import people_note
+
+    panels = f" of {dataset.prompts['panel'].nunique()} panels" if dataset.by_panels else ""
     parts = (
-        f"{dataset.prompts['fold'].nunique()} folds"
+        f"{dataset.prompts['fold'].nunique()} folds{panels}"
         if dataset.by_folds
         else "/".join(
             str(int((dataset.prompts["split"] == s).sum())) for s in ("train", "validation", "test")
@@ -99,7 +102,8 @@ def _summary(dataset: Dataset) -> str:
     return (
         f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}\n"
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
-        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}"
+        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
+        f"  {people_note(dataset, dataset.test_ids)}"
     )
 
 

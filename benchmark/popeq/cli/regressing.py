@@ -90,8 +90,8 @@ def regress(
             "metric": found.metric,
             "margin_db": found.margin_db,
             "shift_db": found.shift.value,
-            "low_db": _finite(found.shift.low),
-            "high_db": _finite(found.shift.high),
+            "low_db": _finite(found.low),
+            "high_db": _finite(found.high),
             "prompts": len(found.prompts),
             "worst": json.loads(render(worst, "json"))["rows"],
         }

@@ -77,8 +77,8 @@ def run(
 ) -> None:
     """Draw the predictions of one or more predictors.
 
-    What is complete is not drawn again; what was stopped goes on where it was. A predictor that fails costs
-    only its own run; then the exit code is 1.
+    What is complete is not drawn again; what was stopped goes on where it was. Edited code, or another model,
+    is another run. A predictor that fails costs only its own run; then the exit code is 1.
     """
     from popeq import api
     from popeq.runs.plan import parse_options
@@ -99,6 +99,7 @@ def run(
         progress=not quiet,
         containment=api.Containment(memory_gb, online, pass_env),
         on_run=_tell,
+        on_note=click.echo,
     )
     if any(r.record.status != "complete" for r in runs):
         raise click.exceptions.Exit(1)

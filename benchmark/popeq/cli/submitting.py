@@ -14,10 +14,12 @@ from popeq.cli.options import runs_option
 @click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
 @click.option("--name", required=True, help="Name of the method, as the board will show it.")
 @click.option(
+    "--card",
     "--meta",
+    "card",
     type=click.Path(path_type=Path),
     default=None,
-    help="Card of the method (JSON): authors, contact, training data, ...",
+    help="Card of the method (JSON): authors, contact, training data, ... It replaces the one that is there.",
 )
 @click.option(
     "--seed",
@@ -27,10 +29,10 @@ from popeq.cli.options import runs_option
     help="Number of the draw, if there are several of one method.",
 )
 @runs_option
-def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, runs_dir: Path) -> None:
+def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, runs_dir: Path) -> None:
     """Score predictions from a file, without code.
 
-    FILE is CSV (also .gz or .xz) or Parquet with the columns prompt_id, sample, x_db, y_db: for every prompt
+    FILE is CSV (also .bz2 or .gz) or Parquet with the columns prompt_id, sample, x_db, y_db: for every prompt
     to be predicted (the test prompts, or all where there are folds) the samples 0 to 659, inside the box, in
     dB. It becomes a run folder, as if popeq had drawn it. All problems are reported at once; nothing is
     clipped or filled in, and samples are rounded to 0.01 dB, as protocol 2 says.
@@ -49,12 +51,12 @@ def score(file: Path, dataset: str, name: str, meta: Path | None, seed: int, run
         api.given_name(loaded),
         name,
         registry=registry(),
-        card=read_card(meta) if meta else None,
+        card=read_card(card) if card else None,
         runs_dir=runs_dir,
         seed=seed,
     )
     scores = summary(api.scored(run, loaded))
-    how = "scored" if new else "was there already"
+    how = "scored" if new else "was there already; its card is now this one" if card else "was there already"
     click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
     told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
     click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,7 @@ def sweep(
         containment=Containment(memory_gb, online, pass_env),
         on_plans=on_plans,
         on_run=on_run,
+        on_note=None if quiet else partial(click.echo, err=True),
     )
     if not quiet and not shown[0].live:
         click.echo(shown[0].text(), err=True)

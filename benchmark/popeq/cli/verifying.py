@@ -1,12 +1,19 @@
-"""``popeq verify``: check the hashes of runs and compute their scores again."""
+"""``popeq verify``: check the hashes of runs, compute their scores again, and draw them again if asked."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import format_option, runs_option
+from popeq.cli.options import containment_options, format_option, runs_option
+
+if TYPE_CHECKING:
+    from popeq.board.redraw import Redrawn
+    from popeq.dataset import Dataset
+    from popeq.runs.containment import Containment
+    from popeq.runs.folder import Run
 
 
 @click.command()
@@ -14,10 +21,44 @@ from popeq.cli.options import format_option, runs_option
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of each run]")
 @runs_option
 @format_option
-def verify(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str) -> None:
+@click.option(
+    "--redraw",
+    is_flag=True,
+    help="Also draw each run again with the code that is installed, and compare every sample. What comes out "
+    "the same is listed in reproduced.json in the folder of runs.",
+)
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --redraw: a parameter, such as where the folder of a model lies here.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="With --redraw: seconds that one run may take.",
+)
+@containment_options
+def verify(
+    runs: tuple[Path, ...],
+    dataset: str | None,
+    runs_dir: Path,
+    form: str,
+    redraw: bool,
+    options: tuple[str, ...],
+    timeout_s: float,
+    memory_gb: float | None,
+    online: bool,
+    pass_env: tuple[str, ...],
+) -> None:
     """Recompute every score of runs from their predictions and check all hashes.
 
-    RUNS are run folders or folders of runs; by default all of --runs. Exit code 1 if one does not verify.
+    RUNS are run folders or folders of runs; by default all of --runs. Exit code 1 if one does not verify, or
+    with --redraw is not reproduced.
     """
     import pandas as pd
 
@@ -25,11 +66,15 @@ def verify(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: st
     from popeq.board.entries import gather
     from popeq.board.scoring import Scorer
     from popeq.board.verify import examine
-    from popeq.errors import PopeqError
+    from popeq.errors import PopeqError, UsageError
     from popeq.metrics import HEADLINE, SCORES
     from popeq.render import render
-    from popeq.runs.folder import Run
+    from popeq.runs.plan import parse_options
 
+    given = parse_options(options)
+    if given and not redraw:
+        raise UsageError("-o: is for --redraw")
+    containment = api.Containment(memory_gb, online, pass_env)
     found, broken = gather(list(runs), runs_dir)
     scorers: dict[tuple[str, str], Scorer | None] = {}
 
@@ -47,23 +92,50 @@ def verify(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: st
         return scorers[identity]
 
     rows, told = [], list(broken)
+    failed = bool(broken)
     for run in found:
-        seen = examine(run, scorer_of(run))
+        scorer = scorer_of(run)
+        seen = examine(run, scorer)
+        trust = seen.trust
         told += [f"{run.folder.name}: {problem}" for problem in seen.problems]
         told += [f"{run.folder.name}: suspicious: {flag}" for flag in seen.flags]
-        rows.append(
-            {
-                "run": run.folder.name,
-                "predictor": run.record.predictor.name,
-                "trust": seen.trust,
-                "verified": "no" if seen.problems else "suspicious" if seen.flags else "yes",
-                f"{HEADLINE}_median": seen.scores.get(f"{HEADLINE}_median", float("nan")),
-                **{f"{name}_mean": seen.scores.get(f"{name}_mean", float("nan")) for name in SCORES},
-                "predictions_sha256": (run.record.predictions_sha256 or "")[:12],
-            }
-        )
+        row: dict[str, object] = {
+            "run": run.folder.name,
+            "predictor": run.record.predictor.name,
+            "trust": trust,
+            "verified": "no" if seen.problems else "suspicious" if seen.flags else "yes",
+        }
+        failed |= bool(seen.problems)
+        if redraw:
+            row["reproduced"] = "no"
+            if not seen.problems and scorer is not None:
+                result = _redrawn(run, scorer.dataset, given, timeout_s, containment)
+                row["reproduced"] = "no" if result.problem else "yes"
+                row["trust"] = examine(run, scorer).trust if result.problem else "reproduced"
+                line = result.problem and f"not reproduced: {result.problem}"
+                line = line or (result.note and f"reproduced, although {result.note}")
+                told += [f"{run.folder.name}: {line}"] if line else []
+            failed |= row["reproduced"] == "no"
+        row |= {f"{HEADLINE}_median": seen.scores.get(f"{HEADLINE}_median", float("nan"))}
+        row |= {f"{name}_mean": seen.scores.get(f"{name}_mean", float("nan")) for name in SCORES}
+        row["predictions_sha256"] = (run.record.predictions_sha256 or "")[:12]
+        rows.append(row)
     click.echo(render(pd.DataFrame(rows), form, told, keys=1))  # type: ignore[arg-type]
     if form == "csv" and told:
         click.echo("\n".join(told), err=True)
-    if broken or any(row["verified"] == "no" for row in rows):
+    if failed:
         raise click.exceptions.Exit(1)
+
+
+def _redrawn(
+    run: Run, dataset: Dataset, options: dict[str, str], timeout_s: float, containment: Containment
+) -> Redrawn:
+    """Draw a run again, and write down beside it whether it was reproduced."""
+    from popeq.board.redraw import redraw
+    from popeq.board.reproduced import note_reproduced
+    from popeq.plugins import registry
+
+    own = {k: v for k, v in options.items() if k in run.record.predictor.parameters}
+    result = redraw(run, dataset, registry(), options=own, timeout_s=timeout_s, containment=containment)
+    note_reproduced(run, result.entry)
+    return result

@@ -81,8 +81,12 @@ def energy_score(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE)
 
 
 def _energy(x: Floats, y: Floats) -> float:
-    inner = float(pdist(x).mean()) / 2.0 if len(x) > 1 else 0.0
-    return float(cdist(x, y).mean()) - inner
+    return float(cdist(x, y).mean()) - mean_distance(x) / 2.0
+
+
+def mean_distance(points: Floats) -> float:
+    """Mean distance of two different points (n, 2), dB; 0 for one point."""
+    return float(pdist(points).mean()) if len(points) > 1 else 0.0
 
 
 def _checked(samples: ArrayLike, responses: ArrayLike, space: Space) -> tuple[Floats, Floats]:
@@ -131,7 +135,7 @@ def energy_score_batch(samples: ArrayLike, responses: Sequence[ArrayLike], space
 
 
 class PromptScores(NamedTuple):
-    """All four scores of one prompt (dB), with each listener's influence on the two density distances.
+    """All four scores of one prompt (dB), with each listener's influence on all but ``sample_kantorovich``.
 
     ``influence[score]`` (m,) is the derivative of the score with respect to the listeners' weights, centred:
     moving weight to listeners with a positive value raises the score. ``error[score]`` (dB) is how far a
@@ -162,25 +166,37 @@ class Target:
 
     def score(self, samples: ArrayLike) -> PromptScores:
         """Every score of samples (n, 2) against these listeners, in one pass over the densities."""
-        grid, own = self.grid, self.densities
         points = as_points(samples, self.space, "samples")
-        predicted = densities(points, grid, self._floor)
-        standard = grid_transport(predicted.standard, own.standard, grid, self.settings.tolerance)
-        reflective = grid_transport(predicted.reflective, own.reflective, grid, self.settings.tolerance)
+        predicted = densities(points, self.grid, self._floor)
+        found = self.score_of(predicted, points, mean_distance(points))
+        values = found.values | {"sample_kantorovich": point_wasserstein(points, self.responses)}
+        return found._replace(values={name: values[name] for name in SCORES})
+
+    def score_of(self, predicted: Densities, points: Floats, mean_distance: float) -> PromptScores:
+        """Every score but ``sample_kantorovich`` of points (n, 2) whose densities and ``mean_distance`` are
+        known already: for one set of points against many prompts."""
+        grid, own, tolerance = self.grid, self.densities, self.settings.tolerance
+        standard = grid_transport(predicted.standard, own.standard, grid, tolerance)
+        reflective = grid_transport(predicted.reflective, own.reflective, grid, tolerance)
+        to_listeners = cdist(points, self.responses).mean(axis=0)
         return PromptScores(
             {
                 "reflective_kantorovich": reflective.cost,
                 "kantorovich": standard.cost,
-                "sample_kantorovich": point_wasserstein(points, self.responses),
-                "energy_score": _energy(points, self.responses),
+                "energy_score": float(to_listeners.mean()) - mean_distance / 2.0,
             },
             {
                 "reflective_kantorovich": self._effects.reflective @ reflective.potential,
                 "kantorovich": self._effects.standard @ standard.potential,
+                "energy_score": to_listeners - to_listeners.mean(),
             },
             {"reflective_kantorovich": reflective.error, "kantorovich": standard.error},
             predicted,
         )
+
+    def densities_of(self, samples: ArrayLike) -> Densities:
+        """Densities of samples (n, 2) on this prompt's grid."""
+        return densities(as_points(samples, self.space, "samples"), self.grid, self._floor)
 
 
 def listener_effects(kernels: Floats) -> Floats:

@@ -8,14 +8,14 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from popeq.contract import Kind
 from popeq.errors import InvalidInputError, Problem, UsageError
 
 CARD = "card.json"
-#: How far a row can be trusted, best first.
-Trust = Literal["reproduced", "scored", "self-reported"]
+#: How far a row can be trusted, best first. Given by popeq alone (popeq.board.trust), never by a card.
+Trust = Literal["reproduced", "drawn", "scored", "self-reported"]
 MOST_BYTES = 65_536
 _LINK = re.compile(r"https?://[^\s<>\"'`\\]+", re.ASCII)
 
@@ -45,6 +45,13 @@ def web_link(text: str) -> str:
     if not _LINK.fullmatch(clean_text(text)):
         raise ValueError("must be an http:// or https:// address")
     return text
+
+
+def claimable_trust(given: object) -> object:
+    """The value itself. Raises ValueError for labels that are given by what popeq did, not by a card."""
+    if given in ("reproduced", "drawn"):
+        raise ValueError(f"no card can say {given!r}: 'popeq verify --redraw' gives it; leave the field out")
+    return given
 
 
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]
@@ -95,10 +102,9 @@ class Card(BaseModel):
     )
     links: list[Link] = Field(default_factory=list, max_length=10, description="paper, code, model")
     notes: Paragraph = Field("", description="anything a reader should know")
-    trust: Trust = Field(
+    trust: Annotated[Literal["scored", "self-reported"], BeforeValidator(claimable_trust)] = Field(
         "scored",
-        description="reproduced: run by the maintainers from the plugin; scored: scored here from given "
-        "predictions; self-reported: numbers somebody states, never ranked",
+        description="kept for old cards, without any effect: popeq alone says how far to trust a row",
     )
     claim: Claim | None = Field(None, description="scores that the submitter states; checked where popeq can")
 

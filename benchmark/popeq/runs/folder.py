@@ -1,4 +1,4 @@
-"""A run on disk: run.json, predictions.csv.xz and, while it is drawn, one file a prompt."""
+"""A run on disk: run.json, its predictions and, while it is drawn, one file a prompt."""
 
 from __future__ import annotations
 
@@ -18,16 +18,34 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.atomic import write_bytes, write_text
-from popeq.errors import InvalidInputError, Problem, RunError
-from popeq.runs.packed import PackedError, most_bytes, pack, sha256_of, unpacked
+from popeq.errors import InvalidInputError, Problem, RunError, UsageError
+from popeq.runs.packed import name_for, pack, unpack
 from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
-RECORD, PREDICTIONS, PARTIAL = "run.json", "predictions.csv.xz", "partial"
-#: Under what name popeq before 0.2 kept predictions, not compressed.
-OLD_PREDICTIONS = "predictions.csv"
+RECORD, PARTIAL = "run.json", "partial"
 EXPLANATIONS = "explanations.jsonl"
 PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
+#: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
+_ROW_BYTES, _OTHER_BYTES = 512, 1 << 20
+#: Bytes that are read at most, whatever a run.json says that there should be.
+_MOST_BYTES = 1 << 30
+
+
+def most_bytes(n: int, prompts: int) -> int:
+    """Bytes that predictions of ``n`` samples of so many prompts take at most."""
+    return _OTHER_BYTES + _ROW_BYTES * n * prompts
+
+
+def kept_to(samples: NDArray[np.float64], decimals: int, space: Space) -> NDArray[np.float64]:
+    """Samples (..., 2), dB, rounded to some decimals; what rounding would put outside the box is rounded
+    towards the inside, and stays as it is where the box holds no such number."""
+    unit = 10.0**decimals
+    rounded = np.round(samples, decimals)
+    low = np.ceil(space.low * unit - 1e-6) / unit
+    high = np.floor(space.high * unit + 1e-6) / unit
+    inside = np.where(low <= high, np.clip(rounded, low, np.maximum(low, high)), samples)
+    return np.asarray(np.clip(inside, space.low, space.high) + 0.0)
 
 
 @dataclass(frozen=True)
@@ -46,15 +64,9 @@ class Run:
         return cls(folder, read_record(folder / RECORD))
 
     @property
-    def predictions(self) -> Path:
-        """The file of predictions: compressed, or plain text as runs had it before popeq 0.2."""
-        old = self.folder / OLD_PREDICTIONS
-        return old if old.is_file() and not self.packed.is_file() else self.packed
-
-    @property
-    def packed(self) -> Path:
-        """Where the run's own predictions are written."""
-        return self.folder / PREDICTIONS
+    def predictions_file(self) -> Path:
+        """The file of the predictions, whether or not it is there."""
+        return self.folder / name_for(self.record.protocol)
 
     @property
     def partial(self) -> Path:
@@ -73,17 +85,17 @@ class Run:
         return Run(self.folder, record)
 
     def assemble(self, prompt_ids: Sequence[str]) -> str:
-        """Write predictions.csv.xz (and explanations.jsonl, if there are any) from the prompts' files, in the
-        given order; returns the SHA-256 of the predictions' text, before it is compressed."""
+        """Write the predictions (and explanations.jsonl, if there are any) from the prompts' files, in the
+        given order; returns the SHA-256 of the predictions."""
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
         parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
-        content = "".join(parts).encode()
+        text = "".join(parts)
         told = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
         if told:
             lines = "".join(path.read_text(encoding="utf-8") for path in told)
             write_text(self.folder / EXPLANATIONS, lines)
-        write_bytes(self.packed, pack(content))
-        return hashlib.sha256(content).hexdigest()
+        write_bytes(self.predictions_file, pack(text, self.predictions_file.name))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def explanations(self) -> dict[str, dict[str, Any]]:
         """What the predictor said of each prompt, by prompt id; empty if it says nothing.
@@ -101,20 +113,30 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def drop_partial(self) -> None:
-        """Remove the per-prompt files once predictions.csv.xz is written."""
+        """Remove the per-prompt files once the predictions are whole."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def predictions_sha256(self) -> str:
-        """Hash of the predictions' text as it is now; raises RunError as ``samples`` does."""
-        path = self._complete()
+        """Hash of the predictions as they are now; raises RunError as ``samples`` does."""
+        return hashlib.sha256(self._predictions()).hexdigest()
+
+    def content(self) -> bytes:
+        """The text of the predictions as it is in the folder, unpacked, not held against the record.
+
+        Raises RunError if it cannot be read, or is larger than such predictions can be.
+        """
+        path = self.predictions_file
+        most = min(most_bytes(self.record.protocol.n_samples, self.record.prompts), _MOST_BYTES)
         try:
-            found = sha256_of(path)
+            if path.stat().st_size > most:
+                raise RunError(
+                    f"{path}: has more bytes than predictions of {self.record.prompts} prompts take"
+                )
+            return unpack(path.read_bytes(), path, most)
         except OSError as error:
-            raise _unreadable(path, error) from None
-        except PackedError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        except UsageError as error:
             raise RunError(str(error)) from None
-        self._check(path, found)
-        return found
 
     def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
         """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
@@ -122,55 +144,35 @@ class Run:
         Raises
         ------
         RunError
-            If the run is not complete or its file of predictions is not the one that the run wrote.
+            If the run is not complete or its predictions are not those that the run wrote.
         InvalidInputError
-            If prompts or samples are missing, too many, not numbers, outside the box or of more decimals than
-            the protocol allows.
+            If prompts or samples are missing, too many, not numbers, outside the box or finer than the
+            protocol keeps them.
         """
-        protocol, path = self.record.protocol, self._complete()
-        n, decimals = protocol.n_samples, protocol.decimals
-        content = self._content(path, most_bytes(n * len(prompt_ids)))
+        content, n, file = self._predictions(), self.record.protocol.n_samples, self.predictions_file.name
         written = _as_written(content, tuple(prompt_ids), n)
-        if written is not None and space.contains(written).all() and _rounded(written, decimals).all():
-            return written
-        return samples_of(_table(content, path.name), prompt_ids, n, space, path.name, decimals)
+        if written is None or not space.contains(written).all():
+            written = samples_of(_table(content, file), prompt_ids, n, space, file)
+        decimals = self.record.protocol.decimals
+        if decimals is not None and (written != kept_to(written, decimals, space)).any():
+            finer = Problem(file, f"has settings that are finer than {10.0**-decimals:g} dB")
+            raise InvalidInputError("wrong predictions", [finer])
+        return written
 
-    def _complete(self) -> Path:
-        """The file of predictions of a complete run."""
+    def _predictions(self) -> bytes:
+        """The text of the predictions, if it is what the run wrote."""
         if self.record.status != "complete":
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
                 f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
                 f"{self.record.command} --runs {self.folder.parent}"
             )
-        return self.predictions
-
-    def _content(self, path: Path, most: int) -> bytes:
-        """The text of the predictions, if it is what the run wrote."""
-        try:
-            content = unpacked(path, most)
-        except OSError as error:
-            raise _unreadable(path, error) from None
-        except PackedError as error:
-            raise RunError(str(error)) from None
-        self._check(path, hashlib.sha256(content).hexdigest())
+        content = self.content()
+        if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
+            raise RunError(
+                f"{self.predictions_file}: is not what the run wrote (SHA-256 differs from run.json)"
+            )
         return content
-
-    def _check(self, path: Path, sha256: str) -> None:
-        if sha256 != self.record.predictions_sha256:
-            raise RunError(f"{path}: is not the file that the run wrote (SHA-256 differs from run.json)")
-
-
-def _unreadable(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: cannot be read: {error.strerror}")
-
-
-def _rounded(points: NDArray[np.float64], decimals: int | None) -> NDArray[np.bool_]:
-    """Whether each point of (..., 2) has at most so many decimals."""
-    if decimals is None:
-        return np.ones(points.shape[:-1], dtype=bool)
-    steps = 10.0**decimals
-    return np.asarray((np.rint(points * steps) / steps == points).all(axis=-1))
 
 
 def _as_written(content: bytes, prompt_ids: tuple[str, ...], n: int) -> NDArray[np.float64] | None:
@@ -201,8 +203,8 @@ def _starts(prompt_ids: tuple[str, ...], n: int) -> list[str]:
     return [f"{p},{i}," for p in prompt_ids for i in range(n)]
 
 
-def _table(content: bytes, file: str = PREDICTIONS) -> pd.DataFrame:
-    """The cells of a run's predictions as text."""
+def _table(content: bytes, file: str) -> pd.DataFrame:
+    """The cells of predictions as text."""
     try:
         frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except ValueError as error:  # of pandas' parser, and of UTF-8
@@ -214,20 +216,15 @@ def _table(content: bytes, file: str = PREDICTIONS) -> pd.DataFrame:
 
 
 def samples_of(
-    frame: pd.DataFrame,
-    prompt_ids: Sequence[str],
-    n: int,
-    space: Space,
-    file: str = PREDICTIONS,
-    decimals: int | None = None,
+    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str
 ) -> NDArray[np.float64]:
     """Predictions as an array (len(prompt_ids), n, 2) in dB, from a table of text cells.
 
     Raises
     ------
     InvalidInputError
-        With everything that is wrong: columns, numbers (with their rows), points outside the box or of more
-        ``decimals``, missing or unknown prompts, missing or repeated samples.
+        With everything that is wrong: columns, numbers (with their rows), points outside the box, missing
+        or unknown prompts, missing or repeated samples.
     """
     missing = [c for c in PREDICTION_COLUMNS if c not in frame.columns]
     if missing:
@@ -239,9 +236,6 @@ def samples_of(
     finite = np.isfinite(points).all(axis=1)
     for i in np.flatnonzero(finite & ~space.contains(points)):
         where = f"({points[i, 0]:g}, {points[i, 1]:g}) dB is outside the box"
-        problems.append(Problem(file, where, int(i) + 2))
-    for i in np.flatnonzero(finite & ~_rounded(points, decimals)):
-        where = f"({points[i, 0]!r}, {points[i, 1]!r}) dB has more than {decimals} decimals"
         problems.append(Problem(file, where, int(i) + 2))
     asked, wanted = set(prompt_ids), {str(i): i for i in range(n)}
     rows = {

@@ -96,7 +96,7 @@ class Job(_Message):
     space: SpaceMessage
     seed: int
     n_samples: int
-    decimals: int | None = Field(description="decimals of a dB that samples are rounded to; none: as drawn")
+    decimals: int | None = Field(description="decimals to which settings in dB are kept; all if None")
     batch_size: int
     stage: str
     train: list[LabelledMessage]

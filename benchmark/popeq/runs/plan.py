@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import Registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import PARTIAL, RECORD, Run
+from popeq.runs.identity import Identity, difference, identity_of
 from popeq.runs.provenance import environment
 from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key, plain_json
 
@@ -40,17 +42,36 @@ class Plan:
     def parameter_values(self) -> dict[str, Any]:
         return self.parameters.model_dump(mode="json")
 
-    @property
+    @cached_property
+    def identity(self) -> Identity:
+        """The code, and what the parameters name, as they were when this was first asked for."""
+        return identity_of(self.spec, self.parameters)
+
+    @cached_property
     def key(self) -> str:
         """SHA-256 over everything that the predictions depend on."""
         return identity_key(
             self.spec.name,
             self.source,
-            self.parameter_values,
+            self.identity.parameters,
             self.dataset.name,
             self.dataset.revision,
             self.protocol,
             self.seed,
+            self.identity.code,
+            self.identity.more,
+        )
+
+    @property
+    def predictor_record(self) -> PredictorRecord:
+        """What the record of the run says of its predictor before it has run."""
+        return PredictorRecord(
+            name=self.spec.name,
+            source=self.source,
+            kind=self.spec.kind,
+            parameters=self.identity.parameters,
+            code=self.identity.code,
+            identity=self.identity.more,
         )
 
     @property
@@ -135,7 +156,33 @@ def make_plans(
         source = registry.source_of(spec.name)
         for seed in dict.fromkeys(seeds):
             plans.append(Plan(spec, source, parameters, dataset, dataset_name, protocol, seed))
+            _ = plans[-1].key  # what cannot be read is said before anything runs
     return plans
+
+
+def why_again(plan: Plan, runs: Sequence[Run]) -> str:
+    """Why none of some runs, oldest first, is the planned one though it has the same name, parameters, data
+    set, protocol and seed: what changed since the newest, in words; empty if there is none like it."""
+    own = plan.predictor_record
+    for run in reversed(runs):
+        record, made = run.record, run.record.predictor
+        if (made.name, made.parameters, record.seed) == (own.name, own.parameters, plan.seed) and (
+            record.origin,
+            record.dataset.revision,
+            record.protocol,
+        ) == ("drawn", plan.dataset.revision, plan.protocol):
+            return difference(made, own, run.folder.name)
+    return ""
+
+
+def changed_meanwhile(plan: Plan) -> str:
+    """What has changed on disk since the plan was made, in words; empty if nothing has."""
+    now = identity_of(plan.spec, plan.parameters)
+    if now == plan.identity:
+        return ""
+    own = plan.predictor_record
+    later = own.model_copy(update={"code": now.code, "identity": now.more})
+    return difference(own, later, "the run began") or "its parameters changed"
 
 
 def create_run(plan: Plan, runs_dir: Path) -> Run:
@@ -146,12 +193,7 @@ def create_run(plan: Plan, runs_dir: Path) -> Run:
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{plan.spec.name}-{plan.key[:8]}",
         key=plan.key,
         status="unfinished",
-        predictor=PredictorRecord(
-            name=plan.spec.name,
-            source=plan.source,
-            kind=plan.spec.kind,
-            parameters=plan.parameter_values,
-        ),
+        predictor=plan.predictor_record,
         dataset=DatasetRecord(
             name=card.name,
             given=plan.dataset_name,

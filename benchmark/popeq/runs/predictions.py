@@ -1,4 +1,4 @@
-"""Predictions that somebody sends as CSV or Parquet: read strictly, every problem with its row."""
+"""Predictions that somebody sends as a file, CSV or Parquet: read strictly, every problem with its row."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq.csv_table import Row, Table, read_table
+from popeq.csv_table import Row, Table, table_of
 from popeq.errors import InvalidInputError, UsageError
-from popeq.runs.folder import PREDICTION_COLUMNS
-from popeq.runs.packed import most_bytes, unpacked
+from popeq.runs.folder import PREDICTION_COLUMNS, most_bytes
+from popeq.runs.packed import unpack
 from popeq.space import Space
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -25,19 +25,19 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
     Parameters
     ----------
     path
-        A CSV file with the columns ``prompt_id, sample, x_db, y_db``, plain or compressed (.gz, .xz), or a
-        Parquet file with the same; rows in any order. ``sample`` counts from 0 to n - 1 for each prompt.
+        A CSV file with the columns ``prompt_id, sample, x_db, y_db``, plain or compressed by bzip2 or gzip,
+        or a Parquet file with the same; rows in any order. ``sample`` counts from 0 to n - 1 for each prompt.
 
     Raises
     ------
     UsageError
-        If there is no such file, it is damaged or too large to be one, or Parquet cannot be read here.
+        If there is no such file, or it is too large to be one, or Parquet cannot be read here.
     InvalidInputError
         With everything that is wrong. Rows of a CSV file are its lines, the header being row 1; rows of a
         Parquet file are counted from 1.
     """
     path = Path(path)
-    most = most_bytes(n * len(prompt_ids))
+    most = most_bytes(n, len(prompt_ids))
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -47,8 +47,9 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
                 f"{path}: has {size} bytes; {n} samples of {len(prompt_ids)} prompts take {most} at most"
             )
         with path.open("rb") as stream:
-            parquet = stream.read(4) == _PARQUET or path.suffix.lower() in (".parquet", ".pq")
-        content = b"" if parquet else unpacked(path, most)
+            start = stream.read(4)
+            parquet = start == _PARQUET or path.suffix.lower() in (".parquet", ".pq")
+            content = unpack(start + stream.read(), path, most) if not parquet else b""
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if parquet:
@@ -56,7 +57,7 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
 
         table = read_parquet(path, PREDICTION_COLUMNS, most)
     else:
-        table = read_table(path, PREDICTION_COLUMNS, content=content)
+        table = table_of(content, path.name, PREDICTION_COLUMNS)
     points = _points(table, prompt_ids, n, space)
     if table.problems:
         asked = f"{len(prompt_ids)} prompts with {n} samples each"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,14 +13,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from popeq.contract import Kind
 from popeq.errors import RunError
+from popeq.folder_names import last_name, without_folders, without_folders_in
 from popeq.plain_text import folder_name, visible
 from popeq.protocol import Protocol
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: ``MIGRATIONS[v]`` turns the raw content of a version v file into version v + 1.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda raw: raw,  # version 2 only added fields that have defaults: origin, predictor.kind
+    2: lambda raw: raw,  # so did version 3: predictor.code, predictor.identity
 }
 
 
@@ -31,9 +34,14 @@ def identity_key(
     revision: str,
     protocol: Protocol,
     seed: int,
+    code: CodeRecord | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> str:
-    """SHA-256 (hex) over everything that the predictions of a run depend on."""
-    identity = [
+    """SHA-256 (hex) over everything that the predictions of a run depend on.
+
+    Runs of schema 1 and 2, and submitted ones, have no ``code`` and nothing ``more`` in their keys.
+    """
+    identity: list[Any] = [
         predictor,
         source,
         dict(parameters),
@@ -42,6 +50,8 @@ def identity_key(
         protocol.model_dump(mode="json"),
         seed,
     ]
+    if code is not None:
+        identity.append({"code": code.sha256, "popeq": code.popeq, "identity": dict(more or {})})
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,6 +70,7 @@ def plain_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 PlainJson = Annotated[dict[str, Any], AfterValidator(plain_json)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FolderName = Annotated[str, AfterValidator(folder_name)]
 
 
@@ -67,12 +78,29 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class CodeRecord(_Section):
+    sha256: Sha256 = Field(description="SHA-256 over the names and hashes of all files that draw the run")
+    popeq: str = Field(description="version of popeq, which counts for the harness")
+    files: dict[str, str] = Field(
+        description="each of these files with the first 8 digits of its SHA-256, to name what changes"
+    )
+
+
 class PredictorRecord(_Section):
     name: str = Field(description="name it is registered under")
     source: str = Field(description="distribution and version that brought it")
     kind: Kind = Field("other", description="what sort of method it is")
-    parameters: PlainJson = Field(description="every parameter with its value, defaults included")
-    described: PlainJson = Field(
+    parameters: PlainJson = Field(
+        description="every parameter with its value, defaults included; files and folders by their last name"
+    )
+    code: CodeRecord | None = Field(
+        None, description="code that drew it; null in submissions and before schema 3"
+    )
+    identity: dict[str, str] = Field(
+        default_factory=dict,
+        description="what else its predictions depend on, such as the hash of a model's weights",
+    )
+    described: Annotated[PlainJson, AfterValidator(without_folders)] = Field(
         default_factory=dict, description="what the fitted predictor said of itself, such as its model"
     )
 
@@ -114,7 +142,9 @@ class RunRecord(_Section):
 
     schema_version: int = Field(SCHEMA_VERSION, description="version of this layout")
     run_id: FolderName = Field(description="name of the run's folder when it was made")
-    key: str = Field(description="SHA-256 over predictor, parameters, data set revision, protocol and seed")
+    key: str = Field(
+        description="SHA-256 over predictor, code, parameters, data set revision, protocol, seed"
+    )
     origin: Literal["drawn", "submitted"] = Field(
         "drawn", description="drawn: popeq ran the predictor; submitted: made from a file of predictions"
     )
@@ -133,7 +163,9 @@ class RunRecord(_Section):
     prompts_done: int = Field(0, description="prompts whose samples are on disk")
     stages: list[StageRecord] = Field(default_factory=list, description="one entry a fit")
     failures: list[Failure] = Field(default_factory=list, description="what went wrong in the last attempt")
-    predictions_sha256: str | None = Field(None, description="SHA-256 of predictions.csv, once complete")
+    predictions_sha256: str | None = Field(
+        None, description="SHA-256 of the predictions as text, once complete"
+    )
     environment: EnvironmentRecord
 
     @property
@@ -147,15 +179,32 @@ class RunRecord(_Section):
             self.dataset.revision,
             self.protocol,
             self.seed,
+            self.predictor.code,
+            self.predictor.identity,
         )
 
     @property
     def model(self) -> str:
-        """The model behind the predictor as tables show it; a stand-in says so; empty if there is none."""
+        """The model behind the predictor as tables show it: a folder by its last name and the beginning of
+        its hash; a stand-in says so; empty if there is none."""
         model = self.predictor.described.get("model")
         if not model:
             return ""
+        kind, colon, digits = self.predictor.identity.get("model", "").partition(":")
+        if colon and kind == "sha256":
+            model = f"{last_name(str(model))} ({digits[:8]})"
         return f"{model} (stand-in)" if self.predictor.described.get("stand_in") else str(model)
+
+    @property
+    def shown_command(self) -> str:
+        """``command`` as pages and tables show it: the data set and files by name, without their folders."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError:
+            return str(without_folders(self.command))
+        return shlex.join(
+            self.dataset.name if w == self.dataset.given else without_folders_in(w) for w in words
+        )
 
 
 def migrate(

@@ -24,7 +24,7 @@ from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.engine import LOCAL, Engine, Task
 from popeq.runs.folder import Run, find_runs
 from popeq.runs.observers import Observers
-from popeq.runs.plan import Plan, create_run, make_plans
+from popeq.runs.plan import Plan, changed_meanwhile, create_run, make_plans, why_again
 from popeq.runs.record import Failure
 from popeq.runs.supervisor import Outcome
 
@@ -70,11 +70,14 @@ def draw(
     progress: bool = False,
     containment: Containment = DEFAULT_CONTAINMENT,
     on_run: Callable[[Run, bool], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Run]:
     """Draw planned runs side by side, in the order of the plans.
 
     A run that is complete already is returned as it is; one that was stopped goes on where it was, unless
     ``fresh``. ``on_run(run, drawn)`` is called as each ends (``drawn`` is False for one that was complete).
+    ``on_note(line)`` is called for each that is drawn again because its code, or what its parameters name,
+    changed since a run of the same predictor; that run stays as it is.
 
     Raises
     ------
@@ -100,7 +103,8 @@ def draw(
                 busy.append(f"{plan.spec.name}, seed {plan.seed}")
             else:
                 locks[i] = lock
-        there = {} if fresh else {run.record.key: run for run in find_runs(runs_dir)[0]}  # newest last
+        found = [] if fresh else find_runs(runs_dir)[0]
+        there = {run.record.key: run for run in found}  # newest last
         for i, lock in locks.items():
             plan, existing = plans[i], there.get(plans[i].key)
             if existing and existing.record.status == "complete":
@@ -109,6 +113,8 @@ def draw(
                 if on_run:
                     on_run(existing, False)
             else:
+                if on_note and not existing and (why := why_again(plan, found)):
+                    on_note(f"{plan.spec.name}, seed {plan.seed}: drawn again, because {why}")
                 drawn = existing or create_run(plan, runs_dir)
                 drawn.partial.mkdir(exist_ok=True)
                 attempts[i] = Attempt(plan, drawn, lock, timeout_s)
@@ -156,6 +162,11 @@ def _draw(
 
         def work(i: int, stage: Stage) -> tuple[int, Outcome]:
             attempt = attempts[i]
+            if why := changed_meanwhile(attempt.plan):
+                line = f"not drawn, because {why}; the same command draws the run again"
+                return i, Outcome(
+                    stage.name, failures=(Failure(stage=stage.name, kind="error", message=line),)
+                )
             attempt.begin()
             observers.started(attempt.run.record)
 

@@ -12,6 +12,8 @@ from popeq.runs.containment import Containment
 
 #: Set to 1 in a process that is not to use the network.
 OFFLINE = "POPEQ_OFFLINE"
+#: The same in every process, so that a predictor that iterates over a set draws the same again.
+HASH_SEED = "0"
 
 _NAMES = """
 PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM COLUMNS VIRTUAL_ENV LD_LIBRARY_PATH LD_PRELOAD
@@ -54,7 +56,8 @@ def environment_for(
     # The parent's import path, so that a script's own predictor is found, but never the current folder:
     # a random.py that happens to lie there would break every import.
     path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
-    return {**dict.fromkeys(_THREADS, str(threads)), **env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    fixed = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": HASH_SEED}
+    return {**dict.fromkeys(_THREADS, str(threads)), **env, **fixed}
 
 
 def _harmless(name: str) -> bool:

@@ -11,14 +11,15 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from popeq.atomic import write_text
 from popeq.dataset import Dataset
 from popeq.dataset_folder import IDENTIFIER
 from popeq.errors import UsageError
 from popeq.plugins import Registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
-from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run, find_runs
-from popeq.runs.packed import pack
+from popeq.runs.folder import PREDICTION_COLUMNS, Run, find_runs, kept_to
+from popeq.runs.packed import name_for, pack
 from popeq.runs.plan import new_run
 from popeq.runs.predictions import read_predictions
 from popeq.runs.provenance import environment
@@ -42,8 +43,8 @@ def run_from_predictions(
 ) -> tuple[Run, bool]:
     """A run folder from a file of predictions, and whether it is new (the same file makes it only once).
 
-    Samples are rounded to the protocol's decimals; where that moves any, ``predictor.described["rounded"]``
-    of the run's record says how many, and how far.
+    A ``card`` takes the place of the one that the run has; without one, that stays. Samples are rounded to
+    the protocol's decimals; where that moves any, ``described["rounded"]`` says how many, how far.
 
     Raises
     ------
@@ -56,19 +57,17 @@ def run_from_predictions(
         raise UsageError(f"--name {name!r}: use up to 64 letters, digits, '.', '_' and '-', no sign first")
     if name in registry.predictors:
         raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
-    samples = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
-    described = {"model": card.model} if card and card.model else {}
-    if protocol.decimals is not None:
-        given, samples = samples, dataset.space.rounded(samples, protocol.decimals)
-        described |= _rounding(given, samples, protocol)
-    content = predictions_csv(dataset.test_ids, samples).encode()
-    sha256 = hashlib.sha256(content).hexdigest()
+    sent = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
+    samples = sent if protocol.decimals is None else kept_to(sent, protocol.decimals, dataset.space)
+    text = predictions_csv(dataset.test_ids, samples)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    described = _described(card) | _rounding(sent, samples, protocol)
     record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256, described)
 
     def fill(folder: Path) -> None:
-        (folder / PREDICTIONS).write_bytes(pack(content))
+        (folder / name_for(protocol)).write_bytes(pack(text, name_for(protocol)))
         if card is not None:
-            (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
     locks = runs_dir / ".locks"
     try:
@@ -78,13 +77,25 @@ def run_from_predictions(
     with FileLock(locks / f"{SOURCE}-{name}.lock"):
         for other in find_runs(runs_dir)[0]:
             if other.record.key == record.key:
-                return other, False
+                return (other if card is None else _with_card(other, card)), False
             if _rivals(other.record, record):
                 raise UsageError(
                     f"--name {name}: {other.folder} has other predictions under that name and seed; give "
                     "another --name, or --seed if they are another draw of the same method"
                 )
         return new_run(record, runs_dir, fill), True
+
+
+def _with_card(run: Run, card: Card) -> Run:
+    """A submitted run with another card, and what its record takes from that."""
+    write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
+    described = {k: v for k, v in run.record.predictor.described.items() if k != "model"} | _described(card)
+    changed = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
+    return run if changed == run.record.predictor else run.update(predictor=changed.model_dump())
+
+
+def _described(card: Card | None) -> dict[str, str]:
+    return {"model": card.model} if card and card.model else {}
 
 
 def predictions_csv(prompt_ids: tuple[str, ...], samples: NDArray[np.float64]) -> str:

@@ -22,6 +22,7 @@ from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, install_hint, load_object
 from popeq.errors import PopeqError, PromptsError, RunError
 from popeq.runs.confined import receive_job
+from popeq.runs.folder import kept_to
 from popeq.runs.job import WRITE_FAILED, Job, Report
 from popeq.seeding import generator
 from popeq.space import Space
@@ -52,7 +53,7 @@ def check_samples(given: object, prompts: Sequence[Prompt], n: int, space: Space
 
 
 def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
-    """Rows of a run's predictions for one prompt; every float is written so that it reads back the same."""
+    """Rows of the predictions for one prompt; every float is written so that it reads back the same."""
     return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
 
 
@@ -134,7 +135,7 @@ def _drawn(
             space = job.space.space()
             samples = check_samples(given, batch, job.n_samples, space)
             if job.decimals is not None:
-                samples = space.rounded(samples, job.decimals)
+                samples = kept_to(samples, job.decimals, space)
             return list(zip(batch, samples, strict=True))
     return []
 

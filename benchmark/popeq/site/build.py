@@ -139,7 +139,7 @@ def _index(site: Site) -> str:
     card = site.scorer.dataset.card
     people = {name for own in site.scorer.listeners for name in own}
     lead = (
-        f"{len(rows)} methods foretell where {len(people)} {'simulated ' if card.simulated else ''}listeners "
+        f"{len(rows)} methods predict where {len(people)} {'simulated ' if card.simulated else ''}listeners "
         f"put an equaliser when they read one of {len(site.scorer.prompt_ids)} sentences. {card.title}."
     )
     n = len(site.scorer.prompt_ids)
@@ -170,22 +170,22 @@ def _index(site: Site) -> str:
 def _tells(part: Part) -> str:
     """What a category can show, in a few words."""
     shift = part.least_shift
-    if part.group.small or shift is None or not np.isfinite(shift):
+    if part.group.small or not np.isfinite(shift):
         return "too few to tell"
     return f"shows about {shift:.2f} dB"
 
 
 def _by_category(site: Site) -> list[views.Row]:
     return [
-        {"label": e.label, "cells": [_median(part.cells[e.label]) for part in site.categories]}
+        {"label": e.label, "cells": [_mean(part.cells[e.label]) for part in site.categories]}
         for e in site.board.entries
     ]
 
 
-def _median(cells: dict[str, float]) -> views.Row:
-    """The median headline score of a table's row, with its interval."""
-    ends = {"median": "", "low": "_low", "high": "_high"}
-    return {name: float(cells[f"{HEADLINE}_median{end}"]) for name, end in ends.items()}
+def _mean(cells: dict[str, float]) -> views.Row:
+    """The mean headline score of a table's row, with its interval."""
+    ends = {"mean": "", "low": "_low", "high": "_high"}
+    return {name: float(cells[f"{HEADLINE}_mean{end}"]) for name, end in ends.items()}
 
 
 def _pairs(site: Site) -> str:
@@ -195,10 +195,10 @@ def _pairs(site: Site) -> str:
     def cell(i: int, j: int) -> views.Row | None:
         if i == j:
             return None
-        shift, q, effect = float(pairs.shift[i, j]), float(pairs.q[i, j]), float(pairs.effect[i, j])
+        shift, p, effect = float(pairs.shift[i, j]), float(pairs.p[i, j]), float(pairs.effect[i, j])
         strength = 1 + int(abs(effect) >= 0.5) + int(abs(effect) >= 0.8)
-        css = f"{'b' if shift < 0 else 'w'}{strength}" if q < ALPHA else ""
-        return {"shift": shift, "q": q, "effect": effect, "css": css}
+        css = f"{'b' if shift < 0 else 'w'}{strength}" if p < ALPHA else ""
+        return {"shift": shift, "p": p, "effect": effect, "css": css}
 
     return render(
         "pairs.html",
@@ -208,7 +208,7 @@ def _pairs(site: Site) -> str:
         prompts=len(site.scorer.prompt_ids),
         alpha=ALPHA,
         diagram=critical_difference(
-            pairs.labels, np.array([e.table.scores(HEADLINE) for e in site.board.entries]), pairs.q, ALPHA
+            pairs.labels, [float(e.table.scores(HEADLINE).mean()) for e in site.board.entries], pairs.p, ALPHA
         ),
         cut=len(pairs.labels) > MATRIX,
         all=len(pairs.labels),
@@ -242,13 +242,13 @@ def _methods(site: Site) -> dict[str, str]:
         {"href": f"../prompt/{views.slug(about['prompt_id'])}", "text": about["text"]}
         for about in site.scorer.about.to_dict(orient="records")
     ]
-    reference = views.reference_entry(site.board)
+    prior = views.prior_entry(site.board)
     marks = views.reference_marks(site.board)
     pages = {}
     for i, (entry, row) in enumerate(zip(site.board.entries, site.methods[0], strict=True)):
         scores = entry.table.scores(HEADLINE)
         order = np.argsort(scores, kind="stable")
-        near = [e for k, e in enumerate(site.board.entries) if abs(k - i) <= _NEIGHBOURS or e is reference]
+        near = [e for k, e in enumerate(site.board.entries) if abs(k - i) <= _NEIGHBOURS or e is prior]
         listed = [prompts[p] | {"score": float(scores[p])} for p in order]
         retrieved = retrieval_table(entry.runs[0], site.scorer.dataset)["rank_correlation"].mean()
         pages[row["href"]] = render(
@@ -262,13 +262,13 @@ def _methods(site: Site) -> dict[str, str]:
                 [Box(e.label, e.table.scores(HEADLINE), "own" if e is entry else "") for e in near], marks
             ),
             marks=marks,
-            signatures=views.signatures(entry, reference, None if np.isnan(retrieved) else float(retrieved)),
+            signatures=views.signatures(entry, prior, None if np.isnan(retrieved) else float(retrieved)),
             best=listed[:_SHOWN_PROMPTS],
             worst=listed[::-1][:_SHOWN_PROMPTS],
             categories=[_category_row(part, entry.label) for part in site.categories],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],
-            runs=[{"command": r.record.command, "facts": views.run_facts(r)} for r in entry.runs],
+            runs=[{"command": r.record.shown_command, "facts": views.run_facts(r)} for r in entry.runs],
         )
     return pages
 
@@ -278,8 +278,8 @@ def _category_row(part: Part, label: str) -> views.Row:
     return {
         "name": part.group.name,
         "prompts": len(part.group.keep),
-        **_median(cells),
+        **_mean(cells),
         "shift": float(cells["shift"]),
-        "p": float(cells["p_holm"]),
+        "p": float(cells["p_value"]),
         "tells": _tells(part),
     }

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from popeq.site.svg import dots, line, number, picture, text
-from popeq.statistics import doubled_ranks
 
 Floats = NDArray[np.float64]
 
@@ -47,17 +46,17 @@ def score_scale(highs: Sequence[float]) -> Scale:
 
 
 def interval_bar(
-    scale: Scale, median: float, low: float, high: float, marks: Sequence[tuple[str, float]]
+    scale: Scale, mean: float, low: float, high: float, marks: Sequence[tuple[str, float]]
 ) -> Markup:
-    """A median with its interval against vertical reference lines ``(css, dB)``."""
+    """A mean with its interval against vertical reference lines ``(css, dB)``."""
     middle = _BAR_HEIGHT / 2
     drawn = [line(scale(at), 0, scale(at), _BAR_HEIGHT, css) for css, at in marks]
     drawn.append(line(scale(low), middle, scale(high), middle, "ci"))
     drawn += [line(scale(end), middle - 4, scale(end), middle + 4, "ci") for end in (low, high)]
     drawn.append(
-        Markup('<circle cx="%s" cy="%s" r="4" class="median"/>') % (number(scale(median)), number(middle))
+        Markup('<circle cx="%s" cy="%s" r="4" class="mean"/>') % (number(scale(mean)), number(middle))
     )
-    title = f"median {median:.2f} dB, 95 % interval {low:.2f} to {high:.2f}"
+    title = f"mean {mean:.2f} dB, 95 % interval {low:.2f} to {high:.2f}"
     return picture(_BAR_WIDTH, _BAR_HEIGHT, drawn, title, "bar")
 
 
@@ -121,16 +120,11 @@ def _cut(label: str, longest: int) -> str:
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
-def mean_ranks(scores: Floats) -> Floats:
-    """Mean rank of each method (methods,) from scores (methods, prompts); ties share a rank."""
-    return np.asarray(doubled_ranks(scores.T).mean(axis=0) / 2.0)
-
-
-def inseparable(order: Sequence[int], q: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:
+def inseparable(order: Sequence[int], p: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:
     """Longest runs (first, last) of positions in ``order`` in which no pair is separated; runs of two or more
     that lie in no other. NaN (not tested) does not separate."""
     n = len(order)
-    apart = q[np.ix_(order, order)] < alpha
+    apart = p[np.ix_(order, order)] < alpha
     runs: list[tuple[int, int]] = []
     last = -1
     for first in range(n):
@@ -143,33 +137,34 @@ def inseparable(order: Sequence[int], q: Floats, alpha: float = 0.05) -> list[tu
     return runs
 
 
-def critical_difference(labels: Sequence[str], scores: Floats, q: Floats, alpha: float = 0.05) -> Markup:
-    """Mean ranks on a line; a bar joins methods that no paired test separates (after Demsar 2006, with the
-    board's own q-values in place of Nemenyi's distance)."""
-    ranks = mean_ranks(scores)
-    order = np.argsort(ranks, kind="stable").tolist()
+def critical_difference(
+    labels: Sequence[str], means: Sequence[float], p: Floats, alpha: float = 0.05
+) -> Markup:
+    """Mean scores (dB) on a line; a bar joins methods that no test separates (after Demsar 2006, with the
+    board's own p (n, n) in place of Nemenyi's distance of ranks)."""
+    order = np.argsort(means, kind="stable").tolist()
     n, width, side, row = len(order), 720.0, 190.0, 17.0
-    runs = inseparable(order, q, alpha)
-    scale = Scale(1.0, max(float(n), 2.0), side, width - side)
+    runs = inseparable(order, p, alpha)
+    low, high = means[order[0]], means[order[-1]]
+    room = (high - low) * 0.03 or 0.5
+    scale = Scale(low - room, high + room, side, width - side)
     below = 38 + 9.0 * len(runs)
     half = (n + 1) // 2
     height = below + row * half + 12
-    step = max(1, n // 12)
-    drawn = [line(scale(1), 24, scale(max(n, 2)), 24, "axis")]
-    for tick in range(1, n + 1, step):
+    drawn = [line(scale.start, 24, scale.end, 24, "axis")]
+    for tick in scale.ticks:
         drawn += [line(scale(tick), 19, scale(tick), 24, "axis")]
-        drawn += [text(scale(tick), 14, str(tick), "tick", "middle")]
+        drawn += [text(scale(tick), 14, f"{tick:g}", "tick", "middle")]
     for k, (first, end) in enumerate(runs):
         y = 34 + 9.0 * k
-        a, b = scale(ranks[order[first]]) - 4, scale(ranks[order[end]]) + 4
-        drawn.append(line(a, y, b, y, "clique"))
+        drawn.append(line(scale(means[order[first]]) - 4, y, scale(means[order[end]]) + 4, y, "clique"))
     for position, method in enumerate(order):
         on_left = position < half
         y = below + row * ((position if on_left else n - 1 - position) + 0.8)
-        x, edge = scale(ranks[method]), side - 16 if on_left else width - side + 16
+        x, edge = scale(means[method]), side - 16 if on_left else width - side + 16
         path = f"M{number(x)} 24V{number(y)}H{number(edge)}"
         drawn.append(Markup('<path class="lead" d="%s"/>') % path)
-        name = f"{_cut(labels[method], 20)}  {ranks[method]:.2f}"
+        name = f"{_cut(labels[method], 20)}  {means[method]:.2f}"
         drawn.append(text(edge + (-5 if on_left else 5), y + 4, name, "label", "end" if on_left else "start"))
-    title = f"Critical-difference diagram: mean rank over prompts of {n} methods, best first on the left"
+    title = f"Critical-difference diagram: mean score of {n} methods in dB, best first on the left"
     return picture(width, height, drawn, title, "cd")

@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: Methods with a picture on a prompt's page, the first of the board; its table has all.
 PICTURES = 40
+#: Samples of a prompt that a picture shows as dots; the density is of all.
+DOTS = 110
 
 
 def prompt_pages(
@@ -83,7 +85,7 @@ def _context(
                 space,
                 density_of(drawn[i], space, settings),
                 listeners,
-                drawn[i],
+                drawn[i][:DOTS],
                 f"{labels[i][:60]}: samples and density, {scores[i, 0]:.2f} dB",
             ),
         }

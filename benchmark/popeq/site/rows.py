@@ -15,6 +15,7 @@ from popeq.board.entries import Entry
 from popeq.board.leaderboard import REFERENCE, Leaderboard
 from popeq.board.reference_lines import PERFECT
 from popeq.board.trust import Claim
+from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import visible
 from popeq.runs.folder import Run
@@ -38,45 +39,39 @@ def slug(label: str) -> str:
 
 
 def reference_marks(board: Leaderboard) -> list[Mark]:
-    """The reference lines at their median headline score."""
+    """The reference and the reference lines at their mean headline score."""
+    css = {PERFECT: "perfect", REFERENCE: "reference"}
     return [
-        Mark(
-            "perfect" if line.name == PERFECT else "fresh", line.name, float(np.median(line.scores[HEADLINE]))
-        )
-        for line in board.lines
+        Mark(css.get(line.name, "fresh"), line.name, float(np.mean(line.scores[HEADLINE])))
+        for line in (board.reference, *board.lines)
     ]
 
 
 def method_rows(board: Leaderboard) -> tuple[list[Row], list[Row], Scale]:
     """Rows of methods and of reference lines, and the scale of their bars."""
     table = board.table.to_dict(orient="records")
-    scale = score_scale([r[f"{HEADLINE}_median_high"] for r in table])
+    scale = score_scale([r[f"{HEADLINE}_mean_high"] for r in table])
     marks = [(mark.css, mark.value) for mark in reference_marks(board)]
-    shared = board.table["rank"].value_counts()
-    rows = [
-        _row(cells, entry, scale, marks) | {"tied": int(shared[cells["rank"]]) > 1}
-        for cells, entry in zip(table, board.entries, strict=False)
-    ]
-    for before, row in zip([None, *rows], rows, strict=False):
-        row["first"] = before is not None and before["rank"] != row["rank"]
+    rows = [_row(cells, entry, scale, marks) for cells, entry in zip(table, board.entries, strict=False)]
     lines = [
         _scores(cells, scale, marks) | {"name": line.name, "how": line.how}
-        for cells, line in zip(table[len(rows) :], board.lines, strict=True)
+        for cells, line in zip(table[len(rows) :], (board.reference, *board.lines), strict=True)
     ]
     return rows, lines, scale
 
 
 def _scores(cells: Mapping[Any, Any], scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
-    median, low, high = (float(cells[f"{HEADLINE}_median{end}"]) for end in ("", "_low", "_high"))
+    mean, low, high = (float(cells[f"{HEADLINE}_mean{end}"]) for end in ("", "_low", "_high"))
     return {
-        "median": median,
+        "mean": mean,
         "low": low,
         "high": high,
-        "bar": interval_bar(scale, median, low, high, marks),
+        "median": float(cells[f"{HEADLINE}_median"]),
+        "bar": interval_bar(scale, mean, low, high, marks),
         "skill": float(cells["skill"]),
-        "kantorovich": float(cells["kantorovich_median"]),
-        "kantorovich_low": float(cells["kantorovich_median_low"]),
-        "kantorovich_high": float(cells["kantorovich_median_high"]),
+        "kantorovich": float(cells["kantorovich_mean"]),
+        "kantorovich_low": float(cells["kantorovich_mean_low"]),
+        "kantorovich_high": float(cells["kantorovich_mean_high"]),
         "energy": float(cells["energy_score_mean"]),
     }
 
@@ -84,6 +79,7 @@ def _scores(cells: Mapping[Any, Any], scale: Scale, marks: Sequence[tuple[str, f
 def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
     return _scores(cells, scale, marks) | {
         "rank": int(cells["rank"]),
+        "rank_worst": int(cells["rank_worst"]),
         "label": entry.label,
         "href": f"method/{slug(entry.label)}",
         "kind": entry.kind,
@@ -94,13 +90,14 @@ def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[t
         "shift": float(cells["shift"]),
         "shift_low": float(cells["shift_low"]),
         "shift_high": float(cells["shift_high"]),
-        "p": float(cells["p_holm"]),
-        "effect": float(cells["effect_size"]),
+        "p": float(cells["p_value"]),
+        "wilcoxon": float(cells["p_wilcoxon"]),
+        "least_shift": float(cells["least_shift"]),
         "seeds": str(cells["seeds"]),
         "seconds": float(cells["time_s"]),
         "time": duration(float(cells["time_s"])),
         "training": training_data(entry),
-        "command": entry.record.command,
+        "command": entry.record.shown_command,
         "parameters": str(cells["parameters"]),
     }
 
@@ -136,10 +133,10 @@ def duration(seconds: float) -> str:
 
 def script_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the page's script sorts, filters and searches by."""
-    numbers = ("rank", "median", "shift", "p", "effect", "skill", "kantorovich", "energy")
+    numbers = ("rank", "mean", "shift", "p", "wilcoxon", "skill", "kantorovich", "energy")
     made = []
     for row in rows:
-        values: dict[str, Any] = {n: None if math.isnan(row[n]) else round(row[n], 6) for n in numbers}
+        values: dict[str, Any] = {n: round(row[n], 6) if math.isfinite(row[n]) else None for n in numbers}
         values |= {key: str(row[key]) for key in ("label", "kind", "trust", "model")}
         values["time"] = row["seconds"]
         text = " ".join(str(row[k]) for k in ("label", "model", "kind", "parameters"))
@@ -170,8 +167,8 @@ def claim_row(claim: Claim) -> Row:
     }
 
 
-def signatures(entry: Entry, reference: Entry | None, correlation: float | None) -> list[Row]:
-    """The paper's failure signatures of a method, in numbers and words, beside the reference's."""
+def signatures(entry: Entry, prior: Entry | None, correlation: float | None) -> list[Row]:
+    """The paper's failure signatures of a method, in numbers and words, beside those of ``prior``."""
 
     def mean(which: Entry | None, name: str) -> float:
         return float("nan") if which is None else float(which.table.frame[name].mean())
@@ -194,7 +191,7 @@ def signatures(entry: Entry, reference: Entry | None, correlation: float | None)
         ),
     }
     rows = [
-        {"name": name, "value": mean(entry, key), "prior": mean(reference, key), "reads": reads}
+        {"name": name, "value": mean(entry, key), "prior": mean(prior, key), "reads": reads}
         for key, (name, reads) in words.items()
     ]
     if correlation is not None:
@@ -214,6 +211,8 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("origin", record.origin),
         ("predictions, SHA-256", record.predictions_sha256 or ""),
         ("identity, SHA-256", record.key),
+        *([("code, SHA-256", record.predictor.code.sha256)] if record.predictor.code else []),
+        *((f"{name}, content", content) for name, content in record.predictor.identity.items()),
         ("finished", record.finished_at or ""),
         ("environment", f"Python {record.environment.python}, {record.environment.platform}; {packages}"),
     ]
@@ -223,7 +222,10 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     """Parameters and declarations of a method."""
     record = entry.record
     found = [("plugin", record.predictor.source), ("trained on", training_data(entry))]
-    found += [(f"parameter {name}", repr(value)) for name, value in record.predictor.parameters.items()]
+    found += [
+        (f"parameter {name}", repr(without_folders(value)))
+        for name, value in record.predictor.parameters.items()
+    ]
     found += [(str(name), str(value)) for name, value in record.predictor.described.items()]
     if entry.card:
         found += [("authors", ", ".join(entry.card.authors)), ("contact", entry.card.contact)]
@@ -231,9 +233,9 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     return [(visible(name), value) for name, value in found]
 
 
-def reference_entry(board: Leaderboard) -> Entry | None:
-    """The row that shifts refer to, if it is on the board."""
-    return next((e for e in board.entries if e.record.predictor.name == REFERENCE), None)
+def prior_entry(board: Leaderboard) -> Entry | None:
+    """The row that draws from the training responses, if it is on the board."""
+    return next((e for e in board.entries if e.record.predictor.name == "prior"), None)
 
 
 def score_table(board: Leaderboard) -> pd.DataFrame:
@@ -247,7 +249,7 @@ def score_table(board: Leaderboard) -> pd.DataFrame:
 
 
 def pair_table(board: Leaderboard) -> pd.DataFrame:
-    """Every pair once: shift of a minus b, q and effect size."""
+    """Every pair once: shift of a minus b, the p that holds over all pairs, and effect size."""
     pairs = board.pairs
     i, j = np.triu_indices(len(pairs.labels), 1)
     labels = np.array(pairs.labels, dtype=object)
@@ -256,7 +258,7 @@ def pair_table(board: Leaderboard) -> pd.DataFrame:
             "a": labels[i],
             "b": labels[j],
             "shift": pairs.shift[i, j],
-            "q_value": pairs.q[i, j],
+            "p_family": pairs.p[i, j],
             "effect_size": pairs.effect[i, j],
         }
     )

@@ -1,46 +1,37 @@
-"""Paired tests, intervals and ranks for scores by prompt; docs/statistics.md says which and why."""
+"""Inference on means over prompts and listeners, ranks, and the signed-rank test: docs/statistics.md."""
 
-from popeq.statistics.bootstrap import (
-    Replicates,
-    crossed_weights,
-    interval,
-    replicate_scores,
-    score_interval,
+from popeq.statistics.mean_inference import (
+    LEAST_PROMPTS,
+    MeanEstimate,
+    Panels,
+    mean_inference,
+    standard_errors,
+    two_sided_p,
 )
-from popeq.statistics.medians import medians
-from popeq.statistics.multiplicity import benjamini_hochberg, holm
-from popeq.statistics.pairs import Paired, all_pairs
-from popeq.statistics.ranking import contradictions, tie_groups
+from popeq.statistics.ranking import rank_ranges
 from popeq.statistics.signed_rank import (
     EXACT_LIMIT,
-    Estimate,
     SignedRank,
-    detectable_shift,
     doubled_ranks,
-    hodges_lehmann,
     signed_rank,
     signed_rank_distribution,
 )
+from popeq.statistics.step_down import Paired, all_pairs, step_down
 
 __all__ = [
     "EXACT_LIMIT",
-    "Estimate",
+    "LEAST_PROMPTS",
+    "MeanEstimate",
     "Paired",
-    "Replicates",
+    "Panels",
     "SignedRank",
     "all_pairs",
-    "benjamini_hochberg",
-    "contradictions",
-    "crossed_weights",
-    "detectable_shift",
     "doubled_ranks",
-    "hodges_lehmann",
-    "holm",
-    "interval",
-    "medians",
-    "replicate_scores",
-    "score_interval",
+    "mean_inference",
+    "rank_ranges",
     "signed_rank",
     "signed_rank_distribution",
-    "tie_groups",
+    "standard_errors",
+    "step_down",
+    "two_sided_p",
 ]

@@ -1,4 +1,4 @@
-"""Is one method better than another on the same prompts, by how much, and how much could have been seen?"""
+"""Wilcoxon's signed-rank test of paired differences, exact, as the paper reports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ Ints = NDArray[np.int64]
 
 #: The null distribution is exact up to this many pairs: below a tenth of a second, and normal by then.
 EXACT_LIMIT = 500
-_EFFICIENCY = 3.0 / math.pi
 
 
 @dataclass(frozen=True)
@@ -34,21 +33,6 @@ class SignedRank:
     p_value: float
     exact: bool
     rank_biserial: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its confidence interval, in the unit of the data.
-
-    ``level`` is the confidence that was asked for, ``attained`` the least confidence that the closed
-    interval [low, high] has: a rank interval cannot meet every level, and never falls short of it.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    attained: float
 
 
 def signed_rank(differences: ArrayLike, *, decimals: int = 9) -> SignedRank:
@@ -110,74 +94,6 @@ def signed_rank_distribution(ranks: ArrayLike) -> Floats:
     if not (np.isfinite(doubled).all() and (doubled > 0).all() and (doubled == np.rint(doubled)).all()):
         raise ValueError("ranks must be positive multiples of 1/2")
     return _distribution(doubled.astype(np.int64))
-
-
-def hodges_lehmann(differences: ArrayLike, *, level: float = 0.95, decimals: int = 9) -> Estimate:
-    """The shift between paired methods: median of the Walsh averages, with the signed-rank interval.
-
-    Parameters
-    ----------
-    differences : (n,)
-        One difference for each prompt, any unit; rounded as ``signed_rank`` does, so that the two agree.
-    level
-        Confidence to reach, in (0, 1).
-
-    Returns
-    -------
-    Estimate
-        In the unit of the differences. (-inf, inf) with ``attained`` 1 if n is too small for the level.
-
-    Raises
-    ------
-    ValueError
-        As ``signed_rank``, or if the level is not inside (0, 1).
-
-    Notes
-    -----
-    Hodges & Lehmann 1963; interval: Hollander, Wolfe & Chicken 2014, section 3.4. With C the largest rank
-    such that ``P(W+ <= C - 1) <= (1 - level) / 2``, it reaches from the C-th smallest to the C-th largest of
-    the n (n + 1) / 2 averages. Assumes that differences are symmetric about the shift; ties make it wider.
-    Exact up to ``EXACT_LIMIT`` pairs, normal quantiles beyond. Takes 4 n^2 bytes.
-    """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, not {level}")
-    d = _checked(differences, decimals)
-    depth, attained = _interval_depth(len(d), (1.0 - level) / 2.0)
-    averages = _walsh_averages(d)
-    last = len(averages) - 1
-    wanted = [last // 2, (last + 1) // 2] + ([depth - 1, last + 1 - depth] if depth else [])
-    found = np.partition(averages, wanted)[wanted]
-    low, high = (float(found[2]), float(found[3])) if depth else (-math.inf, math.inf)
-    return Estimate(float(found[:2].mean()), low, high, level, attained)
-
-
-def detectable_shift(differences_sd: float, n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Least true shift that the signed-rank test finds with the given power in n pairs.
-
-    ``(z[1 - alpha / 2] + z[power]) * sd / sqrt(n * 3 / pi)``: the two-sided z-test on normal differences,
-    less efficient by 3 / pi (Pitman; Hodges & Lehmann 1956). Asymptotic, hence hopeful: the power is 4 points
-    short at n = 30, 10 at n = 12. Infinite where n pairs can never reach alpha.
-
-    Parameters
-    ----------
-    differences_sd
-        Standard deviation of the paired differences, any unit; the result has the same.
-
-    Raises
-    ------
-    ValueError
-        If the deviation is negative or not finite, n < 1, or alpha or power is not inside (0, 1).
-    """
-    if not (math.isfinite(differences_sd) and differences_sd >= 0.0):
-        raise ValueError(f"the standard deviation must be finite and not negative, not {differences_sd}")
-    if n < 1 or not (0.0 < alpha < 1.0 and 0.0 < power < 1.0):
-        raise ValueError(f"need n >= 1, alpha and power inside (0, 1); not {n}, {alpha}, {power}")
-    if 2.0 ** (1 - n) > alpha:
-        return math.inf
-    from scipy.special import ndtri
-
-    reach = float(ndtri(1.0 - alpha / 2.0) + ndtri(power))
-    return max(reach, 0.0) * differences_sd / math.sqrt(n * _EFFICIENCY)
 
 
 def doubled_ranks(values: ArrayLike) -> Ints:
@@ -253,28 +169,3 @@ def _convolved(doubled: Ints) -> Floats:
     probabilities[step * (total - half) :: step] = counts[::-1]
     probabilities.setflags(write=False)
     return probabilities
-
-
-def _walsh_averages(d: Floats) -> Floats:
-    """(d_i + d_j) / 2 for i <= j, (n (n + 1) / 2,), without index arrays twice as large as the result."""
-    averages = np.empty(len(d) * (len(d) + 1) // 2)
-    start = 0
-    for i in range(len(d)):
-        stop = start + len(d) - i
-        np.add(d[i:], d[i], out=averages[start:stop])
-        start = stop
-    averages *= 0.5
-    return averages
-
-
-def _interval_depth(n: int, tail: float) -> tuple[int, float]:
-    """How many Walsh averages to leave out on each side, plus one (0: no interval), and the confidence."""
-    if n <= EXACT_LIMIT:
-        below = np.cumsum(_untied_distribution(n)[::2])
-        depth = int(np.searchsorted(below, tail, side="right"))
-        return depth, 1.0 - 2.0 * float(below[depth - 1]) if depth else 1.0
-    from scipy.special import ndtr, ndtri
-
-    mean, sd = n * (n + 1) / 4.0, math.sqrt(n * (n + 1) * (2 * n + 1) / 24.0)
-    depth = math.floor(mean + sd * float(ndtri(tail)) + 0.5)
-    return max(depth, 0), 1.0 - 2.0 * float(ndtr((depth - 0.5 - mean) / sd)) if depth > 0 else 1.0

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.board.categories import split_table
+from popeq.board.differences import mean_difference, mean_score
 from popeq.board.entries import Entry
-from popeq.board.leaderboard import replicates_of
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
-from popeq.statistics import hodges_lehmann, holm, score_interval, signed_rank
+from popeq.statistics import mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fals
             ),
         )
     told = [
-        f"Shift: the distribution minus its one point, {HEADLINE} in dB, paired by prompt; negative: the "
-        "distribution is worth it. p after Holm over the rows.",
+        f"Shift: the distribution minus its one point, mean over prompts of {HEADLINE} in dB; negative: the "
+        "distribution is worth it. Intervals and p are of each row, over prompts and listeners.",
         *([f"left out, points already: {', '.join(left_out)}."] if left_out else []),
         "It says whether this method's spread helps; not whether another spread would help more.",
         *simulated_note(scorer),
@@ -71,10 +71,10 @@ def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fals
     def draw(axes: Axes) -> None:
         height = np.arange(len(cases))
         for k, (to, colour) in enumerate(zip(COLLAPSED, COLOURS, strict=False)):
-            shifts = [hodges_lehmann(t.scores(HEADLINE) - c[to].scores(HEADLINE)) for _, t, c in cases]
+            shifts = [mean_difference(t, c[to], HEADLINE, scorer.panels) for _, t, c in cases]
             values = np.array([s.value for s in shifts])
-            ends = np.abs([[s.value - s.low, s.high - s.value] for s in shifts]).T if shifts else None
-            ends = None if ends is None or not np.isfinite(ends).all() else ends
+            reach = np.array([s.interval()[1] - s.value for s in shifts])
+            ends = reach if np.isfinite(reach).all() else None
             at = height + 0.12 * (2 * k - 1)
             axes.errorbar(values, at, xerr=ends, fmt="o", color=colour, label=f"own {to}", markersize=5)
         axes.axvline(0, color="0.5", linewidth=0.8)
@@ -87,29 +87,25 @@ def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fals
 
 
 def _table(cases: Sequence[tuple[str, PromptTable, dict[str, PromptTable]]], scorer: Scorer) -> pd.DataFrame:
-    replicates = replicates_of(scorer)
     rows = []
     for label, own, points in cases:
-        value, low, high = score_interval(own.scores(HEADLINE), own.influence[HEADLINE], replicates)
-        row: dict[str, object] = {"predictor": label, "median": value, "low": low, "high": high}
+        mean = mean_score(own, HEADLINE, scorer.panels)
+        low, high = mean.interval()
+        row: dict[str, object] = {"predictor": label, "mean": mean.value, "low": low, "high": high}
         for to, collapsed in points.items():
-            difference = own.scores(HEADLINE) - collapsed.scores(HEADLINE)
-            shift, test = hodges_lehmann(difference), signed_rank(difference)
+            shift = mean_difference(own, collapsed, HEADLINE, scorer.panels)
+            low, high = shift.interval()
             row |= {
-                f"{to}_median": float(np.median(collapsed.scores(HEADLINE))),
+                f"{to}_mean": float(np.mean(collapsed.scores(HEADLINE))),
                 f"{to}_shift": shift.value,
-                f"{to}_shift_low": shift.low,
-                f"{to}_shift_high": shift.high,
-                f"p_{to}": test.p_value,
+                f"{to}_shift_low": low,
+                f"{to}_shift_high": high,
+                f"p_{to}": shift.p_value,
             }
             energy = own.scores("energy_score") - collapsed.scores("energy_score")
-            row[f"{to}_energy_shift"] = hodges_lehmann(energy).value
+            row[f"{to}_energy_shift"] = float(np.mean(energy))
         rows.append(row | {"prompts": len(scorer.prompt_ids)})
-    table = pd.DataFrame(rows)
-    for to in COLLAPSED:
-        if f"p_{to}" in table:
-            table[f"p_{to}"] = holm(table[f"p_{to}"].to_numpy(dtype=np.float64))
-    return table
+    return pd.DataFrame(rows)
 
 
 def edges(entries: Sequence[Entry], scorer: Scorer) -> Study:
@@ -121,20 +117,23 @@ def edges(entries: Sequence[Entry], scorer: Scorer) -> Study:
     for name, keep in zip(("far", "between", "near"), np.array_split(order, 3), strict=True):
         if not len(keep):
             continue
+        panels = scorer.only(keep.tolist()).panels
         for entry in entries:
             own = entry.table.take(keep.tolist())
-            difference = own.scores(HEADLINE) - own.scores("kantorovich")
-            shift = hodges_lehmann(difference)
+            reflective, standard = own.scores(HEADLINE), own.scores("kantorovich")
+            influence = zip(own.influence[HEADLINE], own.influence["kantorovich"], strict=True)
+            shift = mean_inference(reflective - standard, [x - y for x, y in influence], panels)
+            low, high = shift.interval()
             rows.append(
                 {
                     "listeners": f"{name} from the edge" if name == "far" else name,
                     "edge_share": float(shares[keep].mean()),
                     "predictor": entry.label,
-                    "standard_median": float(np.median(own.scores("kantorovich"))),
-                    "reflective_median": float(np.median(own.scores(HEADLINE))),
+                    "standard_mean": float(np.mean(standard)),
+                    "reflective_mean": float(np.mean(reflective)),
                     "shift": shift.value,
-                    "shift_low": shift.low,
-                    "shift_high": shift.high,
+                    "shift_low": low,
+                    "shift_high": high,
                     "prompts": len(keep),
                 }
             )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from popeq.board.categories import Group, split_table
 from popeq.board.halves import halves_of
-from popeq.board.leaderboard import line_intervals, replicates_of
+from popeq.board.leaderboard import score_cells
 from popeq.board.reference_lines import (
     FRESH,
     LEAST_LISTENERS,
@@ -69,8 +69,8 @@ def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
         "Expected scores in dB, lower is better, of somebody who has no row; 95 % intervals over prompts and "
         "listeners.",
         f"A perfect predictor against panels of {', '.join(map(str, _PANELS))}: "
-        + ", ".join(f"{np.median(curve[n][HEADLINE]):.2f}" for n in _PANELS)
-        + f" dB (median {HEADLINE}).",
+        + ", ".join(f"{np.mean(curve[n][HEADLINE]):.2f}" for n in _PANELS)
+        + f" dB (mean {HEADLINE}).",
         "It says how far below a row there is room; not that a predictor which reads only the sentence can "
         "get there.",
         *simulated_note(scorer),
@@ -79,17 +79,17 @@ def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
 
     def draw(axes: Axes) -> None:
         for score, colour in zip(_SCORES, COLOURS, strict=False):
-            medians = [float(np.median(curve[n][score])) for n in _PANELS]
-            axes.plot(_PANELS, medians, "o-", color=colour, label=f"perfect predictor, {score}")
+            means = [float(np.mean(curve[n][score])) for n in _PANELS]
+            axes.plot(_PANELS, means, "o-", color=colour, label=f"perfect predictor, {score}")
             for line, marker in zip(lines[1:], ("s", "D", "^"), strict=False):
                 at = PANEL_SIZE / 2 if line.name.startswith("half") else PANEL_SIZE
-                value = float(np.median(line.scores[score]))
+                value = float(np.mean(line.scores[score]))
                 label = f"{line.name} ({line.how.split()[0]})" if score == HEADLINE else None
                 axes.plot([at], [value], marker, color=colour, label=label)
         axes.set_xscale("log")
         axes.set_xticks(_PANELS, [str(n) for n in _PANELS])
         axes.minorticks_off()
-        axes.set(xlabel="listeners in the panel that is scored against", ylabel="median score (dB)")
+        axes.set(xlabel="listeners in the panel that is scored against", ylabel="mean score (dB)")
         axes.set_ylim(bottom=0)
 
     title = f"What nobody can beat: {scorer.dataset.card.label}"
@@ -101,10 +101,9 @@ def _group_table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd
 
 
 def _table(lines: list[ReferenceLine], scorer: Scorer) -> pd.DataFrame:
-    replicates = replicates_of(scorer)
     rows = [
         {"line": line.name, "prompts": len(scorer.prompt_ids)}
-        | line_intervals(line, replicates)
+        | score_cells(line, scorer.panels, medians=False)
         | {"how": line.how}
         for line in lines
     ]

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import nctdtr, stdtrit
 
 from popeq.board.categories import split_table
+from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.seeding import generator
-from popeq.statistics import hodges_lehmann, signed_rank
+from popeq.statistics import LEAST_PROMPTS
 from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ Floats = NDArray[np.float64]
 WANTED_POWER, LEVEL = 0.8, 0.05
 PROMPTS = (10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480)
 PANELS = (5, 11, 22, 44)
-_WORLDS = 1000
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,11 @@ class Components:
     listener: float
     interaction: float
 
-    def spread(self, panel: int) -> float:
-        """SD over prompts of the difference with ``panel`` listeners each, the same for all prompts."""
-        return float(np.sqrt(self.prompt**2 + self.interaction**2 / panel))
+    def standard_error(self, prompts: float, panel: int) -> float:
+        """Standard error of the mean difference over ``prompts`` prompts that the same ``panel`` listeners
+        answer, dB."""
+        own = self.prompt**2 / prompts + self.interaction**2 / (prompts * panel)
+        return float(np.sqrt(own + self.listener**2 / panel))
 
 
 def components(a: PromptTable, b: PromptTable, listeners: list[tuple[str, ...]]) -> Components:
@@ -74,24 +76,15 @@ def components(a: PromptTable, b: PromptTable, listeners: list[tuple[str, ...]])
     return Components(float(difference.mean()), prompt**0.5, listener**0.5, interaction**0.5)
 
 
-def power_of(
-    parts: Components, shift: float, residuals: Floats, prompts: int, panel: int, worlds: int = _WORLDS
-) -> float:
-    """Chance that the signed-rank test at 5 % finds ``shift`` (dB) with this many prompts and listeners.
+def power_of(parts: Components, shift: float, prompts: int, panel: int) -> float:
+    """Chance that the board's test at 5 % finds a true mean difference ``shift`` (dB), in its direction, with
+    this many prompts and the same listeners for all of them.
 
-    Counted over simulated studies: the shift, moved by which listeners were asked, plus differences between
-    prompts of the shape that was seen (``residuals``, (P,), any scale) and the spread that ``parts`` give.
+    By the noncentral t distribution with the degrees of freedom that the test has.
     """
-    rng = generator("power", prompts, panel)
-    shape = residuals - residuals.mean()
-    scale = float(np.std(shape))
-    drawn = rng.choice(shape, size=(worlds, prompts)) / (scale or 1.0)
-    # Values drawn again and again are tied; a tenth of a spread of noise parts them and changes no shape.
-    drawn = (drawn + 0.1 * rng.standard_normal(drawn.shape)) / np.sqrt(1.01)
-    moved = shift + parts.listener / np.sqrt(panel) * rng.standard_normal((worlds, 1))
-    studies = moved + parts.spread(panel) * drawn
-    found = [signed_rank(study).p_value < LEVEL for study in studies]
-    return float(np.mean(found))
+    df = min(prompts, panel) - 1
+    centre = abs(shift) / parts.standard_error(prompts, panel)
+    return 1.0 - float(nctdtr(df, centre, stdtrit(df, 1.0 - LEVEL / 2.0)))
 
 
 def power(
@@ -104,14 +97,14 @@ def power(
     Raises
     ------
     UsageError
-        If there are fewer than six prompts, or the difference is 0.
+        If there are fewer than ``LEAST_PROMPTS`` prompts, or the difference is 0.
     """
-    if len(scorer.prompt_ids) < 6:
+    if len(scorer.prompt_ids) < LEAST_PROMPTS:
         raise UsageError(f"power: {len(scorer.prompt_ids)} prompts are too few to estimate a spread")
     whole = _Pair(a.table, b.table, scorer, difference)
     if whole.shift == 0:
         raise UsageError("power: the two do not differ at all; give a --difference in dB")
-    curves = {m: [power_of(whole.parts, whole.shift, whole.residuals, n, m) for n in PROMPTS] for m in PANELS}
+    curves = {m: [power_of(whole.parts, whole.shift, n, m) for n in PROMPTS] for m in PANELS}
     table = _table(curves)
     notes: list[str] = []
     if by_category:
@@ -124,7 +117,7 @@ def power(
     parts = whole.parts
     told = [
         f"{a.label} minus {b.label}: shift {whole.measured:.2f} dB on {len(scorer.prompt_ids)} prompts, p = "
-        f"{whole.p_value:.2g}; to be found: {whole.shift:.2f} dB, {HEADLINE}, signed-rank test at 5 %.",
+        f"{whole.p_value:.2g}; to be found: {whole.shift:.2f} dB, {HEADLINE}, the board's test at 5 %.",
         f"Standard deviations: between prompts {parts.prompt:.2f}, of a listener over all prompts "
         f"{parts.listener:.2f}, of one answer {parts.interaction:.2f} dB.",
         *(_enough(curves[m], m) for m in PANELS),
@@ -152,18 +145,16 @@ class _Pair:
     """Two methods on some prompts: what they differ by and where it varies."""
 
     def __init__(self, a: PromptTable, b: PromptTable, scorer: Scorer, difference: float | None) -> None:
-        values = a.scores(HEADLINE) - b.scores(HEADLINE)
-        self.prompts = len(values)
+        found = mean_difference(a, b, HEADLINE, scorer.panels)
+        self.prompts = scorer.panels.prompts
         self.parts = components(a, b, [tuple(own) for own in scorer.listeners])
-        self.measured = hodges_lehmann(values).value
-        self.p_value = signed_rank(values).p_value
+        self.measured, self.p_value = found.value, found.p_value
         self.shift = self.measured if difference is None else difference
-        self.residuals = values - values.mean()
 
 
 def _components_table(pair: _Pair) -> pd.DataFrame:
     parts = pair.parts
-    told = pair.prompts >= 6
+    told = pair.prompts >= LEAST_PROMPTS
     return pd.DataFrame(
         [
             {

@@ -10,13 +10,13 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from popeq.board.categories import Group, split_table
+from popeq.board.differences import mean_score
 from popeq.board.entries import Entry
-from popeq.board.leaderboard import replicates_of
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE, Target
-from popeq.statistics import hodges_lehmann, holm, score_interval, signed_rank
+from popeq.statistics import MeanEstimate, Panels, mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_cat
     table = _table(pairs, there)
     if by_category:
         table, notes = split_table(there.own, lambda g: _part(pairs, there, g))
-    own, far = table_medians(pairs)
+    own, far = table_means(pairs)
     told = [
-        f"{len(there.keep)} sentences; {HEADLINE} in dB, lower is better; shift is there minus here, paired "
-        "by sentence, p after Holm over the rows.",
+        f"{len(there.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
+        "of there minus here. Intervals and p are of each row, over sentences and both groups of listeners.",
         _agreement(own, far),
         "It says whether the same predictions suit other listeners of the same sentences; two panels of few "
         "listeners differ by chance alone, so equal scores are not equal tastes.",
@@ -85,19 +85,19 @@ def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_cat
         for (label, _, _), x, y in list(zip(pairs, own, far, strict=True))[:30]:
             axes.annotate(label[:24], (x, y), (5, -3), textcoords="offset points", fontsize=8)
         axes.set(
-            xlabel=f"median against {scorer.dataset.card.label} (dB)",
-            ylabel=f"median against {other.card.label} (dB)",
+            xlabel=f"mean against {scorer.dataset.card.label} (dB)",
+            ylabel=f"mean against {other.card.label} (dB)",
         )
 
     title = f"The same predictions against {other.card.label}"
     return Study(title, table, tuple(told), draw, keys=2 if by_category else 1)
 
 
-def table_medians(pairs: Sequence[tuple[str, PromptTable, PromptTable]]) -> tuple[list[float], list[float]]:
-    """Median headline scores here and there."""
+def table_means(pairs: Sequence[tuple[str, PromptTable, PromptTable]]) -> tuple[list[float], list[float]]:
+    """Mean headline scores here and there."""
     return (
-        [float(np.median(here.scores(HEADLINE))) for _, here, _ in pairs],
-        [float(np.median(far.scores(HEADLINE))) for _, _, far in pairs],
+        [float(np.mean(here.scores(HEADLINE))) for _, here, _ in pairs],
+        [float(np.mean(far.scores(HEADLINE))) for _, _, far in pairs],
     )
 
 
@@ -105,7 +105,7 @@ def _agreement(own: Sequence[float], far: Sequence[float]) -> str:
     if len(own) < 3:
         return "Too few methods to compare two orders."
     tau = kendalltau(own, far).statistic
-    return f"Order of {len(own)} methods by their medians here and there: Kendall's tau {tau:.2f}."
+    return f"Order of {len(own)} methods by their means here and there: Kendall's tau {tau:.2f}."
 
 
 def _part(pairs: Sequence[tuple[str, PromptTable, PromptTable]], there: Other, group: Group) -> pd.DataFrame:
@@ -116,21 +116,35 @@ def _part(pairs: Sequence[tuple[str, PromptTable, PromptTable]], there: Other, g
 
 
 def _table(pairs: Sequence[tuple[str, PromptTable, PromptTable]], there: Other) -> pd.DataFrame:
-    own, far = table_medians(pairs)
+    own, far = table_means(pairs)
     ranks = [pd.Series(v).rank(method="min").astype(int).tolist() for v in (own, far)]
-    replicates = replicates_of(there.own), replicates_of(there.scorer)
+    panels = there.own.panels, there.scorer.panels
     rows = []
     for i, (label, here, moved) in enumerate(pairs):
         row: dict[str, object] = {"predictor": label}
-        for name, scored, drawn in zip(("here", "there"), (here, moved), replicates, strict=True):
-            value, low, high = score_interval(scored.scores(HEADLINE), scored.influence[HEADLINE], drawn)
-            row |= {f"{name}_median": value, f"{name}_low": low, f"{name}_high": high}
-        difference = moved.scores(HEADLINE) - here.scores(HEADLINE)
-        shift, test = hodges_lehmann(difference), signed_rank(difference)
-        row |= {"shift": shift.value, "shift_low": shift.low, "shift_high": shift.high}
-        row |= {"p_holm": test.p_value, "effect_size": test.rank_biserial}
-        row |= {"rank_here": ranks[0][i], "rank_there": ranks[1][i], "prompts": len(difference)}
+        for name, scored, panel in zip(("here", "there"), (here, moved), panels, strict=True):
+            mean = mean_score(scored, HEADLINE, panel)
+            low, high = mean.interval()
+            row |= {f"{name}_mean": mean.value, f"{name}_low": low, f"{name}_high": high}
+        shift = across(here, moved, there.own, there.scorer)
+        low, high = shift.interval()
+        row |= {"shift": shift.value, "shift_low": low, "shift_high": high}
+        row |= {"p_value": shift.p_value, "effect_size": shift.effect_size}
+        row |= {"rank_here": ranks[0][i], "rank_there": ranks[1][i], "prompts": there.own.panels.prompts}
         rows.append(row)
-    table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["p_holm"].to_numpy(dtype=np.float64))
-    return table.sort_values("here_median", kind="stable", ignore_index=True)
+    return pd.DataFrame(rows).sort_values("here_mean", kind="stable", ignore_index=True)
+
+
+def across(here: PromptTable, there: PromptTable, own: Scorer, other: Scorer) -> MeanEstimate:
+    """The mean over sentences of the headline there minus here, dB, where other people answered there.
+
+    A listener's influence counts in the panel that it belongs to; one name in both data sets is taken for two
+    people.
+    """
+    names, influence = [], []
+    for p, (a, b) in enumerate(zip(here.influence[HEADLINE], there.influence[HEADLINE], strict=True)):
+        names.append([f"here {n}" for n in own.listeners[p]] + [f"there {n}" for n in other.listeners[p]])
+        both = len(a) + len(b)  # a weight of 1 / m in its own panel is one of 1 / both among all
+        influence.append(np.concatenate([-a * both / len(a), b * both / len(b)]))
+    difference = there.scores(HEADLINE) - here.scores(HEADLINE)
+    return mean_inference(difference, influence, Panels(names))

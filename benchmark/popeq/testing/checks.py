@@ -14,7 +14,9 @@ import numpy as np
 from popeq.contract import LabelledPrompt, Parameters, Prompt
 from popeq.errors import UsageError
 from popeq.runs.worker import ContractError, told_by
+from popeq.seeding import generator
 from popeq.space import Space
+from popeq.testing.hash_seed import HASH_SEEDS, drawn_with_hash_seed
 from popeq.testing.imports import heavy_or_online
 from popeq.testing.subject import Subject
 
@@ -80,16 +82,30 @@ def _has_the_methods(subject: Subject) -> None:
         _must(callable(getattr(predictor, method, None)), f"{subject.spec.factory} has no {method}()")
 
 
-def _fit_leaves_its_inputs_alone(subject: Subject) -> None:
-    given = [_copy(p) for p in subject.train], [_copy(p) for p in subject.validation]
-    subject.fit(subject.fresh(), *given)  # writable copies, so that a write is seen and not an error
-    for before, after in zip(subject.train + subject.validation, given[0] + given[1], strict=True):
-        same = np.array_equal(before.responses, after.responses) and before.prompt == after.prompt
-        _must(same, f"the responses of {before.prompt.prompt_id!r} were changed")
+def _leaves_its_inputs_alone(subject: Subject) -> None:
+    train, validation, prompts = subject.train, subject.validation, subject.prompts
+    rng = generator(0, subject.spec.name, "fit", "split")
+    predictor = subject.fresh()
+    predictor.fit(train, validation, rng)  # as they are: what it does to the lists is seen too
+    for what, given, made in (
+        ("train", train, subject.train),
+        ("validation", validation, subject.validation),
+    ):
+        _must(len(given) == len(made), f"{what} had {len(made)} prompts and has {len(given)} after fit()")
+        for after, before in zip(given, made, strict=True):
+            _must(_written(after) == _written(before), f"{what}: {before.prompt.prompt_id!r} was changed")
+    rngs = [generator(0, subject.spec.name, "sample", p.prompt_id) for p in prompts]
+    count = len(rngs)
+    predictor.sample(prompts, 7, rngs)
+    _must(len(rngs) == count, "the list of generators was changed by sample()")
+    _must([repr(p) for p in prompts] == [repr(p) for p in subject.prompts], "sample() changed its prompts")
 
 
-def _copy(labelled: LabelledPrompt) -> LabelledPrompt:
-    return LabelledPrompt(labelled.prompt, labelled.responses.copy(), labelled.listeners)
+def _written(labelled: object) -> str:
+    """A labelled prompt in full, to be compared with another."""
+    if not isinstance(labelled, LabelledPrompt):
+        return repr(labelled)
+    return repr((labelled.prompt, np.asarray(labelled.responses).tolist(), labelled.listeners))
 
 
 def _fits_without_validation(subject: Subject) -> None:
@@ -117,6 +133,18 @@ def _same_seed_same_samples(subject: Subject) -> None:
     _must(np.array_equal(one, other), f"two fits and draws differ by up to {np.abs(one - other).max():g} dB")
     again = subject.draw(subject.fitted)
     _must(np.array_equal(one, again), "a second call of sample() with equal generators gave other samples")
+
+
+def _hash_seed(subject: Subject) -> None:
+    own = subject.draw(subject.fitted)
+    for seed in HASH_SEEDS:
+        other = drawn_with_hash_seed(subject, seed)
+        gap = np.abs(own - other).max()
+        _must(
+            np.array_equal(own, other),
+            f"a process with PYTHONHASHSEED={seed} draws samples that differ by up to {gap:g} dB; "
+            "sort what comes from a set, and use hashlib in place of hash()",
+        )
 
 
 def _order_and_batches(subject: Subject) -> None:
@@ -208,7 +236,10 @@ _ASKED: dict[str, tuple[str, Callable[[Subject], None]]] = {
     "has-the-methods": ("Class(parameters, space) must have fit() and sample()", _has_the_methods),
     # Before anything else is fitted, so that what it does once is seen too.
     "leaves-the-process-alone": ("global state and files must stay as they are", _leaves_the_process_alone),
-    "fit-leaves-inputs-alone": ("fit() must not change what it is given", _fit_leaves_its_inputs_alone),
+    "leaves-inputs-alone": (
+        "fit() and sample() must not change what they are given",
+        _leaves_its_inputs_alone,
+    ),
     "fit-without-validation": ("fit() must take an empty validation set", _fits_without_validation),
     "fit-on-one-prompt": ("fit() must take a single prompt with a single listener", _fits_on_one_prompt),
     "samples-are-valid": (
@@ -217,6 +248,7 @@ _ASKED: dict[str, tuple[str, Callable[[Subject], None]]] = {
     ),
     "honours-n": ("sample() must give as many samples as asked for, 1 or 1000", _honours_n),
     "same-seed-same-samples": ("equal generators must give equal samples", _same_seed_same_samples),
+    "hash-seed": ("samples must not depend on the seed of Python's hash()", _hash_seed),
     "order-and-batches": ("samples must not depend on order or batch", _order_and_batches),
     "any-text": ("sample() must answer empty, very long and non-English prompts", _any_text),
     "another-box": (

@@ -136,7 +136,7 @@ def store(runs: Sequence[Run], dataset: Dataset, baseline: Path) -> Path:
             folder.mkdir(parents=True)
             record = portable(run.record, dataset).model_dump_json(indent=2) + "\n"
             (folder / RECORD).write_text(record, encoding="utf-8")
-            shutil.copyfile(run.predictions, folder / run.predictions.name)
+            shutil.copyfile(run.predictions_file, folder / run.predictions_file.name)
         if baseline.exists():
             baseline.rename(Path(temporary, "old"))
         new.rename(baseline)

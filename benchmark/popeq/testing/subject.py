@@ -48,7 +48,7 @@ def _labelled(i: int, split: str) -> LabelledPrompt:
 @dataclass(frozen=True, eq=False)
 class Subject:
     """What the checks look at. ``train``, ``validation`` and ``prompts`` are the same for everybody; answers
-    are made up."""
+    are made up. They are made again at every look: no predictor can reach what the next one is given."""
 
     spec: PredictorSpec
     parameters: Parameters
@@ -59,19 +59,19 @@ class Subject:
         spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
         return cls(spec, typed_parameters(spec, options or {}))
 
-    @cached_property
+    @property
     def train(self) -> list[LabelledPrompt]:
         return [_labelled(i, "train") for i in range(8)]
 
-    @cached_property
+    @property
     def validation(self) -> list[LabelledPrompt]:
         return [_labelled(i, "validation") for i in range(8, 11)]
 
-    @cached_property
+    @property
     def prompts(self) -> list[Prompt]:
         return [Prompt(p.prompt.prompt_id, p.prompt.text, "sound descriptor") for p in self._test]
 
-    @cached_property
+    @property
     def _test(self) -> list[LabelledPrompt]:
         return [_labelled(i, "test") for i in range(11, 14)]
 

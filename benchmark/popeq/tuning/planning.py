@@ -12,6 +12,7 @@ from popeq.metrics import HEADLINE
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import declared_ranges
+from popeq.runs.identity import identity_of
 from popeq.runs.plan import typed_parameters
 from popeq.tuning.record import Budget, Search
 
@@ -33,7 +34,8 @@ def plan_search(
     for name in fixed:
         if name not in fields:
             raise UnknownNameError(f"parameter of {spec.name}", name, fields)
-    held = typed_parameters(spec, fixed, flag="--set").model_dump(mode="json")
+    typed = typed_parameters(spec, fixed, flag="--set")
+    held = typed.model_dump(mode="json")
     by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
     full = held["epochs"] if by_epochs else len(view.test_ids)
     declared = declared_ranges(spec, held)
@@ -49,6 +51,7 @@ def plan_search(
     return Search(
         predictor=spec.name,
         source=registry().source_of(spec.name),
+        code=identity_of(spec, typed).sha256,
         dataset=given,
         revision=view.revision,
         protocol=DEFAULT_PROTOCOL.fingerprint,

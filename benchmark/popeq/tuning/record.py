@@ -36,6 +36,7 @@ class Search(_Section):
 
     predictor: str = Field(description="name of the predictor")
     source: str = Field(description="distribution and version that brought it")
+    code: str = Field("", description="SHA-256 over its code and what its fixed parameters name")
     dataset: str = Field(description="name or folder of the data set")
     revision: str = Field(description="SHA-256 over its training and validation prompts and their answers")
     protocol: str = Field(description="fingerprint of the protocol that scores are made by")

@@ -20,6 +20,7 @@ from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import Range
 from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run, find_runs
+from popeq.runs.identity import identity_of
 from popeq.runs.plan import Plan, typed_parameters
 from popeq.runs.runner import DEFAULT_TIMEOUT_S
 from popeq.seeding import generator
@@ -176,6 +177,12 @@ class _Tuner:
     def _rung(self) -> None:
         """Give the last trial its next budget, and say what becomes of it."""
         *before, trial = self.record.trials
+        held = typed_parameters(self.spec, self.search.fixed, flag="--set")
+        if identity_of(self.spec, held).sha256 != self.search.code:
+            raise RunError(
+                f"{self.spec.name}: its code, or a model of its, changed during the search in {self.folder}; "
+                "begin another with -o"
+            )
         budgets = self.search.budget.rungs
         rung, message = self._fitted(trial, budgets[len(trial.rungs)])
         trial = trial.model_copy(update={"rungs": [*trial.rungs, rung], "message": message})

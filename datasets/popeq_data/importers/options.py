@@ -9,6 +9,7 @@ from pydantic import Field
 from popeq.contract import Parameters
 
 _SALT = "secret text that keys the listeners' hashes, for a repeatable revision (default: random)"
+_UNSEEN = "deal listeners into two panels, and train each fold on the other panel's answers alone"
 
 
 class SafeOptions(Parameters):
@@ -28,6 +29,7 @@ class SafeOptions(Parameters):
         ge=2,
         description="distinct listeners that a word of home or all needs; one alone could give a person away",
     )
+    unseen_people: bool = Field(False, description=_UNSEEN)
     salt: str = Field("", description=_SALT)
 
 
@@ -67,4 +69,5 @@ class CsvOptions(Parameters):
     hash_listeners: bool = Field(
         False, description="replace listener ids by keyed hashes, in case they name people"
     )
+    unseen_people: bool = Field(False, description=_UNSEEN)
     salt: str = Field("", description=_SALT)

@@ -17,6 +17,7 @@ from popeq.importing import ImportResult
 from popeq.space import PLANE
 from popeq_data.importers.assemble import Pseudonyms
 from popeq_data.importers.options import CsvOptions
+from popeq_data.importers.people import Dealt, unseen_people
 
 #: Wide enough to read any point before it is clipped.
 _ANYWHERE = {"x_db": [-1e9, 1e9], "y_db": [-1e9, 1e9]}
@@ -50,18 +51,21 @@ def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> Import
         frame["listener_id"] = [names[listener] for listener in frame["listener_id"]]
         frame = frame.sort_values(["prompt_id", "listener_id"], ignore_index=True)
     dataset = dataclasses.replace(found, card=card, responses=frame, folder=None)
+    dealt = unseen_people(dataset) if parameters.unseen_people else Dealt(dataset, "not asked for")
+    made = dealt.dataset
     report = {
         "prompts file": prompts.name,
         "prompts SHA-256": _sha256(prompts),
         "responses file": responses.name,
         "responses SHA-256": _sha256(responses),
         "listener ids": f"hashed, salt {names.kind}" if parameters.hash_listeners else "as in the file",
-        "responses kept": len(frame),
-        "prompts": len(found.prompts),
+        "unseen people": dealt.how,
+        "responses kept": len(made.responses),
+        "prompts": len(made.prompts),
         "listeners": int(frame["listener_id"].nunique()),
         "share of responses clipped": round(clipped, 4),
     }
-    return ImportResult(dataset, report)
+    return ImportResult(made, report)
 
 
 def _read(card: DatasetCard, prompts: Path, responses: Path, *, clip: bool) -> Dataset:

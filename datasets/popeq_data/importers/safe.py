@@ -16,6 +16,7 @@ from popeq.errors import UsageError
 from popeq.importing import ImportResult
 from popeq_data.importers.assemble import Answer, Pseudonyms, assemble, round_robin
 from popeq_data.importers.options import SafeOptions
+from popeq_data.importers.people import Dealt, unseen_people
 from popeq_data.importers.plane import place
 from popeq_data.importers.safe_cleaning import clean, last_of_each_word
 from popeq_data.importers.safe_listeners import TRACKS, Setting, recover
@@ -61,15 +62,23 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
         for (prompt_id, setting), point in zip(pairs, placed.clipped, strict=True)
     ]
     groups = {names[setting.listener]: setting.part for _, setting in pairs}
+    unseen = "-unseen" if parameters.unseen_people else ""
     card = DatasetCard(
-        name=f"safe-{parameters.part}",
+        name=f"safe-{parameters.part}{unseen}",
         version=f"1-scale-{parameters.scale:g}",
-        title=f"SAFE-DB equaliser settings, part {parameters.part}, at scale {parameters.scale:g}",
+        title=f"SAFE-DB equaliser settings, part {parameters.part}, at scale {parameters.scale:g}"
+        + (", of people who are not in training" if unseen else ""),
         licence=LICENCE,
         citation=CITATION,
         simulated=False,
         second_panel=None,
     )
+    dealt = Dealt(assemble(card, prompts, folds, answers, groups), "not asked for")
+    if parameters.unseen_people:
+        least = 1 if parameters.part == "lab" else parameters.min_responses
+        dealt = unseen_people(dealt.dataset, least)
+        dropped[f"fewer than {least} listeners of its panel for the prompt"] = dealt.dropped
+    made = dealt.dataset
     report = {
         **source.report(),
         "licence": LICENCE,
@@ -77,17 +86,18 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
         "scale": parameters.scale,
         **({} if parameters.part == "lab" else {"least listeners a word": parameters.min_responses}),
         "salt of the listeners' hashes": names.kind,
+        "unseen people": dealt.how,
         "rows read": len(rows),
         "rows read by part": dict(sorted(Counter(s.part for s in settings).items())),
         "rows dropped": {reason: count for reason, count in dropped.items() if count},
-        "responses kept": len(answers),
-        "prompts": len(prompts),
-        "listeners": len(groups),
-        "listeners by part": dict(sorted(Counter(groups.values()).items())),
+        "responses kept": len(made.responses),
+        "prompts": len(made.prompts),
+        "listeners": len(made.listeners),
+        "listeners by part": dict(sorted(Counter(made.listeners["group"]).items())),
         "share of responses clipped": round(placed.share_clipped, 4),
         "share of variance explained by the plane": round(placed.variance_explained, 4),
     }
-    return ImportResult(assemble(card, prompts, folds, answers, groups), report)
+    return ImportResult(made, report)
 
 
 def _advice(parameters: SafeOptions) -> str:

@@ -50,7 +50,7 @@ FOLDERS = {"data": (CARD_A, PANEL_A), "panel_b": (CARD_B, PANEL_B)}
 def panel_dataset(card: DatasetCard, panel: Panel, sentences: Sequence[Sentence]) -> Dataset:
     """The data set of one panel: every listener answers every prompt."""
     prompts = pd.DataFrame(
-        [(s.prompt_id, s.text, s.category, s.basis, s.split, None, None) for s in sentences],
+        [(s.prompt_id, s.text, s.category, s.basis, s.split, None, None, None) for s in sentences],
         columns=list(PROMPT_COLUMNS),
         dtype=object,
     )

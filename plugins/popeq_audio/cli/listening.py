@@ -86,7 +86,7 @@ def export(
     )
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
-    click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={test_id}.yaml")
+    click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")
     click.echo(f"keep {output}/plan.json from the listeners; 'popeq listening-test analyse' needs it")
 
 
@@ -104,10 +104,14 @@ def export(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Also make a data set of the best-liked."
 )
-@click.option("--simulated", is_flag=True, help="The answers are simulated; the data set will say so.")
+@click.option(
+    "--simulated/--real-listeners",
+    default=None,
+    help="Whose answers these are; the data set says so. [default: simulated if the plan's listeners are]",
+)
 @format_option
 def analyse(
-    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool, form: Any
+    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: Any
 ) -> None:
     """Read webMUSHRA's RESULTS.csv: does the distance predict preference?"""
     from popeq.render import render
@@ -148,7 +152,15 @@ def analyse(
         from popeq_audio.listening.collecting import to_dataset
 
         made = to_dataset(ratings, plan, output, simulated)
-        click.echo(
-            f"data set: {len(made.prompts)} prompts, {len(made.responses)} responses: {output}",
-            err=form != "text",
-        )
+        size = f"{len(made.prompts)} prompts, {len(made.responses)} responses"
+        click.echo(f"data set {made.card.label}: {size}: {output}", err=form != "text")
+        if simulated is None and made.card.simulated:
+            click.echo(
+                f"marked as simulated because {plan.dataset} is; give --real-listeners if people answered",
+                err=form != "text",
+            )
+        alone = sum(len(points) < 2 for points in plan.offered.values())
+        if alone:
+            click.echo(
+                f"left out of it: {alone} prompts with fewer than two settings to choose from", err=True
+            )

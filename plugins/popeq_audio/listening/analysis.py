@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from popeq.seeding import generator
-from popeq.statistics.bootstrap import crossed_weights
+from popeq.statistics import Panels, mean_inference
 from popeq_audio.listening.results import Rating
 
 Measure = Literal["kantorovich", "setting_distance"]
@@ -20,7 +19,6 @@ MEASURES: dict[Measure, str] = {
     "kantorovich": "reflective Kantorovich distance of the predictor on the prompt",
     "setting_distance": "mean distance from the setting heard to the listeners' settings",
 }
-REPLICATES = 2000
 #: BS.1534-3: a listener who rates the hidden reference under 90 in more than 15 % of trials is left out.
 _REFERENCE_SCORE, _MOST_MISSED = 90.0, 0.15
 
@@ -53,27 +51,23 @@ def screened(ratings: Sequence[Rating]) -> tuple[list[Rating], dict[str, float]]
     return [r for r in ratings if r.listener not in out], out
 
 
-def association(ratings: Sequence[Rating], measure: Measure, seed: int = 0) -> Association:
+def association(ratings: Sequence[Rating], measure: Measure) -> Association:
     """How well a distance ranks the sounds of a trial as its listeners do.
 
     For each listener and trial, Kendall's tau-b between minus the distance and the score over the sounds that
     have both; a listener who scores all alike says nothing. Means inside a trial, then over trials, so that
-    no trial counts more for having more listeners. The interval is a crossed bootstrap: trials are drawn with
-    replacement and listeners weighted, one weight a person (``popeq.statistics.bootstrap``).
+    no trial counts more for having more listeners. The interval is over trials and people
+    (``popeq.statistics.mean_inference``); with few of either it is infinite.
     """
     taus = _taus(ratings, measure)
     if not taus:
         return Association(measure, np.nan, np.nan, np.nan, 0, 0, 0)
     listeners = [tuple(own) for own in taus.values()]
     values = [np.array(list(own.values())) for own in taus.values()]
-    rng = generator(seed, "listening test", "bootstrap", measure)
-    drawn = crossed_weights(listeners, REPLICATES, rng)
-    by_trial = np.stack([w @ v for w, v in zip(drawn.weights, values, strict=True)], axis=1)
-    replicates = np.take_along_axis(by_trial, drawn.prompts, axis=1).mean(axis=1)
-    low, high = np.percentile(replicates, [2.5, 97.5])
-    tau = float(np.mean([v.mean() for v in values]))
-    people = {name for names in listeners for name in names}
-    return Association(measure, tau, float(low), float(high), len(taus), len(people), sum(map(len, values)))
+    panels = Panels(listeners)
+    tau = mean_inference([v.mean() for v in values], values, panels)
+    low, high = tau.interval()
+    return Association(measure, tau.value, low, high, len(taus), panels.people, sum(map(len, values)))
 
 
 def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:
@@ -118,24 +112,21 @@ def by_method(ratings: Sequence[Rating]) -> pd.DataFrame:
 def chosen_settings(ratings: Sequence[Rating]) -> Mapping[tuple[str, str], tuple[float, float]]:
     """The setting that each listener rated best for each prompt, by (prompt_id, listener).
 
-    The hidden reference counts with its setting, the anchor has none. Of several best ones the one whose name
-    comes first is taken: names are dealt by chance, so no method gains by it.
+    Only settings that the test offered count: neither the hidden reference, which its page gives away as
+    the reference, nor the anchor, which is no setting. Of several best ones the one whose name comes first
+    is taken: names are dealt by chance, so no method gains by it.
     """
-    best: dict[tuple[str, str], tuple[float, str, tuple[float, float]]] = {}
     totals: dict[tuple[str, str, str], float] = defaultdict(float)
     points: dict[tuple[str, str, str], tuple[float, float]] = {}
     for r in ratings:
-        if r.condition is None:
-            name, point = "reference", (r.trial.reference_x_db, r.trial.reference_y_db)
-        elif r.condition.x_db is None or r.condition.y_db is None:
+        if r.condition is None or r.condition.x_db is None or r.condition.y_db is None:
             continue
-        else:
-            name, point = r.condition.name, (r.condition.x_db, r.condition.y_db)
-        totals[r.trial.prompt_id, r.listener, name] += r.score
-        points[r.trial.prompt_id, r.listener, name] = point
-    for (prompt_id, listener, name), total in sorted(totals.items()):
-        key = (prompt_id, listener)
-        # sorted by name, "sound..." after "reference": only a strictly better one displaces
-        if key not in best or total > best[key][0]:
-            best[key] = (total, name, points[prompt_id, listener, name])
-    return {key: point for key, (_, _, point) in best.items()}
+        key = (r.trial.prompt_id, r.listener, r.condition.name)
+        totals[key] += r.score
+        points[key] = (r.condition.x_db, r.condition.y_db)
+    best: dict[tuple[str, str], str] = {}
+    for prompt_id, listener, name in sorted(totals):
+        so_far = best.setdefault((prompt_id, listener), name)
+        if totals[prompt_id, listener, name] > totals[prompt_id, listener, so_far]:
+            best[prompt_id, listener] = name
+    return {(p, who): points[p, who, name] for (p, who), name in best.items()}

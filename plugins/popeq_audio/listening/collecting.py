@@ -20,40 +20,50 @@ from popeq_data.importers.assemble import Answer, Pseudonyms, assemble, round_ro
 FOLDS = 5
 
 
-def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: bool = False) -> Dataset:
+def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: bool | None = None) -> Dataset:
     """Write a data set folder with folds; listeners become keyed hashes.
+
+    ``simulated`` says whether the answers are simulated; by default they are if the plan's listeners are.
+    Prompts for which the test offered fewer than two settings are left out: nobody could choose.
 
     Raises
     ------
     UsageError
-        If there are fewer than two prompts, or the folder is not empty.
+        If fewer than two prompts are left, or the folder is not empty.
     """
-    chosen = chosen_settings(ratings)
-    prompts = [
-        Prompt(t.prompt_id, t.text, "listening test", "fold", t.track)
+    offered = plan.offered
+    chosen = {key: at for key, at in chosen_settings(ratings).items() if len(offered[key[0]]) >= 2}
+    answered = {prompt_id for prompt_id, _ in chosen}
+    prompts = {
+        t.prompt_id: Prompt(t.prompt_id, t.text, "listening test", "fold", t.track)
         for t in plan.trials
-        if any(prompt_id == t.prompt_id for prompt_id, _ in chosen)
-    ]
+        if t.prompt_id in answered
+    }
     if len(prompts) < 2:
-        raise UsageError("the answers are about fewer than two prompts; a data set needs two")
+        raise UsageError(
+            f"no data set can be made: {len(prompts)} prompt(s) have answers and two or more settings to "
+            "choose from besides reference and anchor; a data set needs two: export with more RUNs or --at"
+        )
     names = Pseudonyms("")
     answers = [Answer(p, names[listener], _array(point)) for (p, listener), point in chosen.items()]
+    source = f"{plan.dataset} (simulated)" if plan.simulated else plan.dataset
     card = DatasetCard(
         name=f"{plan.test_id.lower()}-chosen",
         version="1",
-        title=f"the best-liked of the settings offered in the listening test {plan.test_id}",
+        title=f"the best-liked of the settings offered in listening test {plan.plan_id}, made from {source}",
         licence="not said",
         citation="not said",
-        simulated=simulated,
+        simulated=plan.simulated if simulated is None else simulated,
         second_panel=None,
     )
     readme = (
-        f"# {card.name}\n\nEach listener's setting is the best-liked of the few that the test offered for "
-        f"the prompt (prompts of {plan.dataset}), so it has no more points than there were sounds. "
-        "Listeners are hashed; the salt was not kept.\n"
+        f"# {card.label}\n\nEach listener's setting is the best-liked of the few that the test "
+        f"{plan.plan_id} offered for the prompt (prompts of {source}), so it has no more points than there "
+        "were settings. The hidden reference and the anchor are no answers. Listeners are hashed; the salt "
+        f"was not kept.\n\n{'**Simulated**: no real listener.' if card.simulated else 'Real listeners.'}\n"
     )
-    folds = round_robin([p.prompt_id for p in prompts], FOLDS)
-    return write_dataset(assemble(card, prompts, folds, answers), folder, readme)
+    folds = round_robin(list(prompts), FOLDS)
+    return write_dataset(assemble(card, list(prompts.values()), folds, answers), folder, readme)
 
 
 def _array(point: tuple[float, float]) -> NDArray[np.float64]:

@@ -77,6 +77,7 @@ def make_test(
     excerpts = [read_excerpt(path, seconds) for path in tracks]
     trials = []
     with new_folder(folder) as temporary:
+        sounds = temporary / "webmushra" / RESOURCES / "sounds"  # until the plan has its id
         for number, prompt_id in enumerate(chosen, 1):
             track = (number - 1) % len(tracks)
             found: list[tuple[str, Point, float | None]] = [
@@ -92,7 +93,7 @@ def make_test(
                     found,
                     tracks[track].stem,
                     excerpts[track],
-                    temporary / "webmushra" / RESOURCES / test_id,
+                    sounds,
                     kind,
                     seed,
                 )
@@ -105,10 +106,11 @@ def make_test(
             simulated=loaded.card.simulated,
             seed=seed,
             trials=trials,
-        )
+        ).identified()
         plan.write(temporary)
+        sounds.rename(sounds.with_name(plan.plan_id))
         configs = temporary / "webmushra" / "configs"
-        (configs / f"{test_id}.yaml").write_text(configuration(plan), encoding="utf-8")
+        (configs / f"{plan.plan_id}.yaml").write_text(configuration(plan), encoding="utf-8")
     return plan
 
 

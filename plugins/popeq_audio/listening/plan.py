@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,16 +55,32 @@ class Trial(_Part):
 
 
 class Plan(_Part):
-    """A whole test."""
+    """A whole test. ``plan_id`` is in every row of its results: ``test_id`` and a hash of the rest."""
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
+    plan_id: str = Field("", description="what webMUSHRA writes as session_test_id; made of the content")
     test_id: str
     kind: Kind
     dataset: str
     revision: str
-    simulated: bool
+    simulated: bool = Field(description="whether the listeners of the data set are simulated")
     seed: int
     trials: list[Trial]
+
+    @property
+    def offered(self) -> dict[str, set[tuple[float, float]]]:
+        """The settings that a listener can choose among, by prompt: neither the reference nor the anchor."""
+        offered: dict[str, set[tuple[float, float]]] = {}
+        for trial in self.trials:
+            points = {(c.x_db, c.y_db) for c in trial.conditions if c.x_db is not None and c.y_db is not None}
+            offered.setdefault(trial.prompt_id, set()).update(points)
+        return offered
+
+    def identified(self) -> Plan:
+        """The plan with its ``plan_id``: other sounds, prompts or seeds have another."""
+        content = self.model_dump_json(exclude={"plan_id"})
+        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+        return self.model_copy(update={"plan_id": f"{self.test_id}-{digest}"})
 
     def write(self, folder: Path) -> None:
         """As plan.json into a folder."""
@@ -74,10 +91,17 @@ class Plan(_Part):
         """From plan.json or its folder; UsageError if it is none."""
         file = path / PLAN if path.is_dir() else path
         try:
-            return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+            return cls.model_validate(_migrated(json.loads(file.read_text(encoding="utf-8"))))
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
         except (ValueError, ValidationError) as error:
             raise UsageError(
                 f"{file}: is not the plan of a listening test: {str(error).splitlines()[0]}"
             ) from None
+
+
+def _migrated(content: Any) -> Any:
+    """A plan as it is written now: version 1 had no id, and its results carry the name of the test."""
+    if isinstance(content, dict) and content.get("schema_version", 1) == 1 and "plan_id" not in content:
+        return content | {"schema_version": 2, "plan_id": content.get("test_id")}
+    return content

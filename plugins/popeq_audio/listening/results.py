@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,10 @@ _FORMS: dict[Kind, _Form] = {
     "mushra": _Form("mushra.csv", "rating_stimulus", "rating_score", 0.0, 100.0),
     "preference": _Form("lms.csv", "stimuli", "stimuli_rating", 1.0, float(STEPS)),
 }
-Rows = Iterator[tuple[int, str, dict[str, str]]]
+Row = tuple[int, str, dict[str, str]]
+Rows = Iterator[Row]
+#: The column that says which test a row is of.
+_TEST = "session_test_id"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     Raises
     ------
     UsageError
-        If it cannot be read, or is no result file of this kind of test.
+        If it cannot be read, is no result file of this kind of test, or holds results of another plan.
     InvalidInputError
         With every row that does not belong to the plan, is no rating, or stands twice.
     """
@@ -60,17 +63,19 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
     form = _FORMS[plan.kind]
-    missing = [name for name in ("trial_id", form.sound, form.score) if name not in header]
+    missing = [name for name in (_TEST, "trial_id", form.sound, form.score) if name not in header]
     if missing:
         raise UsageError(
-            f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.test_id!r}"
+            f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.plan_id!r}"
         )
     problems: list[Problem] = []
 
     def problem(line: int, message: str, column: str | None = None) -> None:
         problems.append(Problem(path.name, message, line, column))
 
-    ratings = _ratings(_rows(reader, header, problem), plan, form, problem)
+    rows = list(_rows(reader, header, problem))
+    _of_this_plan(path, rows, plan)
+    ratings = _ratings(iter(rows), plan, form, problem)
     if not ratings and not problems:
         problem(1, "holds no answers")
     if problems:
@@ -78,10 +83,21 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     return ratings
 
 
+def _of_this_plan(path: Path, rows: Sequence[Row], plan: Plan) -> None:
+    """Raises UsageError, one line whatever the number of rows, if some are of another test."""
+    foreign = [(line, row[_TEST]) for line, _, row in rows if row[_TEST] != plan.plan_id]
+    if foreign:
+        line, name = foreign[0]
+        raise UsageError(
+            f"{path}: {len(foreign)} of {len(rows)} rows are of another test, first {name!r} in row {line}; "
+            f"this plan is {plan.plan_id!r}: give the plan of those rows, or a file without them"
+        )
+
+
 def _rows(reader: Iterator[list[str]], header: list[str], problem: Callable[..., None]) -> Rows:
     """Line, listener and cells of each row. Who a listener is stands between the test's id and the trial's:
     everything that the test asked of him, whatever it was."""
-    person = [n for n in header[: header.index("trial_id")] if n not in ("session_test_id", "session_uuid")]
+    person = [n for n in header[: header.index("trial_id")] if n not in (_TEST, "session_uuid")]
     person = ["session_uuid"] if "session_uuid" in header else person
     for line, cells in enumerate(reader, 2):
         if not any(cell.strip() for cell in cells):

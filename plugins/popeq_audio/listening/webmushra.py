@@ -19,13 +19,14 @@ def configuration(plan: Plan, looping: bool = True) -> str:
     first = plan.trials[0]
     how = (
         "You will read a sentence and hear one piece of music with several equaliser settings. Rate how well "
-        "each fits the sentence. The reference is what most listeners chose; rate it too where it hides."
+        "each fits the sentence. The reference marks 100 on the scale; one of the sounds that you rate is "
+        "the same as the reference: give it 100 too."
         if plan.kind == "mushra"
         else "You will read a sentence and hear several versions of a piece of music. Say how well each fits."
     )
     content = {
         "testname": "Which equaliser setting fits the sentence?",
-        "testId": plan.test_id,
+        "testId": plan.plan_id,
         "bufferSize": 2048,
         "stopOnErrors": True,
         "showButtonPreviousPage": True,
@@ -44,7 +45,7 @@ def configuration(plan: Plan, looping: bool = True) -> str:
             {
                 "type": "finish",
                 "name": "Thank you",
-                "content": "Please give the name that you were told to use.",
+                "content": "Please give the name that you were given for this test.",
                 "showResults": False,
                 "writeResults": True,
                 "questionnaire": [{"type": "text", "label": "Name", "name": "listener"}],
@@ -55,7 +56,7 @@ def configuration(plan: Plan, looping: bool = True) -> str:
 
 
 def _file(plan: Plan, trial: Trial, name: str) -> str:
-    return f"{RESOURCES}/{plan.test_id}/{trial.trial_id}/{name}.wav"
+    return f"{RESOURCES}/{plan.plan_id}/{trial.trial_id}/{name}.wav"
 
 
 def _page(trial: Trial, kind: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from tests.stored import store, text_of
+from tests.conftest import store_text, stored_text
 
 import popeq as package
 from popeq.board import kept_scores, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.errors import RunError
-from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.runs.folder import PREDICTIONS
+from popeq.protocol import PROTOCOL_2
+from popeq.runs.packed import PACKED
 
 
 @pytest.fixture(autouse=True)
@@ -50,26 +50,26 @@ def test_a_second_board_scores_nothing_and_is_the_same(finished, scored):
     assert len(scored) == 8
 
 
-def test_reference_lines_and_a_prior_without_a_row_are_kept(finished, scored, monkeypatch):
+def test_reference_lines_are_kept(finished, scored, monkeypatch):
     calls = []
     estimated = reference_lines.estimated_line
     monkeypatch.setattr(
         reference_lines, "estimated_line", lambda *args, **more: calls.append(1) or estimated(*args, **more)
     )
-    runs = [run for name, run in finished.runs.items() if name != "prior"]
+    runs = list(finished.runs.values())
     first = package.leaderboard(runs)
-    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    assert (len(calls), len(scored)) == (2, len(runs))
     second = package.leaderboard(runs)
     same(second, first)
     for a, b in zip(first.lines, second.lines, strict=True):
         assert a.influence.keys() == b.influence.keys() == a.scores.keys()
-    assert (len(calls), len(scored)) == (2, len(runs) + 1)
+    assert (len(calls), len(scored)) == (2, len(runs))
     same(package.leaderboard(runs, keep=False), first)
-    assert (len(calls), len(scored)) == (4, 2 * len(runs) + 2)
+    assert (len(calls), len(scored)) == (4, 2 * len(runs))
 
 
 def test_flags_are_kept_with_the_scores(finished):
-    scorer = Scorer(package.load_dataset(finished.data), DEFAULT_PROTOCOL)
+    scorer = Scorer(package.load_dataset(finished.data), PROTOCOL_2)
     samples = finished.runs["prior"].samples(scorer.prompt_ids)
     place = kept_scores.place_of("0" * 64, scorer)
     kept_scores.write(place, kept_scores.Scored(scorer.score(samples), ["has ‮seen, it", ""]))
@@ -78,11 +78,10 @@ def test_flags_are_kept_with_the_scores(finished):
 
 def test_other_content_or_code_is_another_place(finished, monkeypatch):
     data = package.load_dataset(finished.data)
-    scorer = Scorer(data, DEFAULT_PROTOCOL)
+    scorer = Scorer(data, PROTOCOL_2)
     places = {kept_scores.place_of("0" * 64, scorer), kept_scores.place_of("1" * 64, scorer)}
     places.add(kept_scores.place_of("0" * 64, scorer.only([0, 1])))
-    coarser = DEFAULT_PROTOCOL.model_copy(update={"grid_cells": 12})
-    places.add(kept_scores.place_of("0" * 64, Scorer(data, coarser)))
+    places.add(kept_scores.place_of("0" * 64, Scorer(data, PROTOCOL_2.model_copy(update={"grid_cells": 12}))))
     monkeypatch.setattr(kept_scores, "_code", lambda: "changed")
     places.add(kept_scores.place_of("0" * 64, scorer))
     assert len(places) == 5
@@ -119,7 +118,7 @@ def test_where_nothing_can_be_kept_the_board_is_still_made(finished, scored, cac
 def test_changed_predictions_are_refused_though_scores_are_kept(finished, tmp_path):
     runs = shutil.copytree(finished.runs_dir, tmp_path / "runs")
     package.leaderboard(runs_dir=runs)
-    folder = next(runs.glob(f"*/{PREDICTIONS}")).parent
-    store(folder, text_of(folder) + "\n")
+    folder = next(runs.glob(f"*/{PACKED}")).parent
+    store_text(folder, stored_text(folder) + "\n")
     with pytest.raises(RunError, match="SHA-256"):
         package.leaderboard(runs_dir=runs)

@@ -11,19 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
-from tests.conftest import write_small_dataset
-from tests.stored import store, text_of
+from tests.conftest import ROOT, store_text, stored_text, write_small_dataset
 
 import popeq as package
 import popeq.board.leaderboard as leaderboard_module
+from popeq.board.categories import boards
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import COLUMNS
+from popeq.board.reference import training_responses
 from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import InvalidInputError, RunError, UsageError
+from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE, SCORES, reflective_kantorovich
-from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.statistics import hodges_lehmann
+from popeq.protocol import PROTOCOL_2
+from popeq.runs.folder import find_runs
+from popeq.statistics import Panels, mean_inference
 
 
 @pytest.fixture(scope="module")
@@ -38,42 +41,104 @@ def row(board, name):
 
 def test_the_table_has_its_columns_and_the_lines_stand_last(board):
     assert tuple(board.table.columns) == COLUMNS
-    assert list(board.table["predictor"])[-2:] == ["[perfect predictor]", "[fresh panel of 11]"]
-    assert board.table["rank"].isna().tolist() == [False] * 4 + [True] * 2
-    medians = board.table[f"{HEADLINE}_median"].to_numpy()[:4]
-    assert (np.diff(medians) >= 0).all()
+    lines = ["[training responses]", "[perfect predictor]", "[fresh panel of 11]"]
+    assert list(board.table["predictor"])[-3:] == lines
+    assert board.table["rank"].isna().tolist() == [False] * 4 + [True] * 3
+    means = board.table[f"{HEADLINE}_mean"].to_numpy()[:4]
+    assert (np.diff(means) >= 0).all()
+    assert board.table[f"{HEADLINE}_median"].isna().tolist() == [False] * 4 + [True] * 3
     assert set(board.table["dataset"]) == {"small (simulated)"}
     assert any("SIMULATED" in note for note in board.notes)
 
 
-def test_every_cell_of_a_row_can_be_had_by_hand(board, finished):
-    data = package.load_dataset(finished.data)
-    by_prompt = {
-        name: np.array(
-            [
-                reflective_kantorovich(s, data.points(p))
-                for p, s in zip(data.test_ids, finished.runs[name].samples(data.test_ids), strict=True)
-            ]
-        )
-        for name in ("random", "prior", "static-flat", "static-best")
-    }
-    against = {n: v - by_prompt["prior"] for n, v in by_prompt.items() if n != "prior"}
-    p = {n: wilcoxon(d).pvalue for n, d in against.items()}
-    worst = 0.0
-    for rank, name in enumerate(sorted(p, key=p.__getitem__)):
-        worst = max(worst, min(1.0, (3 - rank) * p[name]))
-        found = row(board, name)
-        assert found["p_holm"] == pytest.approx(worst)
-        assert found["shift"] == pytest.approx(hodges_lehmann(against[name]).value)
-        assert found[f"{HEADLINE}_median"] == pytest.approx(np.median(by_prompt[name]))
-        assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(by_prompt[name]))
-    assert np.isnan(row(board, "prior")["p_holm"])
-    for name in by_prompt:
-        found = row(board, name)
-        for score in (HEADLINE, "kantorovich"):
-            for aggregate in ("median", "mean"):
-                value = found[f"{score}_{aggregate}"]
-                assert found[f"{score}_{aggregate}_low"] < value < found[f"{score}_{aggregate}_high"]
+@pytest.fixture(scope="module")
+def committed():
+    """The committed runs of seed 0, and their board."""
+    runs = [r for r in find_runs(ROOT / "leaderboard/results/simulated-120")[0] if r.record.seed == 0]
+    return runs, package.leaderboard(runs, jobs=2)
+
+
+def test_every_cell_of_a_row_can_be_had_by_hand(committed):
+    """From the predictions and the data set alone; the reference is every training response, undrawn."""
+    runs, board = committed
+    data = package.load_dataset()
+    panels = Panels([p.listeners for p in data.labelled(data.test_ids)])
+    pool = data.pooled(data.stages[0].train)
+    reference = np.array([reflective_kantorovich(pool, data.points(p)) for p in data.test_ids])
+    scorer = Scorer(data, runs[0].record.protocol)
+    base = training_responses(scorer)
+    np.testing.assert_allclose(base.scores[HEADLINE], reference, atol=1e-9)
+    for run in [r for r in runs if r.record.predictor.name in ("random", "static-flat", "knn")]:
+        found, samples = row(board, run.record.predictor.name), run.samples(data.test_ids)
+        own = [reflective_kantorovich(s, data.points(p)) for s, p in zip(samples, data.test_ids, strict=True)]
+        table = scorer.score(samples)
+        moved = zip(table.influence[HEADLINE], base.influence[HEADLINE], strict=True)
+        shift = mean_inference(own - reference, [x - y for x, y in moved], panels)
+        assert found["shift"] == pytest.approx(np.mean(own) - reference.mean(), abs=1e-9)
+        assert [found["shift_low"], found["shift_high"]] == pytest.approx(shift.interval(), abs=1e-7)
+        assert found["p_value"] == pytest.approx(shift.p_value, rel=1e-4)
+        assert found["p_wilcoxon"] == pytest.approx(wilcoxon(own - reference).pvalue)
+        assert found[f"{HEADLINE}_median"] == pytest.approx(np.median(own))
+        mean = mean_inference(own, table.influence[HEADLINE], panels)
+        interval = [found[f"{HEADLINE}_mean_low"], found[f"{HEADLINE}_mean_high"]]
+        assert interval == pytest.approx(mean.interval(), abs=1e-7)
+        perfect = row(board, "[perfect predictor]")[f"{HEADLINE}_mean"]
+        assert found["skill"] == pytest.approx(-found["shift"] / (reference.mean() - perfect))
+
+
+def test_a_row_is_the_same_alone_and_beside_any_others(committed):
+    """Shift, interval, p and skill to the last digit: the reference is not drawn and no row is another's."""
+    runs, board = committed
+    cells = [
+        "shift",
+        "shift_low",
+        "shift_high",
+        "p_value",
+        "effect_size",
+        "skill",
+        "least_shift",
+        "p_wilcoxon",
+    ]
+    cells += [f"{HEADLINE}_mean", f"{HEADLINE}_mean_low", f"{HEADLINE}_mean_high"]
+    for name in ("icl-zero", "knn", "prior"):
+        (own,) = [r for r in runs if r.record.predictor.name == name]
+        alone = package.leaderboard([own])
+        assert [row(alone, name)[c] for c in cells] == [row(board, name)[c] for c in cells]
+        assert alone.table["rank"].iloc[0] == alone.table["rank_worst"].iloc[0] == 1
+
+
+def agreement(board):
+    """What contradicts itself on a board, in words; empty if nothing does."""
+    wrong, table = [], board.table[board.table["rank"].notna()]
+    for cells in table.to_dict(orient="records"):
+        shift, low, high = (cells[f"shift{end}"] for end in ("", "_low", "_high"))
+        if not low <= shift <= high:
+            wrong.append(f"{cells['predictor']}: interval")
+        if (cells["p_value"] < 0.05) != (low > 0 or high < 0):
+            wrong.append(f"{cells['predictor']}: p and interval")
+        if np.isfinite(cells["skill"]) and shift and (cells["skill"] > 0) == (shift > 0):
+            wrong.append(f"{cells['predictor']}: skill and shift")
+        if not 1 <= cells["rank"] <= cells["rank_worst"] <= len(table):
+            wrong.append(f"{cells['predictor']}: rank")
+    pairs = board.pairs
+    means = table[f"{HEADLINE}_mean"].to_numpy()
+    ranks = table[["rank", "rank_worst"]].to_numpy(dtype=int)
+    for i, j in zip(*np.nonzero(pairs.p < 0.05), strict=True):
+        better, worse = (i, j) if pairs.shift[i, j] < 0 else (j, i)
+        if means[better] > means[worse] or ranks[better, 1] >= len(table) or ranks[worse, 0] <= 1:
+            wrong.append(f"{pairs.labels[better]} and {pairs.labels[worse]}: rank and test")
+    return wrong
+
+
+def test_no_row_of_a_board_contradicts_itself(committed):
+    _runs, board = committed
+    assert agreement(board) == []
+    for results in (ROOT / "leaderboard" / "results").glob("*/"):
+        scorer, entries, _ = entries_of([results], jobs=2)
+        whole = leaderboard_module.build(entries, scorer, jobs=2)
+        assert agreement(whole) == []
+        for _, part in boards(whole, scorer).values():
+            assert agreement(part) == []
 
 
 def test_the_board_does_not_change_when_made_again(board, finished):
@@ -88,13 +153,6 @@ def test_several_processes_make_the_same_board(finished):
     assert one.notes == two.notes
 
 
-def test_without_a_prior_run_the_prior_is_drawn_for_the_reference(finished):
-    chosen = [finished.runs["random"], finished.runs["static-best"]]
-    found = package.leaderboard(chosen, finished.data)
-    assert found.table["p_holm"].notna().sum() == 2
-    assert found.table["shift"].notna().sum() == 2
-
-
 def test_seeds_of_one_predictor_share_a_row(finished):
     both = package.leaderboard([finished.runs["random"], finished.runs["random-1"]], finished.data)
     (found,) = both.table[both.table["rank"].notna()].to_dict(orient="records")
@@ -103,61 +161,47 @@ def test_seeds_of_one_predictor_share_a_row(finished):
     assert found[f"{HEADLINE}_mean"] == pytest.approx(np.mean(single))
 
 
-def test_a_rows_interval_moves_prompts_and_listeners(board, finished):
-    """The interval is that of the crossed bootstrap, recomputed here; without listeners it is another."""
-    from popeq.seeding import generator
-    from popeq.statistics import crossed_weights, score_interval
-
-    data = package.load_dataset(finished.data)
-    scorer = Scorer(data, DEFAULT_PROTOCOL)
-    table = scorer.score(finished.runs["random"].samples(data.test_ids))
-    draws = crossed_weights(scorer.listeners, 2000, generator("leaderboard", "bootstrap"))
-    found = row(board, "random")
-    printed = [found[f"{HEADLINE}_mean_low"], found[f"{HEADLINE}_mean_high"]]
-    crossed = score_interval(table.scores(HEADLINE), table.influence[HEADLINE], draws, statistic=np.mean)
-    alone = score_interval(table.scores(HEADLINE), None, draws, statistic=np.mean)
-    assert printed == pytest.approx(crossed[1:])
-    assert abs(printed[1] - alone[2]) > 0.01
+def test_the_interval_moves_prompts_and_listeners(committed):
+    """Without the listeners' influence it is narrower."""
+    runs, board = committed
+    (run,) = [r for r in runs if r.record.predictor.name == "static-flat"]
+    data = package.load_dataset()
+    table = Scorer(data, run.record.protocol).score(run.samples(data.test_ids))
+    panels = Panels([p.listeners for p in data.labelled(data.test_ids)])
+    alone = mean_inference(table.scores(HEADLINE), None, panels).interval()
+    found = row(board, "static-flat")
+    assert found[f"{HEADLINE}_mean_high"] > alone[1] + 0.01
 
 
-def entry_of(scores, label, scorer, template):
+def entry_of(scores, label, template, run):
     """An entry with made-up headline scores."""
     frame = template.frame.copy()
     frame[HEADLINE] = scores
-    return Entry(label, (), PromptTable(frame, template.influence))
+    return Entry(label, (run,), PromptTable(frame, template.influence))
 
 
-def test_rows_are_sorted_by_the_median_and_contradictions_are_told(finished, monkeypatch):
-    """a has the lower median, b the lower mean and nearly every prompt: the board says that they disagree."""
-    data = package.load_dataset(write_small_dataset(finished.data.parent / "wide", prompts=40))
-    scorer = Scorer(data, DEFAULT_PROTOCOL)
+def test_rows_are_sorted_by_the_mean_that_is_tested(finished, tmp_path):
+    """a has the lower median, b the lower mean and nearly every prompt: b comes first."""
+    data = package.load_dataset(write_small_dataset(tmp_path / "wide", prompts=40))
+    scorer = Scorer(data, PROTOCOL_2)
     n = len(data.test_ids)
-    template = scorer.score(np.zeros((n, 110, 2)))
+    template = scorer.score(np.zeros((n, 11, 2)))
     a = np.where(np.arange(n) < n // 2 + 1, 1.0, 4.0) + np.linspace(0, 0.1, n)
     b = np.where(np.arange(n) < n // 2 + 1, 1.2, 1.25) + np.linspace(0, 0.1, n)
-    b[: n // 4] = 0.5
-    entries = [entry_of(scores, name, scorer, template) for name, scores in (("b", b), ("a", a))]
     assert np.median(a) < np.median(b)
-    assert np.mean(a) > np.mean(b)
-    monkeypatch.setattr(Entry, "record", property(lambda _: finished.runs["random"].record))
-    monkeypatch.setattr(leaderboard_module, "mixed_seeds", lambda _: [])
-    found = leaderboard_module.build(
-        [Entry(e.label, (finished.runs["random"],), e.table) for e in entries], scorer
-    )
-    assert list(found.table["predictor"])[:2] == ["a", "b"]
-    assert any("sort and test disagree: a stands before b" in note for note in found.notes)
+    entries = [entry_of(s, name, template, finished.runs["random"]) for name, s in (("b", b), ("a", a))]
+    found = leaderboard_module.build(entries, scorer, lines=[])
+    assert list(found.table["predictor"])[:2] == ["b", "a"]
+    assert agreement(found) == []
 
 
-def test_skill_is_left_out_where_prior_is_not_surely_above_the_perfect_line(board):
-    room = (
-        row(board, "prior")[f"{HEADLINE}_median_low"]
-        > row(board, "[perfect predictor]")[f"{HEADLINE}_median"]
-    )
-    if room:
-        assert row(board, "prior")["skill"] == pytest.approx(0.0)
-        assert row(board, "[perfect predictor]")["skill"] == pytest.approx(1.0)
-    else:
-        assert board.table["skill"].isna().all()
+def test_four_prompts_are_too_few_to_tell(board):
+    rows = board.table[board.table["rank"].notna()]
+    assert rows["p_value"].isna().all()
+    assert rows["rank"].tolist() == [1] * 4
+    assert rows["rank_worst"].tolist() == [4] * 4
+    assert board.table["skill"].isna().all()
+    assert any("too few to tell" in note for note in board.notes)
 
 
 def test_runs_that_were_only_found_are_left_out_by_name(finished, tmp_path):
@@ -167,7 +211,9 @@ def test_runs_that_were_only_found_are_left_out_by_name(finished, tmp_path):
     (stranger,) = package.run("random", other, runs_dir=root)
     found = package.leaderboard(dataset=finished.data, runs_dir=root)
     assert found.table["predictor"].iloc[0] == "prior"
-    assert any(note.startswith(f"left out: {stranger.folder}: is of small revision") for note in found.notes)
+    assert any(
+        note.startswith(f"left out: {stranger.folder.name}: is of small revision") for note in found.notes
+    )
 
 
 def test_a_broken_run_that_was_only_found_costs_itself(finished, tmp_path):
@@ -175,8 +221,10 @@ def test_a_broken_run_that_was_only_found_costs_itself(finished, tmp_path):
     broken = root / finished.runs["random"].folder.name / "run.json"
     broken.write_text("{")
     found = package.leaderboard(runs_dir=root)
-    assert len(found.table) == 3 + 2
-    assert any(note.startswith(f"left out: {broken}: cannot be read") for note in found.notes)
+    assert len(found.table) == 3 + 3
+    assert any(
+        note.startswith(f"left out: {broken.parent.name}/run.json: cannot be read") for note in found.notes
+    )
     with pytest.raises(RunError, match="cannot be read"):
         package.leaderboard([broken.parent])
 
@@ -200,7 +248,7 @@ def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
-    protocol = DEFAULT_PROTOCOL.model_copy(update={"n_samples": 22})
+    protocol = PROTOCOL_2.model_copy(update={"n_samples": 22})
     (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
     with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under custom protocol"):
         package.leaderboard([finished.runs["prior"], stranger])
@@ -221,18 +269,19 @@ def test_a_data_set_that_has_moved_is_found_with_its_new_folder(finished, tmp_pa
     data.rename(tmp_path / "new")
     with pytest.raises(UsageError, match="give its folder with --dataset"):
         package.leaderboard([run])
-    assert len(package.leaderboard([run], tmp_path / "new").table) == 3
+    assert len(package.leaderboard([run], tmp_path / "new").table) == 4
 
 
 def test_predictions_that_were_touched_are_refused(finished, tmp_path):
     folder = shutil.copytree(finished.runs["prior"].folder, tmp_path / "run")
-    store(folder, text_of(folder).replace(",0,", ",1,", 1))
+    text = stored_text(folder).replace(",0,", ",1,", 1)
+    store_text(folder, text)
     with pytest.raises(RunError, match="SHA-256 differs"):
         package.leaderboard([folder])
     found = json.loads((folder / "run.json").read_text())
     import hashlib
 
-    found["predictions_sha256"] = hashlib.sha256(text_of(folder).encode()).hexdigest()
+    found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
     with pytest.raises(InvalidInputError, match="needs the samples 0 to 659, each once"):
         package.leaderboard([folder], finished.data)
@@ -288,9 +337,9 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path, who
     (folder / "prompts.csv").write_text("\n".join(prompts))
     (folder / "responses.csv").write_text("\n".join(responses))
     data = package.load_dataset(folder)
-    scorer = Scorer(data, DEFAULT_PROTOCOL)
+    scorer = Scorer(data, PROTOCOL_2)
     lines = {line.name: line for line in reference_lines(scorer)}
-    for name, size in (("perfect predictor", DEFAULT_PROTOCOL.n_samples), ("fresh panel of 11", 11)):
+    for name, size in (("perfect predictor", PROTOCOL_2.n_samples), ("fresh panel of 11", 11)):
         for score in (HEADLINE, "kantorovich"):
             truth = [
                 t.score(population(p, size)).values[score]
@@ -307,8 +356,8 @@ def test_too_few_listeners_give_no_reference_lines(finished, tmp_path):
     (folder / "responses.csv").write_text("\n".join(x for x in lines if ",l3," not in x and ",l4," not in x))
     (run,) = package.run("random", folder, runs_dir=tmp_path / "runs")
     found = package.leaderboard([run])
-    assert len(found.table) == 1
-    assert any("No reference lines" in note for note in found.notes)
+    assert len(found.table) == 2
+    assert any("No estimated reference lines" in note for note in found.notes)
 
 
 def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
@@ -322,10 +371,10 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
         own = data.points(p)
         rows += [
             f"{p},{i},{own[i % 5, 0]!r},{own[i % 5, 1]!r}".replace("np.float64(", "").replace(")", "")
-            for i in range(DEFAULT_PROTOCOL.n_samples)
+            for i in range(PROTOCOL_2.n_samples)
         ]
     text = "\n".join(rows) + "\n"
-    store(folder, text)
+    store_text(folder, text)
     found = json.loads((folder / "run.json").read_text())
     found["predictions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(found))
@@ -348,8 +397,8 @@ def test_every_format_of_the_command_tells_the_same(finished, popeq):
     assert tuple(c.strip() for c in as_markdown[0].strip("|").split("|")) == COLUMNS
     for a, b in zip(as_json["rows"], rows, strict=True):
         assert a["predictor"] == b["predictor"]
-        assert a[f"{HEADLINE}_median"] == float(b[f"{HEADLINE}_median"])
-        assert f"{a[f'{HEADLINE}_median']:.2f}" in as_text
+        assert a[f"{HEADLINE}_mean"] == float(b[f"{HEADLINE}_mean"])
+        assert f"{a[f'{HEADLINE}_mean']:.2f}" in as_text
     table = as_text.split("small (simulated) 1, revision")[0]
     assert max(map(len, table.splitlines())) <= 120
     assert all(note in as_text and note in as_csv.stderr for note in as_json["notes"])

@@ -8,23 +8,24 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.stored import store, text_of
+from tests.conftest import store_text, stored_text
 
 import popeq as package
 from popeq.board.scoring import Scorer
 from popeq.board.trust import coincidence, copied, find_claims, too_good, trust_of, weakest
 from popeq.board.verify import examine, verify_run
 from popeq.metrics import HEADLINE, SCORES
-from popeq.protocol import DEFAULT_PROTOCOL
+from popeq.protocol import PROTOCOL_2
 from popeq.runs.card import Card, Claim
-from popeq.runs.folder import PREDICTION_COLUMNS, PREDICTIONS, Run
+from popeq.runs.folder import PREDICTION_COLUMNS, Run
+from popeq.runs.packed import PACKED
 
 CARD = {"authors": ["A"], "contact": "a@example.org", "training_data": "none"}
 
 
 @pytest.fixture(scope="module")
 def scorer(finished):
-    return Scorer(package.load_dataset(finished.data), DEFAULT_PROTOCOL)
+    return Scorer(package.load_dataset(finished.data), PROTOCOL_2)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def predict(folder, samples, test_ids):
     for prompt_id, points in zip(test_ids, samples, strict=True):
         lines += [f"{prompt_id},{i},{float(x)!r},{float(y)!r}" for i, (x, y) in enumerate(points)]
     text = "\n".join(lines) + "\n"
-    store(folder, text)
+    store_text(folder, text)
     edit(folder, lambda r: r.update(predictions_sha256=hashlib.sha256(text.encode()).hexdigest()))
 
 
@@ -52,7 +53,7 @@ def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, sco
     seen = examine(finished.runs["random"], scorer)
     assert seen.problems == ()
     assert seen.flags == ()
-    assert seen.trust == "reproduced"
+    assert seen.trust == "drawn"
     own = package.score(finished.runs["random"])
     for name in SCORES:
         assert seen.scores[f"{name}_median"] == pytest.approx(own[name].median())
@@ -65,6 +66,10 @@ def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, sco
         (lambda r: r["predictor"]["parameters"].update(more=1), "key"),
         (lambda r: r.update(seed=7), "key"),
         (lambda r: r["predictor"].update(source="popeq 9"), "key"),
+        (lambda r: r["predictor"]["code"].update(sha256="0" * 64), "key"),
+        (lambda r: r["predictor"]["code"].update(popeq="9"), "key"),
+        (lambda r: r["predictor"].update(code=None), "key"),
+        (lambda r: r["predictor"].update(identity={"model": "sha256:0"}), "key"),
         (lambda r: r.update(status="failed"), "status"),
         (lambda r: r.update(predictions_sha256=None), "predictions_sha256"),
         (lambda r: r["dataset"].update(revision="0" * 64), "dataset.revision"),
@@ -80,18 +85,18 @@ def test_a_changed_record_is_named(copy, scorer, change, column):
 
 def test_changed_predictions_are_named_beside_what_else_is_wrong(copy, scorer):
     edit(copy, lambda r: r.update(seed=7))
-    store(copy, text_of(copy) + "\n")
+    store_text(copy, stored_text(copy) + "\n")
     found = {problem.file: problem for problem in verify_run(Run.open(copy), scorer)}
-    assert "SHA-256" in found[PREDICTIONS].message
+    assert "SHA-256" in found[PACKED].message
     assert found["run.json"].column == "key"
 
 
 def test_changed_predictions_are_named(copy, scorer):
-    store(copy, text_of(copy).replace("p08,0,", "p08,0,0", 1))
+    store_text(copy, stored_text(copy).replace("p08,0,", "p08,0,0", 1))
     (problem,) = verify_run(Run.open(copy), scorer)
-    assert problem.file == PREDICTIONS
+    assert problem.file == PACKED
     assert "SHA-256" in problem.message
-    (copy / PREDICTIONS).unlink()
+    (copy / PACKED).unlink()
     (problem,) = verify_run(Run.open(copy), scorer)
     assert "cannot be read" in problem.message
 
@@ -116,18 +121,21 @@ def test_claimed_scores_are_held_against_the_predictions(copy, scorer):
         assert [p.column for p in problems] == ([] if right else [name])
 
 
-def test_a_submission_is_never_more_than_scored(copy, scorer, finished):
+def test_labels_come_from_what_was_done_and_never_from_a_card(copy, scorer, finished):
+    drawn, card = finished.runs["random"], Card.model_validate({**CARD, "trust": "scored"})
+    assert trust_of(drawn) == "drawn"
+    assert trust_of(drawn, card) == "scored", "with a card it was sent"
     edit(copy, lambda r: r.update(origin="submitted"))
     run = Run.open(copy)
-    reproduced, scored = (Card.model_validate({**CARD, "trust": t}) for t in ("reproduced", "scored"))
-    assert trust_of(run) == trust_of(run, reproduced) == trust_of(run, scored) == "scored"
-    drawn = finished.runs["random"]
-    assert trust_of(drawn) == trust_of(drawn, reproduced) == "reproduced"
-    assert trust_of(drawn, scored) == "scored"
+    assert trust_of(run) == trust_of(run, card) == "scored"
     assert weakest(["reproduced", "scored"]) == "scored"
+    assert weakest(["drawn", "reproduced"]) == "drawn"
     assert verify_run(run, scorer) == []
-    (copy / "card.json").write_text(reproduced.model_dump_json())
-    assert [p.column for p in verify_run(run, scorer)] == ["trust"]
+    for label in ("reproduced", "drawn"):
+        (copy / "card.json").write_text(json.dumps({**CARD, "trust": label}))
+        (problem,) = verify_run(run, scorer)
+        assert (problem.file, problem.column) == ("card.json", "trust")
+        assert "'popeq verify --redraw' gives it" in problem.message
     (copy / "card.json").write_text('{"authors": 3}')
     assert {p.file for p in verify_run(run, scorer)} == {"card.json"}
 

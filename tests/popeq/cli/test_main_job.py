@@ -29,12 +29,12 @@ def test_prior_is_ahead_and_the_lines_stand_below_every_row(demo):
     board = demo("leaderboard", "show", "--format", "csv")
     assert board.returncode == 0, board.stderr
     rows = {r["predictor"]: r for r in csv.DictReader(io.StringIO(board.stdout))}
-    median = {n: float(r["reflective_kantorovich_median"]) for n, r in rows.items()}
-    assert all(median["prior"] < median[n] for n in NAMES if n != "prior"), median
+    mean = {n: float(r["reflective_kantorovich_mean"]) for n, r in rows.items()}
+    assert all(mean["prior"] < mean[n] for n in NAMES if n != "prior"), mean
     assert rows["prior"]["rank"] == "1"
     for line in ("[perfect predictor]", "[fresh panel of 11]"):
-        assert all(median[line] < median[n] for n in NAMES), median
-    assert median["[perfect predictor]"] < median["[fresh panel of 11]"]
+        assert all(mean[line] < mean[n] for n in NAMES), mean
+    assert mean["[perfect predictor]"] < mean["[fresh panel of 11]"]
     assert {r["dataset"] for r in rows.values()} == {"simulated-120 (simulated)"}
     assert "SIMULATED listeners" in board.stderr
     assert "measured with simulated-120-b (simulated)" in board.stderr

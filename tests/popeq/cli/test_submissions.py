@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import environment, write_small_dataset
-from tests.stored import store, text_of
+from tests.conftest import environment, store_text, stored_text, write_small_dataset
 
 import popeq as package
 from popeq.board.verify import verify_run
-from popeq.protocol import DEFAULT_PROTOCOL
+from popeq.protocol import PROTOCOL_2
 from popeq.runs.folder import Run, find_runs
+from popeq.runs.packed import PACKED
 
 CARD = {
     "authors": ["Ana Núñez"],
@@ -28,7 +28,7 @@ CARD = {
 }
 
 
-def predictions(path: Path, seed: int = 0, *, n: int = DEFAULT_PROTOCOL.n_samples) -> Path:
+def predictions(path: Path, seed: int = 0, *, n: int = PROTOCOL_2.n_samples) -> Path:
     rng = np.random.default_rng(seed)
     lines = ["prompt_id,sample,x_db,y_db"]
     for prompt_id in ("p11", "p08", "p10", "p09"):
@@ -67,12 +67,37 @@ def test_a_file_becomes_a_run_that_verifies_and_stands_on_the_board(popeq_inside
     }
     kept = run.samples(("p08", "p09", "p10", "p11"))
     for i, prompt_id in enumerate(("p08", "p09", "p10", "p11")):
-        assert [tuple(point) for point in kept[i].tolist()] == [given[prompt_id, s] for s in range(660)]
+        assert [tuple(point) for point in kept[i].tolist()] == [
+            given[prompt_id, s] for s in range(PROTOCOL_2.n_samples)
+        ]
     again = score(popeq_inside, small, file, "mine", "--meta", card)
     assert "was there already" in again.stdout
     assert len(find_runs(tmp_path / "runs")[0]) == 1
     board = popeq_inside("leaderboard", "show", "--format", "csv")
     assert "mine" in board.stdout
+
+
+def test_scoring_again_with_a_card_keeps_the_card(popeq_inside, small, tmp_path, card):
+    """Without a card, with one, with another, and again without."""
+    file = predictions(tmp_path / "file.csv")
+    assert score(popeq_inside, small, file).returncode == 0
+    (run,) = find_runs(tmp_path / "runs")[0]
+    assert not (run.folder / "card.json").exists()
+    again = score(popeq_inside, small, file, "mine", "--card", card)
+    assert "was there already; its card is now this one" in again.stdout
+    kept = Run.open(run.folder)
+    assert json.loads((run.folder / "card.json").read_text())["authors"] == CARD["authors"]
+    assert (kept.record.predictor.kind, kept.record.model) == ("retrieval", "bag-of-words")
+    other = {**CARD, "authors": ["Bo"], "kind": "in-context", "model": ""}
+    card.write_text(json.dumps(other))
+    assert score(popeq_inside, small, file, "mine", "--card", card).returncode == 0
+    kept = Run.open(run.folder)
+    assert json.loads((run.folder / "card.json").read_text())["authors"] == ["Bo"]
+    assert (kept.record.predictor.kind, kept.record.model) == ("in-context", "")
+    before = {p.name: p.read_bytes() for p in run.folder.iterdir()}
+    assert score(popeq_inside, small, file).returncode == 0
+    assert {p.name: p.read_bytes() for p in run.folder.iterdir()} == before
+    assert verify_run(kept, package.load_dataset(small)) == []
 
 
 def test_other_predictions_under_the_same_name_need_another_name_or_seed(popeq_inside, small, tmp_path):
@@ -116,7 +141,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
     result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
     assert result.returncode == 0, result.stderr
     published = tmp_path / "board" / "small" / run.record.run_id
-    assert {p.name for p in published.iterdir()} == {"run.json", "predictions.csv.xz", "card.json"}
+    assert {p.name for p in published.iterdir()} == {"run.json", PACKED, "card.json"}
     assert str(tmp_path) not in (published / "run.json").read_text()
     copied = Run.open(published)
     assert verify_run(copied, package.load_dataset(small)) == []
@@ -131,7 +156,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
 def test_what_does_not_verify_is_refused_and_leaves_nothing(popeq_inside, small, tmp_path, card):
     assert score(popeq_inside, small, predictions(tmp_path / "a.csv")).returncode == 0
     (run,) = find_runs(tmp_path / "runs")[0]
-    store(run.folder, text_of(run.folder).replace("p08,0,", "p08,0,-"))
+    store_text(run.folder, stored_text(run.folder).replace("p08,0,", "p08,0,-"))
     result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
     assert result.returncode == 2
     assert "does not verify" in result.stderr
@@ -140,7 +165,7 @@ def test_what_does_not_verify_is_refused_and_leaves_nothing(popeq_inside, small,
     claimed = tmp_path / "claim.json"
     claimed.write_text(json.dumps({**CARD, "trust": "reproduced"}))
     result = popeq_inside("submit", run.folder, "--card", claimed, "--to", "board")
-    assert "popeq did not draw this run" in result.stderr
+    assert "no card can say 'reproduced'" in result.stderr
 
 
 PROGRAM = """

@@ -46,7 +46,9 @@ def test_a_good_card_reads_back_and_is_scored_unless_it_says_otherwise(tmp_path)
         ("training_data", "", "at least 1 character"),
         ("notes", "x" * 2001, "at most 2000 characters"),
         ("model_parameters", -1, "greater than or equal to 0"),
-        ("trust", "sure", "'reproduced', 'scored' or 'self-reported'"),
+        ("trust", "sure", "'scored' or 'self-reported'"),
+        ("trust", "reproduced", "no card can say 'reproduced'"),
+        ("trust", "drawn", "no card can say 'drawn'"),
         ("nonsense", 1, "not permitted"),
     ],
 )

@@ -18,6 +18,7 @@ from tests.conftest import environment, write_small_dataset
 from popeq.errors import UsageError
 from popeq.runs.clusters import engine_of
 from popeq.runs.engine import Local, threads_for
+from popeq.runs.packed import PACKED
 
 SWEEP = """\
 datasets = ["folded"]
@@ -81,12 +82,12 @@ def cluster(tmp_path, example_plugin):
 
 
 def predictions(runs: Path) -> dict[str, bytes]:
-    """predictions.csv.xz of each complete run, by key."""
+    """Predictions of each complete run, by key."""
     found = {}
     for path in runs.glob("*/run.json"):
         record = json.loads(path.read_text())
         assert record["status"] == "complete"
-        found[record["key"]] = (path.parent / "predictions.csv.xz").read_bytes()
+        found[record["key"]] = (path.parent / PACKED).read_bytes()
     return found
 
 

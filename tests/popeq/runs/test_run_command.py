@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import environment, write_small_dataset
-from tests.stored import text_of
+from tests.conftest import environment, stored_text, write_small_dataset
+
+from popeq.runs.packed import PACKED
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_run_folder_says_everything_about_the_run(popeq, small, tmp_path):
     assert found["seed"] == 7
     assert found["environment"]["packages"]["popeq"]
     assert found["stages"][0]["peak_memory_mb"] > 1
-    lines = text_of(folder).splitlines()
+    lines = stored_text(folder).splitlines()
     assert lines[0] == "prompt_id,sample,x_db,y_db"
     assert len(lines) == 1 + 4 * 660
     assert not (folder / "partial").exists()
@@ -61,7 +62,7 @@ def test_a_run_folder_says_everything_about_the_run(popeq, small, tmp_path):
     again = popeq(*found["command"].split()[1:], "--runs", "elsewhere")
     assert again.returncode == 0, again.stderr
     other = only_run(tmp_path / "elsewhere")
-    assert (other / "predictions.csv.xz").read_bytes() == (folder / "predictions.csv.xz").read_bytes()
+    assert (other / PACKED).read_bytes() == (folder / PACKED).read_bytes()
 
 
 def test_a_complete_run_is_not_drawn_again_unless_asked(with_plugin, small, tmp_path):
@@ -116,8 +117,8 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     assert only_run(tmp_path / "runs") == folder
     unbroken = with_plugin(*command, "--runs", "unbroken")
     assert unbroken.returncode == 0
-    whole = (only_run(tmp_path / "unbroken") / "predictions.csv.xz").read_bytes()
-    assert (folder / "predictions.csv.xz").read_bytes() == whole
+    whole = (only_run(tmp_path / "unbroken") / PACKED).read_bytes()
+    assert (folder / PACKED).read_bytes() == whole
     for name in kept:  # a prompt may be drawn twice only if the kill came before its file was whole
         assert drawn.read_text().split().count(name.removesuffix(".csv")) == 1
 
@@ -166,7 +167,7 @@ def test_a_kill_after_the_last_prompt_loses_nothing(with_plugin, example_plugin,
     whole = only_run(folder)
     kept = record(whole)
     # the state of the disk just before the end: prompts and the worker's first report, nothing else
-    rows = text_of(whole).splitlines(keepends=True)[1:]
+    rows = stored_text(whole).splitlines(keepends=True)[1:]
     (whole / "partial").mkdir()
     for prompt_id in ("p08", "p09", "p10", "p11"):
         own = "".join(r for r in rows if r.startswith(f"{prompt_id},"))
@@ -230,9 +231,7 @@ def test_results_depend_on_the_revision_not_on_the_order_of_rows(popeq, tmp_path
         assert (
             popeq("run", "prior", "static-best", "--dataset", data, "--runs", f"runs-{name}").returncode == 0
         )
-        found.add(
-            tuple(p.read_bytes() for p in sorted((tmp_path / f"runs-{name}").glob("*/predictions.csv.xz")))
-        )
+        found.add(tuple(p.read_bytes() for p in sorted((tmp_path / f"runs-{name}").glob(f"*/{PACKED}"))))
     assert len(found) == 1
 
 
@@ -276,7 +275,7 @@ def test_a_failure_costs_its_own_run_and_is_shown_with_its_traceback(with_plugin
         assert f"{kind}: {failure['message']}" in result.stdout
         if kind != "crash":
             assert "Traceback" in (folder / failure["detail"]).read_text()
-        assert not (folder / "predictions.csv.xz").exists()
+        assert not (folder / PACKED).exists()
     board = with_plugin("leaderboard", "show", "--format", "csv")
     assert board.returncode == 0, board.stderr
     assert board.stderr.count("left out: ") == len(BROKEN)
@@ -295,9 +294,7 @@ def test_predictions_do_not_depend_on_jobs_batches_or_company(popeq, tmp_path, f
     popeq("run", *names, "--dataset", data, "--runs", "one", "--jobs", 1, "--batch-size", 1)
     popeq("run", *reversed(names), "--dataset", data, "--runs", "four", "--jobs", 4, "--batch-size", 5)
     for name in names:
-        (one,), (four,) = (
-            list(tmp_path.glob(f"{runs}/*-{name}-*/predictions.csv.xz")) for runs in ("one", "four")
-        )
+        (one,), (four,) = (list(tmp_path.glob(f"{runs}/*-{name}-*/{PACKED}")) for runs in ("one", "four"))
         assert one.read_bytes() == four.read_bytes()
 
 

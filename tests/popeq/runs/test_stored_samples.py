@@ -24,7 +24,7 @@ def short_way(content: bytes):
 
 
 def long_way(content: bytes):
-    return samples_of(_table(content), IDS, N, PLANE)
+    return samples_of(_table(content, "file"), IDS, N, PLANE, "file")
 
 
 @given(seed=st.integers(0, 2**32 - 1), form=st.sampled_from([".17g", ".25f", ".1f", ".3e"]))

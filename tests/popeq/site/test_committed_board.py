@@ -8,6 +8,7 @@ from tests.conftest import ROOT
 import popeq
 from popeq.board.markdown import markdown, marks
 from popeq.runs.folder import Run
+from popeq.runs.packed import PACKED
 
 RESULTS = ROOT / "leaderboard" / "results"
 DATASETS = sorted(p.name for p in RESULTS.iterdir() if p.is_dir())
@@ -34,7 +35,7 @@ def test_every_committed_run_is_whole_and_was_drawn_here(name):
         kept = {
             p.name for p in folder.iterdir() if not p.name.startswith(("state-", "log-"))
         }  # not committed
-        assert kept <= {"run.json", "predictions.csv", "predictions.csv.xz", "explanations.jsonl"}
+        assert kept <= {"run.json", PACKED, "explanations.jsonl"}
 
 
 def test_no_listening_data_is_committed_for_sets_that_may_not_be_shared():

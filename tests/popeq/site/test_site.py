@@ -139,7 +139,7 @@ def test_a_claim_is_shown_and_never_ranked(site):
     rows = json.loads((site.folder / "board.json").read_text())["rows"]
     assert not any("great" in row["predictor"] for row in rows)
     trust = {row["predictor"]: row["trust"] for row in rows}
-    assert trust["random"] == "reproduced"
+    assert trust["random"] == "drawn"
     assert all(trust[name] == "scored" for name in HOSTILE)
 
 
@@ -149,9 +149,9 @@ def test_the_table_is_all_there_without_a_script(site):
     table = page[page.index('<table id="board"') : page.index("</table>")]
     rows = json.loads((site.folder / "board.json").read_text())["rows"]
     assert table.count("<tr") == 1 + len(rows)
-    medians = [float(m) for m in re.findall(r'<span class="value">([\d.]+)</span>', table)]
-    assert medians == [round(row[f"{HEADLINE}_median"], 2) for row in rows]
-    assert "4 prompts are too few" in page
+    means = [float(m) for m in re.findall(r'<span class="value">([\d.]+)</span>', table)]
+    assert means == [round(row[f"{HEADLINE}_mean"], 2) for row in rows]
+    assert "too few to tell" in page
 
 
 def test_the_same_runs_give_the_same_bytes(site, tmp_path):

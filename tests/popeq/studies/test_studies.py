@@ -35,7 +35,7 @@ def test_ablation_scores_the_collapsed_samples(made, tmp_path):
     assert list(study.table["predictor"]) == ["prior"]
     assert any("static-flat" in note for note in study.notes)
     points = scorer.score(collapse(prior.runs[0].samples(scorer.prompt_ids), "mean"))
-    assert study.table["mean_median"][0] == pytest.approx(np.median(points.scores(HEADLINE)))
+    assert study.table["mean_mean"][0] == pytest.approx(np.mean(points.scores(HEADLINE)))
     assert study.table["mean_shift"][0] < -0.5
     for name in ("one.svg", "two.svg"):
         study.picture(tmp_path / name)
@@ -49,7 +49,7 @@ def test_transfer_scores_against_the_other_panel(made):
     row = study.table.set_index("predictor").loc["prior"]
     samples = entries[0].runs[0].samples(scorer.prompt_ids)
     there = [Scorer(other, scorer.protocol).score(samples).scores(HEADLINE)]
-    assert row["there_median"] == pytest.approx(np.median(there[0]))
+    assert row["there_mean"] == pytest.approx(np.mean(there[0]))
     assert row["prompts"] == 30
 
 
@@ -60,8 +60,8 @@ def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):
     assert sum(sizes.values()) == 30
     for name, own in split.table.groupby("category"):
         frame = entries[0].table.frame
-        expected = frame.loc[frame["category"] == name, HEADLINE].median()
-        assert own.set_index("predictor").loc["prior", f"{HEADLINE}_median"] == pytest.approx(expected)
+        expected = frame.loc[frame["category"] == name, HEADLINE].mean()
+        assert own.set_index("predictor").loc["prior", f"{HEADLINE}_mean"] == pytest.approx(expected)
         assert any(n.startswith(f"{name}: {sizes[name]}") and "too few" in n for n in split.notes) == (
             sizes[name] < 6
         )
@@ -78,8 +78,8 @@ def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
         row = table.loc[(name, "prior")]
         frame = entries[0].table.frame.iloc[keep]
         assert row["edge_share"] == pytest.approx(np.mean([at_edge[i] for i in keep]))
-        assert row["standard_median"] == pytest.approx(frame["kantorovich"].median())
-        assert row["reflective_median"] == pytest.approx(frame[HEADLINE].median())
+        assert row["standard_mean"] == pytest.approx(frame["kantorovich"].mean())
+        assert row["reflective_mean"] == pytest.approx(frame[HEADLINE].mean())
         assert row["prompts"] == 10
     shares = table["edge_share"].to_numpy()
     assert (np.diff(shares) >= 0).all()
@@ -96,19 +96,17 @@ def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, mo
         "half against half",
     }
     perfect = table.loc["perfect predictor"].iloc[0]
-    assert (
-        perfect[f"{HEADLINE}_median_low"] < perfect[f"{HEADLINE}_median"] < perfect[f"{HEADLINE}_median_high"]
-    )
+    assert perfect[f"{HEADLINE}_mean_low"] < perfect[f"{HEADLINE}_mean"] < perfect[f"{HEADLINE}_mean_high"]
     board = build(entries, scorer).table.set_index("predictor")
-    assert perfect[f"{HEADLINE}_median"] == board.loc["[perfect predictor]", f"{HEADLINE}_median"]
+    assert perfect[f"{HEADLINE}_mean"] == board.loc["[perfect predictor]", f"{HEADLINE}_mean"]
     half = table.loc["half against half"].iloc[0]
-    fresh = table.loc["fresh panel of 11"][f"{HEADLINE}_median"]
-    assert perfect[f"{HEADLINE}_median"] < fresh.min() <= fresh.max() < half[f"{HEADLINE}_median"]
+    fresh = table.loc["fresh panel of 11"][f"{HEADLINE}_mean"]
+    assert perfect[f"{HEADLINE}_mean"] < fresh.min() <= fresh.max() < half[f"{HEADLINE}_mean"]
     (told,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
     curve = [float(word) for word in told.split(": ")[1].split(" dB")[0].split(", ")]
     assert len(curve) == 3
     assert curve == sorted(curve, reverse=True)
-    assert curve[1] == pytest.approx(perfect[f"{HEADLINE}_median"], abs=0.02), "the prompts have 11 listeners"
+    assert curve[1] == pytest.approx(perfect[f"{HEADLINE}_mean"], abs=0.02), "the prompts have 11 listeners"
     assert curve[2] < 0.6 * curve[1], "88 listeners are far nearer to their population than 11"
     assert any("SIMULATED" in note for note in study.notes)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from pydantic import ConfigDict, Field
+from tests.conftest import ROOT, environment
 
 import popeq
 from popeq.testing.checks import CHECKS, ContractBrokenError
@@ -41,6 +46,56 @@ class Writes(Good):
     def fit(self, train, validation, rng):
         super().fit(train, validation, rng)
         train[0].responses[:] = 0.0
+
+
+class WritesAll(Good):
+    """Overwrites everything at every fit, so that two fits on the same arrays look alike."""
+
+    def fit(self, train, validation, rng):
+        super().fit(train, validation, rng)
+        for prompt in train:
+            prompt.responses.setflags(write=True)
+            prompt.responses[:] = 0.0
+
+
+class Shortens(Good):
+    def fit(self, train, validation, rng):
+        super().fit(train, validation, rng)
+        del train[3:]
+
+
+class Turns(Good):
+    def fit(self, train, validation, rng):
+        super().fit(train, validation, rng)
+        validation.reverse()
+
+
+class Renames(Good):
+    def fit(self, train, validation, rng):
+        super().fit(train, validation, rng)
+        object.__setattr__(train[1], "listeners", ("nobody",))
+
+
+class Empties(Good):
+    def sample(self, prompts, n, rngs):
+        drawn = super().sample(prompts, n, rngs)
+        object.__setattr__(prompts[0], "text", "")
+        return drawn
+
+
+class Hashes(Good):
+    """Draws by the order of a set of words."""
+
+    def fit(self, train, validation, rng):
+        words = {word for p in train for word in p.prompt.text.split()}
+        self.centre = rng.normal(0, 0.1, (2, len(words))) @ [len(word) for word in words]
+
+
+class FailsElsewhere(Good):
+    def fit(self, train, validation, rng):
+        super().fit(train, validation, rng)
+        if os.environ.get("PYTHONHASHSEED") == "2":
+            sys.exit("not in that process")
 
 
 class NeedsValidation(Good):
@@ -143,7 +198,14 @@ def test_a_good_predictor_passes_every_check(name):
     [
         ("has-the-methods", NoSample, "has no sample()"),
         ("leaves-the-process-alone", Seeds, "NumPy's global generator"),
-        ("fit-leaves-inputs-alone", Writes, "the responses of 'warm-00' were changed"),
+        ("leaves-inputs-alone", Writes, "train: 'warm-00' was changed"),
+        ("leaves-inputs-alone", WritesAll, "train: 'warm-00' was changed"),
+        ("leaves-inputs-alone", Shortens, "train had 8 prompts and has 3 after fit()"),
+        ("leaves-inputs-alone", Turns, "validation: 'warm-08' was changed"),
+        ("leaves-inputs-alone", Renames, "train: 'warm-01' was changed"),
+        ("leaves-inputs-alone", Empties, "sample() changed its prompts"),
+        ("hash-seed", Hashes, "a process with PYTHONHASHSEED=1 draws samples that differ"),
+        ("hash-seed", FailsElsewhere, "with PYTHONHASHSEED=2: SystemExit: not in that process"),
         ("fit-without-validation", NeedsValidation, "raised IndexError"),
         ("fit-on-one-prompt", NeedsTwo, "no spread of one prompt"),
         ("samples-are-valid", OutOfBox, "outside"),
@@ -162,6 +224,46 @@ def test_a_bad_predictor_fails_the_check_that_is_for_it(name, kind, came):
         BY_NAME[name].run(subject(kind))
     assert str(caught.value).startswith(BY_NAME[name].asks)
     assert came in str(caught.value)
+
+
+def test_a_fit_that_overwrites_is_found_after_all_the_checks_before(tmp_path):
+    """One subject for all checks, in their order, as ``popeq check`` has it."""
+    shared = subject(WritesAll)
+    broken = {}
+    for name, check in BY_NAME.items():
+        try:
+            check.run(shared)
+        except ContractBrokenError as error:
+            broken[name] = str(error)
+    assert list(broken) == ["leaves-inputs-alone"]
+
+
+@pytest.mark.parametrize(
+    ("animal", "check"), [("overwriter", "leaves-inputs-alone"), ("hasher", "hash-seed")]
+)
+def test_popeq_check_finds_it_in_an_installed_plugin(animal, check, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", "from popeq.cli import main; main()", "check", f"zoo-{animal}"],
+        env=environment({"PYTHONPATH": str(ROOT / "tests" / "zoo_plugin"), "POPEQ_ZOO": str(tmp_path)}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    failed = [line.split()[1] for line in result.stdout.splitlines() if "FAILED" in line]
+    assert failed == [check], result.stdout + result.stderr
+    assert result.returncode != 0
+
+
+def test_runs_of_a_predictor_that_hashes_are_alike_all_the_same(tmp_path):
+    spec = popeq.PredictorSpec("hashes", "draws by the order of a set", f"{__name__}:Hashes")
+    data = popeq.load_dataset("simulated-120")
+    drawn = [
+        popeq.run([spec], data, runs_dir=tmp_path / name)[0].samples(data.test_ids)
+        for name in ("a", "b", "c")
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
 
 
 @pytest.mark.parametrize(

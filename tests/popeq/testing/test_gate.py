@@ -124,7 +124,7 @@ def test_the_pytest_plugin_passes_fails_and_tells(root):
     for phase, found in zip(("fit", "sample"), timed, strict=True):
         told = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 12}
         assert told.items() <= found["extra_info"].items()
-        assert found["extra_info"]["samples"] == 110
+        assert found["extra_info"]["samples"] == 660
         assert found["stats"]["rounds"] == 3
         assert found["stats"]["min"] > 0
 
@@ -155,7 +155,7 @@ def test_the_benchmark_times_a_new_fit_and_the_same_draw_each_round(root):
 
 def test_the_benchmark_of_what_breaks_the_contract_fails(root, monkeypatch):
     monkeypatch.setattr("popeq_baselines.chance.Prior.sample", lambda *_: [])
-    with pytest.raises(ContractError, match=r"must give shape \(12, 110, 2\)"):
+    with pytest.raises(ContractError, match=r"must give shape \(12, 660, 2\)"):
         PredictorBenchmark(Rounds())("prior", dataset=str(root / "data"))
 
 

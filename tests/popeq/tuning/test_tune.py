@@ -108,6 +108,10 @@ def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
     assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
     with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
         popeq.tune(LEARNS, data, trials=6, seed=6, **how)
+    file = tmp_path / "search" / RECORD
+    file.write_text(file.read_text().replace(more.search.code, "0" * 64))
+    with pytest.raises(popeq.UsageError, match=r"holds another search .different: code.; give another"):
+        popeq.tune(LEARNS, data, trials=7, seed=5, **how)
 
 
 def check_budgets(record, fitted):

@@ -27,6 +27,8 @@ ANIMALS = {
     "caller": "phones home",
     "meddler": "changes NumPy's global state",
     "reader": "reads its standard input",
+    "overwriter": "sets the responses that it is given to 0",
+    "hasher": "draws by the order of a set of words",
 }
 
 

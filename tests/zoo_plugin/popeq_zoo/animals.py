@@ -206,3 +206,20 @@ class Meddler(Tame):
 class Reader(Tame):
     def fit(self, train, validation, rng):
         (NOTES / "reader.found").write_text(sys.stdin.read())
+
+
+class Overwriter(Tame):
+    def fit(self, train, validation, rng):
+        for prompt in train:
+            prompt.responses.setflags(write=True)
+            prompt.responses[:] = 0.0
+        super().fit(train, validation, rng)
+
+
+class Hasher(Tame):
+    def fit(self, train, validation, rng):
+        words = {word for p in train for word in p.prompt.text.split()}
+        self.centre = rng.normal(0, 0.1, (2, len(words))) @ [len(word) for word in words]
+
+    def sample(self, prompts, n, rngs):
+        return np.stack([self.space.clip(rng.normal(self.centre, 1, (n, 2))) for rng in rngs])

@@ -33,7 +33,6 @@
     }
     for (const { row } of [...entries].sort(compare)) body.append(row);
     for (const row of lines) body.append(row);
-    table.classList.toggle("by-rank", sorted.key === "rank" && sorted.up);
     count.textContent = shown === entries.length ? `${shown} methods` : `${shown} of ${entries.length} methods`;
   }
 

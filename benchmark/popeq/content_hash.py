@@ -1,0 +1,116 @@
+"""SHA-256 of files and folders; a large file that has not changed is not read twice on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from popeq.atomic import write_text
+from popeq.caches import cache_folder
+from popeq.errors import PopeqError, UsageError
+
+#: Bytes from which the hash of a file is also kept on disk.
+_LARGE = 32 << 20
+#: A file that changed more recently could change again within one tick of its clock.
+_SETTLED_NS = 2_000_000_000
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content; raises OSError if it cannot be read.
+
+    The hash is kept in this process, and for files of 32 MiB and more in the cache folder, by the file's
+    path, inode, size and its times of change in nanoseconds.
+    """
+    status = path.stat()
+    stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
+        return _read(path)
+    place = os.path.realpath(path)
+    return _kept_on_disk(place, stamp) if status.st_size >= _LARGE else _kept(place, stamp)
+
+
+def folder_sha256(folder: Path, endings: Iterable[str] = ()) -> str:
+    """SHA-256 (hex) over the names and contents of a folder's files, those in its folders too.
+
+    Parameters
+    ----------
+    folder
+        Hidden files and folders (a dot in front) and ``__pycache__`` are left out.
+    endings
+        Only files with one of these endings, such as ``.json``; all files if empty.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    wanted = tuple(endings)
+    digest = hashlib.sha256()
+    for name, file in sorted(files_below(folder)):
+        if not wanted or name.endswith(wanted):
+            digest.update(name.encode() + b"\0" + bytes.fromhex(file_sha256(file)))
+    return digest.hexdigest()
+
+
+def content_identity(path: Path | str, endings: Iterable[str] = ()) -> str | None:
+    """``sha256:HEX`` of a file, or of a folder as ``folder_sha256`` has it; None if there is neither.
+
+    For ``Parameters.identity``. Raises UsageError if it is there and cannot be read.
+    """
+    place = Path(path).expanduser()
+    try:
+        if place.is_dir():
+            return f"sha256:{folder_sha256(place, endings)}"
+        return f"sha256:{file_sha256(place)}" if place.is_file() else None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def files_below(folder: Path) -> list[tuple[str, Path]]:
+    """Every file below a folder as its name from there (with ``/``) and its path, in no order; hidden ones,
+    compiled Python and editors' copies are left out."""
+    found = []
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in seen:  # a link back to a folder above
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
+        for name in names:
+            path = Path(root, name)
+            if not name.startswith(".") and not name.endswith((".pyc", ".pyo", "~")) and path.is_file():
+                found.append((path.relative_to(folder).as_posix(), path))
+    return found
+
+
+def _read(path: Path | str) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=16384)
+def _kept(place: str, _: tuple[int, ...]) -> str:
+    return _read(place)
+
+
+@lru_cache(maxsize=1024)
+def _kept_on_disk(place: str, stamp: tuple[int, ...]) -> str:
+    key = hashlib.sha256(json.dumps([place, *stamp]).encode()).hexdigest()
+    file = cache_folder() / "hashes" / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["key"] == key and len(bytes.fromhex(kept["sha256"])) == 32:
+            return str(kept["sha256"])
+    found = _read(place)
+    with contextlib.suppress(OSError, PopeqError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps({"key": key, "sha256": found}) + "\n")
+    return found

@@ -1,0 +1,150 @@
+"""All pairs of rows at once, with a family-wise error that worse rows cannot loosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from popeq.statistics.mean_inference import Panels, rounded, standard_errors, two_sided_p
+
+Floats = NDArray[np.float64]
+
+#: Bootstrap replicates of the largest statistic, and pairs whose replicates are held at a time.
+REPLICATES = 4999
+_PAIRS_AT_ONCE = 256
+
+
+class Paired(NamedTuple):
+    """Comparisons of row minus column, (n, n) each: ``shift`` (mean difference over prompts, in the scores'
+    unit) and its standard error ``se``, zeros on the diagonal; ``effect``, the shift in standard deviations
+    over prompts; ``p``, two-sided, and ``p_family``, the same with the error over all pairs held, NaN on the
+    diagonal."""
+
+    shift: Floats
+    se: Floats
+    effect: Floats
+    p: Floats
+    p_family: Floats
+
+
+def all_pairs(
+    scores: ArrayLike,
+    influence: Sequence[Sequence[ArrayLike]],
+    panels: Panels,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> Paired:
+    """Every pair of n rows by the mean difference over prompts, and adjusted for all pairs together.
+
+    Parameters
+    ----------
+    scores : (n, P)
+        One row a method, one column a prompt, any unit.
+    influence
+        ``influence[i][p]`` (m_p,), as for ``mean_inference``.
+    rng
+        Draws the bootstrap's multipliers.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit the panels, or a number is not finite.
+
+    Notes
+    -----
+    Step-down maximum statistic (Romano & Wolf 2005) with a multiplier bootstrap (Chernozhukov, Chetverikov
+    & Kato 2013): in a replicate every prompt and every person gets one normal multiplier, the same for all
+    rows, so that the pairs' statistics depend on each other as the data say. p values come from Student's t
+    (``two_sided_p``), the joint distribution from the replicates; an adjusted p is never below its own p and
+    never above Holm's (1979). A row that is worse than all others adds hypotheses but is compared in steps
+    before the others, so it can only raise an adjusted p, never lower one.
+    """
+    given = rounded(scores)
+    if given.ndim != 2 or given.shape[1] != panels.prompts or len(influence) != len(given):
+        raise ValueError(f"scores must be ({len(influence)}, {panels.prompts}), not {given.shape}")
+    n = len(given)
+    answers = np.array([panels.contributions(own) for own in influence]).reshape(n, -1)
+    people = panels.totals(answers)
+    i, j = np.triu_indices(n, 1)
+    shift, se, df, sd, share = (np.empty(len(i)) for _ in range(5))
+    for first in range(n - 1):
+        at = i == first
+        d, a = given[first] - given[first + 1 :], answers[first] - answers[first + 1 :]
+        shift[at] = d.mean(axis=1)
+        se[at], df[at], sd[at], se_people = standard_errors(d, a, panels)
+        whole = np.sqrt(np.square(people[first] - people[first + 1 :]).sum(axis=1))
+        share[at] = np.divide(se_people, whole, out=np.zeros_like(whole), where=whole > 0.0)
+    p = two_sided_p(shift, se, df)
+    by_prompt = _multiplied(given - given.mean(axis=1, keepdims=True), replicates, rng)
+    by_prompt /= np.sqrt(panels.prompts * max(panels.prompts - 1.0, 1.0))
+    by_person = _multiplied(people, replicates, rng)
+
+    def drawn(pairs: NDArray[np.intp]) -> Floats:
+        a, b = i[pairs], j[pairs]
+        part = by_prompt[a] - by_prompt[b] + share[pairs, None] * (by_person[a] - by_person[b])
+        scale = np.sqrt(np.square(part).mean(axis=1, keepdims=True))
+        return np.asarray(np.abs(np.divide(part, scale, out=part, where=scale > 0.0)))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effect = np.where(shift == 0.0, 0.0, shift / sd)
+    found = [(shift, -1.0), (se, 1.0), (effect, -1.0), (p, 1.0), (step_down(p, drawn, replicates), 1.0)]
+    square = [_square(values, n, sign) for values, sign in found]
+    for matrix in square[3:]:
+        np.fill_diagonal(matrix, np.nan)
+    return Paired(*square)
+
+
+def _multiplied(effects: Floats, replicates: int, rng: np.random.Generator) -> Floats:
+    """Sums (n, B) of effects (n, k) times normal multipliers, the same for all rows."""
+    return np.asarray(effects @ rng.standard_normal((effects.shape[1], replicates)))
+
+
+def _square(upper: Floats, n: int, sign: float) -> Floats:
+    matrix = np.zeros((n, n))
+    at = np.triu_indices(n, 1)
+    matrix[at] = upper
+    matrix.T[at] = sign * upper
+    return matrix
+
+
+def step_down(p_values: ArrayLike, drawn: Callable[[NDArray[np.intp]], Floats], replicates: int) -> Floats:
+    """Adjusted p of a family of two-sided tests: rejecting those below alpha keeps the chance of *any* error
+    below alpha.
+
+    Parameters
+    ----------
+    p_values : (m,)
+        The tests' own p. NaN marks a test that was not made: it stays NaN and does not count.
+    drawn
+        ``drawn(k)`` gives the absolute standard normal statistics (len(k), B) of the tests k under their
+        hypotheses, drawn together.
+    replicates
+        B.
+
+    Returns
+    -------
+    (m,)
+        With p sorted, the largest over steps up to a test's own of the share of replicates in which the
+        largest statistic of the tests not yet rejected reaches it (Romano & Wolf 2005), but no more than
+        Holm's (m - k + 1) p, which holds whatever the dependence, and no less than p.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    made = np.flatnonzero(~np.isnan(given))
+    order = made[np.argsort(given[made], kind="stable")]
+    p = given[order]
+    reached = -ndtri(np.maximum(p, 1e-300) / 2.0)
+    share = np.empty(len(p))
+    largest = np.zeros(replicates)
+    for stop in range(len(order), 0, -_PAIRS_AT_ONCE):
+        at = np.arange(max(stop - _PAIRS_AT_ONCE, 0), stop)
+        rest = np.maximum.accumulate(np.maximum(drawn(order[at])[::-1], largest), axis=0)
+        largest = rest[-1]
+        share[at] = ((rest[::-1] >= reached[at, None]).sum(axis=1) + 1.0) / (replicates + 1.0)
+    holm = np.minimum(p * np.arange(len(p), 0, -1), 1.0)
+    adjusted = np.full(len(given), np.nan)
+    adjusted[order] = np.maximum(np.maximum.accumulate(np.minimum(share, holm)), p)
+    return adjusted

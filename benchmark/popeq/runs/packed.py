@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import bz2
-import gzip
-import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 from popeq.errors import UsageError
 from popeq.protocol import Protocol
@@ -18,7 +17,6 @@ PLAIN, PACKED = "predictions.csv", "predictions.csv.bz2"
 #: Names that the file of a run can have.
 NAMES = (PLAIN, PACKED)
 _BZIP2, _GZIP = b"BZh", b"\x1f\x8b"
-_CHUNK = 1 << 20
 
 
 def name_for(protocol: Protocol) -> str:
@@ -47,17 +45,14 @@ def unpack(content: bytes, path: Path, most: int) -> bytes:
     """
     if not is_compressed(content):
         return content
-    raw = io.BytesIO(content)
     zipped = content.startswith(_BZIP2)
-    opened: io.BufferedIOBase = bz2.BZ2File(raw) if zipped else gzip.GzipFile(fileobj=raw)
-    parts, size = [], 0
+    decoder: Any = bz2.BZ2Decompressor() if zipped else zlib.decompressobj(wbits=31)
     try:
-        with opened as stream:
-            while chunk := stream.read(min(_CHUNK, most + 1 - size)):
-                parts.append(chunk)
-                size += len(chunk)
-                if size > most:
-                    raise UsageError(f"{path}: unpacks to more than the {most} bytes that it may have")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        unpacked: bytes = decoder.decompress(content, most + 1)
+    except (OSError, ValueError, zlib.error) as error:
         raise UsageError(f"{path}: is damaged: {error}") from None
-    return b"".join(parts)
+    if len(unpacked) > most:
+        raise UsageError(f"{path}: unpacks to more than the {most} bytes that it may have")
+    if not decoder.eof or decoder.unused_data:
+        raise UsageError(f"{path}: is damaged: {'it ends too early' if not decoder.eof else 'more follows'}")
+    return unpacked

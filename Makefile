@@ -41,7 +41,7 @@ demo: install
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-120
 	@echo
-	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv).'
+	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
 
 test: check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

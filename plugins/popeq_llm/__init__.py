@@ -48,7 +48,7 @@ def popeq_predictors() -> list[PredictorSpec]:
         ),
         PredictorSpec(
             "icl-rag-qa",
-            "like icl-rag, but 11 predictions in one answer, then uniform draws among them",
+            "like icl-rag, but 11 predictions in one answer, drawn equally often",
             "popeq_llm.icl:RagQa",
             parameters=QaParameters,
             extra="llm",

@@ -52,7 +52,7 @@ if [ "$status" -eq 0 ]; then
                 > "$before/$side.md" 2>/dev/null; then
                 echo "(no board)" > "$before/$side.md"
             fi
-            cut -d'|' -f2-9 "$before/$side.md" | grep '|' > "$before/$side.rows" || true
+            cut -d'|' -f4-12 "$before/$side.md" | grep '|' > "$before/$side.rows" || true
         done
         echo
         echo "### $dataset"

@@ -5,6 +5,7 @@ from popeq.statistics.mean_inference import (
     MeanEstimate,
     Panels,
     mean_inference,
+    satterthwaite,
     standard_errors,
     two_sided_p,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "doubled_ranks",
     "mean_inference",
     "rank_ranges",
+    "satterthwaite",
     "signed_rank",
     "signed_rank_distribution",
     "standard_errors",

@@ -195,11 +195,19 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
     variance = own + people
     df = np.zeros(own.shape)
     if prompts >= LEAST_PROMPTS and most > 0.0:
-        varied = np.square(panels.people_factor * all_people) * (1.0 - 1.0 / panels.answered)
-        spread = np.square(own) / (prompts - 1.0) + varied / max(panels.people - 1.0, 1.0)
-        df = np.divide(np.square(variance), spread, out=np.full(own.shape, most), where=spread > 0.0)
-        df = np.clip(df, max(most - 2.0, 1.0), most)
+        varied = panels.people_factor * all_people * np.sqrt(1.0 - 1.0 / panels.answered)
+        df = satterthwaite(variance, own, prompts, varied, panels.people, most)
     return Errors(np.sqrt(variance), df, sd, np.sqrt(people))
+
+
+def satterthwaite(
+    variance: Floats, own: Floats, prompts: int, of_people: Floats, people: int, most: float
+) -> Floats:
+    """Degrees of freedom of a ``variance`` (k,) that comes from ``own``, over prompts, and ``of_people``,
+    over people; at most ``most``, and at least two less."""
+    spread = np.square(own) / (prompts - 1.0) + np.square(of_people) / max(people - 1.0, 1.0)
+    df = np.divide(np.square(variance), spread, out=np.full(np.shape(own), most), where=spread > 0.0)
+    return np.asarray(np.clip(df, max(most - 2.0, 1.0), most))
 
 
 def two_sided_p(values: Floats, se: Floats, df: Floats) -> Floats:

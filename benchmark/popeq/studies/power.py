@@ -16,7 +16,7 @@ from popeq.board.entries import Entry
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.statistics import LEAST_PROMPTS
+from popeq.statistics import LEAST_PROMPTS, satterthwaite
 from popeq.studies.study import COLOURS, Study, simulated_note
 
 if TYPE_CHECKING:
@@ -80,10 +80,14 @@ def power_of(parts: Components, shift: float, prompts: int, panel: int) -> float
     """Chance that the board's test at 5 % finds a true mean difference ``shift`` (dB), in its direction, with
     this many prompts and the same listeners for all of them.
 
-    By the noncentral t distribution with the degrees of freedom that the test has.
+    By the noncentral t distribution with the degrees of freedom that the test has on average.
     """
-    df = min(prompts, panel) - 1
-    centre = abs(shift) / parts.standard_error(prompts, panel)
+    error = parts.standard_error(prompts, panel)
+    own = (parts.prompt**2 + parts.interaction**2 / panel) / prompts
+    of_people = (parts.listener**2 + parts.interaction**2 / prompts) / panel
+    most = min(prompts, panel) - 1.0
+    df = float(satterthwaite(np.array(error**2), np.array(own), prompts, np.array(of_people), panel, most))
+    centre = abs(shift) / error
     return 1.0 - float(nctdtr(df, centre, stdtrit(df, 1.0 - LEVEL / 2.0)))
 
 

@@ -73,7 +73,7 @@ def test_other_predictions_are_counted(copy, dataset):
             return points
 
     found = redraw(Moved(copy.folder, copy.record), dataset, registry())
-    assert found.problem.startswith("3 of 440 samples differ, by up to ")
+    assert found.problem.startswith("3 of 2640 samples differ, by up to ")
     assert found.entry is None
 
 

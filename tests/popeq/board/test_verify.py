@@ -145,13 +145,13 @@ def test_answers_among_the_samples_are_flagged_and_chance_is_not(copy, scorer, f
     rng = np.random.default_rng(0)
     leaked = finished.runs["random"].samples(scorer.dataset.test_ids).copy()
     for p, target in enumerate(scorer.targets):
-        leaked[p, :12] = target.responses[rng.integers(len(target.responses), size=12)]
+        leaked[p, :72] = target.responses[rng.integers(len(target.responses), size=72)]
     predict(copy, leaked, scorer.dataset.test_ids)
     seen = examine(Run.open(copy), scorer)
     assert seen.problems == ()
     assert any("exactly a listener's point" in flag for flag in seen.flags)
     own, others = coincidence(leaked, scorer)
-    assert own == pytest.approx(12 / 110, abs=0.01)
+    assert own == pytest.approx(72 / 660, abs=0.01)
     assert others < 0.01
     everyones = np.concatenate([t.responses for t in scorer.targets])
     chance = everyones[rng.integers(len(everyones), size=leaked.shape[:2])]

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 
 class Compiled(NamedTuple):
-    """``solve`` of ``popeq.metrics.multilevel`` and of ``point_simplex``, ``summed`` of ``kernel_sums`` and of
-    ``pair_distances``."""
+    """``solve`` of ``popeq.metrics.multilevel`` and of ``point_simplex``, ``summed`` of ``kernel_sums`` and
+    of ``pair_distances``."""
 
     grid: Any
     points: Any

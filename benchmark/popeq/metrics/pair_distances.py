@@ -22,4 +22,5 @@ def summed(points: Floats) -> float:
         for j in range(i):
             dx, dy = x[j] - x[i], y[j] - y[i]
             sums[j] += np.sqrt(dx * dx + dy * dy)
-    return sums.sum()
+    total: float = sums.sum()
+    return total

@@ -21,7 +21,7 @@ from popeq.board.scoring import Scorer
 from popeq.contract import Predictor, load_object
 from popeq.metrics import HEADLINE
 from popeq.plugins import registry
-from popeq.protocol import PROTOCOL_1
+from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import typed_parameters
 from popeq.seeding import generator
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("-o", dest="options", action="append", default=[], metavar="NAME=VALUE")
     arguments = parser.parse_args()
     options = dict(option.split("=", 1) for option in arguments.options)
-    scorer = Scorer(popeq.load_dataset(DATASET), PROTOCOL_1)
+    scorer = Scorer(popeq.load_dataset(DATASET), DEFAULT_PROTOCOL)
     print("| predictor | samples | SD over draws, dB | mean, dB | seconds a draw |")
     print("|---|---|---|---|---|", flush=True)
     for name in arguments.predictors:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import copy
 import csv
+import gzip
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -262,10 +264,14 @@ def _cards_of_data(draw: DrawFn) -> bytes:
 def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
     """For each target, inputs that know its format."""
     good, *_ = ground.targets()[0].seeds()
+    stored = ground.run.content()
     return {
         "predictions.csv": csv_predictions(good),
         "predictions.parquet": parquet_predictions(),
-        "stored predictions.csv": csv_predictions(good),
+        "predictions.csv.gz": csv_predictions(good).map(gzip.compress) | edited([gzip.compress(good)]),
+        "stored predictions.csv": csv_predictions(stored),
+        "stored predictions.csv.bz2": csv_predictions(stored).map(bz2.compress)
+        | edited([bz2.compress(stored)]),
         "run.json": records(ground.record),
         "card.json": cards(),
         "data set folder": data_sets(),

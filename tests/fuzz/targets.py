@@ -7,7 +7,9 @@ The data set is made up and tiny: two test prompts, three samples each.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import hashlib
 import json
 import shutil
@@ -134,7 +136,11 @@ class Ground:
     def stored_predictions(self, content: bytes) -> bool:
         """The predictions of a submitted run whose run.json vouches for it."""
         record = self.record | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
-        return self.submitted(json.dumps(record).encode(), predictions=content)
+        return self.submitted(json.dumps(record).encode(), predictions=bz2.compress(content))
+
+    def packed_predictions(self, content: bytes) -> bool:
+        """The file of the predictions of a submitted run; run.json says what good ones are."""
+        return self.submitted(json.dumps(self.record).encode(), predictions=content)
 
     def submitted(
         self, record: bytes, *, card: bytes | None = None, predictions: bytes | None = None
@@ -232,7 +238,9 @@ class Ground:
             Target(
                 "predictions.parquet", lambda content: self.predictions(content, "parquet"), self._parquet
             ),
-            Target("stored predictions.csv", self.stored_predictions, self._csv_seeds),
+            Target("predictions.csv.gz", lambda content: self.predictions(content, "csv.gz"), self._gz_seeds),
+            Target("stored predictions.csv", self.stored_predictions, self._stored_seeds),
+            Target("stored predictions.csv.bz2", self.packed_predictions, self._packed_seeds),
             Target("run.json", self.submitted, self._record_seeds),
             Target("card.json", self.card, lambda: [json.dumps(CARD).encode()]),
             Target(
@@ -243,6 +251,15 @@ class Ground:
     def _csv_seeds(self) -> list[bytes]:
         text = predictions_csv(self.dataset.test_ids, self.samples)
         return [text.encode(), b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()]
+
+    def _gz_seeds(self) -> list[bytes]:
+        return [gzip.compress(content, mtime=0) for content in self._csv_seeds()]
+
+    def _stored_seeds(self) -> list[bytes]:
+        return [self.run.content()]
+
+    def _packed_seeds(self) -> list[bytes]:
+        return [self.run.predictions_file.read_bytes()]
 
     def _parquet(self) -> list[bytes]:
         import pandas as pd

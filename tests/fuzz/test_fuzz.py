@@ -29,7 +29,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 NAMES = (
     "predictions.csv",
     "predictions.parquet",
+    "predictions.csv.gz",
     "stored predictions.csv",
+    "stored predictions.csv.bz2",
     "run.json",
     "card.json",
     "data set folder",
@@ -37,8 +39,8 @@ NAMES = (
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
 #: Per cent of the inputs that each target gets from each fuzzer.
-GUIDED = dict(zip(NAMES, (20, 10, 8, 15, 10, 7), strict=True))
-STRUCTURED = dict(zip(NAMES, (6, 6, 3, 7, 4, 4), strict=True))
+GUIDED = dict(zip(NAMES, (17, 10, 3, 5, 3, 15, 10, 7), strict=True))
+STRUCTURED = dict(zip(NAMES, (5, 5, 2, 2, 1, 7, 4, 4), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 
 class Compiled(NamedTuple):
-    """``solve`` of ``popeq.metrics.multilevel`` and of ``point_simplex``, ``summed`` of ``kernel_sums``."""
+    """``solve`` of ``popeq.metrics.multilevel`` and of ``point_simplex``, ``summed`` of ``kernel_sums`` and
+    of ``pair_distances``."""
 
     grid: Any
     points: Any
     kernels: Any
+    pairs: Any
 
 
 @lru_cache(maxsize=1)
@@ -22,5 +24,10 @@ def compiled() -> Compiled | None:
     """What is compiled, or None without numba or if the environment variable POPEQ_SOLVER is ``pot``."""
     if os.environ.get("POPEQ_SOLVER") == "pot" or find_spec("numba") is None:
         return None
-    names = {"multilevel": "solve", "point_simplex": "solve", "kernel_sums": "summed"}
+    names = {
+        "multilevel": "solve",
+        "point_simplex": "solve",
+        "kernel_sums": "summed",
+        "pair_distances": "summed",
+    }
     return Compiled(*(getattr(import_module(f"popeq.metrics.{m}"), name) for m, name in names.items()))

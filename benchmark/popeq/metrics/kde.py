@@ -27,8 +27,9 @@ _SEPARABLE = 200.0
 class DensitySettings:
     """Cells along each axis, and the floor of the bandwidth as a share of the box's sides.
 
-    The defaults are protocol 1; on the paper's plane the floor is 0.3 dB. ``tolerance`` (at most 0.005) is
-    the share of a distance that ``Target.score`` may be off, proven and told for each score; 0 is exact.
+    The defaults are those of protocols 1 and 2; on the paper's plane the floor is 0.3 dB. ``tolerance`` (at
+    most 0.005) is the share of a distance that ``Target.score`` may be off, proven and reported for each
+    score; 0 is exact.
     """
 
     cells: int = 24

@@ -140,7 +140,7 @@ def test_without_numba_pot_solves_and_is_exact(monkeypatch):
 
 
 def test_compiling_beforehand_compiles_what_scores_use():
-    from popeq.metrics import kernel_sums, multilevel, point_simplex
+    from popeq.metrics import kernel_sums, multilevel, pair_distances, point_simplex
 
     transport.compile_solver()
     rng = np.random.default_rng(0)
@@ -150,6 +150,7 @@ def test_compiling_beforehand_compiles_what_scores_use():
     assert len(multilevel.solve.signatures) == 1
     assert len(point_simplex.solve.signatures) == 1
     assert len(kernel_sums.summed.signatures) == 1
+    assert len(pair_distances.summed.signatures) == 1
 
 
 @settings(max_examples=200, deadline=None)

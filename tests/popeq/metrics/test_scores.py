@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import pdist
 from scipy.stats import gaussian_kde, multivariate_normal, wasserstein_distance_nd
 
 from popeq import metrics
@@ -25,6 +26,7 @@ from popeq.metrics import (
     sample_kantorovich,
 )
 from popeq.metrics.kde import bandwidth, densities, grid_of, summed_kernels, unnormalised_densities
+from popeq.metrics.scores import mean_distance
 from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 
@@ -398,3 +400,12 @@ def test_point_distance_of_equal_sizes_is_an_assignment():
     a, b = rng.uniform(-6, 6, (11, 2)), rng.uniform(-6, 6, (11, 2))
     cost = cdist(a, b)
     assert point_wasserstein(a, b) == pytest.approx(cost[linear_sum_assignment(cost)].mean(), abs=1e-9)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), step=st.sampled_from([0.0, 0.01, 3.0]))
+def test_the_mean_distance_of_pairs_is_that_of_scipy(seed, n, step):
+    """Also of points that repeat, and whatever the order of the array."""
+    points = np.random.default_rng(seed).uniform(-6, 6, (2, n))
+    points = (np.round(points / step) * step if step else points).T
+    expected = float(pdist(points).mean()) if n > 1 else 0.0
+    assert mean_distance(points) == pytest.approx(expected, rel=1e-13, abs=1e-13)

@@ -192,6 +192,10 @@ class Dataset:
         """Prompts without answers, as a predictor sees them."""
         return [self._labelled[p].prompt for p in prompt_ids]
 
+    def answered(self, prompt_id: str) -> bool:
+        """Whether a prompt's responses are here."""
+        return prompt_id in self._labelled
+
     def points(self, prompt_id: str) -> NDArray[np.float64]:
         """One prompt's responses (m, 2), dB; read-only."""
         return self._labelled[prompt_id].responses

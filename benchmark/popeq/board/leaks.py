@@ -1,0 +1,219 @@
+"""Signs that a predictor has seen the test answers: copied points, another panel's scores, too good a mean.
+
+Each test is against what an honest predictor can do, and flags at ``ALPHA``; a flag is for a person to look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.stats import t as student
+
+from popeq.board.scoring import Scorer
+from popeq.dataset import Dataset
+from popeq.metrics import SCORES
+
+Floats = NDArray[np.float64]
+
+#: A row is flagged from this p-value on: of 100 honest rows, 1 % of boards at most flag one (Bonferroni).
+ALPHA = 1e-4
+#: Two points nearer than this on both axes are the same: predictions are stored to 0.01 dB.
+SAME_DB = 0.00501
+#: How near to an answer a sample counts as a copy of it, dB; the first stands for exact copies.
+RADII_DB = (SAME_DB, 0.1, 0.3)
+#: How much likelier than a comparable place a listener's own answer may be for an honest predictor.
+ODDS = 1.5
+#: Comparable places for each answer at most, and how far away, dB.
+MOST_PLACES, FARTHEST_DB = 8, 1.0
+#: A leak moves the difference between panels by more than this, dB; other people of one population do not.
+PANEL_MARGIN_DB = 0.2
+#: A mean below this share of the perfect predictor's line cannot be reached without the answers.
+LEAST_OF_PERFECT = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class _Sets:
+    """One prompt and one radius: each row is an answer (first) with its comparable places; absent ones are
+    -1. ``places`` (k, 2), ``rows`` (sets, 1 + MOST_PLACES) of their indices."""
+
+    places: Floats
+    rows: NDArray[np.intp]
+
+
+def copying_p(samples: Floats, scorer: Scorer) -> float:
+    """One-sided p-value that samples (P, n, 2), dB, lie on the very answers of their own prompts.
+
+    Notes
+    -----
+    Every answer of a test prompt is put in one set with the nearest answers of *other* tested prompts, which
+    have the same roundings and habits of hand. Without sight of the answers, the answer is the place of its
+    set with most samples near it with odds of at most ``ODDS`` to one against each other place, whatever
+    the predictor; so the number of sets in which it is has a Poisson-binomial bound (Rosenbaum's bounds for
+    matched sets, Observational Studies, 2002, chapter 4). Samples at an edge or on a training answer of the
+    prompt's stage are explained and do not count; answers that are an edge's, or somebody's answer to
+    another prompt too, or near the same listener's answer to another prompt, are not used. The smallest p
+    over ``RADII_DB`` is multiplied by their number.
+    """
+    known = _explanations(scorer)
+    kept = []
+    for points, training in zip(samples, known, strict=True):
+        explained = _at_edge(points, scorer)
+        if training is not None:
+            explained |= np.isfinite(training.query(points, p=np.inf, distance_upper_bound=SAME_DB)[0])
+        kept.append(points[~explained])
+    smallest = 1.0
+    for i, radius in enumerate(RADII_DB):
+        observed, chances = 0, []
+        for points, sets in zip(kept, _sets(scorer)[i], strict=True):
+            if not len(points) or not len(sets.rows):
+                continue
+            near = cKDTree(points).query_ball_point(
+                sets.places, radius, p=np.inf if radius == SAME_DB else 2.0, return_length=True
+            )
+            counts = np.where(sets.rows >= 0, near[sets.rows], -1)
+            most = counts.max(axis=1)
+            tied, size = (counts == most[:, None]).sum(axis=1), (counts >= 0).sum(axis=1)
+            tells = (most > 0) & (tied < size)
+            observed += int((tells & (counts[:, 0] == most)).sum())
+            chances.append((ODDS * tied / (ODDS * tied + size - tied))[tells])
+        smallest = min(smallest, _tail(observed, np.concatenate([*chances, np.empty(0)])))
+    return min(1.0, len(RADII_DB) * smallest)
+
+
+def copied(samples: Floats, scorer: Scorer) -> list[str]:
+    """A flag, in words, if samples (P, n, 2), dB, lie on the answers of their own prompts."""
+    p = copying_p(samples, scorer)
+    if p > ALPHA:
+        return []
+    return [f"its samples lie on listeners' own answers to the tested prompts (p = {p:.0e}, see Leaks)"]
+
+
+def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> float:
+    """One-sided p-value that a row knows the tested panel (a) better than another panel (b) of the prompts.
+
+    Parameters
+    ----------
+    row_a, row_b, ref_a, ref_b
+        Scores by prompt (P,), dB, of the row and of the reference on the tested and on the other panel.
+
+    Notes
+    -----
+    Student's t of ``(row_b - row_a) - (ref_b - ref_a)`` against ``PANEL_MARGIN_DB``: panels of few people
+    differ as a whole, more prompts do not average that away, and it touches rows unlike the reference.
+    """
+    excess = (np.asarray(row_b) - row_a) - (np.asarray(ref_b) - ref_a) - PANEL_MARGIN_DB
+    if len(excess) < 2:
+        return 1.0
+    error = float(np.std(excess, ddof=1)) / np.sqrt(len(excess))
+    if error == 0:
+        return 1.0 if excess[0] <= 0 else 0.0
+    return float(student.sf(float(np.mean(excess)) / error, len(excess) - 1))
+
+
+def second_panel_scores(samples: Floats, scorer: Scorer, second: Dataset, jobs: int = 1) -> dict[str, Floats]:
+    """Scores by prompt (P,), dB, of samples (P, n, 2) against the second panel of the scorer's data set."""
+    other = Scorer(second, scorer.protocol)
+    place = {p: i for i, p in enumerate(other.prompt_ids)}
+    table = other.only([place[p] for p in scorer.prompt_ids]).score(samples, jobs)
+    return {name: table.scores(name) for name in SCORES}
+
+
+def other_panel(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> list[str]:
+    """A flag, in words, if a row fits the tested panel far better than the other; scores as two_panel_p."""
+    p = two_panel_p(row_a, row_b, ref_a, ref_b)
+    if p > ALPHA:
+        return []
+    return [f"it fits the tested listeners far better than other listeners (p = {p:.0e}, see Leaks)"]
+
+
+def too_good(mean_score: float, perfect: Floats | None) -> list[str]:
+    """A flag, in words, if a mean headline score is far below the mean of the perfect line (P,); in dB."""
+    line = np.inf if perfect is None else float(np.mean(perfect))
+    if not np.isfinite(line) or mean_score >= LEAST_OF_PERFECT * line:
+        return []
+    return [f"its mean ({mean_score:.2f} dB) is far below the perfect predictor's ({line:.2f} dB)"]
+
+
+def _tail(observed: int, chances: Floats) -> float:
+    """P(sum of independent Bernoulli draws >= observed)."""
+    law = np.zeros(len(chances) + 1)
+    law[0] = 1.0
+    for chance in chances:
+        law[1:] = law[1:] * (1 - chance) + law[:-1] * chance
+        law[0] *= 1 - chance
+    return float(min(1.0, law[observed:].sum()))
+
+
+def _at_edge(points: Floats, scorer: Scorer) -> NDArray[np.bool_]:
+    space = scorer.dataset.space
+    return np.asarray(((points <= space.low + SAME_DB) | (points >= space.high - SAME_DB)).any(axis=-1))
+
+
+@lru_cache(maxsize=4)
+def _explanations(scorer: Scorer) -> list[cKDTree | None]:
+    """Training and validation answers of each prompt's stage, to search in; None where there are none."""
+    found: dict[str, cKDTree | None] = {}
+    for stage in scorer.dataset.stages:
+        ids = [*stage.train, *stage.validation]
+        tree = cKDTree(scorer.dataset.pooled(ids)) if ids else None
+        found |= dict.fromkeys(stage.test, tree)
+    return [found[p] for p in scorer.prompt_ids]
+
+
+@lru_cache(maxsize=4)
+def _sets(scorer: Scorer) -> list[list[_Sets]]:
+    """Matched sets by radius and prompt; they depend on the answers alone."""
+    dataset = scorer.dataset
+    tested = dataset.labelled(scorer.prompt_ids)
+    answered = dataset.prompts["prompt_id"]
+    everybody = dataset.labelled([p for p in answered if dataset.answered(p)])
+    points = np.concatenate([p.responses for p in tested])
+    prompt = np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested])
+    spread = np.array([np.sqrt(np.var(p.responses, axis=0, ddof=min(1, len(p.responses) - 1)).mean())
+                       for p in tested])  # fmt: skip
+    usable = [_usable(points, tested, everybody, radius, scorer) for radius in RADII_DB]
+    by_radius = []
+    for radius, good in zip(RADII_DB, usable, strict=True):
+        pool = np.flatnonzero(good)
+        tree = cKDTree(points[pool]) if len(pool) else None
+        own_sets = []
+        for p in range(len(tested)):
+            rows: list[list[int]] = []
+            farthest = min(FARTHEST_DB, float(spread[p]))
+            for i in np.flatnonzero(good & (prompt == p)) if tree is not None else ():
+                near = pool[tree.query_ball_point(points[i], farthest)]
+                distance = np.hypot(*(points[near] - points[i]).T)
+                right = (prompt[near] != p) & (distance > 2 * radius)
+                chosen = near[right][np.argsort(distance[right], kind="stable")][:MOST_PLACES]
+                if len(chosen):
+                    rows.append([int(i), *chosen.tolist(), *[-1] * (MOST_PLACES - len(chosen))])
+            index = np.array(rows, dtype=np.intp).reshape(-1, 1 + MOST_PLACES)
+            places, inverse = np.unique(index[index >= 0], return_inverse=True)
+            compact = np.full_like(index, -1)
+            compact[index >= 0] = inverse
+            own_sets.append(_Sets(points[places], compact))
+        by_radius.append(own_sets)
+    return by_radius
+
+
+def _usable(points, tested, everybody, radius, scorer):
+    """Which tested answers (all prompts in a row) say something at a radius."""
+    all_points = np.concatenate([p.responses for p in everybody])
+    all_people = np.concatenate([np.array(p.listeners, dtype=object) for p in everybody])
+    all_prompts = np.repeat([p.prompt.prompt_id for p in everybody], [len(p.responses) for p in everybody])
+    people = np.concatenate([np.array(p.listeners, dtype=object) for p in tested])
+    prompts = np.repeat([p.prompt.prompt_id for p in tested], [len(p.responses) for p in tested])
+    tree = cKDTree(all_points)
+    same = tree.query_ball_point(points, 2 * SAME_DB, p=np.inf)
+    near = tree.query_ball_point(points, 2 * radius)
+    good = ~_at_edge(points, scorer)
+    for i in np.flatnonzero(good):
+        good[i] = not (
+            (all_prompts[same[i]] != prompts[i]).any()
+            or ((all_people[near[i]] == people[i]) & (all_prompts[near[i]] != prompts[i])).any()
+        )
+    return good

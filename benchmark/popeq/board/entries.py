@@ -9,8 +9,9 @@ from pathlib import Path
 
 from popeq.board import kept_scores
 from popeq.board.kept_scores import Scored
+from popeq.board.leaks import copied
 from popeq.board.scoring import PromptTable, Scorer, average
-from popeq.board.trust import card_of, copied, trust_of, weakest
+from popeq.board.trust import card_of, trust_of, weakest
 from popeq.errors import UsageError
 from popeq.parallel import spread
 from popeq.runs.card import Card, Trust

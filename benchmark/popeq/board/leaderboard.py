@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from popeq.board import kept_scores
 from popeq.board.entries import Entry, parameters_text
 from popeq.board.kept_scores import Scored
+from popeq.board.leaks import too_good
 from popeq.board.notes import detectable, disagreements, least_shift, mixed_seeds, standing, suspicions
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.board.trust import too_good
 from popeq.metrics import HEADLINE
 from popeq.parallel import aside
 from popeq.seeding import generator

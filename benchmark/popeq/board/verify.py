@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from popeq.board.leaks import copied, too_good
 from popeq.board.reference_lines import reference_lines
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.board.trust import card_of, copied, too_good, trust_of
+from popeq.board.trust import card_of, trust_of
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import format_option, runs_option
+from popeq.cli.options import answers_option, format_option, runs_option
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of each run]")
+@answers_option
 @runs_option
 @format_option
-def verify(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: str) -> None:
+def verify(runs: tuple[Path, ...], dataset: str | Dataset | None, runs_dir: Path, form: str) -> None:
     """Recompute every score of runs from their predictions and check all hashes.
 
     RUNS are run folders or folders of runs; by default all of --runs. Exit code 1 if one does not verify.
@@ -31,7 +36,7 @@ def verify(runs: tuple[Path, ...], dataset: str | None, runs_dir: Path, form: st
     from popeq.runs.folder import Run
 
     found, broken = gather(list(runs), runs_dir)
-    scorers: dict[tuple[str, str], Scorer | None] = {}
+    scorers: dict[tuple[str | Dataset, str], Scorer | None] = {}
 
     def scorer_of(run: Run) -> Scorer | None:
         """One scorer for all runs of a data set and protocol; None if the data set cannot be read."""

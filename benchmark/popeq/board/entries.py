@@ -7,16 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from popeq.board import kept_scores
 from popeq.board.kept_scores import Scored
-from popeq.board.leaks import copied
+from popeq.board.leaks import copied, other_panel
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.board.trust import card_of, trust_of, weakest
 from popeq.errors import UsageError
+from popeq.metrics import HEADLINE
 from popeq.parallel import spread
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import RECORD, Run, find_runs
 from popeq.runs.record import RunRecord
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +171,34 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bo
             )
         )
     return entries
+
+
+def panel_flags(
+    entries: Sequence[Entry],
+    other: Scorer,
+    reference: tuple[Floats, Floats],
+    jobs: int = 1,
+    *,
+    keep: bool = False,
+) -> dict[str, tuple[str, ...]]:
+    """Flags of leaked answers, by label, that a second panel of the same prompts shows.
+
+    Parameters
+    ----------
+    other
+        Scorer of the second panel (``read_second_panel``), in the order of prompts of the entries.
+    reference
+        Headline scores (P,), dB, of the training responses on the tested and on the second panel.
+    """
+    scored = {
+        e.label: e for e in make_entries([run for e in entries for run in e.runs], other, jobs, keep=keep)
+    }
+    found = {}
+    for entry in entries:
+        second = scored[entry.label]
+        tells = other_panel(entry.table.scores(HEADLINE), second.table.scores(HEADLINE), *reference)
+        found[entry.label] = (*tells, *(f"second panel: {flag}" for flag in second.flags))
+    return found
 
 
 def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[Scored]:

@@ -1,6 +1,6 @@
 """Signs that a predictor has seen the test answers: copied points, another panel's scores, too good a mean.
 
-Each test is against what an honest predictor can do, and flags at ``ALPHA``; a flag is for a person to look at.
+Each is held against what an honest predictor can do; a flag is for a person to look at (docs/boards.md).
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from scipy.spatial import cKDTree
 from scipy.stats import t as student
 
 from popeq.board.scoring import Scorer
-from popeq.dataset import Dataset
-from popeq.metrics import SCORES
 
 Floats = NDArray[np.float64]
 
@@ -114,14 +112,6 @@ def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> f
     return float(student.sf(float(np.mean(excess)) / error, len(excess) - 1))
 
 
-def second_panel_scores(samples: Floats, scorer: Scorer, second: Dataset, jobs: int = 1) -> dict[str, Floats]:
-    """Scores by prompt (P,), dB, of samples (P, n, 2) against the second panel of the scorer's data set."""
-    other = Scorer(second, scorer.protocol)
-    place = {p: i for i, p in enumerate(other.prompt_ids)}
-    table = other.only([place[p] for p in scorer.prompt_ids]).score(samples, jobs)
-    return {name: table.scores(name) for name in SCORES}
-
-
 def other_panel(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> list[str]:
     """A flag, in words, if a row fits the tested panel far better than the other; scores as two_panel_p."""
     p = two_panel_p(row_a, row_b, ref_a, ref_b)
@@ -167,53 +157,62 @@ def _explanations(scorer: Scorer) -> list[cKDTree | None]:
 @lru_cache(maxsize=4)
 def _sets(scorer: Scorer) -> list[list[_Sets]]:
     """Matched sets by radius and prompt; they depend on the answers alone."""
-    dataset = scorer.dataset
-    tested = dataset.labelled(scorer.prompt_ids)
-    answered = dataset.prompts["prompt_id"]
-    everybody = dataset.labelled([p for p in answered if dataset.answered(p)])
-    points = np.concatenate([p.responses for p in tested])
-    prompt = np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested])
-    spread = np.array([np.sqrt(np.var(p.responses, axis=0, ddof=min(1, len(p.responses) - 1)).mean())
-                       for p in tested])  # fmt: skip
-    usable = [_usable(points, tested, everybody, radius, scorer) for radius in RADII_DB]
-    by_radius = []
-    for radius, good in zip(RADII_DB, usable, strict=True):
-        pool = np.flatnonzero(good)
-        tree = cKDTree(points[pool]) if len(pool) else None
-        own_sets = []
-        for p in range(len(tested)):
-            rows: list[list[int]] = []
-            farthest = min(FARTHEST_DB, float(spread[p]))
-            for i in np.flatnonzero(good & (prompt == p)) if tree is not None else ():
-                near = pool[tree.query_ball_point(points[i], farthest)]
-                distance = np.hypot(*(points[near] - points[i]).T)
-                right = (prompt[near] != p) & (distance > 2 * radius)
-                chosen = near[right][np.argsort(distance[right], kind="stable")][:MOST_PLACES]
-                if len(chosen):
-                    rows.append([int(i), *chosen.tolist(), *[-1] * (MOST_PLACES - len(chosen))])
-            index = np.array(rows, dtype=np.intp).reshape(-1, 1 + MOST_PLACES)
-            places, inverse = np.unique(index[index >= 0], return_inverse=True)
-            compact = np.full_like(index, -1)
-            compact[index >= 0] = inverse
-            own_sets.append(_Sets(points[places], compact))
-        by_radius.append(own_sets)
-    return by_radius
+    answers = _Answers.of(scorer)
+    return [
+        [_matched(answers, good, p, radius) for p in range(len(scorer.prompt_ids))]
+        for radius, good in ((radius, _usable(answers, scorer, radius)) for radius in RADII_DB)
+    ]
 
 
-def _usable(points, tested, everybody, radius, scorer):
-    """Which tested answers (all prompts in a row) say something at a radius."""
-    all_points = np.concatenate([p.responses for p in everybody])
-    all_people = np.concatenate([np.array(p.listeners, dtype=object) for p in everybody])
-    all_prompts = np.repeat([p.prompt.prompt_id for p in everybody], [len(p.responses) for p in everybody])
-    people = np.concatenate([np.array(p.listeners, dtype=object) for p in tested])
-    prompts = np.repeat([p.prompt.prompt_id for p in tested], [len(p.responses) for p in tested])
-    tree = cKDTree(all_points)
-    same = tree.query_ball_point(points, 2 * SAME_DB, p=np.inf)
-    near = tree.query_ball_point(points, 2 * radius)
-    good = ~_at_edge(points, scorer)
-    for i in np.flatnonzero(good):
-        good[i] = not (
-            (all_prompts[same[i]] != prompts[i]).any()
-            or ((all_people[near[i]] == people[i]) & (all_prompts[near[i]] != prompts[i])).any()
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """All tested answers in a row: ``points`` (k, 2), the place of their prompt among the tested (k,), who
+    gave them (k,), and the spread of each prompt's (P,), dB."""
+
+    points: Floats
+    prompt: NDArray[np.intp]
+    people: NDArray[np.object_]
+    spread: Floats
+
+    @classmethod
+    def of(cls, scorer: Scorer) -> _Answers:
+        tested = scorer.dataset.labelled(scorer.prompt_ids)
+        spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
+        return cls(
+            np.concatenate([p.responses for p in tested]),
+            np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested]),
+            np.concatenate([np.array(p.listeners, dtype=object) for p in tested]),
+            np.array(spread),
         )
+
+
+def _usable(answers: _Answers, scorer: Scorer, radius: float) -> NDArray[np.bool_]:
+    """Which tested answers say something at a radius: inside the box, nobody's answer to another prompt, and
+    not near the same listener's."""
+    responses = scorer.dataset.responses
+    prompts, people = responses["prompt_id"].to_numpy(), responses["listener_id"].to_numpy()
+    tree = cKDTree(responses[["x_db", "y_db"]].to_numpy())
+    same = tree.query_ball_point(answers.points, 2 * SAME_DB, p=np.inf)
+    near = tree.query_ball_point(answers.points, 2 * radius)
+    good = ~_at_edge(answers.points, scorer)
+    for i in np.flatnonzero(good):
+        own = scorer.prompt_ids[answers.prompt[i]]
+        again = people[near[i]] == answers.people[i]
+        good[i] = (prompts[same[i]] == own).all() and (prompts[near[i]][again] == own).all()
     return good
+
+
+def _matched(answers: _Answers, good: NDArray[np.bool_], p: int, radius: float) -> _Sets:
+    """The sets of one prompt: each usable answer with the nearest usable ones of other prompts."""
+    own, others = (np.flatnonzero(good & (answers.prompt == p)), np.flatnonzero(good & (answers.prompt != p)))
+    rows = np.full((len(own), 1 + MOST_PLACES), -1, dtype=np.intp)
+    farthest = min(FARTHEST_DB, float(answers.spread[p]))
+    for row, i in zip(rows, own, strict=True):
+        distance = np.hypot(*(answers.points[others] - answers.points[i]).T)
+        right = (distance > 2 * radius) & (distance <= farthest)
+        chosen = others[right][np.argsort(distance[right], kind="stable")][:MOST_PLACES]
+        row[: 1 + len(chosen)] = [i, *chosen]
+    rows = rows[rows[:, 1] >= 0]
+    places, compact = np.unique(rows[rows >= 0], return_inverse=True)
+    rows[rows >= 0] = compact
+    return _Sets(answers.points[places], rows)

@@ -18,6 +18,7 @@ from popeq.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from popeq.dataset import Dataset
     from popeq.studies.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,0 +1,200 @@
+"""How many leaks, and how many honest rows, are flagged where the truth is known.
+
+``python -m tests.bench.leaks`` (about five minutes) prints the tables of docs/boards.md, "Leaks". Panels of
+simulated-120 are drawn anew for every row; the real data sets are imported from their published files, where
+these lie in ``../shared/data``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import popeq
+from popeq.board.leaks import ALPHA, copying_p, too_good, two_panel_p
+from popeq.board.scoring import Scorer
+from popeq.dataset import Dataset
+from popeq.dataset_folder import write_dataset
+from popeq.metrics import HEADLINE
+from popeq.plugins import registry
+from popeq.protocol import PROTOCOL_1
+from popeq.runs.folder import find_runs
+from popeq_data.simulated_120.generate import CARD_A, panel_dataset
+from popeq_data.simulated_120.listeners import Panel, meanings, settings
+from popeq_data.simulated_120.tables import read_sentences
+from tests.conftest import ROOT, SHARED
+
+Floats = NDArray[np.float64]
+SHARES = (1.0, 0.5, 0.25, 0.1)
+JITTERS_DB = (0.0, 0.05, 0.2)
+BLURS_DB = (0.0, 0.5, 1.0)
+REAL = {"safe": "safe/SAFEEqualiserUserData.csv", "socialeq": "socialeq/eq_contributions.csv"}
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A data set whose panel was drawn, the same prompts with another panel, and samples (P, n, 2), dB, of
+    the population itself; the last two are None for real listeners."""
+
+    tested: Scorer
+    other: Scorer | None = None
+    population: Floats | None = None
+
+
+def stored(samples: Floats, dataset: Dataset) -> Floats:
+    """Samples inside the box and rounded to 0.01 dB, as runs may keep them."""
+    return np.round(dataset.space.clip(samples), 2)
+
+
+def simulated_worlds(count: int, samples: int, first_seed: int = 9000) -> Iterator[World]:
+    """Worlds of simulated-120: two new panels of 11 for each, of a population of ``samples`` listeners."""
+    sentences = read_sentences()
+    meant = meanings(sentences)
+    people = [settings(meant, Panel("z", 7000 + i)) for i in range(-(-samples // 11))]
+    population = np.concatenate(people, axis=1)[:, :samples]
+    place = {sentence.prompt_id: i for i, sentence in enumerate(sentences)}
+    card = CARD_A.model_copy(update={"second_panel": None})
+    for k in range(count):
+        a, b = (
+            panel_dataset(card, Panel(c, first_seed + 500 * j + k), sentences) for j, c in enumerate("ab")
+        )
+        own = np.stack([population[place[p]] for p in a.test_ids])
+        yield World(Scorer(a, PROTOCOL_1), Scorer(b, PROTOCOL_1), stored(own, a))
+
+
+def honest(dataset: Dataset, kind: str, samples: int, rng: np.random.Generator, jitter_db: float) -> Floats:
+    """``prior``: draws from all training responses; ``knn``: from those of the five training prompts whose
+    listeners' means are nearest to the tested prompt's, which is better than any retrieval can do."""
+    drawn = {}
+    for stage in dataset.stages:
+        train = dataset.labelled(stage.train)
+        centres = np.stack([p.responses.mean(axis=0) for p in train])
+        for prompt_id in stage.test:
+            distance = np.linalg.norm(centres - dataset.points(prompt_id).mean(axis=0), axis=1)
+            chosen = range(len(train)) if kind == "prior" else np.argsort(distance)[:5]
+            pool = np.concatenate([train[i].responses for i in chosen])
+            drawn[prompt_id] = pool[rng.integers(len(pool), size=samples)]
+    points = np.stack([drawn[p] for p in dataset.test_ids])
+    return stored(points + rng.normal(0, jitter_db, points.shape), dataset)
+
+
+def leaked(
+    base: Floats, dataset: Dataset, share: float, rng: np.random.Generator, jitter_db: float
+) -> Floats:
+    """``base`` with a share of the samples replaced by the prompts' own answers, plus noise of that SD."""
+    mixed = base.copy()
+    for own, prompt_id in zip(mixed, dataset.test_ids, strict=True):
+        answers = dataset.points(prompt_id)
+        taken = rng.random(len(own)) < share
+        picked = answers[rng.integers(len(answers), size=int(taken.sum()))]
+        own[taken] = picked + rng.normal(0, jitter_db, picked.shape)
+    return stored(mixed, dataset)
+
+
+def real_worlds(folder: Path) -> dict[str, World]:
+    """The published listening data, imported; those that are there."""
+    worlds = {}
+    for name, file in REAL.items():
+        if (SHARED / file).exists():
+            spec = registry().importers[name]
+            dataset = spec.load()(SHARED / file, spec.parameters()).dataset
+            worlds[dataset.name] = World(Scorer(write_dataset(dataset, folder / name, ""), PROTOCOL_1))
+    return worlds
+
+
+def copied_shares(
+    worlds: Callable[[], Iterator[World]], kind: str, jitter_db: float, samples: int
+) -> list[float]:
+    """Share of rows that the test for copied answers flags: honest ones, then one number for each of SHARES."""
+    flagged = []
+    for k, world in enumerate(worlds()):
+        rng, dataset = np.random.default_rng([k, int(100 * jitter_db)]), world.tested.dataset
+        rows = [honest(dataset, kind, samples, rng, jitter_db)]
+        rows += [leaked(honest(dataset, kind, samples, rng, 0.0), dataset, s, rng, jitter_db) for s in SHARES]
+        flagged.append([copying_p(row, world.tested) <= ALPHA for row in rows])
+    return np.mean(flagged, axis=0).tolist()
+
+
+def signs(world: World, samples: Floats) -> tuple[bool, bool, bool]:
+    """Whether each sign flags a row: copied points, the other panel, a mean far below the perfect one's."""
+    assert world.other is not None
+    assert world.population is not None
+    dataset, panels = world.tested.dataset, (world.tested, world.other)
+    pool = dataset.pooled(dataset.stages[0].train)
+    reference = np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape))
+    row, ref = ([p.score(x).scores(HEADLINE) for p in panels] for x in (samples, reference))
+    perfect = world.tested.score(world.population).scores(HEADLINE)
+    return (
+        copying_p(samples, world.tested) <= ALPHA,
+        two_panel_p(*row, *ref) <= ALPHA,
+        bool(too_good(float(row[0].mean()), perfect)),
+    )
+
+
+def committed() -> list[tuple[str, float]]:
+    """Each committed run's name and its p-value of copying."""
+    runs = find_runs(ROOT / "leaderboard" / "results" / "simulated-120")[0]
+    scorer = Scorer(popeq.load_dataset(), PROTOCOL_1)
+    ids, space = scorer.dataset.test_ids, scorer.dataset.space
+    return [(r.folder.name, copying_p(r.samples(ids, space), scorer)) for r in runs]
+
+
+def percent(values: list[float]) -> str:
+    return " | ".join(f"{value:.0%}" for value in values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--panels", type=int, default=40, help="redrawn panels, and draws on real data")
+    parser.add_argument("--samples", type=int, default=440, help="samples a prompt")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sources: dict[str, Callable[[], Iterator[World]]] = {
+            "simulated-120, new panels": lambda: simulated_worlds(asked.panels, asked.samples)
+        }
+        for name, world in real_worlds(Path(folder)).items():
+            sources[name] = lambda world=world: iter([world] * asked.panels)
+        print(
+            "| data | rest | jitter | honest | 100 % | 50 % | 25 % | 10 % |\n|---|---|---|---|---|---|---|---|"
+        )
+        for name, worlds in sources.items():
+            for kind in ("prior", "knn"):
+                for jitter in JITTERS_DB:
+                    shares = copied_shares(worlds, kind, jitter, asked.samples)
+                    print(f"| {name} | {kind} | {jitter:g} dB | {percent(shares)} |", flush=True)
+    print("\n| row | copied | other panel | too good |\n|---|---|---|---|")
+    kinds: dict[str, Callable[[World, np.random.Generator], Floats]] = {
+        "perfect predictor": lambda world, rng: world.population,  # type: ignore[dict-item, return-value]
+        "`prior`": lambda world, rng: honest(world.tested.dataset, "prior", asked.samples, rng, 0.0),
+        "`knn`": lambda world, rng: honest(world.tested.dataset, "knn", asked.samples, rng, 0.0),
+    }
+    for share in (1.0, 0.5):
+        for blur in BLURS_DB:
+            kinds[f"{share:.0%} leaked, {blur:g} dB, rest `prior`"] = lambda world, rng, s=share, b=blur: (
+                leaked(
+                    honest(world.tested.dataset, "prior", asked.samples, rng, 0.0),
+                    world.tested.dataset,
+                    s,
+                    rng,
+                    b,
+                )
+            )
+    found: dict[str, list[tuple[bool, bool, bool]]] = {name: [] for name in kinds}
+    for k, world in enumerate(simulated_worlds(asked.panels, asked.samples)):
+        for name, make in kinds.items():
+            found[name].append(signs(world, make(world, np.random.default_rng(k))))
+    for name, flags in found.items():
+        print(f"| {name} | {percent(np.mean(flags, axis=0).tolist())} |", flush=True)
+    board = committed()
+    print(f"\ncommitted board: {sum(p <= ALPHA for _, p in board)} of {len(board)} runs flagged as copied, "
+          f"smallest p {min(p for _, p in board):.2g}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -76,7 +76,10 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
         sealed_table = _read_answers(answers, card)
         answered.append(sealed_table)
         tables.append(sealed_table)
-        responses = pd.concat([responses, _read_responses(sealed_table, card, sealed)], ignore_index=True)
+        responses = pd.concat(
+            [responses, _read_responses(sealed_table, card, sealed, "one of the test prompts")],
+            ignore_index=True,
+        )
     if responses_table.rows and not any(table.broken for table in answered):
         _check_answered(prompts_table, answered, sealed if answers is None else set())
     listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
@@ -208,13 +211,15 @@ def _read_prompts(table: Table) -> pd.DataFrame:
     return prompts
 
 
-def _read_responses(table: Table, card: DatasetCard | None, prompt_ids: set[str] | None) -> pd.DataFrame:
+def _read_responses(
+    table: Table, card: DatasetCard | None, prompt_ids: set[str] | None, among: str = f"in {PROMPTS}"
+) -> pd.DataFrame:
     seen: dict[tuple[str, str], int] = {}
     records = []
     for row in table.rows:
         prompt_id, listener_id = row.cells["prompt_id"], row.cells["listener_id"]
         if prompt_ids is not None and prompt_id not in prompt_ids:
-            table.problem(f"{prompt_id!r} is not in {PROMPTS}", row, "prompt_id")
+            table.problem(f"{prompt_id!r} is not {among}", row, "prompt_id")
         if not listener_id:
             table.problem("is empty", row, "listener_id")
         first = seen.setdefault((prompt_id, listener_id), row.line)

@@ -31,8 +31,8 @@ def seal_dataset(folder: Path, output: Path, answers: Path) -> Dataset:
     dataset = read_dataset(folder)
     if dataset.by_folds:
         raise UsageError(
-            f"{folder}: cannot be sealed: it has folds, so every response is also used for training; give its "
-            "prompts a split"
+            f"{folder}: cannot be sealed: it has folds, so every response is also used for "
+            "training; give its prompts a split"
         )
     if dataset.card.sealed_answers is not None:
         raise UsageError(f"{folder}: is sealed already")

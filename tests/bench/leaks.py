@@ -108,12 +108,10 @@ def real_worlds(folder: Path) -> dict[str, World]:
     return worlds
 
 
-def copied_shares(
-    worlds: Callable[[], Iterator[World]], kind: str, jitter_db: float, samples: int
-) -> list[float]:
-    """Share of rows that the test for copied answers flags: honest ones, then one number for each of SHARES."""
+def copied_shares(worlds: Iterator[World], kind: str, jitter_db: float, samples: int) -> list[float]:
+    """Share of rows that the test for copied answers flags: of honest ones, then for each of SHARES."""
     flagged = []
-    for k, world in enumerate(worlds()):
+    for k, world in enumerate(worlds):
         rng, dataset = np.random.default_rng([k, int(100 * jitter_db)]), world.tested.dataset
         rows = [honest(dataset, kind, samples, rng, jitter_db)]
         rows += [leaked(honest(dataset, kind, samples, rng, 0.0), dataset, s, rng, jitter_db) for s in SHARES]
@@ -135,6 +133,18 @@ def signs(world: World, samples: Floats) -> tuple[bool, bool, bool]:
         two_panel_p(*row, *ref) <= ALPHA,
         bool(too_good(float(row[0].mean()), perfect)),
     )
+
+
+def rows_of(world: World, samples: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Samples of honest rows and of blurred copies in one world, by what they are."""
+    assert world.population is not None
+    dataset = world.tested.dataset
+    prior, knn = (honest(dataset, kind, samples, rng, 0.0) for kind in ("prior", "knn"))
+    rows = {"perfect predictor": world.population, "`prior`": prior, "`knn`": knn}
+    for share in (1.0, 0.5):
+        for blur in BLURS_DB:
+            rows[f"{share:.0%} leaked, {blur:g} dB"] = leaked(prior, dataset, share, rng, blur)
+    return rows
 
 
 def committed() -> list[tuple[str, float]]:
@@ -160,35 +170,18 @@ def main() -> None:
         }
         for name, world in real_worlds(Path(folder)).items():
             sources[name] = lambda world=world: iter([world] * asked.panels)
-        print(
-            "| data | rest | jitter | honest | 100 % | 50 % | 25 % | 10 % |\n|---|---|---|---|---|---|---|---|"
-        )
+        heads = ("data", "rest", "jitter", "honest", *(f"{share:.0%}" for share in SHARES))
+        print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
         for name, worlds in sources.items():
             for kind in ("prior", "knn"):
                 for jitter in JITTERS_DB:
-                    shares = copied_shares(worlds, kind, jitter, asked.samples)
+                    shares = copied_shares(worlds(), kind, jitter, asked.samples)
                     print(f"| {name} | {kind} | {jitter:g} dB | {percent(shares)} |", flush=True)
     print("\n| row | copied | other panel | too good |\n|---|---|---|---|")
-    kinds: dict[str, Callable[[World, np.random.Generator], Floats]] = {
-        "perfect predictor": lambda world, rng: world.population,  # type: ignore[dict-item, return-value]
-        "`prior`": lambda world, rng: honest(world.tested.dataset, "prior", asked.samples, rng, 0.0),
-        "`knn`": lambda world, rng: honest(world.tested.dataset, "knn", asked.samples, rng, 0.0),
-    }
-    for share in (1.0, 0.5):
-        for blur in BLURS_DB:
-            kinds[f"{share:.0%} leaked, {blur:g} dB, rest `prior`"] = lambda world, rng, s=share, b=blur: (
-                leaked(
-                    honest(world.tested.dataset, "prior", asked.samples, rng, 0.0),
-                    world.tested.dataset,
-                    s,
-                    rng,
-                    b,
-                )
-            )
-    found: dict[str, list[tuple[bool, bool, bool]]] = {name: [] for name in kinds}
+    found: dict[str, list[tuple[bool, bool, bool]]] = {}
     for k, world in enumerate(simulated_worlds(asked.panels, asked.samples)):
-        for name, make in kinds.items():
-            found[name].append(signs(world, make(world, np.random.default_rng(k))))
+        for name, row in rows_of(world, asked.samples, np.random.default_rng(k)).items():
+            found.setdefault(name, []).append(signs(world, row))
     for name, flags in found.items():
         print(f"| {name} | {percent(np.mean(flags, axis=0).tolist())} |", flush=True)
     board = committed()

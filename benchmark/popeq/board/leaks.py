@@ -25,8 +25,8 @@ SAME_DB = 0.00501
 RADII_DB = (SAME_DB, 0.1, 0.3)
 #: How much likelier than a comparable place a listener's own answer may be for an honest predictor.
 ODDS = 1.5
-#: Comparable places for each answer at most, and how far away, dB.
-MOST_PLACES, FARTHEST_DB = 8, 1.0
+#: Comparable places for each answer at most; none is farther away than the spread of the prompt's answers.
+MOST_PLACES = 8
 #: A leak moves the difference between panels by more than this, dB; other people of one population do not.
 PANEL_MARGIN_DB = 0.2
 #: A mean below this share of the perfect predictor's line cannot be reached without the answers.
@@ -206,7 +206,7 @@ def _matched(answers: _Answers, good: NDArray[np.bool_], p: int, radius: float) 
     """The sets of one prompt: each usable answer with the nearest usable ones of other prompts."""
     own, others = (np.flatnonzero(good & (answers.prompt == p)), np.flatnonzero(good & (answers.prompt != p)))
     rows = np.full((len(own), 1 + MOST_PLACES), -1, dtype=np.intp)
-    farthest = min(FARTHEST_DB, float(answers.spread[p]))
+    farthest = float(answers.spread[p])
     for row, i in zip(rows, own, strict=True):
         distance = np.hypot(*(answers.points[others] - answers.points[i]).T)
         right = (distance > 2 * radius) & (distance <= farthest)

@@ -1,11 +1,10 @@
 """Signs that a predictor has seen the test answers: copied points, another panel's scores, too good a mean.
 
-Each test is against what an honest predictor can do; a flag is for a person to look at.
+Each is held against what an honest predictor can do; a flag is for a person to look at (docs/boards.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +15,6 @@ from scipy.stats import t as student
 
 from popeq.board.reference import reference_against
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.contract import LabelledPrompt
 from popeq.dataset_folder import read_second_panel
 from popeq.metrics import HEADLINE, Target
 
@@ -30,8 +28,8 @@ SAME_DB = 0.00501
 RADII_DB = (SAME_DB, 0.1, 0.3)
 #: How much likelier than a comparable place a listener's own answer may be for an honest predictor.
 ODDS = 1.5
-#: Comparable places for each answer at most, and how far away, dB.
-MOST_PLACES, FARTHEST_DB = 8, 1.0
+#: Comparable places for each answer at most; none is farther away than the spread of the prompt's answers.
+MOST_PLACES = 8
 #: A leak moves the difference between panels by more than this, dB; other people of one population do not.
 PANEL_MARGIN_DB = 0.2
 #: A mean below this share of the perfect predictor's line cannot be reached without the answers.
@@ -193,59 +191,62 @@ def _explanations(scorer: Scorer) -> list[cKDTree | None]:
 @lru_cache(maxsize=4)
 def _sets(scorer: Scorer) -> list[list[_Sets]]:
     """Matched sets by radius and prompt; they depend on the answers alone."""
-    dataset = scorer.dataset
-    tested = dataset.labelled(scorer.prompt_ids)
-    answered = dataset.prompts["prompt_id"]
-    everybody = dataset.labelled(list(answered))
-    points = np.concatenate([p.responses for p in tested])
-    prompt = np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested])
-    variances = [np.var(p.responses, axis=0, ddof=min(1, len(p.responses) - 1)) for p in tested]
-    spread = np.sqrt(np.mean(variances, axis=1))
-    usable = [_usable(points, tested, everybody, radius, scorer) for radius in RADII_DB]
-    by_radius = []
-    for radius, good in zip(RADII_DB, usable, strict=True):
-        pool = np.flatnonzero(good)
-        tree = cKDTree(points[pool]) if len(pool) else cKDTree(np.empty((0, 2)))
-        own_sets = []
-        for p in range(len(tested)):
-            rows: list[list[int]] = []
-            farthest = min(FARTHEST_DB, float(spread[p]))
-            for i in np.flatnonzero(good & (prompt == p)):
-                near = pool[tree.query_ball_point(points[i], farthest)]
-                distance = np.hypot(*(points[near] - points[i]).T)
-                right = (prompt[near] != p) & (distance > 2 * radius)
-                chosen = near[right][np.argsort(distance[right], kind="stable")][:MOST_PLACES]
-                if len(chosen):
-                    rows.append([int(i), *chosen.tolist(), *[-1] * (MOST_PLACES - len(chosen))])
-            index = np.array(rows, dtype=np.intp).reshape(-1, 1 + MOST_PLACES)
-            places, inverse = np.unique(index[index >= 0], return_inverse=True)
-            compact = np.full_like(index, -1)
-            compact[index >= 0] = inverse
-            own_sets.append(_Sets(points[places], compact))
-        by_radius.append(own_sets)
-    return by_radius
+    answers = _Answers.of(scorer)
+    return [
+        [_matched(answers, good, p, radius) for p in range(len(scorer.prompt_ids))]
+        for radius, good in ((radius, _usable(answers, scorer, radius)) for radius in RADII_DB)
+    ]
 
 
-def _usable(
-    points: Floats,
-    tested: Sequence[LabelledPrompt],
-    everybody: Sequence[LabelledPrompt],
-    radius: float,
-    scorer: Scorer,
-) -> NDArray[np.bool_]:
-    """Which tested answers (all prompts in a row) say something at a radius."""
-    all_points = np.concatenate([p.responses for p in everybody])
-    all_people = np.concatenate([np.array(p.listeners, dtype=object) for p in everybody])
-    all_prompts = np.repeat([p.prompt.prompt_id for p in everybody], [len(p.responses) for p in everybody])
-    people = np.concatenate([np.array(p.listeners, dtype=object) for p in tested])
-    prompts = np.repeat([p.prompt.prompt_id for p in tested], [len(p.responses) for p in tested])
-    tree = cKDTree(all_points)
-    same = tree.query_ball_point(points, 2 * SAME_DB, p=np.inf)
-    near = tree.query_ball_point(points, 2 * radius)
-    good = ~_at_edge(points, scorer)
-    for i in np.flatnonzero(good):
-        good[i] = not (
-            (all_prompts[same[i]] != prompts[i]).any()
-            or ((all_people[near[i]] == people[i]) & (all_prompts[near[i]] != prompts[i])).any()
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """All tested answers in a row: ``points`` (k, 2), the place of their prompt among the tested (k,), who
+    gave them (k,), and the spread of each prompt's (P,), dB."""
+
+    points: Floats
+    prompt: NDArray[np.intp]
+    people: NDArray[np.object_]
+    spread: Floats
+
+    @classmethod
+    def of(cls, scorer: Scorer) -> _Answers:
+        tested = scorer.dataset.labelled(scorer.prompt_ids)
+        spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
+        return cls(
+            np.concatenate([p.responses for p in tested]),
+            np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested]),
+            np.concatenate([np.array(p.listeners, dtype=object) for p in tested]),
+            np.array(spread),
         )
+
+
+def _usable(answers: _Answers, scorer: Scorer, radius: float) -> NDArray[np.bool_]:
+    """Which tested answers say something at a radius: inside the box, nobody's answer to another prompt, and
+    not near the same listener's."""
+    responses = scorer.dataset.responses
+    prompts, people = responses["prompt_id"].to_numpy(), responses["listener_id"].to_numpy()
+    tree = cKDTree(responses[["x_db", "y_db"]].to_numpy())
+    same = tree.query_ball_point(answers.points, 2 * SAME_DB, p=np.inf)
+    near = tree.query_ball_point(answers.points, 2 * radius)
+    good = ~_at_edge(answers.points, scorer)
+    for i in np.flatnonzero(good):
+        own = scorer.prompt_ids[answers.prompt[i]]
+        again = people[near[i]] == answers.people[i]
+        good[i] = (prompts[same[i]] == own).all() and (prompts[near[i]][again] == own).all()
     return good
+
+
+def _matched(answers: _Answers, good: NDArray[np.bool_], p: int, radius: float) -> _Sets:
+    """The sets of one prompt: each usable answer with the nearest usable ones of other prompts."""
+    own, others = (np.flatnonzero(good & (answers.prompt == p)), np.flatnonzero(good & (answers.prompt != p)))
+    rows = np.full((len(own), 1 + MOST_PLACES), -1, dtype=np.intp)
+    farthest = float(answers.spread[p])
+    for row, i in zip(rows, own, strict=True):
+        distance = np.hypot(*(answers.points[others] - answers.points[i]).T)
+        right = (distance > 2 * radius) & (distance <= farthest)
+        chosen = others[right][np.argsort(distance[right], kind="stable")][:MOST_PLACES]
+        row[: 1 + len(chosen)] = [i, *chosen]
+    rows = rows[rows[:, 1] >= 0]
+    places, compact = np.unique(rows[rows >= 0], return_inverse=True)
+    rows[rows >= 0] = compact
+    return _Sets(answers.points[places], rows)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from popeq.cli.options import (
+    answers_option,
     by_option,
     dataset_option,
     format_option,
@@ -14,6 +16,9 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 
 @click.group()
@@ -24,6 +29,7 @@ def leaderboard() -> None:
 @leaderboard.command("show")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @dataset_option
+@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -36,7 +42,7 @@ def leaderboard() -> None:
 )
 def show(
     runs: tuple[Path, ...],
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -74,11 +80,17 @@ def show(
     help="Folder of the site; replaced if it is one.",
 )
 @dataset_option
+@answers_option
 @runs_option
 @jobs_option
 @recompute_option
 def build(
-    runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int, recompute: bool
+    runs: tuple[Path, ...],
+    output: Path,
+    dataset: str | Dataset | None,
+    runs_dir: Path,
+    jobs: int,
+    recompute: bool,
 ) -> None:
     """Write the board as a static site that works from a file, without a network and without scripts.
 
@@ -94,9 +106,10 @@ def build(
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
+@answers_option
 @by_option
 @format_option
-def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
+def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str) -> None:
     """Show a run: what made it, its scores by prompt (or category), and what was retrieved for each."""
     from popeq import api
     from popeq.board.categories import split_table
@@ -137,6 +150,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
 @click.argument("a")
 @click.argument("b")
 @dataset_option
+@answers_option
 @runs_option
 @by_option
 @format_option
@@ -144,7 +158,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     "--prompts", "shown", type=click.IntRange(min=0), default=5, show_default=True, help="Prompts to show."
 )
 def compare(
-    a: str, b: str, dataset: str | None, runs_dir: Path, by: str | None, form: str, shown: int
+    a: str, b: str, dataset: str | Dataset | None, runs_dir: Path, by: str | None, form: str, shown: int
 ) -> None:
     """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
 

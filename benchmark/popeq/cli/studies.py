@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from popeq.cli.options import by_option, dataset_option, format_option, jobs_option, runs_option
+from popeq.cli.options import (
+    answers_option,
+    by_option,
+    dataset_option,
+    format_option,
+    jobs_option,
+    runs_option,
+)
 
 if TYPE_CHECKING:
+    from popeq.dataset import Dataset
     from popeq.studies.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,10 +34,11 @@ picture_option = click.option(
 
 @click.command()
 @click.argument("dataset", default="simulated-120")
+@answers_option
 @by_option
 @format_option
 @picture_option
-def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> None:
+def ceiling(dataset: str | Dataset, by: str | None, form: str, output: Path | None) -> None:
     """How well a perfect predictor and a fresh panel of listeners would score on a data set.
 
     Estimated from disjoint halves of the listeners, with intervals; also for panels of other sizes.
@@ -47,6 +56,7 @@ def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> Non
 @click.argument("b")
 @click.option("--difference", type=float, default=None, help="Shift to find, dB. [default: that of A and B]")
 @dataset_option
+@answers_option
 @runs_option
 @by_option
 @format_option
@@ -55,7 +65,7 @@ def power(
     a: str,
     b: str,
     difference: float | None,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     form: str,
@@ -77,6 +87,7 @@ def power(
 @runs_argument
 @click.option("--to", "other", required=True, help="Data set with the other listeners: a name or a folder.")
 @dataset_option
+@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -85,7 +96,7 @@ def power(
 def transfer(
     runs: tuple[Path, ...],
     other: str,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -109,6 +120,7 @@ def transfer(
     "--edges", is_flag=True, help="Instead: standard against reflective density by closeness to the edge."
 )
 @dataset_option
+@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -117,7 +129,7 @@ def transfer(
 def ablate(
     runs: tuple[Path, ...],
     edges: bool,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,

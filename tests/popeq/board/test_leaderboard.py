@@ -326,7 +326,7 @@ def test_reference_lines_come_near_the_truth_of_a_known_population(tmp_path, who
     It is one world of 24 prompts, whose own noise is 5 %; tests/bench/reference_lines.py measures the bias.
     """
     rng = np.random.default_rng(2)
-    centres, n_prompts = rng.normal(0, 2, (24, 2)), 24
+    centres, n_prompts = rng.normal(0, 2, (60, 2)), 60
 
     def population(p, n):
         return np.clip(centres[p] + rng.normal(0, 2.3, (n, 2)), -6, 6)

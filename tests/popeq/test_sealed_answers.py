@@ -67,7 +67,7 @@ def test_a_challenge_from_end_to_end(tmp_path, popeq):
     assert "[test, colour, sealed]" in popeq("data", "show", "challenge", check=True).stdout
     popeq("run", "prior", "random", "--dataset", "challenge", check=True)
     rows = ["prompt_id,sample,x_db,y_db"]
-    rows += [f"p{p:02d},{i},{0.01 * i},{-0.01 * i}" for p in range(8, 16) for i in range(110)]
+    rows += [f"p{p:02d},{i},{i % 500 / 100},{-i % 500 / 100}" for p in range(8, 16) for i in range(660)]
     (tmp_path / "sent.csv").write_text("\n".join(rows) + "\n")
     sent = popeq("score", "sent.csv", "--dataset", "challenge", "--name", "sent", check=True)
     assert "stored" in sent.stdout

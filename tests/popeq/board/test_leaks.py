@@ -61,10 +61,10 @@ def test_a_perfect_predictor_is_not_flagged():
 def test_a_second_panel_sees_whole_leaks(scorer, honest):
     rng = np.random.default_rng(3)
     assert panel_p(honest, scorer) > 0.1
-    for share, most in ((1.0, 1e-6), (0.5, ALPHA)):
-        samples = leaked(honest, scorer, share, 0.5, rng)
+    for share in (1.0, 0.5):
+        samples = leaked(honest, scorer, share, 0.1, rng)
         table = scorer.score(samples)
-        assert panel_p(samples, scorer) <= most
+        assert panel_p(samples, scorer) <= ALPHA
         assert any("other listeners" in flag for flag in signs(samples, table, scorer))
     assert two_panel_p(np.ones(9), np.ones(9), np.ones(9), np.ones(9)) == 1.0
     assert two_panel_p(np.ones(9), np.full(9, 3.0), np.ones(9), np.ones(9)) == 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,37 +16,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from popeq.contract import Audio, LabelledPrompt, Prompt
-from popeq.errors import UsageError
 from popeq.space import Space
 
 SPLITS = ("train", "validation", "test")
 PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id", "panel")
 RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
-#: Environment variable of a process that runs a predictor: revisions of the data sets it is tested on.
-TESTED = "POPEQ_TESTED"
 #: Far more than any gain, and squares of distances are still numbers.
 MOST_DB = 1e9
-
-
-class TestedDatasetError(UsageError, LookupError):
-    """The data set that a predictor is tested on is not to be had in the process that runs it."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(
-            f"{label}: a predictor is being tested on this data set, so its process cannot load it; fit() is "
-            "given the training and validation responses, the test responses are kept from it"
-        )
-
-
-class SealedAnswersError(UsageError, LookupError):
-    """The responses to test prompts are needed, and the data set's folder does not hold them."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(
-            f"{label}: the answers to its test prompts are sealed, so nothing can be scored; give their file "
-            "with --dataset FOLDER --answers FILE (in Python: load_dataset(FOLDER, answers=FILE))"
-        )
 
 
 class SpaceCard(BaseModel):
@@ -84,11 +60,6 @@ class DatasetCard(BaseModel):
         None,
         description="folder, relative to this one, of a data set with the same prompts and other listeners",
     )
-    sealed_answers: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 (hex) of the file that holds the responses to the test prompts, kept elsewhere",
-    )
     space: SpaceCard = SpaceCard()
 
     @property
@@ -123,23 +94,9 @@ class Dataset:
     folder: Path | None = None
     audio: Mapping[str, Audio] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if (tested := os.environ.get(TESTED)) and self.revision in tested.split(","):
-            raise TestedDatasetError(self.card.label)
-
     @property
     def name(self) -> str:
         return self.card.name
-
-    @cached_property
-    def sealed(self) -> bool:
-        """Whether the responses to the test prompts are kept elsewhere, and not at hand."""
-        return self.card.sealed_answers is not None and not any(map(self.answered, self.test_ids))
-
-    def check_answers(self) -> None:
-        """Raise SealedAnswersError if the responses to the test prompts are not at hand."""
-        if self.sealed:
-            raise SealedAnswersError(self.card.label)
 
     @cached_property
     def space(self) -> Space:
@@ -159,28 +116,21 @@ class Dataset:
 
     @cached_property
     def revision(self) -> str:
-        """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns.
-
-        Sealed answers count by the SHA-256 of their file, so that it is the same with them at hand.
-        """
+        """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns."""
 
         def rows(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Any]]:
             cells = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), None)
             return sorted((list(r) for r in cells.itertuples(index=False)), key=lambda r: [str(c) for c in r])
 
-        responses = self.responses
-        if self.card.sealed_answers is not None:
-            responses = responses[~responses["prompt_id"].isin(self.test_ids)]
-        content: dict[str, Any] = {
+        content = {
             "space": [list(self.card.space.x_db), list(self.card.space.y_db), self.card.space.unit],
             "prompts": rows(self.prompts, PROMPT_COLUMNS if self.by_panels else PROMPT_COLUMNS[:-1]),
             "responses": [
-                [p, u, float(x).hex(), float(y).hex()] for p, u, x, y in rows(responses, RESPONSE_COLUMNS)
+                [p, u, float(x).hex(), float(y).hex()]
+                for p, u, x, y in rows(self.responses, RESPONSE_COLUMNS)
             ],
             "listeners": rows(self.listeners, LISTENER_COLUMNS),
         }
-        if self.card.sealed_answers is not None:
-            content["sealed_answers"] = self.card.sealed_answers
         if self.audio:
             content["audio"] = {
                 audio_id: [
@@ -229,9 +179,12 @@ class Dataset:
         return tuple(sorted(p for stage in self.stages for p in stage.test))
 
     @cached_property
-    def _prompts(self) -> dict[str, Prompt]:
-        return {
-            row["prompt_id"]: Prompt(
+    def _labelled(self) -> dict[str, LabelledPrompt]:
+        ordered = self.responses.sort_values(["prompt_id", "listener_id"])
+        groups = {str(key): group for key, group in ordered.groupby("prompt_id", sort=False)}
+        labelled = {}
+        for row in self.prompts.to_dict(orient="records"):
+            prompt = Prompt(
                 prompt_id=row["prompt_id"],
                 text=row["text"],
                 category=row["category"],
@@ -239,37 +192,23 @@ class Dataset:
                 audio_id=row["audio_id"] or None,
                 audio=self.audio.get(row["audio_id"] or ""),
             )
-            for row in self.prompts.to_dict(orient="records")
-        }
-
-    @cached_property
-    def _labelled(self) -> dict[str, LabelledPrompt]:
-        ordered = self.responses.sort_values(["prompt_id", "listener_id"])
-        labelled = {}
-        for prompt_id, group in ordered.groupby("prompt_id", sort=False):
+            group = groups[prompt.prompt_id]
             points = group[["x_db", "y_db"]].to_numpy(dtype=np.float64)
             points.setflags(write=False)
-            prompt = self._prompts[str(prompt_id)]
             labelled[prompt.prompt_id] = LabelledPrompt(prompt, points, tuple(group["listener_id"]))
         return labelled
 
-    def answered(self, prompt_id: str) -> bool:
-        """Whether a prompt's responses are here."""
-        return prompt_id in self._labelled
-
     def labelled(self, prompt_ids: Sequence[str]) -> list[LabelledPrompt]:
-        """Prompts with their listeners' points; SealedAnswersError for a prompt whose answers are sealed."""
-        if self.card.sealed_answers is not None and not all(map(self.answered, prompt_ids)):
-            self.check_answers()
+        """Prompts with their listeners' points."""
         return [self._labelled[p] for p in prompt_ids]
 
     def unlabelled(self, prompt_ids: Sequence[str]) -> list[Prompt]:
         """Prompts without answers, as a predictor sees them."""
-        return [self._prompts[p] for p in prompt_ids]
+        return [self._labelled[p].prompt for p in prompt_ids]
 
     def points(self, prompt_id: str) -> NDArray[np.float64]:
-        """One prompt's responses (m, 2), dB; read-only. SealedAnswersError as for ``labelled``."""
-        return self.labelled([prompt_id])[0].responses
+        """One prompt's responses (m, 2), dB; read-only."""
+        return self._labelled[prompt_id].responses
 
     def pooled(self, prompt_ids: Sequence[str]) -> NDArray[np.float64]:
         """All responses of several prompts, (sum of m, 2), dB."""

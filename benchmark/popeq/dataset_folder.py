@@ -5,7 +5,6 @@ Every problem of every file is reported at once; a folder is written whole or no
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 import unicodedata
@@ -38,18 +37,13 @@ def is_dataset_folder(path: Path) -> bool:
     return (path / CARD).is_file()
 
 
-def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
+def read_dataset(folder: Path) -> Dataset:
     """Read and check a data set folder.
-
-    Parameters
-    ----------
-    answers
-        The file with the sealed answers, if the folder's are sealed and it is at hand.
 
     Raises
     ------
     UsageError
-        If ``folder`` is not a data set folder, or ``answers`` is not the file that was sealed.
+        If ``folder`` is not a data set folder.
     InvalidInputError
         With every problem of its files, each naming file, row and column.
     """
@@ -64,31 +58,15 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
     known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
     responses = _read_responses(responses_table, card, known)
+    if responses_table.rows and not responses_table.broken:
+        _check_answered(prompts_table, responses_table)
     if known is not None and "panel" in prompts_table.columns:
         _check_people(prompts, responses_table)
-    tables = [prompts_table, responses_table]
-    sealed = _sealed_prompts(card, prompts, prompts_table, problems)
-    for row in responses_table.rows:
-        if row.cells["prompt_id"] in sealed:
-            told = f"{row.cells['prompt_id']!r} is a test prompt, and {CARD} says that its answers are sealed"
-            responses_table.problem(told, row, "prompt_id")
-    answered = [responses_table]
-    if answers is not None:
-        sealed_table = _read_answers(answers, card)
-        answered.append(sealed_table)
-        tables.append(sealed_table)
-        responses = pd.concat(
-            [responses, _read_responses(sealed_table, card, sealed, "one of the test prompts")],
-            ignore_index=True,
-        )
-    if responses_table.rows and not any(table.broken for table in answered):
-        _check_answered(prompts_table, answered, sealed if answers is None else set())
     listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
+    tables = [prompts_table, responses_table]
     if (folder / LISTENERS).exists():
         listeners_table = read_table(folder / LISTENERS, LISTENER_COLUMNS)
-        listeners = _read_listeners(
-            listeners_table, set(responses["listener_id"]), bool(sealed and answers is None)
-        )
+        listeners = _read_listeners(listeners_table, set(responses["listener_id"]))
         tables.append(listeners_table)
     for table in tables:
         problems.extend(table.problems)
@@ -116,12 +94,6 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
             "prompts and the same space"
         )
     return second
-
-
-def tested_revisions(dataset: Dataset) -> tuple[str, ...]:
-    """Revisions of a data set and of its second panel: what nobody who is tested on it may load."""
-    second = read_second_panel(dataset)
-    return (dataset.revision,) if second is None else (dataset.revision, second.revision)
 
 
 def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
@@ -222,15 +194,13 @@ def _read_prompts(table: Table) -> pd.DataFrame:
     return prompts
 
 
-def _read_responses(
-    table: Table, card: DatasetCard | None, prompt_ids: set[str] | None, among: str = f"in {PROMPTS}"
-) -> pd.DataFrame:
+def _read_responses(table: Table, card: DatasetCard | None, prompt_ids: set[str] | None) -> pd.DataFrame:
     seen: dict[tuple[str, str], int] = {}
     records = []
     for row in table.rows:
         prompt_id, listener_id = row.cells["prompt_id"], row.cells["listener_id"]
         if prompt_ids is not None and prompt_id not in prompt_ids:
-            table.problem(f"{prompt_id!r} is not {among}", row, "prompt_id")
+            table.problem(f"{prompt_id!r} is not in {PROMPTS}", row, "prompt_id")
         if not listener_id:
             table.problem("is empty", row, "listener_id")
         first = seen.setdefault((prompt_id, listener_id), row.line)
@@ -250,12 +220,11 @@ def _read_responses(
     return frame.astype({"x_db": float, "y_db": float})
 
 
-def _check_answered(prompts: Table, responses: Sequence[Table], sealed: set[str]) -> None:
-    answered = sealed.union(*({row.cells["prompt_id"] for row in table.rows} for table in responses))
-    files = " or ".join(table.file for table in responses)
+def _check_answered(prompts: Table, responses: Table) -> None:
+    answered = {row.cells["prompt_id"] for row in responses.rows}
     for row in prompts.rows:
         if row.cells["prompt_id"] not in answered:
-            prompts.problem(f"{row.cells['prompt_id']!r} has no row in {files}", row, "prompt_id")
+            prompts.problem(f"{row.cells['prompt_id']!r} has no row in {RESPONSES}", row, "prompt_id")
 
 
 def _check_people(prompts: pd.DataFrame, responses: Table) -> None:
@@ -275,44 +244,14 @@ def _check_people(prompts: pd.DataFrame, responses: Table) -> None:
             responses.problem(message, row, "listener_id")
 
 
-def _sealed_prompts(
-    card: DatasetCard | None, prompts: pd.DataFrame, table: Table, problems: list[Problem]
-) -> set[str]:
-    """The test prompts, if their answers are sealed."""
-    if card is None or card.sealed_answers is None or table.broken:
-        return set()
-    if "fold" in table.columns:
-        told = "needs a split: with folds every prompt is tested, and every answer is needed for training"
-        problems.append(Problem(CARD, told, column="sealed_answers"))
-        return set()
-    return {str(p) for p in prompts.loc[prompts["split"] == "test", "prompt_id"]}
-
-
-def _read_answers(file: Path, card: DatasetCard | None) -> Table:
-    """The table of sealed answers; UsageError if it is not the very file that was sealed."""
-    if card is None or card.sealed_answers is None:
-        raise UsageError(f"--answers {file}: the answers of this data set are not sealed; leave it out")
-    try:
-        with Path(file).open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"--answers {file}: cannot be read: {error.strerror}") from None
-    if found != card.sealed_answers:
-        raise UsageError(
-            f"--answers {file}: its SHA-256 is {found[:12]}..., {CARD} of {card.name} says "
-            f"{card.sealed_answers[:12]}...; give the very file that was sealed"
-        )
-    return read_table(Path(file), RESPONSE_COLUMNS)
-
-
-def _read_listeners(table: Table, answering: set[str], some_sealed: bool) -> pd.DataFrame:
+def _read_listeners(table: Table, answering: set[str]) -> pd.DataFrame:
     seen: dict[str, int] = {}
     for row in table.rows:
         listener_id = row.cells["listener_id"]
         first = seen.setdefault(listener_id, row.line)
         if first != row.line:
             table.problem(f"{listener_id!r} stands already in row {first}", row, "listener_id")
-        if listener_id not in answering and not some_sealed:
+        if listener_id not in answering:
             table.problem(f"{listener_id!r} is not in {RESPONSES}", row, "listener_id")
         if not row.cells["group"]:
             table.problem("is empty", row, "group")

@@ -20,36 +20,22 @@ DEFAULT_DATASET = "simulated-120"
 DEFAULT_RUNS = "runs"
 
 
-def load_dataset(
-    name_or_folder: str | Path | Dataset = DEFAULT_DATASET, answers: str | Path | None = None
-) -> Dataset:
-    """A data set by the name a plugin gives it, or by its folder; one that is loaded comes back as it is.
-
-    Parameters
-    ----------
-    answers
-        File of the responses to the test prompts, where the data set's are sealed; without it the data set
-        can be run on, and whatever needs these responses raises SealedAnswersError.
+def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
+    """A data set by the name a plugin gives it, or by its folder.
 
     Raises
     ------
     UnknownNameError
         If it is neither; offers near names.
-    UsageError
-        If ``answers`` is not the file that was sealed.
-    TestedDatasetError
-        In the process of a predictor that is tested on this data set, or on its other panel.
     InvalidInputError
         With every problem of the folder's files.
     """
-    if isinstance(name_or_folder, Dataset):
-        return name_or_folder
     name = str(name_or_folder)
     known = registry().datasets
     folder = known[name].path if name in known else Path(name_or_folder)
     if name not in known and not folder.exists() and "/" not in name:
         raise UnknownNameError("data set", name, known, "(or give a folder)")
-    dataset = read_dataset(folder, None if answers is None else Path(answers))
+    dataset = read_dataset(folder)
     read_second_panel(dataset)
     return dataset
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from popeq.cli.options import (
-    answers_option,
     by_option,
     dataset_option,
     format_option,
@@ -16,9 +14,6 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
-
-if TYPE_CHECKING:
-    from popeq.dataset import Dataset
 
 
 @click.group()
@@ -29,7 +24,6 @@ def leaderboard() -> None:
 @leaderboard.command("show")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @dataset_option
-@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -42,7 +36,7 @@ def leaderboard() -> None:
 )
 def show(
     runs: tuple[Path, ...],
-    dataset: str | Dataset | None,
+    dataset: str | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -80,17 +74,11 @@ def show(
     help="Folder of the site; replaced if it is one.",
 )
 @dataset_option
-@answers_option
 @runs_option
 @jobs_option
 @recompute_option
 def build(
-    runs: tuple[Path, ...],
-    output: Path,
-    dataset: str | Dataset | None,
-    runs_dir: Path,
-    jobs: int,
-    recompute: bool,
+    runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int, recompute: bool
 ) -> None:
     """Write the board as a static site that works from a file, without a network and without scripts.
 
@@ -106,10 +94,9 @@ def build(
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
-@answers_option
 @by_option
 @format_option
-def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str) -> None:
+def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     """Show a run: what made it, its scores by prompt (or category), and what was retrieved for each."""
     from popeq import api
     from popeq.board.categories import split_table
@@ -150,7 +137,6 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
 @click.argument("a")
 @click.argument("b")
 @dataset_option
-@answers_option
 @runs_option
 @by_option
 @format_option
@@ -158,7 +144,7 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
     "--prompts", "shown", type=click.IntRange(min=0), default=5, show_default=True, help="Prompts to show."
 )
 def compare(
-    a: str, b: str, dataset: str | Dataset | None, runs_dir: Path, by: str | None, form: str, shown: int
+    a: str, b: str, dataset: str | None, runs_dir: Path, by: str | None, form: str, shown: int
 ) -> None:
     """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
 

@@ -56,9 +56,8 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
         counts = loaded.responses.groupby("prompt_id").size()
         for p in loaded.prompts.to_dict(orient="records"):
             part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
-            count = counts.get(p["prompt_id"])
-            told = "sealed" if count is None else f"{count} listeners"
-            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {told}]  {p['text']}")
+            count = counts.loc[p["prompt_id"]]
+            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {count} listeners]  {p['text']}")
         return
     known = list(loaded.prompts["prompt_id"])
     if prompt_id not in known:
@@ -72,52 +71,19 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
 
 @data.command("validate")
 @click.argument("folders", nargs=-1, required=True, metavar="DATASET...")
-@click.option(
-    "--answers", type=click.Path(path_type=Path), default=None, help="Also the sealed answers of a data set."
-)
-def validate(folders: tuple[str, ...], answers: Path | None) -> None:
+def validate(folders: tuple[str, ...]) -> None:
     """Check data sets: every problem of every file, with row and column."""
     from popeq.api import load_dataset
-
-    if answers is not None and len(folders) != 1:
-        raise click.UsageError("--answers belongs to one data set; name that one alone")
 
     failed = 0
     for folder in folders:
         try:
-            click.echo(f"valid: {_summary(load_dataset(folder, answers))}")
+            click.echo(f"valid: {_summary(load_dataset(folder))}")
         except PopeqError as error:
             failed = max(failed, error.exit_code)
             click.echo(f"popeq: {error}", err=True)
     if failed:
         raise click.exceptions.Exit(failed)
-
-
-@data.command("seal")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder to make and to give away; it must not exist or be empty.",
-)
-@click.option(
-    "--answers",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="File to make and to keep: the responses to the test prompts.",
-)
-def seal(folder: Path, output: Path, answers: Path) -> None:
-    """Take the responses to test prompts out of a data set folder, for a challenge.
-
-    The sealed folder can be run on and predictions for it be sent; scores need the file of answers.
-    """
-    from popeq.sealing import seal_dataset
-
-    sealed = seal_dataset(folder, output, answers)
-    click.echo(f"sealed: {_summary(sealed)}\n  folder, to give away: {output}\n  answers, to keep: {answers}")
-    click.echo("  not in the folder: a second panel; look yourself that its README.md gives no answer away")
 
 
 def _summary(dataset: Dataset) -> str:
@@ -133,11 +99,10 @@ def _summary(dataset: Dataset) -> str:
         + " train/validation/test"
     )
     listeners = dataset.responses["listener_id"].nunique()
-    sealed = ", answers to the test prompts sealed" if dataset.sealed else ""
     return (
         f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}\n"
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
-        f"listeners{sealed}, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
+        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
         f"  {people_note(dataset, dataset.test_ids)}"
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -44,30 +43,6 @@ jobs_option = click.option(
 )
 dataset_option = click.option(
     "--dataset", default=None, help="Data set: a name or a folder. [default: that of the runs]"
-)
-
-
-def answers_option(command: F) -> F:
-    """``--answers``: the command's ``dataset`` is then the loaded data set, with its sealed answers."""
-
-    @functools.wraps(command)
-    def with_answers(*arguments: Any, answers: Path | None, **values: Any) -> Any:
-        if answers is not None:
-            from popeq.lookup import load_dataset
-
-            if values["dataset"] is None:
-                raise UsageError("--answers needs --dataset: the folder whose sealed answers they are")
-            values["dataset"] = load_dataset(values["dataset"], answers)
-        return command(*arguments, **values)
-
-    return _ANSWERS(with_answers)  # type: ignore[return-value]
-
-
-_ANSWERS = click.option(
-    "--answers",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="File of the sealed answers of a data set whose folder does not hold them.",
 )
 
 

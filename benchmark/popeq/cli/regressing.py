@@ -38,12 +38,6 @@ class _Gate(click.Command):
 @click.option("--metric", default="reflective_kantorovich", show_default=True, help="Score to compare.")
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of BASE]")
 @click.option(
-    "--answers",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="File of the sealed answers of a data set whose folder does not hold them.",
-)
-@click.option(
     "--prompts",
     "shown",
     type=click.IntRange(min=0),
@@ -59,7 +53,6 @@ def regress(
     margin_db: float,
     metric: str,
     dataset: str | None,
-    answers: Path | None,
     shown: int,
     as_json: bool,
     runs_dir: Path,
@@ -81,7 +74,7 @@ def regress(
 
     try:
         sides = [find_side(which, runs_dir) for which in (base, head)]
-        loaded = api.load_dataset(dataset or sides[0][0].record.dataset.given, answers)
+        loaded = api.load_dataset(dataset or sides[0][0].record.dataset.given)
         found = compare(sides[0], sides[1], loaded, metric=metric, margin_db=margin_db)
     except NotComparableError:
         raise

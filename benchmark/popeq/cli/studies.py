@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from popeq.cli.options import (
-    answers_option,
-    by_option,
-    dataset_option,
-    format_option,
-    jobs_option,
-    runs_option,
-)
+from popeq.cli.options import by_option, dataset_option, format_option, jobs_option, runs_option
 
 if TYPE_CHECKING:
-    from popeq.dataset import Dataset
     from popeq.studies.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,11 +26,10 @@ picture_option = click.option(
 
 @click.command()
 @click.argument("dataset", default="simulated-120")
-@answers_option
 @by_option
 @format_option
 @picture_option
-def ceiling(dataset: str | Dataset, by: str | None, form: str, output: Path | None) -> None:
+def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> None:
     """How well a perfect predictor and a fresh panel of listeners would score on a data set.
 
     Estimated from disjoint halves of the listeners, with intervals; also for panels of other sizes.
@@ -56,7 +47,6 @@ def ceiling(dataset: str | Dataset, by: str | None, form: str, output: Path | No
 @click.argument("b")
 @click.option("--difference", type=float, default=None, help="Shift to find, dB. [default: that of A and B]")
 @dataset_option
-@answers_option
 @runs_option
 @by_option
 @format_option
@@ -65,7 +55,7 @@ def power(
     a: str,
     b: str,
     difference: float | None,
-    dataset: str | Dataset | None,
+    dataset: str | None,
     runs_dir: Path,
     by: str | None,
     form: str,
@@ -87,7 +77,6 @@ def power(
 @runs_argument
 @click.option("--to", "other", required=True, help="Data set with the other listeners: a name or a folder.")
 @dataset_option
-@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -96,7 +85,7 @@ def power(
 def transfer(
     runs: tuple[Path, ...],
     other: str,
-    dataset: str | Dataset | None,
+    dataset: str | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -120,7 +109,6 @@ def transfer(
     "--edges", is_flag=True, help="Instead: standard against reflective density by closeness to the edge."
 )
 @dataset_option
-@answers_option
 @runs_option
 @by_option
 @jobs_option
@@ -129,7 +117,7 @@ def transfer(
 def ablate(
     runs: tuple[Path, ...],
     edges: bool,
-    dataset: str | Dataset | None,
+    dataset: str | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,

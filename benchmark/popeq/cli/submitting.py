@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import answers_option, runs_option
-
-if TYPE_CHECKING:
-    from popeq.dataset import Dataset
+from popeq.cli.options import runs_option
 
 
 @click.command()
@@ -59,13 +55,9 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
         runs_dir=runs_dir,
         seed=seed,
     )
-    stored = "stored" if loaded.sealed else "scored"
-    how = stored if new else "was there already; its card is now this one" if card else "was there already"
-    click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
-    if loaded.sealed:
-        click.echo("  not scored: the answers are sealed; whoever holds them scores with --answers FILE")
-        return
     scores = summary(api.scored(run, loaded))
+    how = "scored" if new else "was there already; its card is now this one" if card else "was there already"
+    click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
     told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
     click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
     if rounded := run.record.predictor.described.get("rounded"):
@@ -81,7 +73,6 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     help="Card of the method (JSON). [default: card.json in the run]",
 )
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of the run]")
-@answers_option
 @click.option(
     "--to",
     "results",
@@ -90,7 +81,7 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     show_default=True,
     help="Folder of published results.",
 )
-def submit(run: Path, card: Path | None, dataset: str | Dataset | None, results: Path) -> None:
+def submit(run: Path, card: Path | None, dataset: str | None, results: Path) -> None:
     """Copy a run, verified and with its card, to where the public board is made from.
 
     The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import answers_option, containment_options, format_option, runs_option
+from popeq.cli.options import containment_options, format_option, runs_option
 
 if TYPE_CHECKING:
     from popeq.board.redraw import Redrawn
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of each run]")
-@answers_option
 @runs_option
 @format_option
 @click.option(
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 @containment_options
 def verify(
     runs: tuple[Path, ...],
-    dataset: str | Dataset | None,
+    dataset: str | None,
     runs_dir: Path,
     form: str,
     redraw: bool,
@@ -77,7 +76,7 @@ def verify(
         raise UsageError("-o: is for --redraw")
     containment = api.Containment(memory_gb, online, pass_env)
     found, broken = gather(list(runs), runs_dir)
-    scorers: dict[tuple[str | Dataset, str], Scorer | None] = {}
+    scorers: dict[tuple[str, str], Scorer | None] = {}
 
     def scorer_of(run: Run) -> Scorer | None:
         """One scorer for all runs of a data set and protocol; None if the data set cannot be read."""

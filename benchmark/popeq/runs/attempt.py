@@ -9,7 +9,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from popeq.dataset import Stage
-from popeq.dataset_folder import tested_revisions
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
 from popeq.runs.plan import Plan
@@ -25,7 +24,6 @@ class Attempt:
         self.run = run
         self.lock = lock
         self.deadline = Deadline(timeout_s)
-        self.tested = tested_revisions(plan.dataset)
         self.started: float | None = None
         self.done = set(run.done(plan.dataset.test_ids))
         self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
@@ -52,7 +50,6 @@ class Attempt:
             parameters=plan.parameter_values,
             extra=plan.spec.extra,
             space=SpaceMessage.of(dataset.space),
-            tested=self.tested,
             seed=plan.seed,
             n_samples=plan.protocol.n_samples,
             decimals=plan.protocol.decimals,

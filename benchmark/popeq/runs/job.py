@@ -94,7 +94,6 @@ class Job(_Message):
     parameters: dict[str, Any]
     extra: str | None = Field(description="extra that brings what the predictor imports")
     space: SpaceMessage
-    tested: tuple[str, ...] = Field(description="revisions that popeq keeps from the predictor's process")
     seed: int
     n_samples: int
     decimals: int | None = Field(description="decimals to which settings in dB are kept; all if None")

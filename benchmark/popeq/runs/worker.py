@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.contract import Predictor, Prompt, install_hint, load_object
-from popeq.dataset import TESTED
 from popeq.errors import PopeqError, PromptsError, RunError
 from popeq.runs.confined import receive_job
 from popeq.runs.folder import kept_to
@@ -153,7 +152,6 @@ def peak_memory_mb() -> float:
 def main() -> int:
     """Read the job, work, report; 0 if all prompts are on disk."""
     job = Job.model_validate_json(receive_job())
-    os.environ[TESTED] = ",".join(job.tested)  # before the predictor is imported; its children inherit it
     try:
         try:
             report = work(job)

@@ -61,7 +61,7 @@ def _only(dataset: Dataset, prompt_ids: Iterable[str]) -> Dataset:
     tracks = set(prompts["audio_id"].dropna())
     return dataclasses.replace(
         dataset,
-        card=dataset.card.model_copy(update={"name": name, "second_panel": None, "sealed_answers": None}),
+        card=dataset.card.model_copy(update={"name": name, "second_panel": None}),
         prompts=prompts,
         responses=responses[responses["prompt_id"].isin(kept)].reset_index(drop=True),
         folder=None,

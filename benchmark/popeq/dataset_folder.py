@@ -66,11 +66,12 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     responses = read_responses(responses_table, card, known)
     tables = [prompts_table, responses_table]
     if responses_table.rows and not responses_table.broken:
-        check_answered(prompts_table, responses_table, SPLITS[:2] if sealed else SPLITS)
+        needed = SPLITS[:2] if sealed or card is None else SPLITS
+        check_answered(prompts_table, responses_table, needed, allowed=SPLITS[:2] if sealed else SPLITS)
     if answers is not None and card is not None:
         answers_table = _read_answers(answers, card, folder)
         if answers_table.rows and not answers_table.broken:
-            check_answered(prompts_table, answers_table, SPLITS[2:])
+            check_answered(prompts_table, answers_table, SPLITS[2:], allowed=SPLITS[2:])
         responses = pd.concat([responses, read_responses(answers_table, card, known)], ignore_index=True)
         tables.append(answers_table)
     if known is not None and "panel" in prompts_table.columns:
@@ -117,7 +118,7 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
     return second
 
 
-def tested_revisions(dataset: Dataset) -> frozenset[str]:
+def withheld_revisions(dataset: Dataset) -> frozenset[str]:
     """Revisions of the data sets that hold answers to the test prompts of this one, as far as it says so:
     its own, that of its second panel, and those that it is a part of."""
     second = read_second_panel(dataset)

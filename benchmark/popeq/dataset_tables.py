@@ -100,15 +100,16 @@ def read_responses(table: Table, card: DatasetCard | None, prompt_ids: set[str] 
     return frame.astype({"x_db": float, "y_db": float})
 
 
-def check_answered(prompts: Table, answers: Table, splits: Sequence[str]) -> None:
-    """A table has rows for just the prompts of these splits; for all of them, where there are folds."""
+def check_answered(prompts: Table, answers: Table, needed: Sequence[str], *, allowed: Sequence[str]) -> None:
+    """A table has rows for all prompts of the splits ``needed`` (and those without a split), and none for
+    those of splits that are not ``allowed``."""
     answered = {row.cells["prompt_id"] for row in answers.rows}
     for row in prompts.rows:
         prompt_id, split = row.cells["prompt_id"], row.cells.get("split")
-        wanted = split not in SPLITS or split in splits
-        if wanted and prompt_id not in answered:
-            prompts.problem(f"{prompt_id!r} has no row in {answers.file}", row, "prompt_id")
-        elif not wanted and prompt_id in answered:
+        if prompt_id not in answered:
+            if split in needed or split not in SPLITS:
+                prompts.problem(f"{prompt_id!r} has no row in {answers.file}", row, "prompt_id")
+        elif split in SPLITS and split not in allowed:
             where = "only sealed answers" if split == "test" else "only answers that are not sealed"
             prompts.problem(f"{prompt_id!r} has rows in {answers.file}; a {split} prompt has {where}", row)
 

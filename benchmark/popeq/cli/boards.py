@@ -98,6 +98,8 @@ def build(
 
     built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
     click.echo(f"written: {built / 'index.html'}")
+    if not isinstance(dataset, str | None) and dataset.card.sealed_answers is not None:
+        click.echo("The pages show the sealed answers: keep them to yourself until everybody may see those.")
 
 
 @click.command("show")

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from popeq.dataset import Stage
-from popeq.dataset_folder import tested_revisions
+from popeq.dataset_folder import withheld_revisions
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
 from popeq.runs.plan import Plan
@@ -42,7 +42,7 @@ class Attempt:
 
     @cached_property
     def _withheld(self) -> tuple[str, ...]:
-        return tuple(sorted(tested_revisions(self.plan.dataset)))
+        return tuple(sorted(withheld_revisions(self.plan.dataset)))
 
     def job(self, stage: Stage, batch_size: int) -> Job:
         """The stage as the worker gets it: answers of its training prompts only."""

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from popeq.dataset import Dataset
-from popeq.dataset_folder import tested_revisions
+from popeq.dataset_folder import withheld_revisions
 from popeq.errors import UsageError
 from popeq.seeding import generator
 
@@ -67,5 +67,5 @@ def _only(dataset: Dataset, prompt_ids: Iterable[str]) -> Dataset:
         responses=responses[responses["prompt_id"].isin(kept)].reset_index(drop=True),
         folder=None,
         audio={name: track for name, track in dataset.audio.items() if name in tracks},
-        part_of=tested_revisions(dataset),
+        part_of=withheld_revisions(dataset),
     )

@@ -58,6 +58,7 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     prompts_table = read_table(folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:])
     prompts = read_prompts(prompts_table)
     sealed = answers is not None or (card is not None and card.sealed_answers is not None)
+    whole = card is not None and (answers is not None or not sealed)  # a card that is broken might seal
     if sealed and "fold" in prompts_table.columns:
         message = "answers cannot be sealed where there are folds, because each is a training answer too"
         problems.append(Problem(CARD, message, column="sealed_answers"))
@@ -66,7 +67,7 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     responses = read_responses(responses_table, card, known)
     tables = [prompts_table, responses_table]
     if responses_table.rows and not responses_table.broken:
-        needed = SPLITS[:2] if sealed or card is None else SPLITS
+        needed = SPLITS[:2] if sealed or not whole else SPLITS
         check_answered(prompts_table, responses_table, needed, allowed=SPLITS[:2] if sealed else SPLITS)
     if answers is not None and card is not None:
         answers_table = _read_answers(answers, card, folder)
@@ -79,9 +80,7 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
     if (folder / LISTENERS).exists():
         listeners_table = read_table(folder / LISTENERS, LISTENER_COLUMNS)
-        listeners = read_listeners(
-            listeners_table, set(responses["listener_id"]), whole=not sealed or answers is not None
-        )
+        listeners = read_listeners(listeners_table, set(responses["listener_id"]), whole=whole)
         tables.append(listeners_table)
     for table in tables:
         problems.extend(table.problems)

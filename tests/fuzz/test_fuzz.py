@@ -33,12 +33,13 @@ NAMES = (
     "run.json",
     "card.json",
     "data set folder",
+    "sealed answers.csv",
 )
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
 #: Per cent of the inputs that each target gets from each fuzzer.
-GUIDED = dict(zip(NAMES, (20, 10, 8, 15, 10, 7), strict=True))
-STRUCTURED = dict(zip(NAMES, (6, 6, 3, 7, 4, 4), strict=True))
+GUIDED = dict(zip(NAMES, (20, 10, 8, 13, 10, 7, 2), strict=True))
+STRUCTURED = dict(zip(NAMES, (6, 6, 3, 6, 4, 4, 1), strict=True))
 
 
 @pytest.fixture(scope="module")

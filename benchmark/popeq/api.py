@@ -19,7 +19,15 @@ from popeq.board.scoring import PromptTable, Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
-from popeq.lookup import DEFAULT_DATASET, DEFAULT_RUNS, entries_of, load_dataset, pair_of, scorer_of
+from popeq.lookup import (
+    DEFAULT_DATASET,
+    DEFAULT_RUNS,
+    as_dataset,
+    entries_of,
+    load_dataset,
+    pair_of,
+    scorer_of,
+)
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.clusters import engine_of
@@ -90,7 +98,7 @@ def run(
     """
     if isinstance(predictors, str | PredictorSpec):
         predictors = [predictors]
-    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    loaded = as_dataset(dataset)
     with engine_of(engine, scheduler, jobs, runs_dir) as where:
         return _run(
             predictors,
@@ -165,7 +173,7 @@ def score(
         return scored(predictions, dataset).frame
     if dataset is None:
         raise UsageError("score: samples need a data set to be scored against")
-    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    loaded = as_dataset(dataset)
     samples = np.asarray(predictions, dtype=np.float64)
     if samples.ndim != 3 or samples.shape[0] != len(loaded.test_ids) or samples.shape[2] != 2:
         raise ValueError(f"samples must have shape ({len(loaded.test_ids)}, n, 2), not {samples.shape}")
@@ -252,6 +260,7 @@ __all__ = [
     "Dataset",
     "Leaderboard",
     "Run",
+    "as_dataset",
     "compare",
     "entries_of",
     "leaderboard",

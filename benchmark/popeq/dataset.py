@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from popeq.contract import Audio, LabelledPrompt, Prompt
+from popeq.errors import SealedError
 from popeq.space import Space
 
 SPLITS = ("train", "validation", "test")
@@ -60,7 +61,21 @@ class DatasetCard(BaseModel):
         None,
         description="folder, relative to this one, of a data set with the same prompts and other listeners",
     )
+    sealed_answers: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 (hex) of the file of responses to the test prompts, if that is kept elsewhere",
+    )
     space: SpaceCard = SpaceCard()
+
+    @model_validator(mode="after")
+    def _no_open_panel(self) -> DatasetCard:
+        if self.sealed_answers is not None and self.second_panel is not None:
+            raise ValueError(
+                "sealed_answers and second_panel exclude each other, because a second panel's answers to the "
+                "test prompts are open; leave second_panel out"
+            )
+        return self
 
     @property
     def label(self) -> str:
@@ -84,7 +99,11 @@ class Dataset:
 
     ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None),
     ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns ``LISTENER_COLUMNS`` or no rows.
-    ``audio`` says what is known of the tracks, by ``audio_id``; most data sets know nothing.
+    ``audio`` says what is known of the tracks, by ``audio_id``; most data sets know nothing. ``part_of`` are
+    revisions of larger data sets that this one was cut out of.
+
+    If ``card.sealed_answers`` is set, the responses to the test prompts may be absent; whatever needs them
+    raises SealedError then. Everything else, ``revision`` included, is the same with and without them.
     """
 
     card: DatasetCard
@@ -93,6 +112,7 @@ class Dataset:
     listeners: pd.DataFrame
     folder: Path | None = None
     audio: Mapping[str, Audio] = field(default_factory=dict)
+    part_of: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -115,22 +135,48 @@ class Dataset:
         return "panel" in self.prompts and bool(self.prompts["panel"].notna().any())
 
     @cached_property
+    def answered(self) -> frozenset[str]:
+        """The prompts whose responses are here: all, or all but the test prompts."""
+        return frozenset(self.responses["prompt_id"])
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the responses to the test prompts are kept elsewhere and have not been given."""
+        return self.card.sealed_answers is not None and not self.answered.issuperset(self.test_ids)
+
+    @property
+    def sealed_note(self) -> str | None:
+        """One sentence if the data set is ``sealed``."""
+        if not self.sealed:
+            return None
+        return (
+            f"The test answers of {self.card.label} are sealed: predictions are kept, scores need --answers."
+        )
+
+    @cached_property
     def revision(self) -> str:
-        """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns."""
+        """SHA-256 (hex) over the content that scores depend on, whatever the order of rows or columns.
+
+        Sealed answers enter by the SHA-256 of their file, also when they are here.
+        """
 
         def rows(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Any]]:
             cells = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), None)
             return sorted((list(r) for r in cells.itertuples(index=False)), key=lambda r: [str(c) for c in r])
 
-        content = {
+        responses = self.responses
+        if self.card.sealed_answers is not None:
+            responses = responses[~responses["prompt_id"].isin(self.test_ids)]
+        content: dict[str, Any] = {
             "space": [list(self.card.space.x_db), list(self.card.space.y_db), self.card.space.unit],
             "prompts": rows(self.prompts, PROMPT_COLUMNS if self.by_panels else PROMPT_COLUMNS[:-1]),
             "responses": [
-                [p, u, float(x).hex(), float(y).hex()]
-                for p, u, x, y in rows(self.responses, RESPONSE_COLUMNS)
+                [p, u, float(x).hex(), float(y).hex()] for p, u, x, y in rows(responses, RESPONSE_COLUMNS)
             ],
             "listeners": rows(self.listeners, LISTENER_COLUMNS),
         }
+        if self.card.sealed_answers is not None:
+            content["sealed_answers"] = self.card.sealed_answers
         if self.audio:
             content["audio"] = {
                 audio_id: [
@@ -192,27 +238,38 @@ class Dataset:
                 audio_id=row["audio_id"] or None,
                 audio=self.audio.get(row["audio_id"] or ""),
             )
-            group = groups[prompt.prompt_id]
+            group = groups.get(prompt.prompt_id, ordered.iloc[:0])
             points = group[["x_db", "y_db"]].to_numpy(dtype=np.float64)
             points.setflags(write=False)
             labelled[prompt.prompt_id] = LabelledPrompt(prompt, points, tuple(group["listener_id"]))
         return labelled
 
     def labelled(self, prompt_ids: Sequence[str]) -> list[LabelledPrompt]:
-        """Prompts with their listeners' points."""
-        return [self._labelled[p] for p in prompt_ids]
+        """Prompts with their listeners' points; SealedError if those of one are not here."""
+        return [self._with_answers(p) for p in prompt_ids]
 
     def unlabelled(self, prompt_ids: Sequence[str]) -> list[Prompt]:
         """Prompts without answers, as a predictor sees them."""
         return [self._labelled[p].prompt for p in prompt_ids]
 
     def points(self, prompt_id: str) -> NDArray[np.float64]:
-        """One prompt's responses (m, 2), dB; read-only."""
-        return self._labelled[prompt_id].responses
+        """One prompt's responses (m, 2), dB; read-only. SealedError if they are not here."""
+        return self._with_answers(prompt_id).responses
 
     def pooled(self, prompt_ids: Sequence[str]) -> NDArray[np.float64]:
         """All responses of several prompts, (sum of m, 2), dB."""
         return np.concatenate([self.points(p) for p in prompt_ids])
+
+    def _with_answers(self, prompt_id: str) -> LabelledPrompt:
+        labelled = self._labelled[prompt_id]
+        if not len(labelled.responses):
+            where = self.folder or "FOLDER"
+            raise SealedError(
+                f"{self.name}: the answers to its test prompts are sealed, so they cannot be scored or shown "
+                f"here; who has the file of answers gives --dataset {where} --answers FILE "
+                "(popeq.load_dataset(folder, answers=FILE) in Python)"
+            )
+        return labelled
 
 
 def _sha256(file: Path | None) -> str | None:

@@ -5,10 +5,8 @@ Every problem of every file is reported at once; a folder is written whole or no
 
 from __future__ import annotations
 
-import re
+import hashlib
 import tomllib
-import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,19 +15,22 @@ from pydantic import ValidationError
 
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
-from popeq.csv_table import Table, quoting, read_table
+from popeq.csv_table import Table, quoting, read_table, table_of
 from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, Dataset, DatasetCard
-from popeq.errors import InvalidInputError, Problem, UsageError
-
-CARD, PROMPTS, RESPONSES, LISTENERS, README = (
-    "dataset.toml",
-    "prompts.csv",
-    "responses.csv",
-    "listeners.csv",
-    "README.md",
+from popeq.dataset_tables import (
+    CARD,
+    LISTENERS,
+    PROMPTS,
+    README,
+    RESPONSES,
+    check_answered,
+    check_people,
+    read_listeners,
+    read_prompts,
+    read_responses,
 )
-PANEL = re.compile(r"[a-z0-9]{1,20}")
-IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.withheld import refuse_withheld
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -37,13 +38,14 @@ def is_dataset_folder(path: Path) -> bool:
     return (path / CARD).is_file()
 
 
-def read_dataset(folder: Path) -> Dataset:
-    """Read and check a data set folder.
+def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
+    """Read and check a data set folder, with the file of its sealed ``answers`` if that is given.
 
     Raises
     ------
     UsageError
-        If ``folder`` is not a data set folder.
+        If ``folder`` is not a data set folder, ``answers`` are not those that it names, or this process runs
+        a predictor that is tested on this data set.
     InvalidInputError
         With every problem of its files, each naming file, row and column.
     """
@@ -54,19 +56,31 @@ def read_dataset(folder: Path) -> Dataset:
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
     prompts_table = read_table(folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:])
-    prompts = _read_prompts(prompts_table)
-    responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
+    prompts = read_prompts(prompts_table)
+    sealed = answers is not None or (card is not None and card.sealed_answers is not None)
+    whole = card is not None and (answers is not None or not sealed)  # a card that is broken might seal
+    if sealed and "fold" in prompts_table.columns:
+        message = "answers cannot be sealed where there are folds, because each is a training answer too"
+        problems.append(Problem(CARD, message, column="sealed_answers"))
     known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
-    responses = _read_responses(responses_table, card, known)
-    if responses_table.rows and not responses_table.broken:
-        _check_answered(prompts_table, responses_table)
-    if known is not None and "panel" in prompts_table.columns:
-        _check_people(prompts, responses_table)
-    listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
+    responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
+    responses = read_responses(responses_table, card, known)
     tables = [prompts_table, responses_table]
+    if responses_table.rows and not responses_table.broken:
+        needed = SPLITS[:2] if sealed or not whole else SPLITS
+        check_answered(prompts_table, responses_table, needed, allowed=SPLITS[:2] if sealed else SPLITS)
+    if answers is not None and card is not None:
+        answers_table = _read_answers(answers, card, folder)
+        if answers_table.rows and not answers_table.broken:
+            check_answered(prompts_table, answers_table, SPLITS[2:], allowed=SPLITS[2:])
+        responses = pd.concat([responses, read_responses(answers_table, card, known)], ignore_index=True)
+        tables.append(answers_table)
+    if known is not None and "panel" in prompts_table.columns:
+        check_people(prompts, responses_table)
+    listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
     if (folder / LISTENERS).exists():
         listeners_table = read_table(folder / LISTENERS, LISTENER_COLUMNS)
-        listeners = _read_listeners(listeners_table, set(responses["listener_id"]))
+        listeners = read_listeners(listeners_table, set(responses["listener_id"]), whole=whole)
         tables.append(listeners_table)
     for table in tables:
         problems.extend(table.problems)
@@ -74,7 +88,9 @@ def read_dataset(folder: Path) -> Dataset:
     audio = read_audio(folder, asked, problems)
     if problems or card is None:
         raise InvalidInputError(f"{folder} is not a valid data set", problems)
-    return Dataset(card, prompts, responses, listeners, folder, audio)
+    dataset = Dataset(card, prompts, responses, listeners, folder, audio)
+    refuse_withheld(dataset)
+    return dataset
 
 
 def read_second_panel(dataset: Dataset) -> Dataset | None:
@@ -83,7 +99,7 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
     Raises
     ------
     UsageError
-        If it is no valid data set, or has other test prompts or another space.
+        If it is no valid data set, has sealed answers, other test prompts or another space.
     """
     if dataset.card.second_panel is None or dataset.folder is None:
         return None
@@ -93,7 +109,19 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
             f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} must have the same test "
             "prompts and the same space"
         )
+    if second.sealed:
+        raise UsageError(
+            f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} has sealed answers; "
+            "leave it out"
+        )
     return second
+
+
+def withheld_revisions(dataset: Dataset) -> frozenset[str]:
+    """Revisions of the data sets that hold answers to the test prompts of this one, as far as it says so:
+    its own, that of its second panel, and those that it is a part of."""
+    second = read_second_panel(dataset)
+    return dataset.part_of | {dataset.revision, *([] if second is None else [second.revision])}
 
 
 def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
@@ -120,12 +148,17 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
             (dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS),
         ):
             if len(frame) or file != LISTENERS:
-                how = quoting(frame.select_dtypes(exclude="number").to_numpy().flat)
-                frame.to_csv(temporary / file, index=False, lineterminator="\n", quoting=how)
+                (temporary / file).write_bytes(csv_bytes(frame))
         write_audio(dataset.audio, temporary)
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)
     return read_dataset(folder)
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as a file that reads back the same."""
+    how = quoting(frame.select_dtypes(exclude="number").to_numpy().flat)
+    return frame.to_csv(index=False, lineterminator="\n", quoting=how).encode()
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
@@ -142,121 +175,18 @@ def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
     return None
 
 
-def _read_prompts(table: Table) -> pd.DataFrame:
-    seen: dict[str, int] = {}
-    records = []
-    columns = set(table.columns)
-    if table.columns and len(columns & {"split", "fold"}) != 1:
-        table.problem("needs exactly one of the columns split and fold", 1)
-    if "panel" in columns and "fold" not in columns:
-        table.problem("needs the column fold in place of split", 1, "panel")
-    for row in table.rows:
-        cells = row.cells
-        prompt_id = cells["prompt_id"]
-        if not IDENTIFIER.fullmatch(prompt_id):
-            table.problem(
-                f"{prompt_id!r} is not an identifier (letters, digits, '.', '_' and '-', up to 100)",
-                row,
-                "prompt_id",
-            )
-        first = seen.setdefault(prompt_id.casefold(), row.line)
-        if first != row.line:
-            table.problem(f"{prompt_id!r} stands already in row {first}", row, "prompt_id")
-        for column in ("text", "category"):
-            if not cells[column]:
-                table.problem("is empty", row, column)
-        record: dict[str, object] = {c: cells.get(c) or None for c in PROMPT_COLUMNS}
-        record["text"] = unicodedata.normalize("NFC", cells["text"])
-        if "split" in columns and cells["split"] not in SPLITS:
-            table.problem(f"{cells['split']!r} is not one of {', '.join(SPLITS)}", row, "split")
-        if "fold" in columns:
-            if re.fullmatch(r"\d{1,6}", cells["fold"]):
-                record["fold"] = int(cells["fold"])
-            else:
-                table.problem(f"{cells['fold']!r} is not a whole number from 0", row, "fold")
-        if "panel" in columns and not PANEL.fullmatch(cells["panel"]):
-            message = f"{cells['panel']!r} is no panel (small letters and digits, up to 20)"
-            table.problem(message, row, "panel")
-        records.append(record)
-    prompts = pd.DataFrame(records, columns=list(PROMPT_COLUMNS), dtype=object)
-    if not table.problems:
-        if "split" in columns:
-            for name in ("train", "test"):
-                if not (prompts["split"] == name).any():
-                    table.problem(f"no prompt has the split {name!r}", column="split")
-        elif prompts["fold"].nunique() < 2:
-            table.problem("needs at least two different folds", column="fold")
-        elif "panel" in columns:
-            for fold, panel in sorted(set(zip(prompts["fold"], prompts["panel"], strict=True))):
-                if not ((prompts["fold"] != fold) & (prompts["panel"] != panel)).any():
-                    what = "has no prompt of another fold and panel to train on"
-                    table.problem(f"fold {fold} of panel {panel!r} {what}", column="panel")
-    return prompts
-
-
-def _read_responses(table: Table, card: DatasetCard | None, prompt_ids: set[str] | None) -> pd.DataFrame:
-    seen: dict[tuple[str, str], int] = {}
-    records = []
-    for row in table.rows:
-        prompt_id, listener_id = row.cells["prompt_id"], row.cells["listener_id"]
-        if prompt_ids is not None and prompt_id not in prompt_ids:
-            table.problem(f"{prompt_id!r} is not in {PROMPTS}", row, "prompt_id")
-        if not listener_id:
-            table.problem("is empty", row, "listener_id")
-        first = seen.setdefault((prompt_id, listener_id), row.line)
-        if first != row.line:
-            table.problem(
-                f"listener {listener_id!r} answers {prompt_id!r} already in row {first}", row, "listener_id"
-            )
-        point = [table.number(row, c) for c in ("x_db", "y_db")]
-        if card is not None:
-            for column, value, (low, high) in zip(
-                ("x_db", "y_db"), point, (card.space.x_db, card.space.y_db), strict=True
-            ):
-                if value is not None and not low <= value <= high:
-                    table.problem(f"{value:g} is outside [{low:g}, {high:g}] dB", row, column)
-        records.append((prompt_id, listener_id, *point))
-    frame = pd.DataFrame(records, columns=list(RESPONSE_COLUMNS))
-    return frame.astype({"x_db": float, "y_db": float})
-
-
-def _check_answered(prompts: Table, responses: Table) -> None:
-    answered = {row.cells["prompt_id"] for row in responses.rows}
-    for row in prompts.rows:
-        if row.cells["prompt_id"] not in answered:
-            prompts.problem(f"{row.cells['prompt_id']!r} has no row in {RESPONSES}", row, "prompt_id")
-
-
-def _check_people(prompts: pd.DataFrame, responses: Table) -> None:
-    """Each listener answers prompts of one panel only."""
-    panel_of = dict(zip(prompts["prompt_id"], prompts["panel"], strict=True))
-    first: dict[str, tuple[str, int]] = {}
-    for row in responses.rows:
-        panel, listener_id = panel_of.get(row.cells["prompt_id"]), row.cells["listener_id"]
-        if panel is None:
-            continue
-        other, line = first.setdefault(listener_id, (panel, row.line))
-        if other != panel:
-            message = (
-                f"listener {listener_id!r} answers panel {panel!r} here and panel {other!r} in row {line}; "
-                "panels have no listener in common"
-            )
-            responses.problem(message, row, "listener_id")
-
-
-def _read_listeners(table: Table, answering: set[str]) -> pd.DataFrame:
-    seen: dict[str, int] = {}
-    for row in table.rows:
-        listener_id = row.cells["listener_id"]
-        first = seen.setdefault(listener_id, row.line)
-        if first != row.line:
-            table.problem(f"{listener_id!r} stands already in row {first}", row, "listener_id")
-        if listener_id not in answering:
-            table.problem(f"{listener_id!r} is not in {RESPONSES}", row, "listener_id")
-        if not row.cells["group"]:
-            table.problem("is empty", row, "group")
-    if table.columns:
-        for listener_id in sorted(answering - set(seen)):
-            table.problem(f"listener {listener_id!r} of {RESPONSES} is not listed", column="listener_id")
-    records: Sequence[dict[str, str]] = [row.cells for row in table.rows]
-    return pd.DataFrame(records, columns=list(LISTENER_COLUMNS), dtype=object)
+def _read_answers(path: Path, card: DatasetCard, folder: Path) -> Table:
+    """The table of sealed answers, which is not looked at unless it is the file that the card names."""
+    if card.sealed_answers is None:
+        raise UsageError(f"{folder / CARD}: has no sealed answers; leave {path} out")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the file of answers cannot be read: {error.strerror}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != card.sealed_answers:
+        raise UsageError(
+            f"{path}: is not the file of answers of {folder}: its SHA-256 is {sha256[:12]}..., {CARD} says "
+            f"{card.sealed_answers[:12]}..."
+        )
+    return table_of(content, str(path), RESPONSE_COLUMNS)

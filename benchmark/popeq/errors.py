@@ -44,6 +44,10 @@ class UsageError(PopeqError):
     exit_code = 2
 
 
+class SealedError(UsageError):
+    """Something needs test answers that are kept elsewhere than in the data set's folder."""
+
+
 class UnknownNameError(UsageError):
     """A name that nothing is registered under; offers the nearest ones."""
 

@@ -20,13 +20,19 @@ DEFAULT_DATASET = "simulated-120"
 DEFAULT_RUNS = "runs"
 
 
-def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
-    """A data set by the name a plugin gives it, or by its folder.
+def load_dataset(
+    name_or_folder: str | Path = DEFAULT_DATASET, *, answers: str | Path | None = None
+) -> Dataset:
+    """A data set by the name a plugin gives it, or by its folder; with ``answers``, the file of its sealed
+    test answers.
 
     Raises
     ------
     UnknownNameError
         If it is neither; offers near names.
+    UsageError
+        If ``answers`` are not the file that the data set names, or this is the process of a predictor that is
+        tested on it.
     InvalidInputError
         With every problem of the folder's files.
     """
@@ -35,9 +41,14 @@ def load_dataset(name_or_folder: str | Path = DEFAULT_DATASET) -> Dataset:
     folder = known[name].path if name in known else Path(name_or_folder)
     if name not in known and not folder.exists() and "/" not in name:
         raise UnknownNameError("data set", name, known, "(or give a folder)")
-    dataset = read_dataset(folder)
+    dataset = read_dataset(folder, None if answers is None else Path(answers))
     read_second_panel(dataset)
     return dataset
+
+
+def as_dataset(dataset: str | Path | Dataset) -> Dataset:
+    """The data set itself, if it is not one yet: loaded."""
+    return dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
 
 
 def entries_of(
@@ -70,7 +81,7 @@ def gather_runs(
     paths = [r for r in runs if not isinstance(r, Run)]
     scanned, notes = gather(paths, runs_dir) if paths or not ready else ([], [])
     found = ready + scanned
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    loaded = None if dataset is None else as_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
     return scorer_of(found, loaded, None if runs else _newest(found)), found, notes
 
@@ -94,8 +105,7 @@ def scorer_of(
                 f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
                 f"give its folder with --dataset ({error})"
             ) from None
-    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    return Scorer(loaded, protocol or runs[0].record.protocol)
+    return Scorer(as_dataset(dataset), protocol or runs[0].record.protocol)
 
 
 def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
@@ -110,7 +120,7 @@ def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_
     if not own:
         names = {r.record.predictor.name for r in found}
         raise UnknownNameError(f"run folder or predictor with a run in {runs_dir}", str(which), names)
-    loaded = None if dataset is None else dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    loaded = None if dataset is None else as_dataset(dataset)
     own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
     if not own:
         raise UsageError(f"{which}: has no complete run in {runs_dir}")

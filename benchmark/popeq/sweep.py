@@ -54,10 +54,12 @@ class SweepFile(_Part):
 
 @dataclass(frozen=True)
 class Swept:
-    """The runs of a sweep in the order of its file, and a board for each data set that has complete ones."""
+    """The runs of a sweep in the order of its file, a board for each data set that has complete ones, and a
+    note on each whose test answers are sealed, which has no board."""
 
     runs: tuple[Run, ...]
     boards: Mapping[str, Leaderboard]
+    notes: tuple[str, ...] = ()
 
 
 def read_sweep(path: Path | str) -> SweepFile:
@@ -148,12 +150,13 @@ def sweep(
                 on_note=on_note,
             )
     boards = {}
-    for dataset in {plan.dataset.name: plan.dataset for plan in plans}.values():
+    datasets = {plan.dataset.name: plan.dataset for plan in plans}.values()
+    for dataset in datasets:
         complete = [
             run
             for run, plan in zip(runs, plans, strict=True)
             if plan.dataset is dataset and run.record.status == "complete"
         ]
-        if complete:
+        if complete and not dataset.sealed:
             boards[dataset.name] = leaderboard(complete, dataset, jobs=jobs)
-    return Swept(tuple(runs), boards)
+    return Swept(tuple(runs), boards, tuple(d.sealed_note for d in datasets if d.sealed_note))

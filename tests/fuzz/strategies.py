@@ -19,7 +19,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from pyarrow import parquet
 
 from popeq.runs.record import RunRecord
-from tests.fuzz.targets import CARD, DATASET, Ground, one_input
+from tests.fuzz.targets import CARD, DATASET, Ground, answers_of_the_tested, one_input
 
 _NUMBERS = "0 -0.0 1 6 6.0000000000000001 6.01 -7 1e-320 1e308 1e999 nan -inf 1_0 0x1 1,5 +1 00 99999999999"
 _NAMES = "p1 p3 p4 P3 l1 l2 a1 ../x x/y . \u202ep3 \u00e9 e\u0301 train test validation expert fold x_db"
@@ -275,4 +275,5 @@ def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
         "run.json": records(ground.record),
         "card.json": cards(),
         "data set folder": data_sets(),
+        "sealed answers.csv": _tables(answers_of_the_tested(), CELLS),
     }

@@ -208,6 +208,27 @@ class Ground:
         self._swept(whole=0 if refused else 1)
         return not refused
 
+    def sealed(self, content: bytes) -> bool:
+        """The file of sealed answers of a data set whose card vouches for it: read whole, or every problem
+        named."""
+        folder, answers = self.given / "sealed", self.given / "answers.csv"
+        folder.mkdir(exist_ok=True)
+        answers.write_bytes(content)
+        vouched = b'sealed_answers = "%s"\n' % hashlib.sha256(content).hexdigest().encode()
+        header, *rows = DATASET["responses.csv"].splitlines(keepends=True)
+        open_part = b"".join([header, *(row for row in rows if row[:2] in (b"p1", b"p2"))])
+        files = {"dataset.toml": vouched + DATASET["dataset.toml"], "responses.csv": open_part}
+        for name, text in (DATASET | files).items():
+            (folder / name).write_bytes(text)
+        with refusals() as refused:
+            read = read_dataset(folder, answers)
+        if not refused:
+            self._use(read)
+            assert not read.sealed
+            assert read_dataset(folder).sealed
+            assert read_dataset(folder).revision == read.revision
+        return not refused
+
     def _use(self, read: Dataset) -> None:
         assert read.test_ids
         for stage in read.stages:
@@ -246,6 +267,7 @@ class Ground:
             Target(
                 "data set folder", lambda content: self.data(files_of(content)), lambda: [one_input(DATASET)]
             ),
+            Target("sealed answers.csv", self.sealed, lambda: [answers_of_the_tested()]),
         ]
 
     def _csv_seeds(self) -> list[bytes]:
@@ -310,6 +332,12 @@ def _check_told(text: str, lines: int | None) -> None:
 
 def _reads_back(model: BaseModel) -> bool:
     return type(model).model_validate_json(model.model_dump_json()) == model
+
+
+def answers_of_the_tested() -> bytes:
+    """The responses of DATASET to its test prompts, a file of their own."""
+    header, *rows = DATASET["responses.csv"].splitlines(keepends=True)
+    return b"".join([header, *(row for row in rows if row[:2] in (b"p3", b"p4"))])
 
 
 def one_input(files: Mapping[str, bytes]) -> bytes:

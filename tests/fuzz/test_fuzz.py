@@ -35,12 +35,13 @@ NAMES = (
     "run.json",
     "card.json",
     "data set folder",
+    "sealed answers.csv",
 )
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
 #: Per cent of the inputs that each target gets from each fuzzer.
-GUIDED = dict(zip(NAMES, (17, 10, 3, 5, 3, 15, 10, 7), strict=True))
-STRUCTURED = dict(zip(NAMES, (5, 5, 2, 2, 1, 7, 4, 4), strict=True))
+GUIDED = dict(zip(NAMES, (17, 10, 3, 5, 3, 15, 10, 5, 2), strict=True))
+STRUCTURED = dict(zip(NAMES, (5, 5, 2, 2, 1, 7, 4, 3, 1), strict=True))
 
 
 @pytest.fixture(scope="module")

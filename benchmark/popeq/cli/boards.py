@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 
 @click.group()
@@ -36,7 +40,7 @@ def leaderboard() -> None:
 )
 def show(
     runs: tuple[Path, ...],
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -78,7 +82,12 @@ def show(
 @jobs_option
 @recompute_option
 def build(
-    runs: tuple[Path, ...], output: Path, dataset: str | None, runs_dir: Path, jobs: int, recompute: bool
+    runs: tuple[Path, ...],
+    output: Path,
+    dataset: str | Dataset | None,
+    runs_dir: Path,
+    jobs: int,
+    recompute: bool,
 ) -> None:
     """Write the board as a static site that works from a file, without a network and without scripts.
 
@@ -89,6 +98,8 @@ def build(
 
     built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
     click.echo(f"written: {built / 'index.html'}")
+    if not isinstance(dataset, str | None) and dataset.card.sealed_answers is not None:
+        click.echo("The pages show the sealed answers: keep them to yourself until everybody may see those.")
 
 
 @click.command("show")
@@ -96,7 +107,7 @@ def build(
 @dataset_option
 @by_option
 @format_option
-def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
+def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str) -> None:
     """Show a run: what made it, its scores by prompt (or category), and what was retrieved for each."""
     from popeq import api
     from popeq.board.categories import split_table
@@ -106,7 +117,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     from popeq.runs.folder import Run
 
     opened = Run.open(run)
-    loaded = api.load_dataset(dataset or opened.record.dataset.given)
+    loaded = api.as_dataset(dataset or opened.record.dataset.given)
     record = opened.record
     about = [
         f"{record.predictor.name} ({record.predictor.source}) on {loaded.card.label}, seed {record.seed}, "
@@ -144,7 +155,7 @@ def show_run(run: Path, dataset: str | None, by: str | None, form: str) -> None:
     "--prompts", "shown", type=click.IntRange(min=0), default=5, show_default=True, help="Prompts to show."
 )
 def compare(
-    a: str, b: str, dataset: str | None, runs_dir: Path, by: str | None, form: str, shown: int
+    a: str, b: str, dataset: str | Dataset | None, runs_dir: Path, by: str | None, form: str, shown: int
 ) -> None:
     """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq.cli.options import option_for, validated, warn_of_broken_plugins
+from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -37,18 +37,19 @@ def list_datasets() -> None:
 @data.command("show")
 @click.argument("dataset")
 @click.argument("prompt_id", required=False)
+@answers_option
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also draw a picture (.png or .svg) of the prompt's responses.",
 )
-def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
+def show(dataset: str, prompt_id: str | None, answers: Path | None, output: Path | None) -> None:
     """Show a data set's prompts, or the responses of one prompt."""
     from popeq.api import load_dataset
     from popeq.drawing import picture, terminal_plot
 
-    loaded = load_dataset(dataset)
+    loaded = load_dataset(dataset, answers=answers)
     if prompt_id is None:
         if output is not None:
             raise click.UsageError("-o needs a PROMPT_ID to draw")
@@ -56,8 +57,9 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
         counts = loaded.responses.groupby("prompt_id").size()
         for p in loaded.prompts.to_dict(orient="records"):
             part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
-            count = counts.loc[p["prompt_id"]]
-            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {count} listeners]  {p['text']}")
+            count = counts.get(p["prompt_id"])
+            who = "sealed" if count is None else f"{count} listeners"
+            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {who}]  {p['text']}")
         return
     known = list(loaded.prompts["prompt_id"])
     if prompt_id not in known:
@@ -71,19 +73,52 @@ def show(dataset: str, prompt_id: str | None, output: Path | None) -> None:
 
 @data.command("validate")
 @click.argument("folders", nargs=-1, required=True, metavar="DATASET...")
-def validate(folders: tuple[str, ...]) -> None:
+@answers_option
+def validate(folders: tuple[str, ...], answers: Path | None) -> None:
     """Check data sets: every problem of every file, with row and column."""
     from popeq.api import load_dataset
 
     failed = 0
     for folder in folders:
         try:
-            click.echo(f"valid: {_summary(load_dataset(folder))}")
+            click.echo(f"valid: {_summary(load_dataset(folder, answers=answers))}")
         except PopeqError as error:
             failed = max(failed, error.exit_code)
             click.echo(f"popeq: {error}", err=True)
     if failed:
         raise click.exceptions.Exit(failed)
+
+
+@data.command("seal")
+@click.argument("dataset")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to make, for everybody; it must not exist or be empty.",
+)
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="New file that gets the test answers; keep it.",
+)
+def seal(dataset: str, output: Path, answers: Path) -> None:
+    """Write a data set again without its test answers, which go into a file of their own.
+
+    Everybody can predict the test prompts then; only who has the file of answers can score.
+    """
+    from popeq.api import load_dataset
+    from popeq.sealing import seal as write_sealed
+
+    original = load_dataset(dataset)
+    sealed = write_sealed(original, output, answers)
+    count = int(sealed.responses["prompt_id"].isin(sealed.test_ids).sum())
+    click.echo(f"written: {_summary(load_dataset(output))}\n  folder: {output}")
+    click.echo(f"kept: {count} answers to {len(sealed.test_ids)} test prompts: {answers}")
+    if original.card.second_panel is not None:
+        click.echo("left out: second_panel, whose answers to the test prompts are open")
 
 
 def _summary(dataset: Dataset) -> str:
@@ -104,6 +139,7 @@ def _summary(dataset: Dataset) -> str:
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
         f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
         f"  {people_note(dataset, dataset.test_ids)}"
+        + (f"\n  {dataset.sealed_note}" if dataset.sealed else "")
     )
 
 

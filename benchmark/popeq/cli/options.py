@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from pydantic_core import PydanticUndefined
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,9 +45,36 @@ recompute_option = click.option(
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."
 )
-dataset_option = click.option(
-    "--dataset", default=None, help="Data set: a name or a folder. [default: that of the runs]"
+answers_option = click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="File of the test answers, if the data set is sealed.",
 )
+
+
+def dataset_option(command: F) -> F:
+    """``--dataset`` and ``--answers``; the command gets ``dataset``, which is loaded if answers are given."""
+
+    @functools.wraps(command)
+    def call(*args: Any, dataset: str | None, answers: Path | None, **values: Any) -> Any:
+        return command(*args, dataset=given_dataset(dataset, answers), **values)
+
+    option = click.option(
+        "--dataset", default=None, help="Data set: a name or a folder. [default: that of the runs]"
+    )
+    return typing.cast(F, option(answers_option(call)))
+
+
+def given_dataset(dataset: str | None, answers: Path | None) -> str | Dataset | None:
+    """What ``--dataset`` names, loaded if there are answers to it; UsageError for answers to nothing."""
+    if answers is None:
+        return dataset
+    if dataset is None:
+        raise UsageError("--answers: needs --dataset, the data set whose answers these are")
+    from popeq.api import load_dataset
+
+    return load_dataset(dataset, answers=answers)
 
 
 def containment_options(command: F) -> F:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from popeq.cli.options import runs_option
+from popeq.cli.options import answers_option, given_dataset, runs_option
 
 
 class _WrongUse(click.UsageError):
@@ -37,6 +37,7 @@ class _Gate(click.Command):
 )
 @click.option("--metric", default="reflective_kantorovich", show_default=True, help="Score to compare.")
 @click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of BASE]")
+@answers_option
 @click.option(
     "--prompts",
     "shown",
@@ -53,6 +54,7 @@ def regress(
     margin_db: float,
     metric: str,
     dataset: str | None,
+    answers: Path | None,
     shown: int,
     as_json: bool,
     runs_dir: Path,
@@ -74,7 +76,7 @@ def regress(
 
     try:
         sides = [find_side(which, runs_dir) for which in (base, head)]
-        loaded = api.load_dataset(dataset or sides[0][0].record.dataset.given)
+        loaded = api.as_dataset(given_dataset(dataset, answers) or sides[0][0].record.dataset.given)
         found = compare(sides[0], sides[1], loaded, metric=metric, margin_db=margin_db)
     except NotComparableError:
         raise

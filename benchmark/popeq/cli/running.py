@@ -84,9 +84,10 @@ def run(
     from popeq.runs.plan import parse_options
 
     warn_of_broken_plugins()
+    loaded = api.load_dataset(dataset)
     runs = api.run(
         list(predictors),
-        dataset,
+        loaded,
         seeds=seeds,
         options=parse_options([*options, *(f"{k}={v}" for k, v in short.items() if v is not None)]),
         runs_dir=runs_dir,
@@ -101,6 +102,8 @@ def run(
         on_run=_tell,
         on_note=click.echo,
     )
+    if loaded.sealed_note:
+        click.echo(loaded.sealed_note)
     if any(r.record.status != "complete" for r in runs):
         raise click.exceptions.Exit(1)
 

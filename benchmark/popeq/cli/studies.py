@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from popeq.cli.options import by_option, dataset_option, format_option, jobs_option, runs_option
+from popeq.cli.options import (
+    answers_option,
+    by_option,
+    dataset_option,
+    format_option,
+    jobs_option,
+    runs_option,
+)
 
 if TYPE_CHECKING:
+    from popeq.dataset import Dataset
     from popeq.studies.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,10 +34,11 @@ picture_option = click.option(
 
 @click.command()
 @click.argument("dataset", default="simulated-120")
+@answers_option
 @by_option
 @format_option
 @picture_option
-def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> None:
+def ceiling(dataset: str, answers: Path | None, by: str | None, form: str, output: Path | None) -> None:
     """How well a perfect predictor and a fresh panel of listeners would score on a data set.
 
     Estimated from disjoint halves of the listeners, with intervals; also for panels of other sizes.
@@ -39,7 +48,8 @@ def ceiling(dataset: str, by: str | None, form: str, output: Path | None) -> Non
     from popeq.protocol import DEFAULT_PROTOCOL
     from popeq.studies.ceiling import ceiling as study
 
-    _show(study(Scorer(load_dataset(dataset), DEFAULT_PROTOCOL), by_category=by is not None), form, output)
+    scorer = Scorer(load_dataset(dataset, answers=answers), DEFAULT_PROTOCOL)
+    _show(study(scorer, by_category=by is not None), form, output)
 
 
 @click.command()
@@ -55,7 +65,7 @@ def power(
     a: str,
     b: str,
     difference: float | None,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     form: str,
@@ -85,7 +95,7 @@ def power(
 def transfer(
     runs: tuple[Path, ...],
     other: str,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,
@@ -117,7 +127,7 @@ def transfer(
 def ablate(
     runs: tuple[Path, ...],
     edges: bool,
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
     jobs: int,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import runs_option
+from popeq.cli.options import dataset_option, runs_option
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 
 @click.command()
@@ -55,13 +59,16 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
         runs_dir=runs_dir,
         seed=seed,
     )
-    scores = summary(api.scored(run, loaded))
     how = "scored" if new else "was there already; its card is now this one" if card else "was there already"
     click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
-    told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
-    click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
     if rounded := run.record.predictor.described.get("rounded"):
         click.echo(f"  rounded {rounded}")
+    if loaded.sealed_note:
+        click.echo(f"  {loaded.sealed_note}")
+        return
+    scores = summary(api.scored(run, loaded))
+    told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
+    click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
 
 
 @click.command()
@@ -72,7 +79,7 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     default=None,
     help="Card of the method (JSON). [default: card.json in the run]",
 )
-@click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of the run]")
+@dataset_option
 @click.option(
     "--to",
     "results",
@@ -81,7 +88,7 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     show_default=True,
     help="Folder of published results.",
 )
-def submit(run: Path, card: Path | None, dataset: str | None, results: Path) -> None:
+def submit(run: Path, card: Path | None, dataset: str | Dataset | None, results: Path) -> None:
     """Copy a run, verified and with its card, to where the public board is made from.
 
     The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused.
@@ -91,7 +98,7 @@ def submit(run: Path, card: Path | None, dataset: str | None, results: Path) -> 
     from popeq.runs.folder import Run
 
     opened = Run.open(run)
-    loaded = api.load_dataset(dataset or opened.record.dataset.given)
+    loaded = api.as_dataset(dataset or opened.record.dataset.given)
     seen, target = publish(opened, loaded, card, results)
     for flag in seen.flags:
         click.echo(f"popeq: suspicious: {flag}", err=True)

@@ -109,6 +109,8 @@ def sweep(
         if form in ("text", "markdown"):
             click.echo(f"\n{name}\n")
         click.echo(render(board.table, form, board.notes))  # type: ignore[arg-type]
+    for note in swept.notes:
+        click.echo(note, err=form not in ("text", "markdown"))
     if any(run.record.status != "complete" for run in swept.runs):
         raise click.exceptions.Exit(1)
 

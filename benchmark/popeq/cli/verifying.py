@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import containment_options, format_option, runs_option
+from popeq.cli.options import containment_options, dataset_option, format_option, runs_option
 
 if TYPE_CHECKING:
     from popeq.board.redraw import Redrawn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
-@click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of each run]")
+@dataset_option
 @runs_option
 @format_option
 @click.option(
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @containment_options
 def verify(
     runs: tuple[Path, ...],
-    dataset: str | None,
+    dataset: str | Dataset | None,
     runs_dir: Path,
     form: str,
     redraw: bool,
@@ -66,7 +66,7 @@ def verify(
     from popeq.board.entries import gather
     from popeq.board.scoring import Scorer
     from popeq.board.verify import examine
-    from popeq.errors import PopeqError, UsageError
+    from popeq.errors import PopeqError, SealedError, UsageError
     from popeq.metrics import HEADLINE, SCORES
     from popeq.render import render
     from popeq.runs.plan import parse_options
@@ -76,7 +76,7 @@ def verify(
         raise UsageError("-o: is for --redraw")
     containment = api.Containment(memory_gb, online, pass_env)
     found, broken = gather(list(runs), runs_dir)
-    scorers: dict[tuple[str, str], Scorer | None] = {}
+    scorers: dict[tuple[str | Dataset, str], Scorer | None] = {}
 
     def scorer_of(run: Run) -> Scorer | None:
         """One scorer for all runs of a data set and protocol; None if the data set cannot be read."""
@@ -84,7 +84,9 @@ def verify(
         identity = where, run.record.protocol.fingerprint
         if identity not in scorers:
             try:
-                scorers[identity] = Scorer(api.load_dataset(where), run.record.protocol)
+                scorers[identity] = Scorer(api.as_dataset(where), run.record.protocol)
+            except SealedError:
+                raise
             except PopeqError:
                 if dataset:
                     raise

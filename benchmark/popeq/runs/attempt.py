@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock
 
 from popeq.dataset import Stage
+from popeq.dataset_folder import withheld_revisions
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
 from popeq.runs.plan import Plan
@@ -38,6 +40,10 @@ class Attempt:
     def _report(self, stage: str) -> Path:
         return self.run.folder.absolute() / f"report-{stage}.json"
 
+    @cached_property
+    def _withheld(self) -> tuple[str, ...]:
+        return tuple(sorted(withheld_revisions(self.plan.dataset)))
+
     def job(self, stage: Stage, batch_size: int) -> Job:
         """The stage as the worker gets it: answers of its training prompts only."""
         plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
@@ -55,6 +61,7 @@ class Attempt:
             decimals=plan.protocol.decimals,
             batch_size=batch_size,
             stage=stage.name,
+            withheld=self._withheld,
             train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
             validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
             prompts=[

@@ -18,6 +18,7 @@ from popeq.runs.containment import Containment
 from popeq.runs.job import Job, Report
 from popeq.runs.scrubbed import environment_for
 from popeq.runs.supervisor import Cancel, Deadline, Outcome, supervise
+from popeq.withheld import withholding
 
 OnPrompt = Callable[[str], None]
 OnProgress = Callable[[str], None]
@@ -88,7 +89,8 @@ def _here(
     on_progress: OnProgress,
 ) -> Outcome:
     """Carry out a stage on this machine, as one of ``slots`` that share it."""
-    env = environment_for(task.containment, threads_for(slots), task.needs_env)
+    allowed = environment_for(task.containment, threads_for(slots), task.needs_env)
+    env = withholding(task.job.withheld, allowed)
     memory = task.containment.memory_bytes(slots)
     return supervise(task.job, task.log, deadline, cancel, env, memory, on_prompt, on_progress)
 

@@ -99,6 +99,7 @@ class Job(_Message):
     decimals: int | None = Field(description="decimals to which settings in dB are kept; all if None")
     batch_size: int
     stage: str
+    withheld: tuple[str, ...] = Field((), description="revisions of data sets that it may not load")
     train: list[LabelledMessage]
     validation: list[LabelledMessage]
     prompts: list[PromptMessage] = Field(description="those still to be drawn")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.dataset import Dataset
-from popeq.dataset_folder import IDENTIFIER
+from popeq.dataset_tables import IDENTIFIER
 from popeq.errors import UsageError
 from popeq.plugins import Registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol

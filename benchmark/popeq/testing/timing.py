@@ -37,7 +37,7 @@ class PredictorBenchmark:
         It runs in this process, with the first stage of the data set. Each round of ``fit`` has a new
         instance; each round of ``sample`` has new generators, so that all rounds draw the same.
         """
-        data = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
+        data = api.as_dataset(dataset)
         subject, stage = Subject.of(predictor, options), data.stages[0]
         train, validation = data.labelled(stage.train), data.labelled(stage.validation)
         prompts = data.unlabelled(stage.test)

@@ -93,7 +93,7 @@ def tune(
     if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
         raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
     containment = containment.checked()
-    loaded = dataset if isinstance(dataset, Dataset) else api.load_dataset(dataset)
+    loaded = api.as_dataset(dataset)
     view, given = tuning_view(loaded), api.given_name(loaded)
     spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
     search = plan_search(spec, view, given, fixed or {}, seed, rungs, reduction)

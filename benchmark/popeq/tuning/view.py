@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from popeq.dataset import Dataset
+from popeq.dataset_folder import withheld_revisions
 from popeq.errors import UsageError
 from popeq.seeding import generator
 
@@ -61,9 +62,10 @@ def _only(dataset: Dataset, prompt_ids: Iterable[str]) -> Dataset:
     tracks = set(prompts["audio_id"].dropna())
     return dataclasses.replace(
         dataset,
-        card=dataset.card.model_copy(update={"name": name, "second_panel": None}),
+        card=dataset.card.model_copy(update={"name": name, "second_panel": None, "sealed_answers": None}),
         prompts=prompts,
         responses=responses[responses["prompt_id"].isin(kept)].reset_index(drop=True),
         folder=None,
         audio={name: track for name, track in dataset.audio.items() if name in tracks},
+        part_of=withheld_revisions(dataset),
     )

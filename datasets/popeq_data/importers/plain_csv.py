@@ -11,7 +11,8 @@ from pathlib import Path
 import tomli_w
 
 from popeq.dataset import Dataset, DatasetCard
-from popeq.dataset_folder import CARD, PROMPTS, RESPONSES, read_dataset
+from popeq.dataset_folder import read_dataset
+from popeq.dataset_tables import CARD, PROMPTS, RESPONSES
 from popeq.errors import InvalidInputError, Problem
 from popeq.importing import ImportResult
 from popeq.space import PLANE

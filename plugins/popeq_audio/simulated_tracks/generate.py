@@ -14,7 +14,7 @@ import numpy as np
 import tomli_w
 
 from popeq.audio_folder import FEATURES
-from popeq.dataset_folder import CARD, PROMPTS, README, RESPONSES
+from popeq.dataset_tables import CARD, PROMPTS, README, RESPONSES
 from popeq_audio.descriptors import describe, write_features
 from popeq_audio.tracks import RATE_HZ, track
 from popeq_data.simulated_120.listeners import Meaning, Panel, settings

@@ -1,0 +1,71 @@
+"""Seal a data set: write it again without its test answers, and those into a file that somebody keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from popeq.atomic import write_bytes
+from popeq.dataset import RESPONSE_COLUMNS, Dataset
+from popeq.dataset_folder import csv_bytes, read_dataset, write_dataset
+from popeq.dataset_tables import README
+from popeq.errors import UsageError
+
+_SECTION = """
+## Sealed answers
+
+The responses to the test prompts are not in this folder. `dataset.toml` has the SHA-256 of the file that
+holds them (`sealed_answers`), so whoever keeps that file cannot change it. `popeq run` and `popeq score`
+accept predictions without it; scores need it (`--answers FILE`).
+"""
+
+
+def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
+    """Write ``dataset`` into ``folder`` without its test answers and these into the new file ``answers``.
+
+    All else, listeners and tracks included, is as it was, but for the second panel, whose answers are open.
+    Returns the data set as read back from both. The original is left as it is.
+
+    Raises
+    ------
+    UsageError
+        If the data set has folds or is sealed already, or one of the two places is taken or unfit.
+    RunError
+        If the disk is full; then neither is written.
+    """
+    if dataset.by_folds:
+        raise UsageError(
+            f"{dataset.name}: cannot be sealed, because it has folds: each of its answers is also a training "
+            "answer; give it the column split in place of fold"
+        )
+    if dataset.card.sealed_answers is not None:
+        raise UsageError(f"{dataset.name}: is sealed already")
+    if answers.exists():
+        raise UsageError(f"{answers}: already exists; give --answers a new file")
+    if answers.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{answers}: lies in {folder}, which is for everybody; give --answers a file elsewhere"
+        )
+    tested = dataset.responses["prompt_id"].isin(dataset.test_ids)
+    content = csv_bytes(dataset.responses.loc[tested, list(RESPONSE_COLUMNS)])
+    sha256 = hashlib.sha256(content).hexdigest()
+    card = dataset.card.model_copy(update={"sealed_answers": sha256, "second_panel": None})
+    open_part = dataclasses.replace(dataset, card=card, responses=dataset.responses[~tested])
+    write_bytes(answers, content)
+    try:
+        write_dataset(open_part, folder, _readme(dataset) + _SECTION)
+    except BaseException:
+        answers.unlink()
+        raise
+    return read_dataset(folder, answers)
+
+
+def _readme(dataset: Dataset) -> str:
+    file = None if dataset.folder is None else dataset.folder / README
+    if file is None or not file.is_file():
+        return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
+    try:
+        return file.read_text(encoding="utf-8").rstrip() + "\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read as UTF-8 text: {error}") from None

@@ -1,148 +1,192 @@
-"""How many leaks are flagged, and how many honest rows: the table of docs/boards.md.
+"""How many leaks, and how many honest rows, are flagged where the truth is known.
 
-``python -m tests.bench.leaks`` (minutes). Leaks are mixtures: a share of the samples are answers of the
-tested listeners (exact, or with normal noise of so many dB), the rest is an honest predictor's. Honest are
-the rows of the committed board, draws from the population that tested panels were drawn from, and ``prior``
-and ``knn`` on real listeners if the published files are at hand (``--safe``, ``--socialeq``). The listeners
-of simulated-120 are simulated.
+``python -m tests.bench.leaks`` (about five minutes) prints the tables of docs/boards.md, "Leaks". Panels of
+simulated-120 are drawn for every row; the real data sets are imported from their published files, where
+these lie in ``../shared/data``.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import popeq
-from popeq.board.leaks import ALPHA, _second_panel, copying_p
+from popeq.board.leaks import ALPHA, copying_p, too_good, two_panel_p
 from popeq.board.scoring import Scorer
+from popeq.dataset import Dataset
+from popeq.dataset_folder import write_dataset
 from popeq.metrics import HEADLINE
+from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.runs.folder import find_runs, kept_to
+from popeq.runs.folder import find_runs
+from popeq_data.simulated_120.generate import CARD_A, panel_dataset
 from popeq_data.simulated_120.listeners import Panel, meanings, settings
 from popeq_data.simulated_120.tables import read_sentences
+from tests.conftest import ROOT, SHARED
 
 Floats = NDArray[np.float64]
-
-SHARES, NOISES_DB = (1.0, 0.5, 0.25, 0.1), (0.0, 0.05, 0.2)
-PANELS, FIRST_SEED = 40, 9000
-N = DEFAULT_PROTOCOL.n_samples
-
-
-def leaked(honest: Floats, scorer: Scorer, share: float, noise_db: float, rng: np.random.Generator) -> Floats:
-    """Samples (P, n, 2), dB, of which a share are answers of the tested listeners, with noise."""
-    samples, space = honest.copy(), scorer.dataset.space
-    count = round(share * honest.shape[1])
-    for own, target in zip(samples, scorer.targets, strict=True):
-        answers = target.responses[rng.integers(len(target.responses), size=count)]
-        own[:count] = space.clip(answers + noise_db * rng.standard_normal((count, 2)))
-    return kept_to(samples, 2, space)
+SHARES = (1.0, 0.5, 0.25, 0.1)
+JITTERS_DB = (0.0, 0.05, 0.2)
+BLURS_DB = (0.0, 0.5, 1.0)
+REAL = {"safe": "safe/SAFEEqualiserUserData.csv", "socialeq": "socialeq/eq_contributions.csv"}
 
 
-def by_prior(scorer: Scorer, rng: np.random.Generator) -> Floats:
-    """Draws from the training responses of each prompt's stage, (P, n, 2) dB."""
-    pools = {p: scorer.dataset.pooled(s.train) for s in scorer.dataset.stages for p in s.test}
-    return np.stack([pools[p][rng.integers(len(pools[p]), size=N)] for p in scorer.prompt_ids])
+@dataclass(frozen=True, eq=False)
+class World:
+    """A data set whose panel was drawn, the same prompts with another panel, and samples (P, n, 2), dB, of
+    the population itself; the last two are None for real listeners."""
+
+    tested: Scorer
+    other: Scorer | None = None
+    population: Floats | None = None
 
 
-def panels(count: int = PANELS) -> Iterator[tuple[Scorer, Floats]]:
-    """Tested panels of the simulated population, each with draws of a perfect predictor, (P, n, 2) dB."""
-    data, sentences = popeq.load_dataset("simulated-120"), read_sentences()
+def stored(samples: Floats, dataset: Dataset) -> Floats:
+    """Samples inside the box and rounded to 0.01 dB, as runs may keep them."""
+    return np.round(dataset.space.clip(samples), 2)
+
+
+def simulated_worlds(count: int, samples: int, first_seed: int = 9000) -> Iterator[World]:
+    """Worlds of simulated-120: two new panels of 11 for each, of a population of ``samples`` listeners."""
+    sentences = read_sentences()
     meant = meanings(sentences)
-    points = np.stack([settings(meant, Panel("z", FIRST_SEED + i)) for i in range(PANELS)])
-    place = {s.prompt_id: i for i, s in enumerate(sentences)}
-    rng = np.random.default_rng(0)
-    tested = data.responses["prompt_id"].isin(data.test_ids).to_numpy()
+    people = [settings(meant, Panel("z", 7000 + i)) for i in range(-(-samples // 11))]
+    population = np.concatenate(people, axis=1)[:, :samples]
+    place = {sentence.prompt_id: i for i, sentence in enumerate(sentences)}
+    card = CARD_A.model_copy(update={"second_panel": None})
     for k in range(count):
-        responses = data.responses.copy()
-        for prompt_id in data.test_ids:
-            rows = (responses["prompt_id"] == prompt_id).to_numpy()
-            responses.loc[rows, ["x_db", "y_db"]] = points[k, place[prompt_id]]
-        assert tested.sum() == 11 * len(data.test_ids)
-        others = np.delete(points, k, axis=0)
-        drawn = []
-        for prompt_id in data.test_ids:
-            crowd = others[:, place[prompt_id]].reshape(-1, 2)
-            drawn.append(crowd[rng.integers(len(crowd), size=N)])
-        yield Scorer(dataclasses.replace(data, responses=responses), DEFAULT_PROTOCOL), np.stack(drawn)
+        a, b = (
+            panel_dataset(card, Panel(c, first_seed + 500 * j + k), sentences) for j, c in enumerate("ab")
+        )
+        own = np.stack([population[place[p]] for p in a.test_ids])
+        yield World(Scorer(a, DEFAULT_PROTOCOL), Scorer(b, DEFAULT_PROTOCOL), stored(own, a))
 
 
-def panel_p(samples: Floats, scorer: Scorer) -> float:
-    """p of the comparison with a second panel, as a board makes it; NaN where there is none."""
-    second = _second_panel(scorer)
-    return np.nan if second is None else second.p_value(samples, scorer.score(samples).scores(HEADLINE))
+def honest(dataset: Dataset, kind: str, samples: int, rng: np.random.Generator, jitter_db: float) -> Floats:
+    """``prior``: draws from all training responses; ``knn``: from those of the five training prompts whose
+    listeners' means are nearest to the tested prompt's, which is better than any retrieval can do."""
+    drawn = {}
+    for stage in dataset.stages:
+        train = dataset.labelled(stage.train)
+        centres = np.stack([p.responses.mean(axis=0) for p in train])
+        for prompt_id in stage.test:
+            distance = np.linalg.norm(centres - dataset.points(prompt_id).mean(axis=0), axis=1)
+            chosen = range(len(train)) if kind == "prior" else np.argsort(distance)[:5]
+            pool = np.concatenate([train[i].responses for i in chosen])
+            drawn[prompt_id] = pool[rng.integers(len(pool), size=samples)]
+    points = np.stack([drawn[p] for p in dataset.test_ids])
+    return stored(points + rng.normal(0, jitter_db, points.shape), dataset)
 
 
-def row(name: str, scorer: Scorer, honest: Floats, repeats: int = 20) -> list[str]:
-    """Table rows of a base's mixtures: the share flagged by copied points, and by the second panel."""
-    rng = np.random.default_rng(1)
-    rows = []
-    for share in SHARES:
-        for noise in NOISES_DB:
-            draws = [leaked(honest, scorer, share, noise, rng) for _ in range(repeats)]
-            copied = np.mean([copying_p(s, scorer) <= ALPHA for s in draws])
-            p = np.array([panel_p(s, scorer) for s in draws[:5]])
-            panel = "" if np.isnan(p).any() else f"{np.mean(p <= ALPHA):.0%}"
-            rows.append(
-                f"| {share:.0%} of the answers, the rest {name} | {noise:g} | {copied:.0%} | {panel} |"
-            )
+def leaked(
+    base: Floats, dataset: Dataset, share: float, rng: np.random.Generator, jitter_db: float
+) -> Floats:
+    """``base`` with a share of the samples replaced by the prompts' own answers, plus noise of that SD."""
+    mixed = base.copy()
+    for own, prompt_id in zip(mixed, dataset.test_ids, strict=True):
+        answers = dataset.points(prompt_id)
+        taken = rng.random(len(own)) < share
+        picked = answers[rng.integers(len(answers), size=int(taken.sum()))]
+        own[taken] = picked + rng.normal(0, jitter_db, picked.shape)
+    return stored(mixed, dataset)
+
+
+def real_worlds(folder: Path) -> dict[str, World]:
+    """The published listening data, imported; those that are there."""
+    worlds = {}
+    for name, file in REAL.items():
+        if (SHARED / file).exists():
+            spec = registry().importers[name]
+            dataset = spec.load()(SHARED / file, spec.parameters()).dataset
+            worlds[dataset.name] = World(Scorer(write_dataset(dataset, folder / name, ""), DEFAULT_PROTOCOL))
+    return worlds
+
+
+def copied_shares(worlds: Iterator[World], kind: str, jitter_db: float, samples: int) -> list[float]:
+    """Share of rows that the test for copied answers flags: of honest ones, then for each of SHARES."""
+    flagged = []
+    for k, world in enumerate(worlds):
+        rng, dataset = np.random.default_rng([k, int(100 * jitter_db)]), world.tested.dataset
+        rows = [honest(dataset, kind, samples, rng, jitter_db)]
+        rows += [leaked(honest(dataset, kind, samples, rng, 0.0), dataset, s, rng, jitter_db) for s in SHARES]
+        flagged.append([copying_p(row, world.tested) <= ALPHA for row in rows])
+    return np.mean(flagged, axis=0).tolist()
+
+
+def signs(world: World, samples: Floats) -> tuple[bool, bool, bool]:
+    """Whether each sign flags a row: copied points, the other panel, a mean far below the perfect one's."""
+    assert world.other is not None
+    assert world.population is not None
+    dataset, panels = world.tested.dataset, (world.tested, world.other)
+    pool = dataset.pooled(dataset.stages[0].train)
+    reference = np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape))
+    row, ref = ([p.score(x).scores(HEADLINE) for p in panels] for x in (samples, reference))
+    perfect = world.tested.score(world.population).scores(HEADLINE)
+    return (
+        copying_p(samples, world.tested) <= ALPHA,
+        two_panel_p(*row, *ref) <= ALPHA,
+        bool(too_good(float(row[0].mean()), perfect)),
+    )
+
+
+def rows_of(world: World, samples: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Samples of honest rows and of blurred copies in one world, by what they are."""
+    assert world.population is not None
+    dataset = world.tested.dataset
+    prior, knn = (honest(dataset, kind, samples, rng, 0.0) for kind in ("prior", "knn"))
+    rows = {"perfect predictor": world.population, "`prior`": prior, "`knn`": knn}
+    for share in (1.0, 0.5):
+        for blur in BLURS_DB:
+            rows[f"{share:.0%} leaked, {blur:g} dB"] = leaked(prior, dataset, share, rng, blur)
     return rows
+
+
+def committed() -> list[tuple[str, float]]:
+    """Each committed run's name and its p-value of copying."""
+    runs = find_runs(ROOT / "leaderboard" / "results" / "simulated-120")[0]
+    scorer = Scorer(popeq.load_dataset(), DEFAULT_PROTOCOL)
+    ids, space = scorer.dataset.test_ids, scorer.dataset.space
+    return [(r.folder.name, copying_p(r.samples(ids, space), scorer)) for r in runs]
+
+
+def percent(values: list[float]) -> str:
+    return " | ".join(f"{value:.0%}" for value in values)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("leaderboard/results/simulated-120"))
-    parser.add_argument("--safe", type=Path)
-    parser.add_argument("--socialeq", type=Path)
-    arguments = parser.parse_args()
-    data = popeq.load_dataset("simulated-120")
-    scorer = Scorer(data, DEFAULT_PROTOCOL)
-    rng = np.random.default_rng(2)
-    print("| row | noise, dB | flagged by copied points | flagged by the second panel |\n|---|---|---|---|")
-    runs = [r for r in find_runs(arguments.results)[0] if r.record.protocol == DEFAULT_PROTOCOL]
-    own = [r.samples(data.test_ids, data.space) for r in runs]
-    copied = [copying_p(s, scorer) for s in own]
-    apart = [panel_p(s, scorer) for s in own]
-    print(
-        f"| {len(runs)} honest runs of the committed board | | {np.mean(np.array(copied) <= ALPHA):.0%} "
-        f"(least p {min(copied):.2g}) | {np.mean(np.array(apart) <= ALPHA):.0%} (least p {min(apart):.2g}) |",
-        flush=True,
-    )
-    perfect = [copying_p(samples, tested) for tested, samples in panels()]
-    print(
-        f"| a perfect predictor on {len(perfect)} panels | | {np.mean(np.array(perfect) <= ALPHA):.0%} "
-        f"(least p {min(perfect):.2g}) | |",
-        flush=True,
-    )
-    knn = next(s for s, r in zip(own, runs, strict=True) if r.record.predictor.name == "knn")
-    for name, honest in (("prior", by_prior(scorer, rng)), ("knn", knn)):
-        print("\n".join(row(name, scorer, honest)), flush=True)
-    for source in ("safe", "socialeq"):
-        path = getattr(arguments, source)
-        if path is not None:
-            real(source, path, rng)
-
-
-def real(source: str, path: Path, rng: np.random.Generator) -> None:
-    """Rows of real listeners: honest ``prior`` and ``knn``, and leaks mixed with each."""
-    from popeq.cli import popeq as command_line
-
+    parser.add_argument("--panels", type=int, default=40, help="redrawn panels, and draws on real data")
+    parser.add_argument("--samples", type=int, default=440, help="samples a prompt")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        command_line(["data", "import", source, str(path), "-o", f"{folder}/set"], standalone_mode=False)
-        scorer = Scorer(popeq.load_dataset(f"{folder}/set"), DEFAULT_PROTOCOL)
-        (run,) = popeq.run("knn", f"{folder}/set", runs_dir=f"{folder}/runs")
-        honest = {
-            "prior": by_prior(scorer, rng),
-            "knn": run.samples(scorer.dataset.test_ids, scorer.dataset.space),
+        sources: dict[str, Callable[[], Iterator[World]]] = {
+            "simulated-120, new panels": lambda: simulated_worlds(asked.panels, asked.samples)
         }
-        for name, samples in honest.items():
-            print(f"| honest {name} on {source} | | p {copying_p(samples, scorer):.2g} | |", flush=True)
-            print("\n".join(row(f"{name} on {source}", scorer, samples)), flush=True)
+        for name, world in real_worlds(Path(folder)).items():
+            sources[name] = lambda world=world: iter([world] * asked.panels)
+        heads = ("data", "rest", "jitter", "honest", *(f"{share:.0%}" for share in SHARES))
+        print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+        for name, worlds in sources.items():
+            for kind in ("prior", "knn"):
+                for jitter in JITTERS_DB:
+                    shares = copied_shares(worlds(), kind, jitter, asked.samples)
+                    print(f"| {name} | {kind} | {jitter:g} dB | {percent(shares)} |", flush=True)
+    print("\n| row | copied | other panel | too good |\n|---|---|---|---|")
+    found: dict[str, list[tuple[bool, bool, bool]]] = {}
+    for k, world in enumerate(simulated_worlds(asked.panels, asked.samples)):
+        for name, row in rows_of(world, asked.samples, np.random.default_rng(k)).items():
+            found.setdefault(name, []).append(signs(world, row))
+    for name, flags in found.items():
+        print(f"| {name} | {percent(np.mean(flags, axis=0).tolist())} |", flush=True)
+    board = committed()
+    print(f"\ncommitted board: {sum(p <= ALPHA for _, p in board)} of {len(board)} runs flagged as copied, "
+          f"smallest p {min(p for _, p in board):.2g}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -116,16 +116,21 @@ def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> f
     return float(student.sf(float(np.mean(excess)) / error, len(excess) - 1))
 
 
+def other_panel(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> list[str]:
+    """A flag, in words, if a row fits the tested panel far better than the other; scores as two_panel_p."""
+    p = two_panel_p(row_a, row_b, ref_a, ref_b)
+    if p > ALPHA:
+        return []
+    told = "it fits the tested listeners far better than other listeners"
+    return [f"{told} (p = {p:.0e}, see Leaks in docs/boards.md)"]
+
+
 def signs(samples: Floats, table: PromptTable, scorer: Scorer) -> list[str]:
     """Flags, in words, of one run's samples (P, n, 2), dB, with their scores: points that lie on the answers
     of their own prompts, and a fit to the tested panel that a second panel, if there is one, does not see."""
-    found, second = copied(samples, scorer), _second_panel(scorer)
-    if second is not None:
-        p = second.p_value(samples, table.scores(HEADLINE))
-        if p <= ALPHA:
-            told = "it fits the tested listeners far better than other listeners"
-            found.append(f"{told} (p = {p:.0e}, see Leaks in docs/boards.md)")
-    return found
+    second = _second_panel(scorer)
+    panels = second.flags(samples, table.scores(HEADLINE)) if second else []
+    return copied(samples, scorer) + panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +141,11 @@ class _SecondPanel:
     reference_tested: Floats
     reference_other: Floats
 
-    def p_value(self, samples: Floats, tested: Floats) -> float:
-        """``two_panel_p`` of samples (P, n, 2) whose scores on the tested panel (P,) are known."""
+    def flags(self, samples: Floats, tested: Floats) -> list[str]:
+        """``other_panel`` of samples (P, n, 2) whose scores on the tested panel (P,) are known."""
         pairs = zip(self.targets, samples, strict=True)
         other = [t.score_of(t.densities_of(s), s, 0.0).values[HEADLINE] for t, s in pairs]
-        return two_panel_p(tested, np.array(other), self.reference_tested, self.reference_other)
+        return other_panel(tested, np.array(other), self.reference_tested, self.reference_other)
 
 
 @lru_cache(maxsize=4)

@@ -1,89 +1,150 @@
-"""Leaked answers are flagged, honest predictors are not: the small form of tests/bench/leaks.py."""
+"""Copied answers are flagged, honest rows are not, wherever the truth is known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.bench.leaks import by_prior, leaked, panel_p, panels
-from tests.conftest import ROOT, shared_file
+from scipy.stats import binom
+from tests.bench.leaks import (
+    SHARES,
+    World,
+    committed,
+    copied_shares,
+    honest,
+    leaked,
+    real_worlds,
+    rows_of,
+    signs,
+    simulated_worlds,
+)
+from tests.conftest import shared_file
 
 import popeq
-from popeq.board.leaks import ALPHA, copying_p, signs, too_good, two_panel_p
+from popeq.board.leaks import ALPHA, _tail, copied, copying_p, other_panel, too_good, two_panel_p
+from popeq.board.leaks import signs as board_signs
 from popeq.board.scoring import Scorer
-from popeq.protocol import DEFAULT_PROTOCOL, PROTOCOL_1
-from popeq.runs.folder import find_runs
+from popeq.protocol import DEFAULT_PROTOCOL
 
 
 @pytest.fixture(scope="module")
-def scorer():
-    return Scorer(popeq.load_dataset(), DEFAULT_PROTOCOL)
+def worlds() -> list[World]:
+    return list(simulated_worlds(3, 220))
 
 
 @pytest.fixture(scope="module")
-def honest(scorer):
-    return by_prior(scorer, np.random.default_rng(0))
+def real(tmp_path_factory) -> dict[str, World]:
+    shared_file("safe", "SAFEEqualiserUserData.csv")
+    shared_file("socialeq", "eq_contributions.csv")
+    return real_worlds(tmp_path_factory.mktemp("real"))
 
 
-@pytest.mark.parametrize("noise_db", [0.0, 0.05, 0.2])
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.25, 0.1])
-def test_a_mixture_with_leaked_answers_is_flagged(scorer, honest, share, noise_db):
-    samples = leaked(honest, scorer, share, noise_db, np.random.default_rng(1))
-    assert copying_p(samples, scorer) <= ALPHA
+@pytest.mark.parametrize("kind", ["prior", "knn"])
+@pytest.mark.parametrize("jitter_db", [0.0, 0.05, 0.2])
+def test_every_mixture_is_flagged_and_no_honest_row(worlds, kind, jitter_db):
+    shares = copied_shares(iter(worlds), kind, jitter_db, 220)
+    assert shares == [0.0, *(1.0 for _ in SHARES)]
 
 
-def test_answers_are_found_at_110_samples_with_every_digit_too(scorer):
-    first = Scorer(scorer.dataset, PROTOCOL_1)
+@pytest.mark.parametrize("kind", ["prior", "knn"])
+def test_real_listeners_who_repeat_themselves_do_not_make_an_honest_row_look_copied(real, kind):
+    assert set(real) == {"safe-lab", "socialeq"}
+    for world in real.values():
+        for jitter_db in (0.0, 0.05, 0.2):
+            assert copied_shares(iter([world]), kind, jitter_db, 220) == [0.0, *(1.0 for _ in SHARES)]
+
+
+def test_an_answer_that_is_a_training_answer_too_is_no_sign(worlds):
+    """The predictor hits many of the tested points, all of which it was given."""
+    dataset, scorer = worlds[0].tested.dataset, worlds[0].tested
+    given = {tuple(p) for p in dataset.pooled(dataset.stages[0].train)}
+    known = [np.array([a for a in t.responses if tuple(a) in given]) for t in scorer.targets]
+    assert sum(len(k) > 0 for k in known) > 5
+    rows = honest(dataset, "prior", 220, np.random.default_rng(0), 0.0)
+    for row, points in zip(rows, known, strict=True):
+        if len(points):
+            row[:] = points[np.arange(len(row)) % len(points)]
+    assert copying_p(rows, scorer) == 1.0
+
+
+def test_all_tested_answers_in_one_pool_are_no_copies_of_ones_own(worlds):
+    scorer, rng = worlds[0].tested, np.random.default_rng(1)
+    everyones = np.concatenate([t.responses for t in scorer.targets])
+    assert copied(everyones[rng.integers(len(everyones), size=(len(scorer.targets), 220))], scorer) == []
+
+
+def test_honest_points_on_a_coarse_grid_are_no_copies(worlds):
+    """A model that answers in whole or half dB hits rounded answers by habit."""
+    world = worlds[0]
+    for step in (0.1, 0.5, 1.0):
+        assert copying_p(np.round(world.population[:, :220] / step) * step, world.tested) > 0.01
+
+
+def test_the_perfect_predictor_is_not_flagged_and_blurred_copies_are(worlds):
+    for world in worlds[:2]:
+        rows = {
+            name: signs(world, row) for name, row in rows_of(world, 220, np.random.default_rng(0)).items()
+        }
+        assert not any(rows["perfect predictor"] + rows["`prior`"] + rows["`knn`"])
+        for name, flags in rows.items():
+            if name.startswith("100%"):
+                assert flags[2], name
+            if name.endswith("leaked, 0 dB"):
+                assert flags[0], name
+
+
+def test_no_committed_run_is_flagged():
+    runs = committed()
+    assert len(runs) > 40
+    assert [name for name, p in runs if p <= ALPHA] == []
+
+
+def test_a_flag_is_one_line_and_there_is_none_without_cause(worlds):
+    dataset, scorer = worlds[1].tested.dataset, worlds[1].tested
     rng = np.random.default_rng(2)
-    samples = by_prior(first, rng)[:, :110] + 1e-5
-    assert copying_p(samples, first) > 0.01
-    for own, target in zip(samples, first.targets, strict=True):
-        own[:11] = target.responses[rng.integers(11, size=11)]
-    assert copying_p(samples, first) <= ALPHA
+    base = honest(dataset, "prior", 110, rng, 0.0)
+    assert copied(base, scorer) == []
+    (line,) = copied(leaked(base, dataset, 0.1, rng, 0.0), scorer)
+    assert "own answers" in line
+    assert "\n" not in line
 
 
-def test_no_honest_row_of_the_committed_board_is_flagged(scorer):
-    data = scorer.dataset
-    runs = find_runs(ROOT / "leaderboard/results/simulated-120")[0]
-    assert len(runs) >= 45
-    for run in runs:
-        own = Scorer(data, run.record.protocol) if run.record.protocol != scorer.protocol else scorer
-        samples = run.samples(data.test_ids, data.space)
-        assert copying_p(samples, own) > 0.01, run.folder.name
-        if run.record.seed == 0:
-            assert panel_p(samples, own) > 0.01, run.folder.name
+def test_some_of_the_prompts_can_be_looked_at_alone(worlds):
+    scorer, rng = worlds[0].tested, np.random.default_rng(3)
+    keep = [3, 4, 9, 11, 20, 25]
+    rows = leaked(honest(scorer.dataset, "prior", 110, rng, 0.0), scorer.dataset, 0.5, rng, 0.0)
+    assert copying_p(rows[keep], scorer.only(keep)) <= ALPHA
 
 
-def test_a_perfect_predictor_is_not_flagged():
-    for tested, samples in panels(8):
-        assert copying_p(samples, tested) > 0.01
+def test_the_tail_is_the_binomials_where_all_chances_are_equal():
+    for observed in (0, 1, 7, 12):
+        assert _tail(observed, np.full(12, 0.3)) == pytest.approx(binom.sf(observed - 1, 12, 0.3))
+    assert _tail(0, np.empty(0)) == 1.0
 
 
-def test_a_second_panel_sees_whole_leaks(scorer, honest):
-    rng = np.random.default_rng(3)
-    assert panel_p(honest, scorer) > 0.1
-    for share in (1.0, 0.5):
-        samples = leaked(honest, scorer, share, 0.1, rng)
-        table = scorer.score(samples)
-        assert panel_p(samples, scorer) <= ALPHA
-        assert any("other listeners" in flag for flag in signs(samples, table, scorer))
-    assert two_panel_p(np.ones(9), np.ones(9), np.ones(9), np.ones(9)) == 1.0
-    assert two_panel_p(np.ones(9), np.full(9, 3.0), np.ones(9), np.ones(9)) == 0.0
-    assert two_panel_p(np.ones(1), np.ones(1), np.ones(1), np.ones(1)) == 1.0
+def test_the_two_panel_test_is_one_sided_and_holds_its_level_at_the_margin():
+    rng = np.random.default_rng(4)
+    zero = np.zeros(30)
+    p = [two_panel_p(zero, rng.normal(0.2, 0.8, 30), zero, zero) for _ in range(4000)]
+    for level in (0.5, 0.05, 0.01):
+        assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=4 * np.sqrt(level / 4000))
+    better_elsewhere = two_panel_p(zero + 1, rng.normal(0, 0.8, 30), zero, zero)
+    assert better_elsewhere > 0.99
+    assert other_panel(zero, rng.normal(1.2, 0.8, 30), zero, zero)
+    assert other_panel(zero, zero, zero, zero) == []
+    assert two_panel_p(zero[:1], zero[:1] + 9, zero[:1], zero[:1]) == 1.0
 
 
-def test_honest_knn_inside_a_real_laboratory_is_not_flagged(popeq_inside, tmp_path):
-    """The same people repeat their settings in training prompts, which knn copies."""
-    path = shared_file("safe", "SAFEEqualiserUserData.csv")
-    assert popeq_inside("data", "import", "safe", path, "-o", "lab").returncode == 0
-    assert popeq_inside("run", "knn", "prior", "--dataset", "lab", "--quiet").returncode == 0
-    data = popeq.load_dataset(tmp_path / "lab")
-    tested = Scorer(data, DEFAULT_PROTOCOL)
-    for run in find_runs(tmp_path / "runs")[0]:
-        samples = run.samples(data.test_ids, data.space)
-        assert copying_p(samples, tested) > 0.01, run.record.predictor.name
-        assert copying_p(leaked(samples, tested, 0.1, 0.0, np.random.default_rng(4)), tested) <= ALPHA
+def test_a_mean_is_too_good_only_far_below_the_line():
+    assert "far below" in too_good(0.14, np.full(4, 0.2))[0]
+    assert too_good(0.16, np.full(4, 0.2)) == too_good(0.1, None) == []
 
 
-def test_a_mean_far_below_the_perfect_line_is_flagged():
-    assert "below the perfect" in too_good(0.1, np.full(4, 0.2))[0]
-    assert too_good(0.19, np.full(4, 0.2)) == too_good(0.1, None) == []
+def test_a_board_looks_at_the_second_panel_too():
+    """On simulated-120 itself: a committed honest run has no sign, copies of all answers have two."""
+    data = popeq.load_dataset()
+    scorer, rng = Scorer(data, DEFAULT_PROTOCOL), np.random.default_rng(5)
+    base = honest(data, "prior", DEFAULT_PROTOCOL.n_samples, rng, 0.0)
+    assert board_signs(base, scorer.score(base), scorer) == []
+    copies = leaked(base, data, 1.0, rng, 0.1)
+    found = board_signs(copies, scorer.score(copies), scorer)
+    assert ["own answers" in found[0], "other listeners" in found[1]] == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -89,11 +90,20 @@ def answers(plan, path, *, listeners=8, sign=1.0, seed=0):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_preference_that_is_there_is_found_with_its_sign(made, tmp_path, sign):
     plan, _ = made["mushra"]
-    found = association(read_results(answers(plan, tmp_path / "r.csv", sign=sign), plan), "setting_distance")
-    assert sign * found.tau > 0.3
-    assert found.low <= found.tau <= found.high
+    ratings = read_results(answers(plan, tmp_path / "r.csv", sign=sign), plan)
+    few = association(ratings, "setting_distance")
+    assert sign * few.tau > 0.3
+    assert (few.low, few.high) == (-np.inf, np.inf), "four trials are too few to tell"
+    assert (few.trials, few.listeners) == (4, 8)
+    more = [
+        dataclasses.replace(r, trial=r.trial.model_copy(update={"trial_id": f"{r.trial.trial_id}-{k}"}))
+        for k in range(2)
+        for r in ratings
+    ]
+    found = association(more, "setting_distance")
+    assert found.tau == pytest.approx(few.tau)
+    assert found.trials == 8
     assert sign * (found.low if sign > 0 else found.high) > 0
-    assert (found.trials, found.listeners) == (4, 8)
 
 
 def test_who_does_not_hear_the_reference_is_left_out_and_settings_become_data(made, tmp_path):

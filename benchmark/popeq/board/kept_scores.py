@@ -1,7 +1,8 @@
 """Scores that were computed here before, kept by the content of all they are made from.
 
-A file is found only if the predictions, the data set, the protocol, the scoring code and the libraries below
-it are what they were, to the byte: what is read is what would be computed. ``popeq verify`` never looks.
+A file is found only if the predictions, the data set with its second panel, the protocol, the scoring code
+and the libraries below it are what they were, to the byte: what is read is what would be computed.
+``popeq verify`` never looks.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def place_of(scored: str, scorer: Scorer) -> Path:
     parts = [
         scored,
         scorer.dataset.revision,
+        scorer.second_panel.revision if scorer.second_panel else "",
         scorer.prompt_ids,
         scorer.protocol.model_dump_json(),
         _code(),

@@ -15,7 +15,6 @@ from scipy.stats import t as student
 
 from popeq.board.reference import reference_against
 from popeq.board.scoring import PromptTable, Scorer
-from popeq.dataset_folder import read_second_panel
 from popeq.metrics import HEADLINE, Target
 
 Floats = NDArray[np.float64]
@@ -150,7 +149,7 @@ class _SecondPanel:
 
 @lru_cache(maxsize=4)
 def _second_panel(scorer: Scorer) -> _SecondPanel | None:
-    second = read_second_panel(scorer.dataset)
+    second = scorer.second_panel
     if second is None:
         return None
     dataset, ids = scorer.dataset, scorer.prompt_ids

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from popeq.board import kept_scores
 from popeq.board.halves import DISTANCES, halves_of, ratios_to
 from popeq.board.scoring import Scorer
-from popeq.dataset_folder import read_second_panel
 from popeq.metrics import SCORES
 
 Floats = NDArray[np.float64]
@@ -62,7 +61,7 @@ def reference_lines(
     measured in ``jobs`` processes. With ``keep``, lines that were estimated here before by the same code are
     not estimated again.
     """
-    other = read_second_panel(scorer.dataset) if second else None
+    other = scorer.second_panel if second else None
     lines = []
     if min(len(t.responses) for t in scorer.targets) >= LEAST_LISTENERS:
         lines.append(_kept_line(scorer, PERFECT, scorer.protocol.n_samples, jobs, keep))

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
+from popeq.dataset_folder import read_second_panel
 from popeq.metrics import SCORES, DensitySettings, Target
 from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
 from popeq.parallel import spread
@@ -91,6 +92,11 @@ class Scorer:
     def listeners(self) -> list[Sequence[str]]:
         """Who answered each prompt."""
         return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
+
+    @cached_property
+    def second_panel(self) -> Dataset | None:
+        """The data set's second panel, if it brings one."""
+        return read_second_panel(self.dataset)
 
     @cached_property
     def panels(self) -> Panels:

@@ -120,3 +120,10 @@ def test_too_few_prompts_separate_nothing():
 def test_one_row_has_no_pairs():
     scores, influence = board(np.random.default_rng(6), [0.0])
     assert pairs_of(scores, influence).shift.tolist() == [[0.0]]
+
+
+def test_a_later_step_is_never_adjusted_less_than_an_earlier_one():
+    """The second test has replicates that are always 0, so that its own step alone would be significant."""
+    replicates = np.array([np.full(99, 3.0), np.zeros(99)])
+    found = step_down(np.array([0.04, 0.041]), lambda k: replicates[k], 99)
+    assert found == pytest.approx([0.08, 0.08])

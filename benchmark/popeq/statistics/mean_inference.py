@@ -142,7 +142,9 @@ def _people_factor(sizes: NDArray[np.int64], who: NDArray[np.intp], prompts: int
 
     Influences are centred inside a prompt. Where the same people answer all prompts, what they share is then
     missing from the variance over prompts, which is a share 1 / P; where panels differ, each is centred at
-    another mean, which takes from the products of a person's influences on two prompts.
+    another mean, which takes from the products of a person's influences on two prompts. On top of that comes L / (L - 1) for L
+    people, as a jackknife over people has it: with few and unlike people an unbiased variance covers too
+    rarely (MacKinnon, Nielsen & Webb 2023).
     """
     asked = np.zeros((prompts, int(who.max()) + 1))
     asked[np.repeat(np.arange(prompts), sizes), who] = 1.0
@@ -151,8 +153,9 @@ def _people_factor(sizes: NDArray[np.int64], who: NDArray[np.intp], prompts: int
     if not common.any() or np.median(sizes) < 2:
         return 1.0
     shared = float(np.square(common).sum() / common.sum())
-    m = float(np.median(sizes))
-    return prompts / (prompts - 1.0) * (1.0 - 1.0 / m) / (1.0 - 2.0 / m + min(shared / m**2, 1.0 / m))
+    m, people = float(np.median(sizes)), asked.shape[1]
+    unbiased = prompts / (prompts - 1.0) * (1.0 - 1.0 / m) / (1.0 - 2.0 / m + min(shared / m**2, 1.0 / m))
+    return unbiased * people / (people - 1.0)
 
 
 class Errors(NamedTuple):
@@ -177,9 +180,9 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
     -----
     ``V = V_prompts + max(V_people - V_answers, 0)``: the variance of a mean that varies by two crossed
     factors, each term a sum of squares over its groups (Cameron, Gelbach & Miller 2011). What an answer has
-    of its own is in ``V_prompts`` already, hence the last term; ``_people_factor`` makes the second term
-    unbiased. Where each prompt has listeners of its own, ``V_people`` is ``V_answers`` and ``V`` is that of
-    the paired t-test. The degrees of freedom are Satterthwaite's (1946), with one less than the people for
+    of its own is in ``V_prompts`` already, hence the last term; ``_people_factor`` scales the second term.
+    Where each prompt has listeners of its own, ``V_people`` is ``V_answers`` and ``V`` is that of the paired
+    t-test. The degrees of freedom are Satterthwaite's (1946), with one less than the people for
     ``V_people`` and one less than the prompts for ``V_prompts``; never more than either, nor less than the
     fewer of them by two, which covers better in simulations; 0 if nothing is concluded.
     """

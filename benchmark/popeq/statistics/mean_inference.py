@@ -142,9 +142,9 @@ def _people_factor(sizes: NDArray[np.int64], who: NDArray[np.intp], prompts: int
 
     Influences are centred inside a prompt. Where the same people answer all prompts, what they share is then
     missing from the variance over prompts, which is a share 1 / P; where panels differ, each is centred at
-    another mean, which takes from the products of a person's influences on two prompts. On top of that comes L / (L - 1) for L
-    people, as a jackknife over people has it: with few and unlike people an unbiased variance covers too
-    rarely (MacKinnon, Nielsen & Webb 2023).
+    another mean, which takes from the products of a person's influences on two prompts. On top of that comes
+    L / (L - 1) for L people, as a jackknife over people has it: with few and unlike people an unbiased
+    variance covers too rarely (MacKinnon, Nielsen & Webb 2023).
     """
     asked = np.zeros((prompts, int(who.max()) + 1))
     asked[np.repeat(np.arange(prompts), sizes), who] = 1.0

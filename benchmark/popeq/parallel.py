@@ -48,7 +48,7 @@ def begun(
 
 
 @contextmanager
-def aside(function: Callable[[], Result], jobs: int) -> Iterator[Callable[[], Result]]:
+def in_background(function: Callable[[], Result], jobs: int) -> Iterator[Callable[[], Result]]:
     """The result of a call, for when it is asked for: until then this process goes on, as fast as before if
     the call leaves its work to other processes. With one job the call is made when its result is asked for.
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from popeq.parallel import aside, begun, spread
+from popeq.parallel import begun, in_background, spread
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -48,7 +48,7 @@ def test_aside_this_process_goes_on_until_the_result_is_asked_for():
         started.set()
         return asked.wait(60.0)
 
-    with aside(work, 2) as result:
+    with in_background(work, 2) as result:
         assert started.wait(60.0)
         asked.set()
         assert result()
@@ -56,7 +56,7 @@ def test_aside_this_process_goes_on_until_the_result_is_asked_for():
 
 def test_with_one_job_nothing_is_done_before_it_is_asked_for():
     done = []
-    with aside(lambda: done.append(1), 1) as result:
+    with in_background(lambda: done.append(1), 1) as result:
         assert not done
         result()
     assert done == [1]
@@ -64,5 +64,5 @@ def test_with_one_job_nothing_is_done_before_it_is_asked_for():
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_exception_aside_is_raised_where_the_result_is_asked_for(jobs):
-    with aside(lambda: 1 // 0, jobs) as result, pytest.raises(ZeroDivisionError):
+    with in_background(lambda: 1 // 0, jobs) as result, pytest.raises(ZeroDivisionError):
         result()

@@ -115,7 +115,7 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
     """The board with its table split by category: ranks, tests and intervals are those of each category."""
     found = boards(board, scorer)
-    notes = [told for group, own in found.values() for told in category_notes(group, own)]
+    notes = [note for group, own in found.values() for note in category_notes(group, own)]
     table, _ = split_table(scorer, lambda group: found[group.name][1].table.copy())
     kept = [n for n in board.notes if not n.startswith(f"{len(scorer.prompt_ids)} prompts ")]
     return replace(board, table=table, notes=(*kept, *notes))

@@ -18,7 +18,7 @@ from popeq.board.reference import REFERENCE, training_responses
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE
-from popeq.parallel import aside
+from popeq.parallel import in_background
 from popeq.seeding import generator
 from popeq.statistics import Panels, all_pairs, rank_ranges, signed_rank
 
@@ -115,7 +115,7 @@ def build(
     at_hand = lines
     measure = partial(reference_lines, scorer, jobs=jobs, keep=keep)
     panels = scorer.panels
-    with aside(measure if at_hand is None else lambda: list(at_hand), jobs) as measured:
+    with in_background(measure if at_hand is None else lambda: list(at_hand), jobs) as measured:
         reference = training_responses(scorer)
         pairs = _all_pairs(entries, panels)
         cells = [score_cells(e.table, panels) | against(e, reference, panels) for e in entries]
@@ -144,8 +144,8 @@ def build(
     for name in ("rank", "rank_worst"):
         table[name] = table[name].astype("Int64")
     board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines))
-    told = what_it_shows(scorer, entries, lines, board.least_shift, flags, ALPHA)
-    return Leaderboard(table, pairs, (*told, *notes), board.entries, reference, board.lines)
+    findings = what_it_shows(scorer, entries, lines, board.least_shift, flags, ALPHA)
+    return Leaderboard(table, pairs, (*findings, *notes), board.entries, reference, board.lines)
 
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:

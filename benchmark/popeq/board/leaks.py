@@ -89,8 +89,8 @@ def copied(samples: Floats, scorer: Scorer) -> list[str]:
     p = copying_p(samples, scorer)
     if p > ALPHA:
         return []
-    told = "its samples lie on listeners' own answers to the tested prompts"
-    return [f"{told} (p = {p:.0e}, see Leaks in docs/boards.md)"]
+    message = "its samples lie on listeners' own answers to the tested prompts"
+    return [f"{message} (p = {p:.0e}, see Leaks in docs/boards.md)"]
 
 
 def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> float:
@@ -120,8 +120,8 @@ def other_panel(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> l
     p = two_panel_p(row_a, row_b, ref_a, ref_b)
     if p > ALPHA:
         return []
-    told = "it fits the tested listeners far better than other listeners"
-    return [f"{told} (p = {p:.0e}, see Leaks in docs/boards.md)"]
+    message = "it fits the tested listeners far better than other listeners"
+    return [f"{message} (p = {p:.0e}, see Leaks in docs/boards.md)"]
 
 
 def signs(samples: Floats, table: PromptTable, scorer: Scorer) -> list[str]:

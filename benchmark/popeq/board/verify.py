@@ -121,10 +121,10 @@ def _file_hash(run: Run) -> list[Problem]:
         return [Problem(file, str(error))]
     if found == run.record.predictions_sha256:
         return []
-    told = (
+    message = (
         f"its text's SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
     )
-    return [Problem(file, told)]
+    return [Problem(file, message)]
 
 
 def _fits(run: Run, scorer: Scorer) -> list[Problem]:
@@ -134,14 +134,14 @@ def _fits(run: Run, scorer: Scorer) -> list[Problem]:
     if own.name != dataset.name:
         problems.append(Problem(RECORD, f"is {own.name!r}, not {dataset.name!r}", None, "dataset.name"))
     if own.revision != dataset.revision:
-        told = f"is {own.revision[:12]}, the data set's is {dataset.revision[:12]}"
-        problems.append(Problem(RECORD, told, None, "dataset.revision"))
+        message = f"is {own.revision[:12]}, the data set's is {dataset.revision[:12]}"
+        problems.append(Problem(RECORD, message, None, "dataset.revision"))
     elif run.record.prompts != len(dataset.test_ids):
-        told = f"is {run.record.prompts}, the data set has {len(dataset.test_ids)} to predict"
-        problems.append(Problem(RECORD, told, None, "prompts"))
+        message = f"is {run.record.prompts}, the data set has {len(dataset.test_ids)} to predict"
+        problems.append(Problem(RECORD, message, None, "prompts"))
     if own.simulated != dataset.card.simulated:
-        told = f"says {own.simulated}, the data set {dataset.card.simulated}"
-        problems.append(Problem(RECORD, told, None, "dataset.simulated"))
+        message = f"says {own.simulated}, the data set {dataset.card.simulated}"
+        problems.append(Problem(RECORD, message, None, "dataset.simulated"))
     if run.record.protocol != scorer.protocol:
         problems.append(Problem(RECORD, f"is not {scorer.protocol.label}", None, "protocol"))
     return problems

@@ -126,9 +126,9 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
     if by:
-        scorer, (entry,), told = api.entries_of([opened], loaded)
+        scorer, (entry,), remarks = api.entries_of([opened], loaded)
         table, small = split_table(scorer, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep)))
-        click.echo(render(table, form, [*about, *told, *small], keys=1))  # type: ignore[arg-type]
+        click.echo(render(table, form, [*about, *remarks, *small], keys=1))  # type: ignore[arg-type]
         return
     table = api.score(opened, loaded)
     retrieved = retrieval_table(opened, loaded)
@@ -178,14 +178,14 @@ def compare(
         }
         click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
         return
-    told = (
+    summary = (
         f"a = {result.a}, b = {result.b}; scores in dB, lower is better; "
         "shift is a minus b (negative: a is better), p two-sided and not adjusted."
     )
     if form == "csv":
-        click.echo(told, err=True)
+        click.echo(summary, err=True)
     else:
-        click.echo(f"{told}\n")
+        click.echo(f"{summary}\n")
     click.echo(render(result.metrics, form, result.notes, keys=2 if by else 1))  # type: ignore[arg-type]
     if shown:
         click.echo("" if form == "csv" else "\nPrompts that differ most (reflective_kantorovich):\n")

@@ -84,7 +84,7 @@ def regress(
         raise NotComparableError(str(error)) from None
     worst = found.prompts.head(shown)
     if as_json:
-        told = {
+        result = {
             "verdict": found.verdict,
             "base": found.base,
             "head": found.head,
@@ -97,7 +97,7 @@ def regress(
             "prompts": len(found.prompts),
             "worst": json.loads(render(worst, "json"))["rows"],
         }
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(found.lines))
         if shown:

@@ -67,8 +67,8 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
         click.echo(f"  {loaded.sealed_note}")
         return
     scores = summary(api.scored(run, loaded))
-    told = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
-    click.echo(f"  {', '.join(told)} dB (lower is better); its place: popeq leaderboard show")
+    shown = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
+    click.echo(f"  {', '.join(shown)} dB (lower is better); its place: popeq leaderboard show")
 
 
 @click.command()

@@ -93,14 +93,14 @@ def verify(
                 scorers[identity] = None
         return scorers[identity]
 
-    rows, told = [], list(broken)
+    rows, lines = [], list(broken)
     failed = bool(broken)
     for run in found:
         scorer = scorer_of(run)
         seen = examine(run, scorer)
         trust = seen.trust
-        told += [f"{run.folder.name}: {problem}" for problem in seen.problems]
-        told += [f"{run.folder.name}: suspicious: {flag}" for flag in seen.flags]
+        lines += [f"{run.folder.name}: {problem}" for problem in seen.problems]
+        lines += [f"{run.folder.name}: suspicious: {flag}" for flag in seen.flags]
         row: dict[str, object] = {
             "run": run.folder.name,
             "predictor": run.record.predictor.name,
@@ -116,15 +116,15 @@ def verify(
                 row["trust"] = examine(run, scorer).trust if result.problem else "reproduced"
                 line = result.problem and f"not reproduced: {result.problem}"
                 line = line or (result.note and f"reproduced, although {result.note}")
-                told += [f"{run.folder.name}: {line}"] if line else []
+                lines += [f"{run.folder.name}: {line}"] if line else []
             failed |= row["reproduced"] == "no"
         row |= {f"{HEADLINE}_median": seen.scores.get(f"{HEADLINE}_median", float("nan"))}
         row |= {f"{name}_mean": seen.scores.get(f"{name}_mean", float("nan")) for name in SCORES}
         row["predictions_sha256"] = (run.record.predictions_sha256 or "")[:12]
         rows.append(row)
-    click.echo(render(pd.DataFrame(rows), form, told, keys=1))  # type: ignore[arg-type]
-    if form == "csv" and told:
-        click.echo("\n".join(told), err=True)
+    click.echo(render(pd.DataFrame(rows), form, lines, keys=1))  # type: ignore[arg-type]
+    if form == "csv" and lines:
+        click.echo("\n".join(lines), err=True)
     if failed:
         raise click.exceptions.Exit(1)
 

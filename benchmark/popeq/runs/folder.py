@@ -90,9 +90,9 @@ class Run:
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
         parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
         text = "".join(parts)
-        told = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
-        if told:
-            lines = "".join(path.read_text(encoding="utf-8") for path in told)
+        paths = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
+        if paths:
+            lines = "".join(path.read_text(encoding="utf-8") for path in paths)
             write_text(self.folder / EXPLANATIONS, lines)
         write_bytes(self.predictions_file, pack(text, self.predictions_file.name))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -107,8 +107,8 @@ class Run:
             return {}
         try:
             lines = path.read_text(encoding="utf-8").split("\n")  # other separators may stand in a text
-            told = [json.loads(line) for line in lines if line]
-            return {each["prompt_id"]: each for each in told}
+            explanations = [json.loads(line) for line in lines if line]
+            return {each["prompt_id"]: each for each in explanations}
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
@@ -208,8 +208,8 @@ def _table(content: bytes, file: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except ValueError as error:  # of pandas' parser, and of UTF-8
-        told = " ".join(str(error).split())
-        raise InvalidInputError("wrong predictions", [Problem(file, f"is not CSV: {told}")]) from None
+        message = " ".join(str(error).split())
+        raise InvalidInputError("wrong predictions", [Problem(file, f"is not CSV: {message}")]) from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row labels
         raise InvalidInputError("wrong predictions", [Problem(file, "has more fields than the header names")])
     return frame

@@ -81,14 +81,14 @@ def _points(table: Table, prompt_ids: Sequence[str], n: int, space: Space) -> ND
             unknown.setdefault(row.cells["prompt_id"], []).append(row)
         elif sample is not None:
             if before := first[prompt, sample]:
-                told = f"sample {sample} of {row.cells['prompt_id']!r} stands already in row {before}"
-                table.problem(told, row, "sample")
+                message = f"sample {sample} of {row.cells['prompt_id']!r} stands already in row {before}"
+                table.problem(message, row, "sample")
             first[prompt, sample] = before or row.line
             points[prompt, sample] = point
     if "prompt_id" not in table.missing:
         for prompt_id, rows in unknown.items():
-            told = f"{prompt_id!r} is not to be predicted in this data set ({len(rows)} row(s))"
-            table.problem(told, rows[0], "prompt_id")
+            message = f"{prompt_id!r} is not to be predicted in this data set ({len(rows)} row(s))"
+            table.problem(message, rows[0], "prompt_id")
     if table.rows and not table.broken and not table.missing & {"prompt_id", "sample"}:
         for prompt_id, lines in zip(prompt_ids, first, strict=True):
             lacking = np.flatnonzero(lines == 0)

@@ -41,6 +41,11 @@ class Halves:
     influence: tuple[Floats, ...]
 
 
+def pseudo_panels() -> str:
+    """How many pseudo-panels the lines are estimated from, in words: with other numbers the lines differ."""
+    return f"{_PANELS} pseudo-panels, {_LEAST_PANELS} to {_MOST_PANELS} of a prompt"
+
+
 @lru_cache(maxsize=4)
 def halves_of(scorer: Scorer, jobs: int = 1) -> dict[str, Halves]:
     """The mean distance of halves over random splits of each prompt's listeners, by distance.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.board import kept_scores
-from popeq.board.halves import DISTANCES, halves_of, ratios_to
+from popeq.board.halves import DISTANCES, halves_of, pseudo_panels, ratios_to
 from popeq.board.scoring import Scorer
 from popeq.metrics import SCORES
 
@@ -81,7 +81,7 @@ def reference_lines(
 
 
 def _kept_line(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> ReferenceLine:
-    place = kept_scores.place_of(f"reference line: {drawn} drawn", scorer)
+    place = kept_scores.place_of(f"reference line: {drawn} drawn, {pseudo_panels()}", scorer)
     found = kept_scores.read_numbers(place, scorer, DISTANCES) if keep else None
     if found is not None:
         return ReferenceLine(name, ESTIMATED, found.scores, found.influence)

@@ -21,6 +21,9 @@ from tests import preloaded, pseudo_panels
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
+#: What tests keep is not what a user keeps.
+os.environ["POPEQ_CACHE"] = str(ROOT / ".pytest_cache" / "popeq")
+
 settings.register_profile("popeq", deadline=None, derandomize=True)
 settings.load_profile("popeq")
 

@@ -10,29 +10,38 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 Result = TypeVar("Result")
 
 #: Batches that a process gets one after the other: enough to end together, within 1 % of its time.
 _BATCHES = 100
 
 
-def spread(
+def one_blas_thread() -> threadpool_limits:
+    """In this block BLAS has one thread, as in every process that is started here: a product of matrices by
+    several threads differs in its last bit, and with it a score."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def parallel_map(
     function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
 ) -> list[Result]:
     """``function(*task, *shared)`` of each task, in order, in ``jobs`` processes; in this one if it is not
     worth it. What is shared is read once by each process. A task's exception is raised here."""
-    with begun(function, tasks, jobs, shared) as results:
+    with parallel_imap(function, tasks, jobs, shared) as results:
         return list(results)
 
 
 @contextmanager
-def begun(
+def parallel_imap(
     function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
 ) -> Iterator[Iterator[Result]]:
-    """As ``spread``, but the other processes work while this one goes on, until it asks for results; what is
-    not asked for by the end is given up."""
+    """As ``parallel_map``, but the other processes work while this one goes on, until it asks for results;
+    what is not asked for by the end is given up."""
     if jobs == 1 or len(tasks) < 2:
-        yield (function(*task, *shared) for task in tasks)
+        with one_blas_thread():
+            yield (function(*task, *shared) for task in tasks)
         return
     import joblib
 

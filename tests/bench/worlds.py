@@ -6,13 +6,15 @@ centres in place of sentences. Everybody here is simulated.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
 
-from popeq.metrics import DensitySettings, PromptScores, Target
+from popeq.metrics import HEADLINE, DensitySettings, PromptScores, Target
+from popeq.metrics.kde import Densities
 from popeq.space import PLANE
 from popeq_data.simulated_120 import listeners as model
 
@@ -73,10 +75,27 @@ def _points(centre, second, share, family, ambiguity, groups, people, rng) -> np
     return np.round(PLANE.clip(points), 1) + 0.0
 
 
+def headline_scored(  # type: ignore[no-untyped-def]
+    world: World, move, samples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The headline of ``scored`` alone, at a third of its cost: values (P,) and influences (P, m), dB."""
+    values, influences = [], []
+    for target, points in zip(world.targets, _drawn(world, move, samples, rng), strict=True):
+        # Nothing is moved between equal densities, so that only the reflective transport is solved.
+        predicted = Densities(target.densities.standard, target.densities_of(points).reflective)
+        found = target.score_of(predicted, points, 0.0)
+        values.append(found.values[HEADLINE])
+        influences.append(found.influence[HEADLINE])
+    return np.array(values), np.array(influences)
+
+
 def scored(world: World, move, samples: int, rng: np.random.Generator) -> list[PromptScores]:  # type: ignore[no-untyped-def]
     """Scores of a predictor that draws from each prompt's population and moves it by ``move`` (2,) dB."""
-    found = []
-    for target, crowd in zip(world.targets, world.population, strict=True):
-        drawn = crowd[rng.integers(len(crowd), size=samples)]
-        found.append(target.score(PLANE.clip(drawn + np.asarray(move))))
-    return found
+    drawn = _drawn(world, move, samples, rng)
+    return [target.score(points) for target, points in zip(world.targets, drawn, strict=True)]
+
+
+def _drawn(world: World, move, samples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:  # type: ignore[no-untyped-def]
+    for crowd in world.population:
+        points = crowd[rng.integers(len(crowd), size=samples)]
+        yield PLANE.clip(points + np.asarray(move))

@@ -9,18 +9,18 @@ import time
 
 import pytest
 
-from popeq.parallel import begun, in_background, spread
+from popeq.parallel import in_background, parallel_imap, parallel_map
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_come_in_order_and_what_is_shared_comes_last(jobs):
-    assert spread(operator.sub, [(i,) for i in range(100)], jobs, (3,)) == [i - 3 for i in range(100)]
+    assert parallel_map(operator.sub, [(i,) for i in range(100)], jobs, (3,)) == [i - 3 for i in range(100)]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_tasks_exception_is_raised_here(jobs):
     with pytest.raises(ZeroDivisionError):
-        spread(operator.floordiv, [(1, 1), (1, 0)], jobs)
+        parallel_map(operator.floordiv, [(1, 1), (1, 0)], jobs)
 
 
 @pytest.mark.filterwarnings("ignore:.* tasks which were still being processed:UserWarning")
@@ -28,7 +28,7 @@ def test_what_was_begun_is_given_up_if_the_block_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def fails() -> None:
-        with begun(time.sleep, [(0.0,)] + 20 * [(100.0,)], 2) as results:
+        with parallel_imap(time.sleep, [(0.0,)] + 20 * [(100.0,)], 2) as results:
             assert next(results) is None
             assert list(tmp_path.glob("popeq-*"))
             raise KeyError("of the block")
@@ -38,7 +38,7 @@ def test_what_was_begun_is_given_up_if_the_block_fails(tmp_path, monkeypatch):
         fails()
     assert time.monotonic() - began < 90.0
     assert not list(tmp_path.glob("popeq-*"))
-    assert spread(operator.neg, [(1,), (2,)], 2) == [-1, -2]
+    assert parallel_map(operator.neg, [(1,), (2,)], 2) == [-1, -2]
 
 
 def test_aside_this_process_goes_on_until_the_result_is_asked_for():

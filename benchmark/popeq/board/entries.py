@@ -15,7 +15,7 @@ from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.board.trust import card_of, trust_of, weakest
 from popeq.errors import UsageError
 from popeq.folder_names import without_folders
-from popeq.parallel import spread
+from popeq.parallel import parallel_map
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import RECORD, Run, find_runs
 from popeq.runs.record import RunRecord
@@ -193,7 +193,7 @@ def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[
         for run, place, found in zip(runs, places, kept, strict=True)
         if found is None
     ]
-    computed = iter(spread(_score_one, tasks, jobs, (scorer,)))
+    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer,)))
     return [found or next(computed) for found in kept]
 
 

@@ -12,7 +12,7 @@ from popeq.board.scoring import Scorer
 from popeq.metrics import Target, grid_of, grid_transport, grid_wasserstein
 from popeq.metrics.kde import Grid, bandwidth, densities, kernel_masses
 from popeq.metrics.scores import listener_effects
-from popeq.parallel import spread
+from popeq.parallel import parallel_map
 from popeq.seeding import generator
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ def halves_of(scorer: Scorer, jobs: int = 1) -> dict[str, Halves]:
 
     Its expectation is that of two independent groups of half the size: nothing is estimated but a mean.
     """
-    measured = spread(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
+    measured = parallel_map(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
     return {
         name: Halves(
             np.array([distance[i] for distance, _ in measured]),
@@ -104,7 +104,7 @@ def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs
         (p, target, drawn, panel, repeats)
         for p, target in zip(scorer.prompt_ids, scorer.targets, strict=True)
     ]
-    return np.array(spread(_pseudo_distance, tasks, jobs))
+    return np.array(parallel_map(_pseudo_distance, tasks, jobs))
 
 
 def _pseudo_distance(

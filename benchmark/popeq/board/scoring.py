@@ -15,7 +15,7 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import read_second_panel
 from popeq.metrics import SCORES, DensitySettings, Target
 from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
-from popeq.parallel import spread
+from popeq.parallel import one_blas_thread, parallel_map
 from popeq.protocol import Protocol
 from popeq.statistics import Panels
 
@@ -64,7 +64,8 @@ class Scorer:
         self.protocol = protocol
         self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
         self.prompt_ids = dataset.test_ids
-        self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
+        with one_blas_thread():
+            self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
         self._describe()
 
     def only(self, keep: Sequence[int]) -> Scorer:
@@ -106,7 +107,7 @@ class Scorer:
     def score(self, samples: Floats, jobs: int = 1) -> PromptTable:
         """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt; by ``jobs``
         processes."""
-        scored = spread(_score_prompt, list(zip(self.targets, samples, strict=True)), jobs)
+        scored = parallel_map(_score_prompt, list(zip(self.targets, samples, strict=True)), jobs)
         numbers = {name: np.array([values[name] for values, _ in scored]) for name in scored[0][0]}
         influence = {name: [own[name] for _, own in scored] for name in scored[0][1]}
         return self.table_of(numbers | compared(outline(samples, self.dataset.space), self._own), influence)

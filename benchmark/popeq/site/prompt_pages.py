@@ -14,7 +14,7 @@ from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
-from popeq.parallel import begun
+from popeq.parallel import parallel_imap
 from popeq.runs.folder import Run
 from popeq.site.environment import render
 from popeq.site.rows import slug
@@ -38,7 +38,7 @@ def prompt_pages(
     about = scorer.about.to_dict(orient="records")
 
     tasks = [(about[p], scorer.targets[p], scores[:, :, p], [s[p] for s in drawn]) for p in range(len(about))]
-    return begun(_page, tasks, jobs, (labels, dict(common)))
+    return parallel_imap(_page, tasks, jobs, (labels, dict(common)))
 
 
 def _page(

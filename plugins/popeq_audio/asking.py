@@ -7,17 +7,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import Audio, Prompt
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_audio.fitted import Fitted
 from popeq_audio.modes import Mode, find_modes
 from popeq_audio.sentences import checked_sentence
-
-Floats = NDArray[np.float64]
 
 SAMPLES = 220
 #: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from popeq.eq import biquad
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_audio.curves import curve_db
 
-Floats = NDArray[np.float64]
 BandKind = Literal["low_shelf", "peak", "high_shelf"]
 
 #: Kind, frequency (Hz) and Q of each band: found once, by a search for the least largest error over the whole

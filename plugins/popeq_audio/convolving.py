@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 
 class Convolver:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import fft
 
 from popeq.space import HIGH_HZ, LOW_HZ, setting_to_curve
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Length of the filter: long enough to follow the curve at 30 Hz to a few hundredths of a dB.
 FILTER_S = 0.34

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from popeq.atomic import write_text
 from popeq.errors import UsageError
 from popeq.space import HIGH_HZ, LOW_HZ, curve_to_setting
+from popeq.typing import Floats
 from popeq_audio.files import read_mono
-
-Floats = NDArray[np.float64]
 
 OCTAVES_HZ = (31.25, 62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
 NAMES = (

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.errors import UsageError
+from popeq.typing import Floats
 from popeq_audio.needs import need
-
-Floats = NDArray[np.float64]
 
 MOST_CHANNELS = 8
 #: What each ending is written as: format, and the sample type where the source's own does not fit.

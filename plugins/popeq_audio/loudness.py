@@ -7,12 +7,10 @@ channels; on what it can measure, the two agree (a test says so).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
+from popeq.typing import Floats
 from popeq_audio.needs import need
-
-Floats = NDArray[np.float64]
 
 SEGMENT_S = 0.1  # gating blocks of 400 ms begin every 100 ms
 _ABSOLUTE_LUFS = -70.0

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from popeq.metrics.kde import DensitySettings, densities, grid_of
 from popeq.space import Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 CELLS = 60
 #: Two peaks are one camp if the density between them is more than this share of the lower one.

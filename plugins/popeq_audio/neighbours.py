@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_audio.parameters import NeighbourParameters
 from popeq_audio.track_effect import TrackEffect, features_of
 from popeq_llm.encoder import open_encoder
@@ -20,7 +21,6 @@ from popeq_llm.knn import neighbour_weights, weighted_draws
 from popeq_llm.retrieval import Retrieved, Retriever
 from popeq_llm.retrieval_state import load_retriever, save_retriever
 
-Floats = NDArray[np.float64]
 EFFECT = "effect.json"
 
 

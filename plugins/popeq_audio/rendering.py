@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from popeq.typing import Floats
 from popeq_audio.convolving import Convolver
 from popeq_audio.curves import filter_taps
 from popeq_audio.files import blocks, new_audio, open_audio
 from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
-
-Floats = NDArray[np.float64]
 
 CEILING_DBTP = -1.0
 BLOCK_FRAMES = 65_536

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Penalties that are tried, in units of the number of prompts; None is no effect at all.
 RIDGES: tuple[float | None, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, None)

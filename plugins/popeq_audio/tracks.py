@@ -6,12 +6,10 @@ Nobody's recording is in this project; these tracks are computed.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from popeq.seeding import generator
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 RATE_HZ = 48_000
 SECONDS = 8.0

@@ -12,9 +12,8 @@ from popeq.contract import LabelledPrompt, Prompt
 from popeq.metrics import DensitySettings, bandwidth, densities, grid_of, grid_transport
 from popeq.metrics.kde import REACH_SD, Grid
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_baselines import CloudParameters
-
-Floats = NDArray[np.float64]
 
 #: What each transport of the descent may be off, as a share of the distance; it needs a quarter of the time.
 _TOLERANCE = 0.005

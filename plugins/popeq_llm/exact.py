@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from popeq.typing import Floats
 from popeq_llm.tree import TreeRows
 from popeq_llm.trie import Trie
 
-Floats = NDArray[np.float64]
 _CHUNK = 512
 
 

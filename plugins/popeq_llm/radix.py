@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from popeq.typing import Ints
 from popeq_llm.trie import Trie
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

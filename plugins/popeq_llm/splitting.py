@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popeq_llm.radix import Ints, Radix, fold
+from popeq.typing import Ints
+from popeq_llm.radix import Radix, fold
 from popeq_llm.tree import TreeRows
 from popeq_llm.trie import Trie
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import popeq
 from popeq.board.leaks import ALPHA, copying_p, too_good, two_panel_p
@@ -25,12 +24,12 @@ from popeq.metrics import HEADLINE
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import find_runs
+from popeq.typing import Floats
 from popeq_data.simulated_120.generate import CARD_A, panel_dataset
 from popeq_data.simulated_120.listeners import Panel, meanings, settings
 from popeq_data.simulated_120.tables import read_sentences
 from tests.conftest import ROOT, SHARED
 
-Floats = NDArray[np.float64]
 SHARES = (1.0, 0.5, 0.25, 0.1)
 JITTERS_DB = (0.0, 0.05, 0.2)
 BLURS_DB = (0.0, 0.5, 1.0)

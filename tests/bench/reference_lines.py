@@ -13,17 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import popeq
 from popeq.board.reference_lines import FRESH, PANEL_SIZE, PERFECT, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE
 from popeq.protocol import DEFAULT_PROTOCOL
+from popeq.typing import Floats
 from popeq_data.simulated_120.listeners import Panel, meanings, settings
 from popeq_data.simulated_120.tables import read_sentences
 
-Floats = NDArray[np.float64]
 Draw = Callable[[int, np.random.Generator], Floats]
 CARD = """\
 name = "known"

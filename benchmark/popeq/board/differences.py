@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from popeq.statistics import MeanEstimate, Panels, mean_inference
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 
 class Scores(Protocol):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.board.scoring import Scorer
 from popeq.metrics import Target, grid_of, grid_transport, grid_wasserstein
@@ -14,8 +13,7 @@ from popeq.metrics.kde import Grid, bandwidth, densities, kernel_masses
 from popeq.metrics.scores import listener_effects
 from popeq.parallel import parallel_map
 from popeq.seeding import generator
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: The distances that have lines, in the order of ``Densities``.
 DISTANCES = ("kantorovich", "reflective_kantorovich")

@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import popeq
 from popeq.atomic import write_bytes
 from popeq.board.scoring import NUMBERS, PromptTable, Scorer
 from popeq.caches import cache_folder
 from popeq.errors import PopeqError
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Sources whose change makes kept scores worthless, below the package's folder.
 _SOURCES = (

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popeq.board.differences import Scores, mean_difference, mean_score
 from popeq.board.entries import Entry, parameters_text
@@ -21,8 +20,7 @@ from popeq.metrics import HEADLINE
 from popeq.parallel import in_background
 from popeq.seeding import generator
 from popeq.statistics import Panels, all_pairs, rank_ranges, signed_rank
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 COLUMNS = (
     "rank",

@@ -16,8 +16,7 @@ from scipy.stats import t as student
 from popeq.board.reference import reference_against
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.metrics import HEADLINE, Target
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: A row is flagged from this p-value on: of 100 honest rows, 1 % of boards at most flag one (Bonferroni).
 ALPHA = 1e-4

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.board.reference_lines import ReferenceLine
 from popeq.board.scoring import Scorer
 from popeq.dataset import Dataset
 from popeq.metrics import Target
 from popeq.metrics.scores import PromptScores, mean_distance
-
-Floats = NDArray[np.float64]
 
 REFERENCE = "training responses"
 _SCORED = ("reflective_kantorovich", "kantorovich", "energy_score")

@@ -17,8 +17,7 @@ from popeq.board import kept_scores
 from popeq.board.halves import DISTANCES, halves_of, pseudo_panels, ratios_to
 from popeq.board.scoring import Scorer
 from popeq.metrics import SCORES
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 PANEL_SIZE = 11
 #: Two disjoint halves of two listeners each are the least that says how far groups are apart.

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_second_panel
@@ -18,8 +17,7 @@ from popeq.metrics.diagnostics import Outline, compared, coverage_of, outline
 from popeq.parallel import one_blas_thread, parallel_map
 from popeq.protocol import Protocol
 from popeq.statistics import Panels
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 DIAGNOSTICS = ("coverage", "spread_ratio", "mean_shift", "edge_mass_gap")
 #: The columns of numbers.

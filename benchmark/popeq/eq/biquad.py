@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 SAMPLE_RATE_HZ = 44_100.0
 #: Q of a shelf that rises as steeply as it can without overshoot.

@@ -15,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.spanning_tree import Floats, Nodes
+from popeq.metrics.spanning_tree import Nodes
 from popeq.metrics.vectors import lowest_bit
+from popeq.typing import Floats
 
 Indices = NDArray[np.uint32]
 Bits = NDArray[np.uint64]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from popeq.metrics.kde import DensitySettings, Grid, as_points, densities, grid_of
 from popeq.metrics.transport import point_wasserstein
 from popeq.space import PLANE, Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 _DEFAULT = DensitySettings()
 

@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.spanning_tree import Floats, Nodes
+from popeq.metrics.spanning_tree import Nodes
 from popeq.metrics.vectors import FAR, least_difference, place_of
+from popeq.typing import Floats
 
 #: Steps of reduced cost that are told apart: with 20 times fewer the simplex needs a tenth more pivots.
 _BUCKETS = 512

@@ -8,13 +8,12 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from popeq.metrics.compiled import compiled
 from popeq.space import PLANE, Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Kernels are evaluated up to this many standard deviations beyond each edge (mass left out: 2e-9).
 REACH_SD = 6.0

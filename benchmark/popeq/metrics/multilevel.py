@@ -11,9 +11,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from popeq.metrics.greedy_plan import greedy
-from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
+from popeq.metrics.spanning_tree import northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve, width_of
 from popeq.metrics.vectors import WIDEST, distances, least_difference, padded_distances
+from popeq.typing import Floats
 
 #: Flat indices of cells, or of blocks.
 Cells = NDArray[np.int32]

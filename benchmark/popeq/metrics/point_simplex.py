@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from popeq.metrics.spanning_tree import Floats, northwest, spanning_tree
+from popeq.metrics.spanning_tree import northwest, spanning_tree
 from popeq.metrics.tree_simplex import improve, width_of
 from popeq.metrics.vectors import WIDEST, padded_distances
+from popeq.typing import Floats
 
 #: Up to so many points the larger set is the sinks.
 _WIDE = 2000

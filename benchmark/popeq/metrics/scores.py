@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
 from popeq.metrics.compiled import compiled
 from popeq.metrics.kde import Densities, DensitySettings, as_points, densities, grid_of, kernel_masses
 from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Score names in the order of tables; the headline first.
 SCORES = ("reflective_kantorovich", "kantorovich", "sample_kantorovich", "energy_score")

@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
+
 Nodes = NDArray[np.int32]
 
 

@@ -18,8 +18,7 @@ from scipy.spatial.distance import cdist
 from popeq.metrics.compiled import Compiled, compiled
 from popeq.metrics.kde import Grid, densities
 from popeq.space import PLANE
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 _MAX_PIVOTS = 10_000_000
 #: Reduced costs (in diameters of the box, or of the points) that the compiled solvers take for rounding.

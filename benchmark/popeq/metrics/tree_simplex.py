@@ -14,8 +14,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from popeq.metrics.basis_tree import Tree, pivot, tree_of
-from popeq.metrics.spanning_tree import Floats, Nodes
+from popeq.metrics.spanning_tree import Nodes
 from popeq.metrics.vectors import distance, distances, least_difference, place_of, some_nearer
+from popeq.typing import Floats
 
 #: Rows of arcs that are priced before the best among them enters.
 _ROWS = 4

@@ -10,7 +10,7 @@ from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Farther than anything is, and its square is a number in single precision.
 FAR = np.float32(1e18)

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from popeq.site.svg import dots, line, number, picture, text
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 _BAR_WIDTH, _BAR_HEIGHT = 190.0, 26.0
 

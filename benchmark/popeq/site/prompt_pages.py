@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
@@ -19,8 +18,7 @@ from popeq.runs.folder import Run
 from popeq.site.environment import render
 from popeq.site.rows import slug
 from popeq.site.svg import density_of, plane_picture
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Methods with a picture on a prompt's page, the first of the board; its table has all.
 PICTURES = 40

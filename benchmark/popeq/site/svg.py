@@ -8,14 +8,12 @@ from functools import lru_cache
 
 import numpy as np
 from markupsafe import Markup, escape
-from numpy.typing import NDArray
 
 from popeq.drawing import CORNERS
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.plain_text import visible
 from popeq.space import Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Side of a plane picture in its own units.
 SIDE = 240

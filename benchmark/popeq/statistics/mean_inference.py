@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: With fewer prompts nothing is concluded: intervals are infinite and there is no p.
 LEAST_PROMPTS = 6

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Ints = NDArray[np.int64]
+from popeq.typing import Ints
 
 
 def rank_ranges(shift: ArrayLike, p_family: ArrayLike, alpha: float = 0.05) -> tuple[Ints, Ints]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from popeq.typing import Floats, Ints
 
 #: The null distribution is exact up to this many pairs: below a tenth of a second, and normal by then.
 EXACT_LIMIT = 500

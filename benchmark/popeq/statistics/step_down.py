@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from popeq.statistics.mean_inference import Panels, rounded, standard_errors, two_sided_p
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Bootstrap replicates of the largest statistic, and pairs whose replicates are held at a time.
 REPLICATES = 4999

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popeq.board.categories import split_table
 from popeq.board.differences import mean_difference, mean_score
@@ -16,11 +15,11 @@ from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 
 #: A prompt's share of listeners within this share of the box's side of an edge (0.5 dB on the plane).
 _MARGIN = 1 / 24

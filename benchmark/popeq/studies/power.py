@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import nctdtr, stdtrit
 
 from popeq.board.categories import split_table
@@ -22,7 +21,6 @@ from popeq.studies.study import COLOURS, Study, simulated_note
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 
 WANTED_POWER, LEVEL = 0.8, 0.05
 PROMPTS = (10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480)

@@ -6,17 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from popeq.contract import LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt, load_object
 from popeq.plugins import registry
 from popeq.runs.plan import typed_parameters
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 _SENTENCES = (
     ("warm", "make it warmer"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.space import HIGH_HZ, LOW_HZ, PLANE, curve_to_setting
-
-Floats = NDArray[np.float64]
+from popeq.typing import Floats
 
 #: Frequencies that curves are projected at: evenly spaced in log-frequency, as the fit wants them.
 GRID_HZ: Floats = np.geomspace(LOW_HZ, HIGH_HZ, 256)

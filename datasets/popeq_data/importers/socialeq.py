@@ -17,9 +17,10 @@ from popeq.dataset import DatasetCard
 from popeq.errors import UsageError
 from popeq.importing import ImportResult
 from popeq.space import log_frequency
+from popeq.typing import Floats
 from popeq_data.importers.assemble import Answer, assemble, round_robin
 from popeq_data.importers.options import SocialEqOptions
-from popeq_data.importers.plane import GRID_HZ, Floats, place
+from popeq_data.importers.plane import GRID_HZ, place
 from popeq_data.importers.socialeq_rows import Contribution, read_csv, read_parquet
 from popeq_data.importers.source import read_source
 from popeq_data.importers.words import normalise, prompt_ids, sentence

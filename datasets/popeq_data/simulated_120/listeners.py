@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from popeq.seeding import generator
 from popeq.space import PLANE
+from popeq.typing import Floats
 from popeq_data.simulated_120.tables import Point, Sentence, read_words
-
-Floats = NDArray[np.float64]
 
 LISTENERS = 11
 #: One scale for every spread: it brought the distance between two panels near to SocialEQ's.

@@ -11,15 +11,13 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from popeq.space import PLANE
+from popeq.typing import Floats
 from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Meaning, Panel, meanings, settings, uniforms
 from popeq_data.simulated_120.tables import read_sentences
-
-Floats = NDArray[np.float64]
 
 STATISTICS_SEED = 9448
 #: Fresh panels, or draws from the pool or the plane, that every prompt is compared with.

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.errors import UsageError
+from popeq.typing import Floats
 from popeq_audio.convolving import Convolver
 from popeq_audio.curves import filter_taps, minimum_phase
 from popeq_audio.files import blocks, open_audio
 from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
 from popeq_audio.needs import need
 from popeq_audio.rendering import CEILING_DBTP
-
-Floats = NDArray[np.float64]
 
 ANCHOR_HZ, ANCHOR_STOP_HZ, ANCHOR_STOP_DB = 3500.0, 4000.0, -60.0
 _FADE_S = 0.02

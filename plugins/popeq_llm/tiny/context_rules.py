@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from popeq.typing import Floats
 from popeq_llm.knn import neighbour_weights
 
-Floats = NDArray[np.float64]
 #: Candidates (as positions) and how many settings of each, the last one next to the question.
 Context = list[tuple[int, int]]
 #: From the similarity of the query to each candidate (n,) and that among candidates (n, n) to contexts with

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from popeq import load_dataset
 from popeq.metrics import reflective_kantorovich
 from popeq.seeding import generator
+from popeq.typing import Floats
 from popeq_data.simulated_120.tables import read_sentences
 from popeq_llm.encoder import Encoder, open_encoder
 from popeq_llm.knn import neighbour_weights, weighted_draws
@@ -29,8 +30,6 @@ from popeq_llm.templates import load_template
 from popeq_llm.tiny.context_rules import Context, Rule, rules
 from popeq_llm.tiny.corpus import known_words
 from popeq_llm.tiny.measure import DATASET, SAMPLES, draw
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from popeq.seeding import generator
+from popeq.typing import Floats
 from popeq_data.simulated_120.listeners import (
     LISTENERS,
     LOG_AMBIGUITY,
@@ -31,7 +32,6 @@ from popeq_data.simulated_120.tables import read_sentences, read_words
 from popeq_llm.answers import TENTHS
 from popeq_llm.tiny import lexicon
 
-Floats = NDArray[np.float64]
 Kind = Literal["zero", "few", "qa"]
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from popeq import load_dataset
 from popeq.metrics import energy_score_batch, reflective_kantorovich_batch
 from popeq.seeding import generator
+from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.encoder import BundledEncoder
 from popeq_llm.models import Chat
@@ -22,7 +22,6 @@ from popeq_llm.templates import Example, load_template
 from popeq_llm.tiny import tokens
 from popeq_llm.tiny.train import MODEL
 
-Floats = NDArray[np.float64]
 SAMPLES = 110
 DATASET = "simulated-120"
 

@@ -6,7 +6,7 @@ Nothing here imports more than NumPy and pydantic, so a plugin that only declare
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -73,7 +73,8 @@ class Parameters(BaseModel):
 class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
-    What else it may offer are the protocols below: ``Describes``, ``Explains``, ``Saves``, ``Resumable``.
+    What else it may offer are the protocols below: ``Describes``, ``Explains``, ``Saves``, ``Resumable``,
+    ``ReportsProgress``.
     """
 
     def fit(
@@ -135,8 +136,17 @@ class Resumable(Protocol):
 
     def use_folder(self, folder: Path) -> None:
         """Called before ``fit`` with a folder in the run that is the stage's own and survives a stop: what is
-        kept there (checkpoints, trained weights) is there again when the run goes on. A line in its
-        ``progress.txt`` is shown beside the progress bar."""
+        kept there (checkpoints, trained weights) is there again when the run goes on."""
+        ...
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """A predictor that says how far its training is."""
+
+    def report_to(self, report: Callable[[str], None]) -> None:
+        """Called before ``fit`` with a function that takes one line, to be called as often as the predictor
+        likes; the last line is shown beside the progress bar."""
         ...
 
 

@@ -166,7 +166,7 @@ class PredictorCommand(click.Command):
         return [*super().get_params(ctx), *ctx.meta.get(_OPTIONS, [])]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [p.get_help_record(ctx) for p in super().get_params(ctx)]
+        own = [p.get_help_record(ctx) for p in super().get_params(ctx) if isinstance(p, click.Option)]
         with formatter.section("Options"):
             formatter.write_dl([record for record in own if record])
         of_predictors = [p.get_help_record(ctx) for p in ctx.meta.get(_OPTIONS, [])]
@@ -195,7 +195,16 @@ def _parameter_option(name: str, field: FieldInfo) -> click.Option:
         flags = f"{_flag(name)}/--no-{name.replace('_', '-')}"
         return click.Option([flags, name], default=None, help=about, expose_value=False, callback=keep)
     default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
-    return click.Option([_flag(name), name], help=f"{about}{default}", expose_value=False, callback=keep)
+    kind = _click_type(field)
+    shown = f"[{'|'.join(kind.choices)}]" if isinstance(kind, click.Choice) else None
+    metavar = {click.IntRange: "INTEGER", click.FloatRange: "FLOAT"}.get(type(kind), shown)
+    return click.Option(
+        [_flag(name), name],
+        help=f"{about}{default}",
+        metavar=metavar,
+        expose_value=False,
+        callback=keep,
+    )
 
 
 def given_parameters(options: Sequence[str]) -> dict[str, str]:

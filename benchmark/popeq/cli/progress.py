@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
-from popeq.runs.folder import Run
-from popeq.runs.record import RunRecord
 from popeq.runs.reporting import Reporter
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from popeq.runs.folder import Run
+    from popeq.runs.record import RunRecord
 
 
 class ProgressBar(Reporter):
@@ -20,6 +24,8 @@ class ProgressBar(Reporter):
         self._bar: tqdm | None = None
 
     def started(self, prompts: int, done: int) -> None:
+        from tqdm import tqdm
+
         self.close()
         self._bar = tqdm(total=prompts, initial=done, unit="prompt", disable=self._hidden)
 
@@ -44,6 +50,8 @@ class RunLines(ProgressBar):
         click.echo(text)
 
     def ended(self, run: Run, drawn: bool) -> None:
+        from tqdm import tqdm
+
         with tqdm.external_write_mode(file=sys.stdout):
             click.echo("\n".join(_lines(run, drawn)))
 

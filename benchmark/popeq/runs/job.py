@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, WrapValidator
 
+from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.runs.settings import RunSettings
 from popeq.runs.spec import RunSpec
@@ -17,6 +18,9 @@ from popeq.space import Space
 
 #: Exit status of a worker that cannot even write its report.
 WRITE_FAILED = 74
+
+#: File, in the stage's own folder, with the predictor's last line on its progress.
+PROGRESS = "progress.txt"
 
 _PROMPT = TypeAdapter(Prompt)
 
@@ -85,6 +89,12 @@ class Job(_Message):
     partial: Path = Field(description="folder that gets one file a prompt")
     report: Path = Field(description="file that gets the worker's report")
     traceback: Path = Field(description="file that gets a traceback, if there is one")
+
+
+def report_progress(state: Path, line: str) -> None:
+    """Leave a line on how far a stage's training is where whoever watches the run reads it."""
+    state.mkdir(exist_ok=True)
+    write_text(state / PROGRESS, line.partition("\n")[0] + "\n")
 
 
 class Report(_Message):

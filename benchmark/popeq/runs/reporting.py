@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from popeq.runs.folder import Run
-from popeq.runs.plan import Plan
-from popeq.runs.record import RunRecord
+if TYPE_CHECKING:
+    from popeq.runs.folder import Run
+    from popeq.runs.plan import Plan
+    from popeq.runs.record import RunRecord
 
 
 class Reporter:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from popeq.runs.containment import GIB, Contained
-from popeq.runs.job import WRITE_FAILED, Job, Report, Task
+from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task
 from popeq.runs.record import Failure
 from popeq.runs.scrubbed import environment_for
 from popeq.withheld import withholding
@@ -65,8 +65,8 @@ def supervise(
 ) -> Outcome:
     """Run a task on this machine to its end, a limit or cancellation, as one of ``slots`` that share it.
 
-    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line of the
-    predictor's ``progress.txt``. When this returns, no process that the job started is left.
+    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line in which
+    the predictor reports its progress. When this returns, no process that the job started is left.
     """
     job, log, settings = task.job, task.log, task.settings
     deadline.start()
@@ -134,7 +134,7 @@ def announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None])
 def progress(state: Path) -> str:
     """What the predictor says of its progress, the first line; empty if it says nothing."""
     try:
-        return (state / "progress.txt").read_text(encoding="utf-8").partition("\n")[0][:120]
+        return (state / PROGRESS).read_text(encoding="utf-8").partition("\n")[0][:120]
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
-from popeq.contract import Describes, Explains, Predictor, Prompt, Resumable, install_hint, load_object
+from popeq.contract import (
+    Describes,
+    Explains,
+    Predictor,
+    Prompt,
+    ReportsProgress,
+    Resumable,
+    install_hint,
+    load_object,
+)
 from popeq.errors import PopeqError, PromptsError, RunError
 from popeq.runs.confined import receive_job
 from popeq.runs.folder import kept_to
-from popeq.runs.job import WRITE_FAILED, Job, Report
+from popeq.runs.job import WRITE_FAILED, Job, Report, report_progress
 from popeq.seeding import generator
 from popeq.space import Space
 
@@ -96,6 +106,8 @@ def work(job: Job) -> Report:
     if isinstance(predictor, Resumable):
         job.state.mkdir(exist_ok=True)
         predictor.use_folder(job.state)
+    if isinstance(predictor, ReportsProgress):
+        predictor.report_to(partial(report_progress, job.state))
     started = time.perf_counter()
     predictor.fit(
         job.train, job.validation, generator(job.spec.seed, job.spec.predictor.name, "fit", job.stage)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.spanning_tree import Nodes
-from popeq.metrics.vectors import FAR, least_difference, place_of
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._spanning_tree import Nodes
+from popeq.metrics.solver._vectors import FAR, least_difference, place_of
 from popeq.typing import Floats
 
 #: Steps of reduced cost that are told apart: with 20 times fewer the simplex needs a tenth more pivots.
 _BUCKETS = 512
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def greedy(
     near: NDArray[np.float32],
     at_sources: NDArray[np.float32],
@@ -75,6 +75,6 @@ def greedy(
     return arcs
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _bucket(cost: float) -> int:
     return int(min(max(cost, 0.0), float(_BUCKETS)))

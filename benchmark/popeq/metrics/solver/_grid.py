@@ -7,13 +7,13 @@ plan, from which the network simplex needs less than half of the pivots that it 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.greedy_plan import greedy
-from popeq.metrics.spanning_tree import northwest, spanning_tree
-from popeq.metrics.tree_simplex import improve, width_of
-from popeq.metrics.vectors import WIDEST, distances, least_difference, padded_distances
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._greedy_start import greedy
+from popeq.metrics.solver._simplex import improve, width_of
+from popeq.metrics.solver._spanning_tree import northwest, spanning_tree
+from popeq.metrics.solver._vectors import WIDEST, distances, least_difference, padded_distances
 from popeq.typing import Floats
 
 #: Flat indices of cells, or of blocks.
@@ -23,7 +23,7 @@ Cells = NDArray[np.int32]
 _COARSEST = 3
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve(
     difference: Floats, cells: int, step_x: float, step_y: float, tolerance: float, least_gain: float
 ) -> tuple[float, float, Floats, bool]:
@@ -74,7 +74,7 @@ def solve(
     return upper, lower, sign * potential, done
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _blocks(difference: Floats, cells: int) -> Floats:
     """Sums over blocks of 2 x 2 cells."""
     half = cells // 2
@@ -84,7 +84,7 @@ def _blocks(difference: Floats, cells: int) -> Floats:
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _between(potential: Floats, which: Cells, half: int, sign: float) -> NDArray[np.float32]:
     """At some cells, linearly between the potentials of blocks of 2 x 2 cells (half^2,)."""
     found = np.empty(len(which), np.float32)
@@ -98,7 +98,7 @@ def _between(potential: Floats, which: Cells, half: int, sign: float) -> NDArray
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _scattered(difference: Floats, cells: int, sign: float) -> Cells:
     """Cells where the difference has a sign, ordered so that neighbours in the list are apart in the plane:
     arcs are priced row by row, and rows that sample the whole plane need fewer pivots."""
@@ -113,7 +113,7 @@ def _scattered(difference: Floats, cells: int, sign: float) -> Cells:
     return found[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> Floats:
     """Of cells, from the corner of the grid: (2, n)."""
     found = np.empty((2, len(which)))
@@ -122,7 +122,7 @@ def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> Floa
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _c_transform(
     which: Cells, cells: int, step_x: float, step_y: float, sinks: Cells, values: Floats, potential: Floats
 ) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.spanning_tree import Nodes
-from popeq.metrics.vectors import lowest_bit
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._spanning_tree import Nodes
+from popeq.metrics.solver._vectors import lowest_bit
 from popeq.typing import Floats
 
 Indices = NDArray[np.uint32]
@@ -42,7 +42,7 @@ class Tree(NamedTuple):
     from_sink: Indices
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Floats) -> Tree:
     """The tree that ``spanning_tree`` gives (``flow`` is used in place), where the arc between x and its
     parent costs ``lengths[x]``, with a minus if x is a source."""
@@ -73,7 +73,7 @@ def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Fl
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pivot(tree: Tree, source: Any, sink: Any, reduced: float) -> None:
     """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, and hang what stood
     below it onto the other end of the new arc.
@@ -112,7 +112,7 @@ def pivot(tree: Tree, source: Any, sink: Any, reduced: float) -> None:
     _rehang(tree, up, at, ups, down, downs, onto, fits, change)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _send(flow: Floats, path: Indices, length: Any, amount: float) -> None:
     """Less on the first of a path's arcs, more on the second, and so on."""
     for i in range(np.uintp(0), length, np.uintp(2)):
@@ -121,7 +121,7 @@ def _send(flow: Floats, path: Indices, length: Any, amount: float) -> None:
         flow[path[i]] += amount
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _rehang(
     tree: Tree,
     path: Indices,
@@ -161,7 +161,7 @@ def _rehang(
             tree.rough[t] = tree.potential[t]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _change(below: Bits, x: Any, y: Any, cut: Bits) -> None:
     """Below x shall be what is either below y or cut, not both."""
     for w in range(np.uintp(len(cut))):

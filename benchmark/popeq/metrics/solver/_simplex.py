@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.basis_tree import Tree, pivot, tree_of
-from popeq.metrics.spanning_tree import Nodes
-from popeq.metrics.vectors import distance, distances, least_difference, place_of, some_nearer
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._basis_tree import Tree, pivot, tree_of
+from popeq.metrics.solver._spanning_tree import Nodes
+from popeq.metrics.solver._vectors import distance, distances, least_difference, place_of, some_nearer
 from popeq.typing import Floats
 
 #: Rows of arcs that are priced before the best among them enters.
@@ -25,7 +25,7 @@ _ROWS = 4
 _SINGLE = 2.0**-21
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def improve(
     sources: Floats,
     sinks: Floats,
@@ -125,14 +125,14 @@ def improve(
     return upper, lower, potential, done
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _potential(tree: Tree, sources: Floats, sinks: Floats, i: Any) -> Any:
     """Of a source."""
     at = np.uintp(tree.parent[i]) - tree.sources
     return distance(sources[0, i], sources[1, i], sinks[0, at], sinks[1, at]) - tree.potential[at]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
     """Of the arc between each node and its parent, with a minus for sources."""
     ns = sources.shape[1]
@@ -146,7 +146,7 @@ def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
     return lengths
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def width_of(sources: Floats, sinks: Floats) -> float:
     """No distance is larger."""
     width = 0.0
@@ -155,7 +155,7 @@ def width_of(sources: Floats, sinks: Floats) -> float:
     return width
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _bounds(
     sources: Floats,
     sinks: Floats,

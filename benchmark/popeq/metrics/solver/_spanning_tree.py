@@ -7,15 +7,15 @@ between x and its parent, always from the source to the sink.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from popeq.metrics._jit import compiled
 from popeq.typing import Floats
 
 Nodes = NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def spanning_tree(
     sources: Nodes,
     sinks: Nodes,
@@ -88,7 +88,7 @@ def spanning_tree(
     return least
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _group(group: Nodes, x: int) -> int:
     while group[x] != x:
         group[x] = group[group[x]]
@@ -96,7 +96,7 @@ def _group(group: Nodes, x: int) -> int:
     return x
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: Nodes) -> None:
     order[0] = root
     parent[root] = -1
@@ -110,7 +110,7 @@ def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: N
                 found += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def northwest(p: Floats, q: Floats, sources: Nodes, sinks: Nodes) -> int:
     """The arcs of the north-west corner plan, written to ``sources`` and ``sinks``; returns how many."""
     i, j, arcs = 0, 0, 0

@@ -6,10 +6,10 @@ from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
-from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from popeq.metrics._jit import compiled
 from popeq.typing import Floats
 
 #: Farther than anything is, and its square is a number in single precision.
@@ -36,7 +36,7 @@ def _lesser(_typing: Any, a: Any, b: Any) -> Any:
 lesser: Any = intrinsic(_lesser)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # only so that the loops become vector instructions
+@compiled(fastmath=True)  # only so that the loops become vector instructions
 def least_difference(row: Any, potential: Any) -> Any:
     """The least of ``row - potential``, (T,) both, T > 0."""
     least = row[0] - potential[0]
@@ -45,7 +45,7 @@ def least_difference(row: Any, potential: Any) -> Any:
     return least
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def place_of(least: Any, row: Any, potential: Any, numbers: NDArray[np.int32]) -> int:
     """Where ``least_difference`` found its result, the last of equals. ``numbers`` are 0..T-1: loaded, they
     keep the loop in vector instructions."""
@@ -55,7 +55,7 @@ def place_of(least: Any, row: Any, potential: Any, numbers: NDArray[np.int32]) -
     return int(place)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def some_nearer(x: float, y: float, points: Floats, limits: Floats, more: float) -> bool:
     """Whether the distance from a point to some other (2, T) is below its limit (T,) less ``more``. Squares
     are compared: roots take longer than all the rest."""
@@ -68,7 +68,7 @@ def some_nearer(x: float, y: float, points: Floats, limits: Floats, more: float)
     return worst < 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def distances(x: Any, y: Any, points: Any, row: Any) -> None:
     """Write the Euclidean distances from a point to others (2, T) to ``row`` (T,)."""
     xs, ys = points[0], points[1]
@@ -76,13 +76,13 @@ def distances(x: Any, y: Any, points: Any, row: Any) -> None:
         row[j] = np.sqrt((x - xs[j]) * (x - xs[j]) + (y - ys[j]) * (y - ys[j]))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def distance(x: float, y: float, other_x: float, other_y: float) -> float:
     """Euclidean distance of two points."""
     return float(np.sqrt((x - other_x) * (x - other_x) + (y - other_y) * (y - other_y)))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def padded_distances(points: Floats, others: Floats) -> NDArray[np.float32]:
     """Distances from points (2, S) to others (2, T) in single precision: (S, T or more), rows as wide as
     vector instructions like. What is added is FAR."""

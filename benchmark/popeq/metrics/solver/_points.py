@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from popeq.metrics.spanning_tree import northwest, spanning_tree
-from popeq.metrics.tree_simplex import improve, width_of
-from popeq.metrics.vectors import WIDEST, padded_distances
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._simplex import improve, width_of
+from popeq.metrics.solver._spanning_tree import northwest, spanning_tree
+from popeq.metrics.solver._vectors import WIDEST, padded_distances
 from popeq.typing import Floats
 
 #: Up to so many points the larger set is the sinks.
 _WIDE = 2000
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
     """The least mean distance that x (n, 2) has to be moved to become y (m, 2); False if it was given up.
 

@@ -1,4 +1,4 @@
-"""Transport between two sets of equally weighted points, compiled by numba."""
+"""Transport between two sets of equally weighted points."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from popeq.metrics.solver._spanning_tree import northwest, spanning_tree
 from popeq.metrics.solver._vectors import WIDEST, padded_distances
 from popeq.typing import Floats
 
-#: Up to so many points the larger set is the sinks.
+#: Up to this many points the larger set is the sinks.
 _WIDE = 2000
 
 
 @compiled()
 def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
-    """The least mean distance that x (n, 2) has to be moved to become y (m, 2); False if it was given up.
+    """The least mean distance by which x (n, 2) has to be moved to become y (m, 2), and whether it was found.
 
-    It starts from the plan that would be optimal if all points lay on the x axis. Reduced costs below
-    ``rounding`` as a share of the largest distance are taken for 0.
+    The method starts from the plan that would be optimal if all points were on the x axis. Reduced costs
+    below ``rounding``, a share of the width of all points, are taken for 0.
     """
-    # Few long rows are priced faster than many short ones, but sets of sinks take memory.
+    # Few long rows of arcs are priced faster than many short ones, but the sets of sinks below each node
+    # take memory.
     if (len(x) > len(y)) == (max(len(x), len(y)) <= _WIDE):
         x, y = y, x
-    n, m = len(x), len(y)
     sources = np.ascontiguousarray(x[np.argsort(x[:, 0], kind="mergesort")].T)
     sinks = np.ascontiguousarray(y[np.argsort(y[:, 0], kind="mergesort")].T)
     width = width_of(sources, sinks)
     if width > WIDEST:
         return 0.0, False
-    p, q = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
-    starts, ends = np.empty(n + m, np.int32), np.empty(n + m, np.int32)
-    parent, flow, order = np.empty(n + m, np.int32), np.empty(n + m), np.empty(n + m, np.int32)
-    arcs = northwest(p, q, starts, ends)
-    spanning_tree(starts, ends, arcs, p, q, parent, flow, order)
-    near, least_gain = padded_distances(sources, sinks), rounding * width
-    upper, _, _, done = improve(sources, sinks, near, p, q, parent, flow, order, 0.0, least_gain)
+    p, q = np.full(len(x), 1.0 / len(x)), np.full(len(y), 1.0 / len(y))
+    start, _ = spanning_tree(northwest(p, q), p, q)
+    near = padded_distances(sources, sinks)
+    upper, _, _, done = improve(sources, sinks, near, p, q, start, 0.0, rounding * width)
     return upper, done

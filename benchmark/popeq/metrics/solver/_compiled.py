@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from popeq.metrics.kde import Grid
-from popeq.metrics.solver import _grid, _points, _pot
-from popeq.metrics.solver._interface import Transport
+from popeq.metrics.solver import Transport, _grid, _points, _pot
 from popeq.typing import Floats
 
 #: Reduced costs below this share of the diameter of the box, or of the points, are taken for rounding.

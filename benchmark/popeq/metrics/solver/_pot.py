@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from popeq.metrics.kde import Grid
-from popeq.metrics.solver._interface import Transport
+from popeq.metrics.solver import Transport
 from popeq.typing import Floats
 
 _MAX_PIVOTS = 10_000_000

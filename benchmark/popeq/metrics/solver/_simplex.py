@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from popeq.metrics._jit import compiled
 from popeq.metrics.solver._basis_tree import Tree, pivot, tree_of
-from popeq.metrics.solver._spanning_tree import Basis, Nodes
+from popeq.metrics.solver._spanning_tree import Basis
 from popeq.metrics.solver._vectors import distance, distances, least_difference, place_of, some_nearer
 from popeq.typing import Floats
 
@@ -67,14 +67,14 @@ def improve(
     n = ns + nt
     tree = tree_of(ns, start, _lengths(sources, sinks, start.parent))
     numbers, exact = np.arange(near.shape[1]).astype(np.int32), np.empty(nt)
-    root, potentials, rough = start.order[0], tree.potential[:nt], tree.rough[: near.shape[1]]
+    potentials, rough = tree.potential[:nt], tree.rough[: near.shape[1]]
     doubtful = 4.0 * _SINGLE * width_of(sources, sinks)
     row, priced, until_check, exactly = 0, 0, n // 2, False
     upper = lower = 0.0
     done = False
     for _ in range(200 * n + 10_000):
         if tolerance > 0.0 and until_check == 0:
-            upper, lower = _bounds(sources, sinks, p, q, near, tree, root)
+            upper, lower = _bounds(sources, sinks, p, q, near, tree)
             done = upper - lower <= tolerance * upper
             if done:
                 break
@@ -109,7 +109,7 @@ def improve(
             row = row + 1 if row + 1 < ns else 0
             priced += 1
         if entering < 0:
-            upper, _ = _bounds(sources, sinks, p, q, near, tree, root)
+            upper, _ = _bounds(sources, sinks, p, q, near, tree)
             lower = upper - least_gain * p.sum()
             done = True
             break
@@ -131,12 +131,15 @@ def _potential(tree: Tree, sources: Floats, sinks: Floats, i: Any) -> Any:
 
 
 @compiled()
-def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
-    """Length of the arc between each node and its parent, with a minus sign for sources, (S + T,)."""
+def _lengths(sources: Floats, sinks: Floats, parent: Any) -> Floats:
+    """Length of the arc between each node and its parent, with a minus sign for sources, (S + T,).
+
+    The root has no such arc and a flow of 0, so that its number does not matter.
+    """
     ns = sources.shape[1]
     lengths = np.zeros(len(parent))
     for x in range(len(parent)):
-        y = parent[x]
+        y = np.int64(parent[x])
         if y >= 0 and x < ns:
             lengths[x] = -distance(sources[0, x], sources[1, x], sinks[0, y - ns], sinks[1, y - ns])
         elif y >= 0:
@@ -161,25 +164,20 @@ def _bounds(
     q: Floats,
     near: NDArray[np.float32],
     tree: Tree,
-    root: Any,
 ) -> tuple[float, float]:
     """The cost of the plan, and a lower bound of the optimum.
 
     The bound is the value of the dual solution with these potentials at the sinks, less the largest possible
     rounding error of single precision.
     """
-    ns, nt = len(p), len(q)
-    rough = tree.rough[: near.shape[1]]
+    rough, lengths = tree.rough[: near.shape[1]], _lengths(sources, sinks, tree.parent)
     upper = lower = largest = 0.0
-    for x in range(ns + nt):
-        if x != root:
-            y = np.int64(tree.parent[x])
-            s, t = (x, y - ns) if x < ns else (y, x - ns)
-            upper += tree.flow[x] * distance(sources[0, s], sources[1, s], sinks[0, t], sinks[1, t])
-    for j in range(nt):
+    for x in range(len(lengths)):
+        upper += tree.flow[x] * abs(lengths[x])
+    for j in range(len(q)):
         lower += q[j] * tree.potential[j]
         largest = max(largest, abs(tree.potential[j]))
     wrong = _SINGLE * (width_of(sources, sinks) + largest)
-    for i in range(ns):
+    for i in range(len(p)):
         lower += p[i] * (float(least_difference(near[i], rough)) - wrong)
     return upper, lower

@@ -1,4 +1,4 @@
-"""What a data set folder may say of its tracks: features.csv, and the files themselves in audio/."""
+"""Read and write the tracks of a data set folder: descriptors in features.csv, files in audio/."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dict[str, Audio]:
-    """What is known of each track, by ``audio_id``; {} if the folder says nothing of any.
+    """Descriptors and file of each track, by ``audio_id``; {} if the folder has neither.
 
     ``asked`` are the audio ids of the prompts (None: they could not be read). If there is a features.csv,
-    each of them must have a row; a file in audio/ is named by its id. What is wrong is added to ``problems``.
+    each of them must have a row; a file in audio/ is named by its id. Problems are added to ``problems``.
     """
     table = _read_features(folder / FEATURES) if (folder / FEATURES).exists() else None
     features = {} if table is None else _rows(table)
@@ -29,7 +29,9 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
             for audio_id in sorted(asked - set(features)):
                 table.problem(f"has no row for the audio_id {audio_id!r} of prompts.csv", column="audio_id")
         problems.extend(table.problems)
-    known = (set(features) | set(files)) & (set(features) | set(files) if asked is None else asked)
+    known = set(features) | set(files)
+    if asked is not None:
+        known &= asked
     return {a: Audio(features.get(a, {}), files.get(a)) for a in sorted(known)}
 
 
@@ -65,10 +67,8 @@ def _rows(table: Table) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for row in table.rows:
         audio_id = row.cells["audio_id"]
-        if audio_id in found:
-            table.problem(f"{audio_id!r} stands already in an earlier row", row, "audio_id")
-        values = {name: table.number(row, name) for name in table.columns if name != "audio_id"}
-        found[audio_id] = {name: value for name, value in values.items() if value is not None}
+        table.unique(audio_id, row, "audio_id", repr(audio_id))
+        found[audio_id] = {c: table.number(row.cells[c], row, c) for c in table.columns if c != "audio_id"}
     return found
 
 
@@ -81,7 +81,7 @@ def _files(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dic
         if path.suffix.lower() not in SUFFIXES:
             problems.append(Problem(where, f"is not one of {', '.join(SUFFIXES)}"))
         elif path.stem in files:
-            problems.append(Problem(where, f"the audio_id {path.stem!r} has another file already"))
+            problems.append(Problem(where, f"the audio_id {path.stem!r} has two files"))
         elif asked is not None and path.stem not in asked:
             problems.append(Problem(where, "is not the audio_id of any prompt"))
         else:

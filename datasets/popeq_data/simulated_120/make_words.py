@@ -34,8 +34,8 @@ SOURCE = "SocialEQ (Cartwright & Pardo 2013)"
 def words_table(path: Path) -> str:
     """The CSV text of the table: word, n, x_db, y_db, source; the commonest word first.
 
-    A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: what would
-    be expected of a word that nobody has rated yet.
+    A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: the
+    expected mean of a word without ratings.
 
     Raises
     ------

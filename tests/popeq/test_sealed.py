@@ -208,7 +208,7 @@ def test_what_cannot_be_sealed_ends_in_one_line_and_leaves_nothing(sealed, tmp_p
         (read_dataset(folder), new, fresh, "is sealed already"),
         (read_dataset(folder, answers), new, fresh, "is sealed already"),
         (original, new, answers, "already exists"),
-        (original, new, new / "answers.csv", "lies in"),
+        (original, new, new / "answers.csv", "is inside"),
         (original, folder, fresh, "already exists"),
     ]:
         with pytest.raises(UsageError, match=says) as caught:

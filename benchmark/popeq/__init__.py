@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from popeq.importing import ImporterSpec, ImportResult
     from popeq.protocol import Protocol
     from popeq.ranges import tuned, tuned_choice
-    from popeq.runs.containment import Containment
+    from popeq.runs.reporting import Reporter
+    from popeq.runs.settings import RunSettings
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
     from popeq.tuning.tuner import tune
@@ -61,7 +62,8 @@ _HOMES = {
     "popeq.protocol": ("Protocol",),
     "popeq.ranges": ("tuned", "tuned_choice"),
     "popeq.site.build": ("build_site",),
-    "popeq.runs.containment": ("Containment",),
+    "popeq.runs.reporting": ("Reporter",),
+    "popeq.runs.settings": ("RunSettings",),
     "popeq.space": ("PLANE", "Space"),
     "popeq.tuning.tuner": ("tune",),
 }
@@ -73,7 +75,6 @@ __all__ = [
     "PLANE",
     "Audio",
     "CommandSpec",
-    "Containment",
     "Dataset",
     "DatasetSpec",
     "ImportResult",
@@ -86,7 +87,9 @@ __all__ = [
     "PredictorSpec",
     "Prompt",
     "Protocol",
+    "Reporter",
     "Run",
+    "RunSettings",
     "Space",
     "UsageError",
     "build_site",

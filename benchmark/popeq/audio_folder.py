@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from popeq.contract import Audio
-from popeq.csv_table import Table, quoting, read_table
+from popeq.csv_table import Table, csv_bytes, read_table
 from popeq.errors import Problem
 
 FEATURES, FOLDER = "features.csv", "audio"
@@ -37,13 +39,10 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
 
 def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
     """Write features.csv and copy the files, if there are any."""
-    names = sorted({name for track in audio.values() for name in track.features})
-    if names:
-        with (folder / FEATURES).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n", quoting=quoting(names))
-            writer.writerow(["audio_id", *names])
-            for audio_id, track in sorted(audio.items()):
-                writer.writerow([audio_id, *(repr(float(track.features[name])) for name in names)])
+    features = pd.DataFrame({a: dict(track.features) for a, track in sorted(audio.items())}, dtype=float).T
+    if len(features.columns):
+        table = features.sort_index(axis=1).rename_axis("audio_id").reset_index()
+        (folder / FEATURES).write_bytes(csv_bytes(table))
     for audio_id, track in audio.items():
         if track.file is not None:
             (folder / FOLDER).mkdir(exist_ok=True)

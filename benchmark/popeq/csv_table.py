@@ -9,10 +9,12 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import pandas as pd
 
 from popeq.errors import Problem
 
@@ -145,11 +147,13 @@ def _fill(table: Table, content: bytes, required: Sequence[str], optional: Seque
     return table
 
 
-def quoting(cells: Iterable[object]) -> Literal[0, 1]:
-    """The quoting with which cells read back the same; ``csv`` alone leaves a carriage return bare."""
-    return (
-        csv.QUOTE_ALL if any("\r" in cell for cell in cells if isinstance(cell, str)) else csv.QUOTE_MINIMAL
-    )
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as a UTF-8 CSV file that ``read_table`` reads back the same."""
+    texts = [*frame.columns, *frame.select_dtypes(exclude="number").to_numpy().flat]
+    # csv leaves a lone carriage return bare unless everything is quoted.
+    bare = any("\r" in text for text in texts if isinstance(text, str))
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    return frame.to_csv(index=False, lineterminator="\n", quoting=quoting).encode()
 
 
 def _check_header(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
-from popeq.csv_table import Table, quoting, read_table, table_of
+from popeq.csv_table import Table, csv_bytes, read_table, table_of
 from popeq.dataset import (
     LISTENER_COLUMNS,
     PROMPT_COLUMNS,
@@ -148,9 +148,8 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
             f"{folder}: already exists and is not empty; give another folder, or remove this one first"
         )
     with new_folder(folder) as temporary:
-        card = dataset.card.model_dump(exclude_none=True)
-        card["space"] = {k: list(v) if isinstance(v, tuple) else v for k, v in card["space"].items()}
-        (temporary / CARD).write_text(tomli_w.dumps(card), encoding="utf-8")
+        card = tomli_w.dumps(dataset.card.model_dump(mode="json", exclude_none=True))
+        (temporary / CARD).write_text(card, encoding="utf-8")
         used = [c for c in PROMPT_COLUMNS if c in PROMPT_COLUMNS[:3] or dataset.prompts[c].notna().any()]
         for frame, file in (
             (dataset.prompts[used], PROMPTS),
@@ -163,12 +162,6 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)
     return read_dataset(folder)
-
-
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as a file that reads back the same."""
-    how = quoting(frame.select_dtypes(exclude="number").to_numpy().flat)
-    return frame.to_csv(index=False, lineterminator="\n", quoting=how).encode()
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:

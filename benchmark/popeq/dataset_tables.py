@@ -11,13 +11,8 @@ import pandas as pd
 from popeq.csv_table import Table
 from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, SpaceCard
 
-CARD, PROMPTS, RESPONSES, LISTENERS, README = (
-    "dataset.toml",
-    "prompts.csv",
-    "responses.csv",
-    "listeners.csv",
-    "README.md",
-)
+CARD, README = "dataset.toml", "README.md"
+PROMPTS, RESPONSES, LISTENERS = "prompts.csv", "responses.csv", "listeners.csv"
 PANEL = re.compile(r"[a-z0-9]{1,20}")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FOLD = re.compile(r"\d{1,6}")

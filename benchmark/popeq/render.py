@@ -56,9 +56,8 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
 
 def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     safe = frame.copy()
-    for name in safe.columns:
-        if not _is_number(safe[name]):
-            safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
+    for name in safe.select_dtypes(exclude="number"):
+        safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
     return safe
 
 

@@ -7,8 +7,9 @@ import hashlib
 from pathlib import Path
 
 from popeq.atomic import write_bytes
+from popeq.csv_table import csv_bytes
 from popeq.dataset import RESPONSE_COLUMNS, Dataset
-from popeq.dataset_folder import csv_bytes, read_dataset, write_dataset
+from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.dataset_tables import README
 from popeq.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from popeq.errors import UsageError
-from popeq.sweep import expand, read_sweep, sweep
+from popeq.sweeping import expand, read_sweep, sweep
 from tests.conftest import write_small_dataset
 
 

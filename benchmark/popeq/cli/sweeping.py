@@ -38,8 +38,8 @@ def sweep(
     each data set. docs/scale.md says what stands in the file.
     """
     from popeq.render import render
-    from popeq.sweep import expand, read_sweep
-    from popeq.sweep import sweep as run_sweep
+    from popeq.sweeping import expand, read_sweep
+    from popeq.sweeping import sweep as run_sweep
 
     warn_of_broken_plugins()
     shown = SweepTable(settings.runs_dir, live=sys.stderr.isatty(), quiet=quiet)

@@ -102,7 +102,8 @@ def typed_parameters(spec: PredictorSpec, values: Mapping[str, object], flag: st
     except ValidationError as error:
         first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "parameters"
-    message = f"{spec.name}: {flag} {name}={values.get(name)}: {first['msg']}"
+    given = f"{flag} {name}={values.get(name)}".strip()
+    message = f"{spec.name}: {given}: {first['msg']}"
     about = model.model_fields[name].description if name in model.model_fields else None
     raise UsageError(f"{message} ({about})" if about else message)
 

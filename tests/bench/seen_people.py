@@ -30,12 +30,12 @@ from popeq_data.importers.safe import import_safe
 from popeq_data.importers.safe_cleaning import clean
 from popeq_data.importers.safe_listeners import recover
 from popeq_data.importers.safe_rows import curves, read_rows
-from popeq_data.importers.source import read_source
+from popeq_data.importers.source import Source
 
 
 def settings_of_part_c(path: Path) -> dict[str, list[np.ndarray]]:
     """Settings of each listener of part C, (k, 2) each, by word."""
-    cleaned, _ = clean(recover(read_rows(read_source(path, "a SAFE-DB equaliser file", ""))))
+    cleaned, _ = clean(recover(read_rows(Source(path, "a SAFE-DB equaliser file"))))
     settings = [s for s in cleaned if s.part == "C"]
     points = place(curves([s.row for s in settings]), SafeOptions().scale).clipped
     by_word: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from popeq.lookup import list_datasets
     from popeq.protocol import Protocol
     from popeq.ranges import tuned, tuned_choice
-    from popeq.runs.reporting import Reporter
+    from popeq.runs.reporting import ProgressBar, Reporter
     from popeq.runs.settings import RunSettings
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
@@ -69,7 +69,7 @@ _HOMES = {
     "popeq.protocol": ("Protocol",),
     "popeq.ranges": ("tuned", "tuned_choice"),
     "popeq.site.build": ("build_site",),
-    "popeq.runs.reporting": ("Reporter",),
+    "popeq.runs.reporting": ("ProgressBar", "Reporter"),
     "popeq.runs.settings": ("RunSettings",),
     "popeq.space": ("PLANE", "Space"),
     "popeq.sweeping": ("sweep",),
@@ -95,6 +95,7 @@ __all__ = [
     "PopeqError",
     "Predictor",
     "PredictorSpec",
+    "ProgressBar",
     "Prompt",
     "Protocol",
     "Reporter",

@@ -7,40 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.runs.reporting import Reporter
+from popeq.runs.reporting import ProgressBar
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from popeq.runs.folder import Run
-    from popeq.runs.record import RunRecord
-
-
-class ProgressBar(Reporter):
-    """A bar of the prompts drawn, on a terminal alone; ``quiet``: no bar anywhere."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._hidden = True if quiet else None
-        self._bar: tqdm | None = None
-
-    def started(self, prompts: int, done: int) -> None:
-        from tqdm import tqdm
-
-        self.close()
-        self._bar = tqdm(total=prompts, initial=done, unit="prompt", disable=self._hidden)
-
-    def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
-        if self._bar is not None:
-            self._bar.update()
-
-    def progress(self, record: RunRecord, line: str) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"{record.predictor.name}: {line}")
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
 
 
 class RunLines(ProgressBar):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from popeq.cli.options import CONTAINMENT, format_option, settings_options, warn_of_broken_plugins
-from popeq.cli.progress import ProgressBar
+from popeq.runs.reporting import ProgressBar
 
 if TYPE_CHECKING:
     from popeq.runs.folder import Run

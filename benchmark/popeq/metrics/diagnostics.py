@@ -48,7 +48,7 @@ def compared(samples: Outline, responses: Outline) -> dict[str, Floats]:
 
 
 def spread_ratio(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
-    """Total standard deviation of the samples over that of the responses; far below 1 is collapse.
+    """Ratio of the total standard deviations of samples (n, 2) and responses (m, 2), dB; near 0: collapse.
 
     ``sqrt(trace cov(samples) / trace cov(responses))``; NaN if the responses do not spread at all.
     """
@@ -56,14 +56,14 @@ def spread_ratio(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE)
 
 
 def mean_shift(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
-    """Distance between the mean of the samples and the mean of the responses, dB."""
+    """Distance (dB) between the means of samples (n, 2) and of responses (m, 2), dB."""
     return float(_compared(samples, responses, space)["mean_shift"])
 
 
 def edge_mass_gap(
     samples: ArrayLike, responses: ArrayLike, space: Space = PLANE, margin: float = 1 / 24
 ) -> float:
-    """Share of samples at an edge minus that of the responses; below 0 the edges are shunned.
+    """Share of samples (n, 2), dB, at an edge, minus that of responses (m, 2), dB; below 0: edges avoided.
 
     ``margin`` says how near that is, as a share of the box's sides: 0.5 dB on the paper's plane.
     """
@@ -84,7 +84,7 @@ def coverage(
     settings: DensitySettings = _DEFAULT,
     level: float = 0.8,
 ) -> float:
-    """Share of responses inside the predicted highest-density region of mass ``level``.
+    """Share of responses (m, 2), dB, in the highest-density region of mass ``level`` of samples (n, 2), dB.
 
     The region is made of the densest cells of the samples' reflective density (Hyndman 1996). A calibrated
     predictor has a coverage near ``level``; less is over-confidence, more is too much spread.

@@ -51,9 +51,10 @@ def kantorovich(
 def reflective_kantorovich(
     samples: ArrayLike, responses: ArrayLike, space: Space = PLANE, settings: DensitySettings = _DEFAULT
 ) -> float:
-    """Wasserstein-1 distance between the reflective (boundary-corrected) kernel densities, dB: the headline.
+    """Wasserstein-1 distance (dB) of reflective kernel densities of samples (n, 2) and responses (m, 2), dB.
 
-    Shapes, errors and source as for ``kantorovich``; kernel mass beyond an edge is folded back.
+    The headline score. Errors and source are as for ``kantorovich``; kernel mass beyond an edge is folded
+    back, so that the density has no bias at the edges.
     """
     a, b = _checked(samples, responses, space)
     grid, floor = grid_of(space, settings.cells), settings.floor_db(space)
@@ -70,7 +71,7 @@ def sample_kantorovich(samples: ArrayLike, responses: ArrayLike, space: Space = 
 
 
 def energy_score(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
-    """Energy score, averaged over the responses, dB: a proper score, unbiased for finite samples.
+    """Energy score (dB) of samples (n, 2), mean over responses (m, 2), dB: proper and unbiased.
 
     ``mean |x_i - y_j| - sum_{i != k} |x_i - x_k| / (2 n (n - 1))`` (Gneiting & Raftery 2007, with the fair
     estimator of Ferro 2014). A single sample has no second term. Unlike Wasserstein-1 against few responses

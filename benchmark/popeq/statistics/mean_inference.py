@@ -169,7 +169,7 @@ class Errors(NamedTuple):
 
 
 def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> Errors:
-    """Standard errors of the means over prompts of k rows of scores (k, P).
+    """Standard errors of the means over prompts of k rows of scores (k, P), in the scores' unit.
 
     Parameters
     ----------
@@ -206,8 +206,8 @@ def standard_errors(scores: Floats, answers: Floats | None, panels: Panels) -> E
 def satterthwaite(
     variance: Floats, own: Floats, prompts: int, of_people: Floats, people: int, most: float
 ) -> Floats:
-    """Degrees of freedom of a ``variance`` (k,) that comes from ``own``, over prompts, and ``of_people``,
-    over people; at most ``most``, and at least two less."""
+    """Degrees of freedom (k,) of a ``variance`` (k,), in the scores' unit squared, that comes from ``own``,
+    over prompts, and ``of_people``, over people; at most ``most``, and at least two less."""
     spread = np.square(own) / (prompts - 1.0) + np.square(of_people) / max(people - 1.0, 1.0)
     df = np.divide(np.square(variance), spread, out=np.full(np.shape(own), most), where=spread > 0.0)
     return np.asarray(np.clip(df, max(most - 2.0, 1.0), most))

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
-from popeq_llm.served_cache import RequestCache, canonical
 from popeq_llm.served_client import (
     CancelledError,
     Client,
@@ -73,7 +73,7 @@ class ServedModel:
         self.max_tokens = max_tokens
         self.concurrency = concurrency
         self._client = Client(base_url, api_key_env, concurrency, timeout_s, patience or Patience())
-        self._cache = RequestCache(cache)
+        self._cache = ContentCache("served", folder=cache)
         self._abilities: dict[int, Abilities] = {}
 
     @property
@@ -159,7 +159,7 @@ class ServedModel:
                     failed = ""
                 if found is None:
                     raise RunError(f"{self.name} at {self.base_url}: {failed}")
-                self._cache.put(question, found.as_json())
+                self._cache.put(question, found.as_json(), required=True)
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
@@ -228,7 +228,7 @@ class ServedModel:
             for choice, answer in zip(choices, drawn.answers, strict=True):
                 if answer is None:
                     drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
-        self._cache.put(question.key, drawn.answers)
+        self._cache.put(question.key, drawn.answers, required=True)
         return drawn
 
     def _settle(self, asked: dict[Future[Drawn], Prompt], form: Form) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx2
 
+from popeq.caches import canonical
 from popeq.errors import UsageError
-from popeq_llm.served_cache import canonical
 
 _LONGEST_BODY = 16_000_000  # bytes of one response
 _PASSING = {408, 409, 425, 429}  # status codes worth another attempt, besides 5xx

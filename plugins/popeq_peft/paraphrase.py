@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.atomic import write_text
+from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError
 from popeq.seeding import generator
 from popeq_llm.answers import FreeText
 from popeq_llm.choosing import open_model
 from popeq_llm.models import Chat, LanguageModel
 from popeq_llm.parameters import ModelParameters
-from popeq_llm.served_cache import RequestCache, canonical
 from popeq_llm.templates import load_template
 from popeq_peft.parameters import TrainingParameters
 from popeq_peft.paraphrase_rules import Words, refusal, words
@@ -134,7 +134,7 @@ class _Asking:
         self.texts: dict[str, list[str]] = {}
         self._model, self._taken = model, taken
         self._form = FreeText(_TOKENS_MORE + _TOKENS_EACH * self.count)
-        self._cache = RequestCache(kind="paraphrases")
+        self._cache = ContentCache("paraphrases")
 
     def ask(self, sentences: Sequence[str], seed: int) -> None:
         """Fill ``texts``; what is lacking at the end stays so."""
@@ -148,7 +148,7 @@ class _Asking:
             answers = self._answers(chats, questions)
             for sentence, question, answer in zip(lacking, questions, answers, strict=True):
                 if self._take(sentence, answer):
-                    self._cache.put(question, answer)
+                    self._cache.put(question, answer, required=True)
 
     def _question(self, chat: Chat, seed: int, time: int) -> dict[str, object]:
         """All that an answer depends on."""

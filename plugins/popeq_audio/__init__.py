@@ -43,8 +43,8 @@ def popeq_predictors() -> list[PredictorSpec]:
     return [
         PredictorSpec(
             "text-near",
-            "the responses to prompts with similar sentences (the twin of text-audio-near)",
-            "popeq_audio.neighbours:TextNear",
+            "the responses to prompts with similar sentences (text-audio-near without the tracks)",
+            "popeq_llm.knn:SimilarPrompts",
             parameters=NeighbourParameters,
             extra="llm",
             kind="retrieval",

@@ -20,7 +20,7 @@ from popeq.caches import ContentCache
 from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq_llm.bert import Bert
-from popeq_llm.parameters import BUNDLED_ENCODER
+from popeq_llm.weights import BUNDLED_ENCODER
 
 Vectors = NDArray[np.float32]
 

@@ -193,9 +193,9 @@ def test_more_examples_than_prompts_is_one_line_before_the_model_is_opened(name,
 @pytest.mark.parametrize("name", ICL)
 def test_a_replaced_template_is_used(name, tmp_path):
     file = tmp_path / "mine.txt"
-    examples = "" if name == "icl-zero" else "--- example\n({sentence}: {settings})\n"
-    shown = "" if name == "icl-zero" else "{examples}"
-    file.write_text(f"{examples}--- user\n{shown}What of {{sentence}}?")
+    shown = "{% for e in examples %}({{ e.sentence }}: {{ e.settings }}){% endfor %}"
+    shown = "" if name == "icl-zero" else shown
+    file.write_text("{% block user %}" + shown + "What of {{ sentence }}?{% endblock %}")
     predictor = fitted(name, template=str(file))
     draw(predictor, prompts()[:1])
     (chat,) = predictor.model.chats

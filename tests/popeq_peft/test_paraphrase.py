@@ -127,13 +127,13 @@ def test_it_is_off_by_default_and_then_no_part_of_a_run():
 
 def test_a_template_of_ones_own_counts(tmp_path):
     file = tmp_path / "mine.txt"
-    file.write_text("--- user\n{count} x {sentence}\n")
+    file.write_text("{% block user %}{{ count }} x {{ sentence }}{% endblock %}")
     given = MixtureParameters(paraphraser="openai:x", paraphraser_template=str(file)).model_dump()
-    file.write_text("--- user\n{count} times {sentence}\n")
+    file.write_text("{% block user %}{{ count }} times {{ sentence }}{% endblock %}")
     with pytest.raises(PopeqError, match=r"mine.txt: has changed since this run was planned"):
         MixtureParameters(**given)
-    file.write_text("--- user\n{sentence}\n")
-    with pytest.raises(PopeqError, match=r"section '--- user' has no {count}"):
+    file.write_text("{% block user %}{{ sentence }}{% endblock %}")
+    with pytest.raises(PopeqError, match=r"does not use {{ count }}"):
         MixtureParameters(paraphraser="openai:x", paraphraser_template=str(file))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from popeq.eq import biquad
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_audio.curves import curve_db
+from popeq_audio.filtering import curve_db
 
 BandKind = Literal["low_shelf", "peak", "high_shelf"]
 

@@ -11,9 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from popeq.typing import Floats
-from popeq_audio.convolving import Convolver
-from popeq_audio.curves import filter_taps
 from popeq_audio.files import blocks, new_audio, open_audio
+from popeq_audio.filtering import Convolver, filter_taps
 from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
 
 CEILING_DBTP = -1.0

@@ -16,6 +16,7 @@ from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
+from popeq_llm.served_answers import form_text, is_entry, response_format, right_answer
 from popeq_llm.served_client import (
     CancelledError,
     Client,
@@ -26,8 +27,6 @@ from popeq_llm.served_client import (
     UnreachableError,
 )
 from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
-from popeq_llm.served_reading import form_text, is_entry, right_answer
-from popeq_llm.served_schema import response_format
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3

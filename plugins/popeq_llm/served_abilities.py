@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from popeq_llm.answers import AnswerFormat
 from popeq_llm.models import Chat, Message
+from popeq_llm.served_answers import answer_of_json
 from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
-from popeq_llm.served_schema import answer_of_json
 
 Structured = Literal["auto", "json_schema", "none"]
 #: A question with so many right answers that two equal ones mean that the server does not sample.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_after_attempt
 
 from popeq.caches import canonical
 from popeq.errors import UsageError
@@ -135,7 +135,7 @@ class Client:
             retry=retry_if_result(lambda outcome: isinstance(outcome, _Fault)),
             stop=stop_after_attempt(self.patience.attempts),
             wait=self._wait_s,
-            sleep=lambda seconds: stop.wait(seconds) and None,
+            sleep=sleep_using_event(stop),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )(attempt)
         if isinstance(outcome, _Fault):

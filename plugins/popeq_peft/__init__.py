@@ -58,7 +58,7 @@ def popeq_predictors() -> list[PredictorSpec]:
         PredictorSpec(
             "head-mixture",
             "a head that gives a mixture density, pulled to the distribution over all sentences",
-            "popeq_peft.mixture_head:HeadMixture",
+            "popeq_peft.mixture:HeadMixture",
             parameters=MixtureParameters,
             extra="peft",
             kind="fine-tuned",

@@ -18,11 +18,9 @@ from popeq.space import Space
 from popeq_llm.retrieval import typical_settings
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
-from popeq_peft.head_task import HeadMember, HeadTask
-from popeq_peft.heads import PointHead, Pooling
-from popeq_peft.losses import alarm_db, energy_scores, squared_error
+from popeq_peft.heads import HeadMember, HeadTask, PointHead, Pooling
+from popeq_peft.losses import alarm_db, energy_scores, sinkhorn_divergence, squared_error
 from popeq_peft.parameters import LoraHeadParameters, PrefixHeadParameters
-from popeq_peft.sinkhorn import sinkhorn_divergence
 from popeq_peft.tuned import FineTuned
 
 HP = TypeVar("HP", bound=LoraHeadParameters | PrefixHeadParameters)

@@ -1,14 +1,34 @@
-"""The processes that train together, one a GPU, as ``accelerate`` starts them; alone it is a team of one."""
+"""The processes that train together, as ``accelerate`` starts them, one a GPU; and what each of them uses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for PyTorch inside the block: their number changes the last bits of sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def most_on_card_mb() -> float | None:
+    """What this process has had allocated on its CUDA card at most, MiB; None if it uses none."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+
 
 T = TypeVar("T")
 

@@ -18,8 +18,7 @@ from popeq.space import PLANE
 from popeq_audio.asking import Answer, ask
 from popeq_audio.fitted import open_fitted
 from popeq_audio.telling import told
-from popeq_audio.warm.address import MOST_REQUEST_BYTES, Which, own_folder
-from popeq_audio.warm.client import ask_kept, end_kept
+from popeq_audio.warm.client import MOST_REQUEST_BYTES, Which, ask_kept, end_kept, own_folder
 from popeq_audio.warm.server import Kept
 
 

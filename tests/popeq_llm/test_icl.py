@@ -38,7 +38,7 @@ def fakes(monkeypatch):
     """Every predictor gets a fake model and encoder."""
     monkeypatch.setitem(
         sys.modules,
-        "popeq_llm.choosing",
+        "popeq_llm.models",
         types.SimpleNamespace(open_model=lambda parameters: FakeModel(parameters)),
     )
     monkeypatch.setattr("popeq_llm.icl.open_encoder", lambda _: WordEncoder())
@@ -185,7 +185,7 @@ def test_more_examples_than_prompts_is_one_line_before_the_model_is_opened(name,
     def refuse(parameters):
         raise AssertionError("opened")
 
-    monkeypatch.setitem(sys.modules, "popeq_llm.choosing", types.SimpleNamespace(open_model=refuse))
+    monkeypatch.setitem(sys.modules, "popeq_llm.models", types.SimpleNamespace(open_model=refuse))
     with pytest.raises(UsageError, match=f"{name}: examples=7 is more than the 6 training prompts"):
         fitted(name, examples=7)
 

@@ -12,10 +12,9 @@ from small_fits import SPECS, fitted, learnable
 from popeq.errors import PopeqError
 from popeq.seeding import generator
 from popeq_llm.loading import tiny_folder
-from popeq_peft.head_task import HeadTask
+from popeq_peft.heads import HeadTask
 from popeq_peft.parameters import MixtureParameters
-from popeq_peft.paraphrase import FILE, paraphrased
-from popeq_peft.paraphrase_rules import LONGEST, refusal, words
+from popeq_peft.paraphrase import FILE, LONGEST, paraphrased, refusal, words
 from popeq_peft.team import Team
 
 SMALL = {"ensemble": 1, "epochs": 1}

@@ -13,7 +13,7 @@ from popeq_audio.cli.options import opened, predictor_options
 if TYPE_CHECKING:
     from popeq_audio.asking import Answer
     from popeq_audio.fitted import Fitted
-    from popeq_audio.warm.address import Which
+    from popeq_audio.warm.client import Which
 
 FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "fir.wav")
 
@@ -74,8 +74,7 @@ def ask(
     questions that are commands of their own.
     """
     from popeq_audio.sentences import checked_sentence
-    from popeq_audio.warm.address import Which
-    from popeq_audio.warm.client import end_kept
+    from popeq_audio.warm.client import Which, end_kept
 
     if target is not None and form is None:
         raise click.UsageError("--to needs --export")

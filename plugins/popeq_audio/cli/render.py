@@ -76,8 +76,7 @@ def render(
 def _asked(sentence: str, seed: int, fresh: bool, **options: Any) -> Answer:
     """The answer, from the process that ``popeq ask --keep-warm`` keeps if there is one."""
     from popeq_audio.asking import SAMPLES, Answer, ask
-    from popeq_audio.warm.address import Which
-    from popeq_audio.warm.client import ask_kept
+    from popeq_audio.warm.client import Which, ask_kept
 
     request = {"sentence": sentence, "samples": SAMPLES, "json": False, "whole": True}
     kept = None if fresh else ask_kept(Which(seed=seed, **options), request)

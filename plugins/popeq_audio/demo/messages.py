@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from popeq.space import HIGH_HZ, LOW_HZ, Space
 from popeq_audio.asking import Answer
 from popeq_audio.bands import BANDS, BandFit, gain_table
-from popeq_audio.curves import curve_db
+from popeq_audio.filtering import curve_db
 from popeq_audio.modes import density
 
 #: The page draws curves at these frequencies, Hz.

@@ -10,9 +10,8 @@ import numpy as np
 
 from popeq.errors import UsageError
 from popeq.typing import Floats
-from popeq_audio.convolving import Convolver
-from popeq_audio.curves import filter_taps, minimum_phase
 from popeq_audio.files import blocks, open_audio
+from popeq_audio.filtering import Convolver, filter_taps, minimum_phase
 from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
 from popeq_audio.needs import need
 from popeq_audio.rendering import CEILING_DBTP

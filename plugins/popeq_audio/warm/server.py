@@ -16,7 +16,7 @@ from popeq.errors import PopeqError
 from popeq_audio.asking import ask
 from popeq_audio.fitted import Fitted
 from popeq_audio.telling import told
-from popeq_audio.warm.address import MOST_REQUEST_BYTES, Which, own_folder, receive_line, send_line, socket_of
+from popeq_audio.warm.client import MOST_REQUEST_BYTES, Which, own_folder, receive_line, send_line, socket_of
 
 _LOOK_S = 5.0
 _SLOW_CLIENT_S = 10.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from popeq.board.current import current
 from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
 from popeq.board.scoring import Scorer
+from popeq.contract import DatasetSpec
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
@@ -44,6 +45,11 @@ def load_dataset(
     dataset = read_dataset(folder, None if answers is None else Path(answers))
     read_second_panel(dataset)
     return dataset
+
+
+def list_datasets() -> list[DatasetSpec]:
+    """What plugins bring, sorted by name; ``load_dataset(spec.name)`` loads one."""
+    return [spec for _, spec in sorted(registry().datasets.items())]
 
 
 def as_dataset(dataset: str | Path | Dataset) -> Dataset:

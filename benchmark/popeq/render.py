@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import pandas as pd
+from markupsafe import escape
 from tabulate import tabulate
 
 from popeq.plain_text import csv_text, json_text, markdown_line, markdown_text, visible
@@ -37,9 +38,7 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
         ]
         content = {"notes": list(notes), "rows": rows}
         return json_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
-    cells = [
-        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
-    ]
+    cells = _cells(frame)
     if form == "markdown":
         align = ["right" if _is_number(frame[name]) else "left" for name in frame.columns]
         table = tabulate(
@@ -52,6 +51,21 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
         return "\n".join([table, *([""] if notes else []), *(f"- {markdown_line(note)}" for note in notes)])
     width = shutil.get_terminal_size((120, 24)).columns
     return "\n".join([_blocks(frame, cells, keys, width), *([""] if notes else []), *map(visible, notes)])
+
+
+def html_table(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A table as HTML for a notebook, numbers as in text, with notes below it; all text is escaped."""
+    shown = pd.DataFrame(_cells(frame), columns=list(frame.columns))
+    lines = "".join(f"<li>{escape(visible(note))}</li>" for note in notes)
+    table: str = shown.to_html(index=False, border=0)
+    return table + (f"<ul>{lines}</ul>" if lines else "")
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    """Every cell as text, row by row."""
+    return [
+        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
+    ]
 
 
 def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,12 +12,21 @@ from typing import Any
 
 from popeq.atomic import new_folder
 from popeq.caches import ContentCache
-from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, install_hint, load_object
+from popeq.contract import (
+    Describes,
+    LabelledPrompt,
+    Predictor,
+    PredictorSpec,
+    Resumable,
+    Saves,
+    install_hint,
+    load_object,
+)
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.lookup import load_dataset
-from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
+from popeq.runs.job import labelled_for_predictor
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
 
@@ -34,7 +43,7 @@ class Fitted:
 
     @property
     def spec(self) -> PredictorSpec:
-        return self.plan.spec
+        return self.plan.predictor
 
     @property
     def dataset(self) -> Dataset:
@@ -43,8 +52,7 @@ class Fitted:
     @cached_property
     def about(self) -> dict[str, Any]:
         """The origin of every answer: predictor, parameters, model, data set and the plan's key."""
-        describe = getattr(self.predictor, "describe", None)
-        described = dict(describe()) if describe else {}
+        described = self.predictor.describe() if isinstance(self.predictor, Describes) else {}
         return {
             "predictor": self.spec.name,
             "parameters": self.plan.parameter_values,
@@ -65,9 +73,9 @@ def open_fitted(
 ) -> Fitted:
     """Fit a predictor on the training and validation prompts of a data set, or load the fit kept before.
 
-    On a data set with folds it is fitted on all prompts. A predictor that has ``save`` and ``load`` is kept
-    below ``<cache>/fitted``; one that has ``use_folder`` gets a folder there in which it keeps its own state.
-    A fit that cannot be read is made again, and so is every fit with ``fresh``.
+    On a data set with folds it is fitted on all prompts. A predictor that ``Saves`` is kept below
+    ``<cache>/fitted``; one that is ``Resumable`` gets a folder there in which it keeps its own state. A fit
+    that cannot be read is made again, and so is every fit with ``fresh``.
 
     Raises
     ------
@@ -75,51 +83,45 @@ def open_fitted(
         For unknown names or wrong options, and for what the predictor itself refuses.
     """
     loaded = load_dataset(dataset)
-    (plan,) = make_plans(
-        registry(), [name], dict(options or {}), loaded, str(dataset), DEFAULT_PROTOCOL, [seed]
-    )
+    (plan,) = make_plans([name], loaded, DEFAULT_PROTOCOL, [seed], options)
     stage = "all" if loaded.by_folds else "split"
     state = ContentCache("fitted", ending="").path([plan.key, stage, _SCHEMA])
     if not fresh and (kept := _read(plan, state)):
         return Fitted(plan, kept, "loaded")
     predictor = _new(plan)
-    if hasattr(predictor, "use_folder"):
+    if isinstance(predictor, Resumable):
         _use_folder(predictor, state, fresh)
-    train, validation = _labelled(loaded, plan.spec.wants_audio)
-    predictor.fit(train, validation, generator(seed, plan.spec.name, "fit", "ask"))
-    if hasattr(predictor, "save") and hasattr(predictor, "load"):
+    train, validation = _labelled(loaded, plan.predictor.wants_audio)
+    predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
+    if isinstance(predictor, Saves):
         _write(predictor, state)
     return Fitted(plan, predictor, "fitted")
 
 
 def _labelled(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
     """Training and validation prompts as a run's worker gets them: no test answers where there is a split."""
-    from popeq.runs.job import LabelledMessage
-
     if dataset.by_folds:
         ids: tuple[list[str], list[str]] = (sorted(dataset.prompts["prompt_id"]), [])
     else:
         stage = dataset.stages[0]
         ids = (list(stage.train), list(stage.validation))
-    train, validation = (
-        [LabelledMessage.of(p, wants_audio).labelled() for p in dataset.labelled(part)] for part in ids
-    )
+    train, validation = (labelled_for_predictor(dataset.labelled(part), wants_audio) for part in ids)
     return train, validation
 
 
 def _new(plan: Plan) -> Predictor:
     try:
-        factory = load_object(plan.spec.factory)
+        factory = load_object(plan.predictor.factory)
     except ImportError as error:
-        hint = install_hint(plan.spec.extra)
-        raise UsageError(f"{plan.spec.name}: cannot be loaded: {error}{hint}") from None
+        hint = install_hint(plan.predictor.extra)
+        raise UsageError(f"{plan.predictor.name}: cannot be loaded: {error}{hint}") from None
     predictor: Predictor = factory(plan.parameters, plan.dataset.space)
     return predictor
 
 
 def _read(plan: Plan, state: Path) -> Predictor | None:
     """The predictor that ``_write`` kept; None if there is none, or it is damaged."""
-    if not state.is_dir() or not hasattr(predictor := _new(plan), "load"):
+    if not state.is_dir() or not isinstance(predictor := _new(plan), Saves):
         return None
     try:
         predictor.load(state)
@@ -128,7 +130,7 @@ def _read(plan: Plan, state: Path) -> Predictor | None:
     return predictor
 
 
-def _use_folder(predictor: Predictor, state: Path, fresh: bool) -> None:
+def _use_folder(predictor: Resumable, state: Path, fresh: bool) -> None:
     """Give a folder for its state to a predictor that trains, where one can be made."""
     if fresh:
         shutil.rmtree(state, ignore_errors=True)
@@ -136,11 +138,11 @@ def _use_folder(predictor: Predictor, state: Path, fresh: bool) -> None:
         state.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    predictor.use_folder(state)  # type: ignore[attr-defined]
+    predictor.use_folder(state)
 
 
-def _write(predictor: Predictor, state: Path) -> None:
+def _write(predictor: Saves, state: Path) -> None:
     """Keep a fit; where the cache cannot be written, the next question costs another fit."""
     shutil.rmtree(state, ignore_errors=True)
     with contextlib.suppress(OSError, PopeqError), new_folder(state) as temporary:
-        predictor.save(temporary)  # type: ignore[attr-defined]
+        predictor.save(temporary)

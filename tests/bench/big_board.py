@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 import popeq
-from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.submission import run_from_predictions
 from popeq_data.simulated_120.folds import write_folds
@@ -41,7 +40,7 @@ def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
         file = folder.parent / "predictions.csv"
         rows.to_csv(file, index=False)
         name = f"method-{number:03d}"
-        run_from_predictions(file, data, str(data.folder), name, registry=registry(), runs_dir=folder)
+        run_from_predictions(file, data, name, runs_dir=folder)
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> float:

@@ -25,8 +25,6 @@ EXIT_CODES: dict[Verdict, int] = {"pass": 0, "regressed": 1, "inconclusive": 2}
 
 #: Loss, dB, that is not worth a red light; how it was chosen is in docs/regression.md.
 DEFAULT_MARGIN_DB = 0.25
-#: Confidence of each of the two one-sided statements.
-CONFIDENCE = 0.95
 
 
 class NotComparableError(PopeqError):
@@ -38,8 +36,8 @@ class NotComparableError(PopeqError):
 @dataclass(frozen=True, eq=False)
 class Regression:
     """What the gate found. ``shift`` is the mean over prompts of head minus base in dB (positive: head is
-    worse), ``low`` and ``high`` the ends of its interval, each of which holds at ``CONFIDENCE``; ``prompts``
-    the single prompts, the largest loss first (``prompt_id, text, category, base, head, difference``)."""
+    worse), ``low`` and ``high`` the ends of its 95 % interval; ``prompts`` the single prompts, the largest
+    loss first (``prompt_id, text, category, base, head, difference``)."""
 
     verdict: Verdict
     base: str
@@ -53,12 +51,12 @@ class Regression:
     @property
     def low(self) -> float:
         """The loss in dB that is surely exceeded."""
-        return one_sided(self.shift)[0]
+        return self.shift.interval()[0]
 
     @property
     def high(self) -> float:
         """The loss in dB that is surely not exceeded."""
-        return one_sided(self.shift)[1]
+        return self.shift.interval()[1]
 
     @property
     def exit_code(self) -> int:
@@ -76,7 +74,7 @@ class Regression:
         }[self.verdict]
         base, head = self.prompts["base"].mean(), self.prompts["head"].mean()
         lines = [
-            f"{self.verdict.upper()}: {self.head} against {self.base}: {why} ({CONFIDENCE:.0%} confidence)",
+            f"{self.verdict.upper()}: {self.head} against {self.base}: {why} (95% interval)",
             f"  {self.metric} on {len(self.prompts)} prompts of {self.dataset}: mean {base:.2f} -> "
             f"{head:.2f} dB, shift {self.shift.value:+.3f} dB, interval [{self.low:+.3f}, {self.high:+.3f}]",
         ]
@@ -100,18 +98,11 @@ class Regression:
         return f"about {prompts} prompts like these would settle it, more seeds of both sides help; {margin}"
 
 
-def one_sided(shift: MeanEstimate, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Ends of an interval of which each by itself holds with this confidence, dB."""
-    return shift.interval(2.0 * confidence - 1.0)
-
-
-def judge(
-    shift: MeanEstimate, margin_db: float = DEFAULT_MARGIN_DB, confidence: float = CONFIDENCE
-) -> Verdict:
+def judge(shift: MeanEstimate, margin_db: float = DEFAULT_MARGIN_DB) -> Verdict:
     """The verdict on a mean difference, head minus base in dB, lower scores being better.
 
-    The interval with ``1 - confidence`` beyond each end decides: *pass* if it lies wholly at or below the
-    margin (non-inferiority), else *regressed* if it lies wholly above zero, else *inconclusive*.
+    The 95 % interval decides, as in trials of non-inferiority (ICH E9): *pass* if it lies wholly at or below
+    the margin, else *regressed* if it lies wholly above zero, else *inconclusive*.
 
     Raises
     ------
@@ -120,7 +111,7 @@ def judge(
     """
     if not (math.isfinite(margin_db) and margin_db >= 0.0):
         raise ValueError(f"the margin must be finite and not negative, not {margin_db}")
-    low, high = one_sided(shift, confidence)
+    low, high = shift.interval()
     if high <= margin_db:
         return "pass"
     return "regressed" if low > 0.0 else "inconclusive"
@@ -256,13 +247,11 @@ def _label(runs: Sequence[Run]) -> str:
 
 
 __all__ = [
-    "CONFIDENCE",
     "DEFAULT_MARGIN_DB",
     "NotComparableError",
     "Regression",
     "Verdict",
     "find_side",
     "judge",
-    "one_sided",
     "regress",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,9 +18,8 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import RECORD, Run
-from popeq.runs.runner import DEFAULT_TIMEOUT_S
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 class GateError(Exception):
@@ -38,9 +38,18 @@ class Guard:
     metric: str = HEADLINE
     seeds: int | Sequence[int] = 0
     options: Mapping[str, object] | None = None
-    timeout_s: float = DEFAULT_TIMEOUT_S
     allow_inconclusive: bool = False
-    containment: Containment = DEFAULT_CONTAINMENT
+    settings: RunSettings = DEFAULT_SETTINGS
+
+    @classmethod
+    def of_marker(cls, *args: Any, **given: Any) -> Guard:
+        """From what the marker says: fields of this class and of ``RunSettings``, by name.
+
+        Raises TypeError for any other name, UsageError for a value that a setting does not take.
+        """
+        changes = {name: given.pop(name) for name in RunSettings.model_fields if name in given}
+        guard = cls(*args, **given)
+        return replace(guard, settings=guard.settings.with_changes(**changes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +89,8 @@ def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False)
             dataset,
             seeds=guard.seeds,
             options=guard.options,
+            settings=guard.settings,
             runs_dir=runs_dir,
-            timeout_s=guard.timeout_s,
-            containment=guard.containment,
         )
         _all_scored(runs)
         if update:

@@ -20,8 +20,8 @@ import pytest
 
 @pytest.mark.popeq(predictor="prior", dataset="data", baseline="baseline", margin=0.5)
 def test_prior(popeq_run):
-    assert popeq_run.run.record.prompts == 12
-    assert len(popeq_run.scores) == 12
+    assert popeq_run.run.record.prompts == 24
+    assert len(popeq_run.scores) == 24
 
 @pytest.mark.popeq(predictor="static-preset", dataset="data", options={"fallback": "Bass boost"},
                    baseline="baseline", margin=0.5)
@@ -41,7 +41,7 @@ def test_speed(popeq_benchmark, phase):
 def root(tmp_path_factory):
     """A folder with a data set and the baseline of ``prior`` on it."""
     folder = tmp_path_factory.mktemp("gate")
-    write_small_dataset(folder / "data", prompts=20)
+    write_small_dataset(folder / "data", prompts=32)
     guard = Guard("prior", dataset="data", baseline="baseline")
     stored = pass_gate(guard, folder / "first", folder, update=True)
     assert stored.stored == folder / "baseline"
@@ -85,7 +85,7 @@ def test_a_run_that_fails_never_passes(root, tmp_path, monkeypatch):
     (tmp_path / "gate_fails.py").write_text(FAILS)
     monkeypatch.syspath_prepend(tmp_path)
     spec = popeq.PredictorSpec("fails", "fails", "gate_fails:Fails")
-    with pytest.raises(GateError, match=r"fails: 0 of 12 prompts drawn: .*not today"):
+    with pytest.raises(GateError, match=r"fails: 0 of 24 prompts drawn: .*not today"):
         pass_gate(Guard(spec, dataset="data", baseline="baseline"), root / "fails", root)
     with pytest.raises(GateError, match="not today"):
         pass_gate(Guard(spec, dataset="data"), root / "fails", root)
@@ -122,7 +122,7 @@ def test_the_pytest_plugin_passes_fails_and_tells(root):
     assert done.returncode == 1
     timed = json.loads((root / "speed.json").read_text())["benchmarks"]
     for phase, found in zip(("fit", "sample"), timed, strict=True):
-        told = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 12}
+        told = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 24}
         assert told.items() <= found["extra_info"].items()
         assert found["extra_info"]["samples"] == 660
         assert found["stats"]["rounds"] == 3
@@ -149,13 +149,13 @@ def test_the_benchmark_times_a_new_fit_and_the_same_draw_each_round(root):
     assert len({id(fitted) for fitted in times.given}) == 3
     times = Rounds()
     PredictorBenchmark(times)("prior", dataset=str(root / "data"), n=7, rounds=3)
-    assert [drawn.shape for drawn in times.given] == [(12, 7, 2)] * 3
+    assert [drawn.shape for drawn in times.given] == [(24, 7, 2)] * 3
     assert np.array_equal(times.given[0], times.given[2])
 
 
 def test_the_benchmark_of_what_breaks_the_contract_fails(root, monkeypatch):
     monkeypatch.setattr("popeq_baselines.simple.Prior.sample", lambda *_: [])
-    with pytest.raises(ContractError, match=r"must give shape \(12, 660, 2\)"):
+    with pytest.raises(ContractError, match=r"must give shape \(24, 660, 2\)"):
         PredictorBenchmark(Rounds())("prior", dataset=str(root / "data"))
 
 

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Parameters, Prompt
 from popeq.space import HIGH_HZ, LOW_HZ, Space, curve_to_setting
+from popeq.typing import Floats
 from popeq_baselines import PresetParameters
 
 
-class Random:
-    """Uniform on the box: the paper's random baseline."""
+class _Unfitted:
+    """A predictor that learns nothing from the training prompts."""
 
     def __init__(self, parameters: Parameters, space: Space) -> None:
         self.space = space
@@ -34,9 +34,11 @@ class Random:
     ) -> None:
         """Nothing to learn."""
 
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+
+class Random(_Unfitted):
+    """Uniform on the box: the paper's random baseline."""
+
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """Uniform draws."""
         return np.stack([rng.uniform(self.space.low, self.space.high, size=(n, 2)) for rng in rngs])
 
@@ -56,37 +58,20 @@ class Prior:
         """Pool the responses; every response counts the same."""
         self.pool = np.concatenate([p.responses for p in train])
 
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """Independent draws from the pool."""
         return np.stack([self.pool[rng.integers(len(self.pool), size=n)] for rng in rngs])
 
 
-def repeat(point: NDArray[np.float64], prompts: int, n: int) -> NDArray[np.float64]:
-    """One point as samples (prompts, n, 2)."""
-    return np.tile(point, (prompts, n, 1))
-
-
-class Flat:
+class Flat(_Unfitted):
     """No equalisation at all."""
 
     def __init__(self, parameters: Parameters, space: Space) -> None:
         self.point = space.clip(np.zeros(2))
 
-    def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
-    ) -> None:
-        """Nothing to learn."""
-
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """The same point for all."""
-        return repeat(self.point, len(prompts), n)
+        return np.tile(self.point, (len(prompts), n, 1))
 
 
 class Best(Flat):
@@ -109,9 +94,7 @@ class Best(Flat):
         self.point = geometric_median(points, weights)
 
 
-def geometric_median(
-    points: NDArray[np.float64], weights: NDArray[np.float64], tolerance: float = 1e-10
-) -> NDArray[np.float64]:
+def geometric_median(points: Floats, weights: Floats, tolerance: float = 1e-10) -> Floats:
     """The point (2,) with the least weighted sum of distances to ``points`` (n, 2)."""
     unique, inverse = np.unique(points, axis=0, return_inverse=True)
     mass = np.bincount(inverse.ravel(), weights=weights)
@@ -131,14 +114,14 @@ def geometric_median(
             break
     nearest = unique[np.argmin(np.linalg.norm(unique - here, axis=1))]  # Weiszfeld only creeps up to it
 
-    def cost(point: NDArray[np.float64]) -> float:
+    def cost(point: Floats) -> float:
         return float(mass @ np.linalg.norm(unique - point, axis=1))
 
     return np.asarray(min(here, nearest, key=cost))
 
 
 @lru_cache(maxsize=1)
-def presets() -> dict[str, tuple[frozenset[str], NDArray[np.float64]]]:
+def presets() -> dict[str, tuple[frozenset[str], Floats]]:
     """Keywords and setting (2,) in dB of each preset, in the order of the table."""
     text = importlib.resources.files("popeq_baselines").joinpath("presets.csv").read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
@@ -151,12 +134,12 @@ def presets() -> dict[str, tuple[frozenset[str], NDArray[np.float64]]]:
     return table
 
 
-class Preset:
+class Preset(_Unfitted):
     """The preset with the most keywords in the sentence, the first of the table if several have as many."""
 
     def __init__(self, parameters: PresetParameters, space: Space) -> None:
+        super().__init__(parameters, space)
         self.fallback: str = parameters.fallback
-        self.space = space
 
     def choose(self, text: str) -> str:
         """Name of the preset for a sentence."""
@@ -165,17 +148,7 @@ class Preset:
         best = max(matches, key=matches.__getitem__)
         return best if matches[best] else self.fallback
 
-    def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
-    ) -> None:
-        """Nothing to learn."""
-
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """The chosen preset's point, n times."""
         points = [self.space.clip(presets()[self.choose(p.text)][1]) for p in prompts]
         return np.stack([np.tile(point, (n, 1)) for point in points])

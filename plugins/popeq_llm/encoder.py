@@ -131,8 +131,10 @@ class NamedEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """As the library does it, one sentence at a time on one thread, made unit length."""
+        from popeq_llm.loading import torch_threads
+
         model = self._model
-        with _one_thread():
+        with torch_threads(1):
             vectors = [model.encode([text], show_progress_bar=False)[0] for text in texts]
         return _unit(np.asarray(vectors, dtype=np.float32))
 
@@ -178,18 +180,6 @@ def _unit_vector(kept: Any) -> Vectors | None:
 
 def _unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

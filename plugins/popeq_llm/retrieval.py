@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-from popeq.contract import Audio, LabelledPrompt, Prompt
+from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
+from popeq.runs.job import Labelled
 from popeq_llm.encoder import Encoder
 
 #: Similarities are rounded to this many decimals before anything is ranked or weighted with them, so that
@@ -108,19 +108,19 @@ def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(similarity, DECIMALS)
 
 
+class _Kept(BaseModel):
+    """A fitted retriever without its embeddings."""
+
+    encoder: str
+    prompts: list[Labelled]
+
+
 def save_retriever(retriever: Retriever, folder: Path) -> None:
     """Write the training prompts with their responses (JSON) and their embeddings (safetensors)."""
     from safetensors.numpy import save_file
 
-    content = {
-        "encoder": retriever.encoder.identity,
-        "prompts": [
-            {**vars(p.prompt), "audio": _features(p.prompt), "responses": p.responses.tolist()}
-            | {"listeners": p.listeners}
-            for p in retriever.train.values()
-        ],
-    }
-    (folder / _PROMPTS).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = _Kept(encoder=retriever.encoder.identity, prompts=list(retriever.train.values()))
+    (folder / _PROMPTS).write_text(kept.model_dump_json() + "\n", encoding="utf-8")
     save_file({"vectors": np.ascontiguousarray(retriever.vectors)}, folder / _VECTORS)
     (folder / _VECTORS).chmod(0o644)
 
@@ -136,30 +136,13 @@ def load_retriever(folder: Path, encoder: Encoder) -> Retriever:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    content = json.loads((folder / _PROMPTS).read_text(encoding="utf-8"))
-    if content["encoder"] != encoder.identity:
+    kept = _Kept.model_validate_json((folder / _PROMPTS).read_bytes())
+    if kept.encoder != encoder.identity:
         raise ValueError("the embeddings are another encoder's")
-    train = [_labelled(**p) for p in content["prompts"]]
     try:
         vectors = load_file(folder / _VECTORS)["vectors"]
     except SafetensorError as error:
         raise ValueError(str(error)) from None
-    if len(vectors) != len(train):
+    if len(vectors) != len(kept.prompts):
         raise ValueError("there are not as many embeddings as prompts")
-    return Retriever(train, encoder, vectors)
-
-
-def _features(prompt: Prompt) -> dict[str, float] | None:
-    return None if prompt.audio is None else dict(prompt.audio.features)
-
-
-def _labelled(
-    responses: Sequence[Sequence[float]],
-    listeners: Sequence[str],
-    audio: Mapping[str, float] | None,
-    **prompt: Any,
-) -> LabelledPrompt:
-    points = np.array(responses, dtype=np.float64).reshape(-1, 2)
-    points.setflags(write=False)
-    asked = Prompt(**prompt, audio=None if audio is None else Audio(audio))
-    return LabelledPrompt(asked, points, tuple(listeners))
+    return Retriever(kept.prompts, encoder, vectors)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from popeq.atomic import fsync_folder
+from popeq.atomic import write_bytes
 
 
 @dataclass
@@ -41,8 +39,8 @@ def write_progress(path: Path, progress: Progress) -> None:
     for part in ("now", "best", "optimizer"):
         for name, tensor in getattr(progress, part).items():
             tensors[f"{part}:{name}"] = tensor.detach().cpu().contiguous().clone()
-    told = {k: getattr(progress, k) for k in ("fingerprint", "history", "best_epoch", "stopped")}
-    write_bytes(path, save(tensors, {"progress": json.dumps(told)}))
+    content = {k: getattr(progress, k) for k in ("fingerprint", "history", "best_epoch", "stopped")}
+    write_bytes(path, save(tensors, {"progress": json.dumps(content)}))
 
 
 def read_progress(path: Path, fingerprint: str) -> Progress | None:
@@ -51,32 +49,16 @@ def read_progress(path: Path, fingerprint: str) -> Progress | None:
         content = path.read_bytes()
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
-        told: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["progress"])
+        entry: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["progress"])
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
-    if told.pop("fingerprint", None) != fingerprint:
+    if entry.pop("fingerprint", None) != fingerprint:
         return None
     parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimizer": {}}
     for key, tensor in tensors.items():
         part, _, name = key.partition(":")
         parts[part][name] = tensor
-    return Progress(fingerprint, parts["now"], parts["best"], parts["optimizer"], **told)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is whole or not there."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+    return Progress(fingerprint, parts["now"], parts["best"], parts["optimizer"], **entry)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

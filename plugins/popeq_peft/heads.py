@@ -13,12 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from popeq.atomic import write_bytes
 from popeq.contract import LabelledPrompt
 from popeq.errors import UsageError
 from popeq.space import Space
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
-from popeq_peft.checkpoint import write_bytes
 from popeq_peft.losses import padded_responses
 
 #: Bias of the points starts inside the box by this share, where tanh has a slope.

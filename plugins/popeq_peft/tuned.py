@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
+from popeq_llm.loading import torch_threads
 from popeq_peft.augment import Example, augmented, hold_out
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
 from popeq_peft.launch import train_in_processes
 from popeq_peft.parameters import TrainingParameters
 from popeq_peft.paraphrase import Paraphrases, paraphrased
 from popeq_peft.records import MemberRecord, Origin, check_base, read_record, write_card
-from popeq_peft.team import Team, most_on_card_mb, torch_threads
+from popeq_peft.team import Team, most_on_card_mb
 from popeq_peft.training import Schedule, Task, out_of_memory, train
 
 P = TypeVar("P", bound=TrainingParameters)

@@ -1,7 +1,8 @@
-"""Ask a fitted predictor about a sentence: its distribution, the camps in it, and one setting to try."""
+"""Ask a fitted predictor about a sentence: its distribution, its modes, and one setting to try."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -33,12 +34,12 @@ class Answer:
 
     @cached_property
     def modes(self) -> list[Mode]:
-        """The camps, the largest first."""
+        """The modes of the samples, the largest first."""
         return find_modes(self.samples, self.space)
 
     @property
     def recommended(self) -> tuple[float, float]:
-        """The medoid of the largest camp: a setting that is in the distribution, never between two camps."""
+        """The medoid of the largest mode: a setting of the distribution, never one between two modes."""
         return self.modes[0].medoid
 
     @property
@@ -108,3 +109,16 @@ def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio
     space = fitted.dataset.space
     samples = check_samples(fitted.predictor.sample([prompt], n, [rng]), [prompt], n, space)[0]
     return Answer(text, samples, space, fitted.about)
+
+
+def printed(answer: Answer, as_json: bool) -> str:
+    """What ``popeq ask`` prints: a plot with its summary, or one line of JSON with the bands."""
+    if not as_json:
+        from popeq_audio.pictures import terminal_plot
+
+        return terminal_plot(answer)
+    from popeq_audio.bands import fit_bands
+    from popeq_audio.demo.messages import bands_json
+
+    bands = {"bands": bands_json(fit_bands(answer.recommended))}
+    return json.dumps(answer.to_json() | bands, ensure_ascii=False)

@@ -158,7 +158,7 @@ def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
     made = FORMATS[form].make(fit)
     try:
         write_bytes(path, made if isinstance(made, bytes) else made.encode())
-    except RunError as error:  # a wrong place is the asker's to mend
+    except RunError as error:  # a wrong path is an error of the user
         raise UsageError(str(error)) from None
     return fit
 

@@ -121,7 +121,7 @@ def load_stand_in(device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
 
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What ``from_pretrained`` is told to hold weights in 4 bits; UsageError where that cannot be."""
+    """Options of ``from_pretrained`` for weights in 4 bits; UsageError where that is not possible."""
     if find_spec("bitsandbytes") is None:
         raise UsageError(f"--model {name}: 4-bit loading needs bitsandbytes; pip install bitsandbytes")
     if torch.device(device).type not in ("cuda", "cpu"):

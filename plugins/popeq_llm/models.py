@@ -26,7 +26,7 @@ Chat = tuple[Message, ...]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a run records of its model. ``notes`` tells what the user should know, a line each."""
+    """What a run records of its model. ``notes``: what the user should know, a line each."""
 
     name: str
     revision: str = ""

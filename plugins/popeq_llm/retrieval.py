@@ -85,10 +85,10 @@ class Retriever:
 
 
 def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """``count`` of the settings (m, 2), dB, that stand for all of them; all of them if there are fewer.
+    """``count`` of the settings (m, 2), dB, that represent all of them; all of them if there are fewer.
 
     Chosen one by one, each time the setting that brings the energy distance between the chosen ones and all
-    lowest (the first one is the medoid): no luck, no generator, and the first few are the best few.
+    lowest (the first one is the medoid). Nothing is random, and the first few are the best few.
     """
     points = points[np.lexsort((points[:, 1], points[:, 0]))]  # so that the order of rows means nothing
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)

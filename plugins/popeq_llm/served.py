@@ -82,11 +82,11 @@ class ServedModel:
 
     @property
     def info(self) -> ModelInfo:
-        """Name and server; the notes tell what was found out about it so far."""
+        """Name and server, with notes on what was found out about it so far."""
         notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
         for abilities in list(self._abilities.values())[-1:]:
-            told = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
-            notes.append(f"up to {abilities.choices} answers a request, {told}")
+            checked = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
+            notes.append(f"up to {abilities.choices} answers a request, {checked}")
             if abilities.left_out:
                 notes.append(f"the server does not take: {', '.join(abilities.left_out)}")
         return ModelInfo(name=self.name, device=self.base_url, notes=tuple(notes))
@@ -96,7 +96,7 @@ class ServedModel:
         return canonical(_messages(chat))
 
     def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Not available: servers do not tell the probability of a given answer."""
+        """Not available: servers do not give the probability of a given answer."""
         raise UsageError(
             f"{self.name!r} is a served model, which cannot score given answers; "
             "use a local model for exact scores, or decode by sampling"
@@ -125,7 +125,7 @@ class ServedModel:
                 for prompt, question, future in asked:
                     if not prompt.failure:
                         prompt.take(question, future.result())
-                self._give_up_hopeless([p for p in unfinished if not p.failure], form)
+                self._give_up_unanswered([p for p in unfinished if not p.failure], form)
         finally:
             for prompt in prompts:
                 prompt.stop.set()
@@ -206,7 +206,7 @@ class ServedModel:
         return questions
 
     def _answer(self, question: Question, form: Form, stop: threading.Event) -> Drawn:
-        """A question's answers from the cache or the server; None stands for a wrong one."""
+        """A question's answers from the cache or the server; None is a wrong one."""
         held = self._cache.get(question.key)
         if is_entry(held, question.count, form):
             return Drawn(list(held))
@@ -258,10 +258,10 @@ class ServedModel:
                 if other.failure:
                     pending.cancel()
 
-    def _give_up_hopeless(self, unfinished: Sequence[Prompt], form: Form) -> None:
+    def _give_up_unanswered(self, unfinished: Sequence[Prompt], form: Form) -> None:
         """Give up the prompts for which it is no use to ask on."""
-        for prompt in [p for p in unfinished if p.is_hopeless()]:
-            for question in prompt.half_right:  # a failure is not kept: a mended server is asked again
+        for prompt in [p for p in unfinished if p.is_unanswerable()]:
+            for question in prompt.half_right:  # a failure is not kept: a repaired server is asked again
                 for asked in (question, *question.singles()):
                     self._cache.forget(asked.key)
             last = f", the last {prompt.wrong}" if prompt.wrong else ""

@@ -230,7 +230,7 @@ class Client:
         return self.line(text)
 
     def line(self, text: str, most: int = 160) -> str:
-        """A stranger's text as one printable line of bounded length, without the key."""
+        """Text of the server as one printable line of bounded length, without the key."""
         key = os.environ.get(self.api_key_env, "").strip()
         text = text.replace(key, "(key)") if key else text
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -23,7 +23,7 @@ class Head:
     Parameters
     ----------
     plain
-        As ``has_plain_head`` tells of the model. If it has none, its states are its logits themselves.
+        The result of ``has_plain_head`` for the model. If it has none, its states are its logits themselves.
     vocabulary : (T,)
         The tokens whose logits are wanted, in this order; all V of them if None.
     """
@@ -87,7 +87,7 @@ class TreeRows:
     vocabulary : (T,)
         The tokens whose logits are wanted, in this order; all V of them if None.
     plain_head
-        As ``has_plain_head`` tells of the model; True where it is so saves time and memory.
+        The result of ``has_plain_head`` for the model; True where it is so saves time and memory.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class TreeRows:
         Parameters
         ----------
         ids, depths : (rows, S)
-            Token ids, and how many tokens behind the context each stands (the first is 0).
+            Token ids, and how many tokens behind the context each is (the first is 0).
         ancestors : (rows, S, fed + S) bool
             Which branch slots each may look at, itself included.
         """

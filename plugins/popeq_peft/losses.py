@@ -87,7 +87,7 @@ def sinkhorn_divergence(
         Weights of the rows of ``x``, positive, each set's summing to 1; equal if not given. They get a
         gradient too.
     blur
-        Length below which points are not told apart, dB.
+        Length below which points are not distinguished, dB.
     steps
         Steps at the last epsilon. For listeners' settings 20 leave the gradient within some per cent, 100
         within some thousandths; more are needed as ``blur`` falls.

@@ -38,7 +38,7 @@ Words = tuple[str, ...]
 
 
 def words(text: str) -> Words:
-    """A sentence's words, capitals and punctuation aside."""
+    """A sentence's words without capitals and punctuation."""
     return tuple(_WORD.findall(text.casefold()))
 
 
@@ -102,7 +102,7 @@ class Paraphrases(BaseModel):
         held = self.model_dump(mode="json", exclude={"texts", "fingerprint", "example"})
         return {**held, "taken": self.taken, "texts": FILE}
 
-    def told(self) -> str:
+    def counts(self) -> str:
         """Counts, in a line."""
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.items())
         return f"{self.taken} of {self.asked} paraphrases by {self.model}, lines refused: {reasons or 'none'}"
@@ -161,7 +161,7 @@ def paraphrased(
     if not made.taken:
         last = f", the last {asking.example[:60]!r}" if asking.example else ""
         raise RunError(
-            f"paraphraser {name}: wrote no sentence that can be used ({made.told()}{last}); use a model "
+            f"paraphraser {name}: wrote no sentence that can be used ({made.counts()}{last}); use a model "
             "that follows instructions, or another -o paraphraser_template="
         )
     if folder:

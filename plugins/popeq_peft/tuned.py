@@ -128,7 +128,7 @@ class FineTuned(Generic[P, M]):
             found = paraphrased(self.parameters, sentences, others, seed, self._folder)
             self._paraphrases = found
             if found.taken < found.asked:
-                self._note(found.told())
+                self._note(found.counts())
         return self._paraphrases.texts if self._paraphrases else {}
 
     @contextmanager

@@ -40,12 +40,14 @@ def density_json(points: NDArray[np.float64], space: Space) -> list[list[float]]
 
 def answer_json(answer: Answer) -> dict[str, Any]:
     """An answer as the page shows it: without the samples, with density and the fan of curves."""
-    told = answer.to_json()
-    samples = np.array(told.pop("samples"))
+    content = answer.to_json()
+    samples = np.array(content.pop("samples"))
     fan = curve_db(samples, CURVE_HZ)
-    told["density"] = density_json(samples, answer.space)
-    told["fan"] = {str(p): np.round(np.percentile(fan, p, axis=0), 3).tolist() for p in (5, 25, 50, 75, 95)}
-    return told
+    content["density"] = density_json(samples, answer.space)
+    content["fan"] = {
+        str(p): np.round(np.percentile(fan, p, axis=0), 3).tolist() for p in (5, 25, 50, 75, 95)
+    }
+    return content
 
 
 def space_json(space: Space) -> dict[str, Any]:

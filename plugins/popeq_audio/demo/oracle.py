@@ -68,12 +68,12 @@ class Oracle:
             return known
         with self._locks[predictor]:
             answer = ask(self.fitted(predictor), text, seed=self._seed)
-        told = answer_json(answer) | {"nearest": self.nearest(text)}
+        content = answer_json(answer) | {"nearest": self.nearest(text)}
         with self._answers_lock:
-            self._answers[predictor, text] = told
+            self._answers[predictor, text] = content
             while len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
-        return told
+        return content
 
     def nearest(self, text: str) -> list[dict[str, Any]]:
         """What listeners chose for the most similar known prompts; none without the sentence encoder."""

@@ -56,7 +56,7 @@ def make_test(
     """Write a folder: ``plan.json``, and ``webmushra/configs`` to copy into a webMUSHRA installation.
 
     Every prompt is heard on one of the tracks, dealt out in turn. A run's sound is the setting that ``popeq
-    ask`` would recommend from its samples; the reference is the middle of the largest camp of the prompt's
+    ask`` would recommend from its samples; the reference is the middle of the largest mode of the prompt's
     listeners. Names of sounds are dealt anew in every trial.
 
     Raises

@@ -29,7 +29,7 @@ MOST_REPLY_BYTES = 1 << 24
 _MOST_PATH = 100
 
 
-class Which(BaseModel):
+class AskedPredictor(BaseModel):
     """Whom ``popeq ask`` asks: its options, as they were given."""
 
     model_config = ConfigDict(frozen=True)
@@ -51,9 +51,9 @@ class Which(BaseModel):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def socket_of(which: Which) -> Path:
+def socket_of(asked: AskedPredictor) -> Path:
     """Where the process for it listens, if there is one."""
-    return cache_folder() / "warm" / f"{which.key()}.sock"
+    return cache_folder() / "warm" / f"{asked.key()}.sock"
 
 
 def own_folder(path: Path) -> None:
@@ -108,12 +108,12 @@ def receive_line(connection: socket.socket, most_bytes: int) -> dict[str, Any]:
 _ANSWER_S = 600.0
 
 
-def ask_kept(which: Which, request: dict[str, Any]) -> dict[str, Any] | None:
+def ask_kept(asked: AskedPredictor, request: dict[str, Any]) -> dict[str, Any] | None:
     """The reply of the process that is kept for it; None if there is none, or it has to be made anew.
 
     Raises UsageError with what the process says is wrong with the question.
     """
-    path = socket_of(which)
+    path = socket_of(asked)
     if not path.exists() or not is_private(path.parent):
         return None
     try:
@@ -131,18 +131,18 @@ def ask_kept(which: Which, request: dict[str, Any]) -> dict[str, Any] | None:
     return None if reply.get("stale") else reply
 
 
-def end_kept(which: Which) -> bool:
+def end_kept(asked: AskedPredictor) -> bool:
     """End the process that is kept for it; whether there was one."""
-    return ask_kept(which, {"end": True}) is not None
+    return ask_kept(asked, {"end": True}) is not None
 
 
-def start_kept(which: Which, minutes: float, fresh: bool) -> int:
+def start_kept(asked: AskedPredictor, minutes: float, fresh: bool) -> int:
     """Start a process that fits (or loads) the predictor and waits for questions; its number.
 
     Raises UsageError with what the predictor lacks.
     """
-    own_folder(socket_of(which))
-    job = {"which": which.model_dump(), "minutes": minutes, "fresh": fresh}
+    own_folder(socket_of(asked))
+    job = {"which": asked.model_dump(), "minutes": minutes, "fresh": fresh}
     with subprocess.Popen(
         [sys.executable, "-m", "popeq_audio.warm.server"],
         stdin=subprocess.PIPE,
@@ -155,13 +155,13 @@ def start_kept(which: Which, minutes: float, fresh: bool) -> int:
             assert process.stdout is not None
             process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.close()
-            told = process.stdout.readline()
+            line = process.stdout.readline()
         except BaseException:  # Ctrl-C while it fits: it would be left behind
             process.kill()
             raise
         process.returncode = 0  # it goes on by itself: not to be waited for
     try:
-        ready = json.loads(told)
+        ready = json.loads(line)
     except ValueError:
         raise UsageError("--keep-warm: the process ended before it was ready; ask without it") from None
     if "error" in ready:

@@ -14,9 +14,9 @@ from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq.typing import Floats
+from popeq_audio.checks import checked_sentence
 from popeq_audio.fitted import Fitted
 from popeq_audio.modes import Mode, find_modes
-from popeq_audio.sentences import checked_sentence
 
 SAMPLES = 220
 #: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.
@@ -118,7 +118,6 @@ def printed(answer: Answer, as_json: bool) -> str:
 
         return terminal_plot(answer)
     from popeq_audio.bands import fit_bands
-    from popeq_audio.demo.messages import bands_json
 
-    bands = {"bands": bands_json(fit_bands(answer.recommended))}
+    bands = {"bands": fit_bands(answer.recommended).to_json()}
     return json.dumps(answer.to_json() | bands, ensure_ascii=False)

@@ -23,6 +23,8 @@ from popeq_peft.losses import padded_responses
 
 #: Bias of the points starts inside the box by this share, where tanh has a slope.
 _INSIDE = 0.95
+_MOST_POOLED = 2000
+PoolingKind = Literal["mean", "cls", "attention"]
 
 
 class Pooling(nn.Module):
@@ -32,7 +34,7 @@ class Pooling(nn.Module):
     has seen the whole sentence; ``attention`` is a trained weighted mean that starts as the plain one.
     """
 
-    def __init__(self, kind: Literal["mean", "cls", "attention"], width: int, causal: bool) -> None:
+    def __init__(self, kind: PoolingKind, width: int, causal: bool) -> None:
         super().__init__()
         self.kind, self.causal = kind, causal
         if kind == "attention":
@@ -184,6 +186,23 @@ class HeadMember:
         return self
 
 
+def new_member(
+    backbone: Backbone, pooling: PoolingKind, seed: int, head: Callable[[], nn.Module]
+) -> HeadMember:
+    """An untrained member, its pooling and head made by ``head`` from a seed of their own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return HeadMember(backbone, Pooling(pooling, backbone.width, backbone.causal), head())
+
+
+def pooled_responses(train: Sequence[LabelledPrompt], rng: np.random.Generator) -> NDArray[np.float64]:
+    """All training responses (m, 2), dB; a random part of them if there are more than 2,000."""
+    pooled = np.concatenate([p.responses for p in train])
+    if len(pooled) > _MOST_POOLED:
+        pooled = pooled[rng.choice(len(pooled), _MOST_POOLED, replace=False)]
+    return pooled
+
+
 class HeadTask:
     """Trains a member on examples with a loss, and scores it on the validation prompts."""
 
@@ -195,10 +214,10 @@ class HeadTask:
         rates: tuple[float, float],
         loss: Loss,
         score: Callable[[Tensor, Tensor, Tensor], Tensor],
-        alarm: float,
+        divergence_rise: float,
     ) -> None:
         self.member, self.rates, self._loss, self._score = member, rates, loss, score
-        self._alarm = alarm
+        self._divergence_rise = divergence_rise
         device = member.backbone.device
         self.texts = [e.text for e in examples]
         self.responses, self.mask = (t.to(device) for t in padded_responses([e.responses for e in examples]))
@@ -212,8 +231,8 @@ class HeadTask:
         return len(self.texts)
 
     @property
-    def alarm(self) -> float:
-        return self._alarm
+    def divergence_rise(self) -> float:
+        return self._divergence_rise
 
     def groups(self) -> list[dict[str, Any]]:
         """The adapter and the head, each with its learning rate."""

@@ -15,10 +15,10 @@ from popeq.space import Space
 
 #: Rise of a mean negative log-likelihood by which training has diverged, nats: about what a uniform density
 #: on +-6 dB costs.
-ALARM_NATS = 5.0
+DIVERGENCE_NATS = 5.0
 
 
-def alarm_db(space: Space) -> float:
+def divergence_db(space: Space) -> float:
     """Rise of a distance by which training has diverged, dB: a fifth of the box; squared for squares."""
     return float(np.sqrt(space.size.prod())) / 5.0
 

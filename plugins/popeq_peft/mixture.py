@@ -20,8 +20,8 @@ from popeq.space import Space
 from popeq_llm.loading import TINY
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
-from popeq_peft.heads import Dropout, HeadMember, HeadTask, Pooling
-from popeq_peft.losses import ALARM_NATS, alarm_db, sinkhorn_divergence
+from popeq_peft.heads import Dropout, HeadMember, HeadTask, new_member, pooled_responses
+from popeq_peft.losses import DIVERGENCE_NATS, divergence_db, sinkhorn_divergence
 from popeq_peft.parameters import MixtureParameters
 from popeq_peft.tuned import FineTuned
 
@@ -151,7 +151,6 @@ class MixtureHead(nn.Module):
         return Mixture((self.log_weights + logits).log_softmax(dim=1), means, sds, self.space)
 
 
-_MOST_POOLED = 2000
 #: Draws from each component and blur (dB) of the Sinkhorn loss.
 _DRAWS, _BLUR_DB = 3, 0.5
 
@@ -169,20 +168,16 @@ class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
 
     def _build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> HeadMember:
         rng = np.random.default_rng(seed)
-        pooled = np.concatenate([p.responses for p in train])
-        if len(pooled) > _MOST_POOLED:
-            pooled = pooled[rng.choice(len(pooled), _MOST_POOLED, replace=False)]
+        pooled = pooled_responses(train, rng)
         return self._member_of(
             backbone, pooled_components(pooled, self.parameters.components, self.space, rng), seed
         )
 
     def _member_of(self, backbone: Backbone, components: Any, seed: int) -> HeadMember:
         p = self.parameters
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            pooling = Pooling(p.pooling, backbone.width, backbone.causal)
-            head = MixtureHead(backbone.width, components, p.dropout, self.space)
-        return HeadMember(backbone, pooling, head)
+        return new_member(
+            backbone, p.pooling, seed, lambda: MixtureHead(backbone.width, components, p.dropout, self.space)
+        )
 
     def _task(
         self, member: HeadMember, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
@@ -202,8 +197,8 @@ class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
             return loss(member.head(pooled), responses, mask)
 
         rates = (p.learning_rate, p.head_learning_rate)
-        alarm = ALARM_NATS if p.loss == "nll" else alarm_db(self.space)
-        return HeadTask(member, examples, validation, rates, loss, score, alarm)
+        divergence_rise = DIVERGENCE_NATS if p.loss == "nll" else divergence_db(self.space)
+        return HeadTask(member, examples, validation, rates, loss, score, divergence_rise)
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]

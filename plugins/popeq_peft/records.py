@@ -17,8 +17,8 @@ from popeq.errors import UsageError
 from popeq.space import Space
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
-from popeq_peft.checkpoint import Progress
 from popeq_peft.parameters import TrainingParameters
+from popeq_peft.training import Progress
 
 RECORD = "popeq.json"
 

@@ -73,7 +73,7 @@ def ask(
     is loaded once, so every question after the first is fast. A process kept by --keep-warm does the same for
     questions that are commands of their own.
     """
-    from popeq_audio.sentences import checked_sentence
+    from popeq_audio.checks import checked_sentence
     from popeq_audio.warm.client import AskedPredictor, end_kept
 
     if target is not None and form is None:

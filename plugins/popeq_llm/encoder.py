@@ -7,8 +7,7 @@ model's card Apache-2.0); it never needs a network.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,9 +107,11 @@ class NamedEncoder:
         if not folder.is_dir() and (folder.is_absolute() or self.name.startswith((".", "~"))):
             raise UsageError(f"encoder {self.name}: there is no such folder")
         source = str(folder) if folder.is_dir() else self.name
+        logging: Any = importlib.import_module("transformers.utils.logging")
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
         try:
-            with _quiet():
-                return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
+            return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
         except Exception as error:  # the hub's client, PyTorch and both libraries raise kinds of their own
             reason = " ".join(str(error).split())[:200]
             raise UsageError(
@@ -180,18 +181,3 @@ def _unit_vector(kept: Any) -> Vectors | None:
 
 def _unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars or load reports while a model is read."""
-    logging: Any = importlib.import_module("transformers.utils.logging")
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq_llm.answers import Form
 
@@ -65,10 +64,6 @@ class LanguageModel(Protocol):
         Answers to ``chats[i]`` depend on ``chats[i]`` and ``rngs[i]`` alone, never on the other chats. Raises
         ``popeq.errors.PromptsError`` for chats that get none.
         """
-        ...
-
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Natural log-probability of each given answer to its chat, an array (len(answers[i]),) a chat."""
         ...
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
@@ -94,13 +93,6 @@ class ServedModel:
     def render(self, chat: Chat) -> str:
         """The chat's messages as JSON, as they are sent."""
         return canonical(_messages(chat))
-
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Not available: servers do not give the probability of a given answer."""
-        raise UsageError(
-            f"{self.name!r} is a served model, which cannot score given answers; "
-            "use a local model for exact scores, or decode by sampling"
-        )
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]

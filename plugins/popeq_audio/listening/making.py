@@ -237,16 +237,7 @@ def _trial(
         if i == len(found):
             if kind == "mushra":
                 sounds[name] = anchor(sound, rate)
-                conditions.append(
-                    Condition(
-                        name=name,
-                        method="anchor",
-                        x_db=None,
-                        y_db=None,
-                        kantorovich=None,
-                        setting_distance=None,
-                    )
-                )
+                conditions.append(Condition(name=name, method="anchor"))
             continue
         method, point, score = found[i]
         sounds[name] = with_setting(sound, rate, point)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+from popeq.atomic import write_bytes
+from popeq.errors import PopeqError, UsageError
 
 
 def cache_folder() -> Path:
@@ -12,3 +18,71 @@ def cache_folder() -> Path:
     if own:
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "popeq"
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and no optional white space: equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class ContentCache:
+    """Entries named by the SHA-256 of the question that they answer.
+
+    The question is any JSON value that holds everything that the answer depends on. Its entry lies at
+    ``<folder>/<kind>/<first two digits>/<SHA-256><ending>``. An entry that is damaged, or belongs to another
+    question, counts as absent. Every entry is written in one step, so that no reader sees a part of it.
+
+    Parameters
+    ----------
+    kind
+        The folder of these entries, such as ``embeddings``.
+    folder
+        The cache folder; ``cache_folder()`` if it is not given.
+    """
+
+    def __init__(self, kind: str, ending: str = ".json", folder: Path | None = None) -> None:
+        self.folder = (folder or cache_folder()) / kind
+        self._ending = ending
+
+    def path(self, question: object) -> Path:
+        """Where the entry of a question lies, whether it exists or not."""
+        key = hashlib.sha256(canonical(question).encode("utf-8", "surrogatepass")).hexdigest()
+        return self.folder / key[:2] / f"{key}{self._ending}"
+
+    def get(self, question: object) -> Any:
+        """The answer that ``put`` has kept for a question; None if there is none."""
+        try:
+            entry = json.loads(self.path(question).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(entry, dict) or canonical(entry.get("question")) != canonical(question):
+            return None
+        return entry.get("answer")
+
+    def put(self, question: object, answer: object, *, required: bool = False) -> None:
+        """Keep an answer, a JSON value, beside its question.
+
+        Where the folder cannot be written, nothing is kept; with ``required``, for answers that cost money,
+        UsageError is raised.
+        """
+        entry = json.dumps({"question": question, "answer": answer}, ensure_ascii=False)
+        reason = self.write(self.path(question), f"{entry}\n".encode("utf-8", "surrogatepass"))
+        if required and reason:
+            raise UsageError(
+                f"cannot write the cache in {self.folder}: {reason}; set POPEQ_CACHE to a folder that can be "
+                "written"
+            )
+
+    def forget(self, question: object) -> None:
+        """Remove the answer to a question, if there is one."""
+        self.path(question).unlink(missing_ok=True)
+
+    @staticmethod
+    def write(path: Path, content: bytes) -> str:
+        """Write an entry's file if that is possible; returns why it was not, or an empty text."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
+        except (OSError, PopeqError) as error:
+            return str(getattr(error, "strerror", None) or error)
+        return ""

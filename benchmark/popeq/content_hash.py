@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
+import re
 import time
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from popeq.atomic import write_text
-from popeq.caches import cache_folder
-from popeq.errors import PopeqError, UsageError
+from popeq.caches import ContentCache
+from popeq.errors import UsageError
 
 #: Bytes from which the hash of a file is also kept on disk.
 _LARGE = 32 << 20
@@ -105,14 +103,10 @@ def _kept(place: str, _: tuple[int, ...]) -> str:
 
 @lru_cache(maxsize=1024)
 def _kept_on_disk(place: str, stamp: tuple[int, ...]) -> str:
-    key = hashlib.sha256(json.dumps([place, *stamp]).encode()).hexdigest()
-    file = cache_folder() / "hashes" / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == key and len(bytes.fromhex(kept["sha256"])) == 32:
-            return str(kept["sha256"])
+    cache, question = ContentCache("hashes"), [place, *stamp]
+    kept = cache.get(question)
+    if isinstance(kept, str) and re.fullmatch("[0-9a-f]{64}", kept):
+        return kept
     found = _read(place)
-    with contextlib.suppress(OSError, PopeqError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps({"key": key, "sha256": found}) + "\n")
+    cache.put(question, found)
     return found

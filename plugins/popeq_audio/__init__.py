@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.hookspecs import hookimpl
-from popeq_audio.parameters import NeighbourParameters
+from popeq_llm.parameters import KnnParameters
+
+
+class NeighbourParameters(KnnParameters):
+    """Of ``text-near`` and ``text-audio-near``, so that the two differ in the audio alone."""
+
+    k: int = Field(24, ge=1, description="at most so many of the most similar prompts give their responses")
 
 
 @hookimpl
@@ -43,8 +51,8 @@ def popeq_predictors() -> list[PredictorSpec]:
     return [
         PredictorSpec(
             "text-near",
-            "the responses to prompts with similar sentences (the twin of text-audio-near)",
-            "popeq_audio.neighbours:TextNear",
+            "the responses to prompts with similar sentences (text-audio-near without the tracks)",
+            "popeq_llm.knn:SimilarPrompts",
             parameters=NeighbourParameters,
             extra="llm",
             kind="retrieval",

@@ -1,7 +1,8 @@
-"""Ask a fitted predictor about a sentence: its distribution, the camps in it, and one setting to try."""
+"""Ask a fitted predictor about a sentence: its distribution, its modes, and one setting to try."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +14,9 @@ from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq.typing import Floats
+from popeq_audio.checks import checked_sentence
 from popeq_audio.fitted import Fitted
 from popeq_audio.modes import Mode, find_modes
-from popeq_audio.sentences import checked_sentence
 
 SAMPLES = 220
 #: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.
@@ -33,12 +34,12 @@ class Answer:
 
     @cached_property
     def modes(self) -> list[Mode]:
-        """The camps, the largest first."""
+        """The modes of the samples, the largest first."""
         return find_modes(self.samples, self.space)
 
     @property
     def recommended(self) -> tuple[float, float]:
-        """The medoid of the largest camp: a setting that is in the distribution, never between two camps."""
+        """The medoid of the largest mode: a setting of the distribution, never one between two modes."""
         return self.modes[0].medoid
 
     @property
@@ -108,3 +109,15 @@ def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio
     space = fitted.dataset.space
     samples = check_samples(fitted.predictor.sample([prompt], n, [rng]), [prompt], n, space)[0]
     return Answer(text, samples, space, fitted.about)
+
+
+def printed(answer: Answer, as_json: bool) -> str:
+    """What ``popeq ask`` prints: a plot with its summary, or one line of JSON with the bands."""
+    if not as_json:
+        from popeq_audio.pictures import terminal_plot
+
+        return terminal_plot(answer)
+    from popeq_audio.bands import fit_bands
+
+    bands = {"bands": fit_bands(answer.recommended).to_json()}
+    return json.dumps(answer.to_json() | bands, ensure_ascii=False)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from popeq.eq import biquad
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_audio.curves import curve_db
+from popeq_audio.filtering import curve_db
 
 BandKind = Literal["low_shelf", "peak", "high_shelf"]
 
@@ -61,6 +61,11 @@ class BandFit:
     bands: tuple[Band, ...]
     error_db: float
     preamp_db: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Preamp, error and bands as plain JSON values."""
+        bands = [asdict(band) for band in self.bands]
+        return {"preamp_db": self.preamp_db, "error_db": self.error_db, "bands": bands}
 
 
 def response_db(bands: tuple[Band, ...], frequency_hz: ArrayLike, rate_hz: float = RATE_HZ) -> Floats:

@@ -17,7 +17,7 @@ import numpy as np
 from popeq.atomic import write_bytes
 from popeq.errors import RunError, UnknownNameError, UsageError
 from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
-from popeq_audio.curves import curve_db, filter_taps
+from popeq_audio.filtering import curve_db, filter_taps
 
 #: The frequencies of the csv export, Hz: 12 to the octave.
 CSV_HZ = 20.0 * 2.0 ** (np.arange(120) / 12.0)
@@ -158,7 +158,7 @@ def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
     made = FORMATS[form].make(fit)
     try:
         write_bytes(path, made if isinstance(made, bytes) else made.encode())
-    except RunError as error:  # a wrong place is the asker's to mend
+    except RunError as error:  # a wrong path is an error of the user
         raise UsageError(str(error)) from None
     return fit
 

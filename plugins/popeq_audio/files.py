@@ -13,7 +13,7 @@ import numpy as np
 
 from popeq.errors import UsageError
 from popeq.typing import Floats
-from popeq_audio.needs import need
+from popeq_audio.checks import need
 
 MOST_CHANNELS = 8
 #: What each ending is written as: format, and the sample type where the source's own does not fit.

@@ -1,9 +1,8 @@
-"""A predictor that is fitted and ready to be asked, kept on disk by the hash of what it depends on."""
+"""A predictor that is fitted and ready to be asked, kept in the cache folder by what its fit depends on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from popeq.atomic import new_folder
-from popeq.caches import cache_folder
+from popeq.caches import ContentCache
 from popeq.contract import (
     Describes,
     LabelledPrompt,
@@ -31,13 +30,12 @@ from popeq.runs.job import labelled_for_predictor
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
 
-RECORD, STATE = "fitted.json", "state"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted predictor, the data it was fitted on, and how it came about: ``fitted`` or ``loaded``."""
+    """A fitted predictor with its plan; ``how`` is ``fitted``, or ``loaded`` if an earlier fit was read."""
 
     plan: Plan
     predictor: Predictor
@@ -53,7 +51,7 @@ class Fitted:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What every answer says of where it comes from."""
+        """The origin of every answer: predictor, parameters, model, data set and the plan's key."""
         described = self.predictor.describe() if isinstance(self.predictor, Describes) else {}
         return {
             "predictor": self.spec.name,
@@ -75,34 +73,33 @@ def open_fitted(
 ) -> Fitted:
     """Fit a predictor on the training and validation prompts of a data set, or load the fit kept before.
 
-    With folds it is fitted on all prompts. A fit is kept in ``<cache>/fitted/<key>`` as JSON and safetensors
-    if the predictor can ``save`` it, or takes up itself what it left in a folder (``use_folder``); one that
-    cannot be read is made again.
+    On a data set with folds it is fitted on all prompts. A predictor that ``Saves`` is kept below
+    ``<cache>/fitted``; one that is ``Resumable`` gets a folder there in which it keeps its own state. A fit
+    that cannot be read is made again, and so is every fit with ``fresh``.
 
     Raises
     ------
     UsageError
-        For unknown names or wrong options, or whatever the predictor says it lacks.
+        For unknown names or wrong options, and for what the predictor itself refuses.
     """
     loaded = load_dataset(dataset)
     (plan,) = make_plans([name], loaded, DEFAULT_PROTOCOL, [seed], options)
-    folder = _folder(plan)
-    if not fresh:
-        kept = _kept(plan, folder)
-        if kept is not None:
-            return Fitted(plan, kept, "loaded")
+    stage = "all" if loaded.by_folds else "split"
+    state = ContentCache("fitted", ending="").path([plan.key, stage, _SCHEMA])
+    if not fresh and (kept := _read(plan, state)):
+        return Fitted(plan, kept, "loaded")
     predictor = _new(plan)
     if isinstance(predictor, Resumable):
-        _lend(predictor, folder / STATE, fresh)
-    train, validation = _stage(loaded, plan.predictor.wants_audio)
+        _use_folder(predictor, state, fresh)
+    train, validation = _labelled(loaded, plan.predictor.wants_audio)
     predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
     if isinstance(predictor, Saves):
-        _keep(plan, predictor, folder)
+        _write(predictor, state)
     return Fitted(plan, predictor, "fitted")
 
 
-def _stage(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
-    """What a run's own worker would be given: no test answers where there is a split."""
+def _labelled(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
+    """Training and validation prompts as a run's worker gets them: no test answers where there is a split."""
     if dataset.by_folds:
         ids: tuple[list[str], list[str]] = (sorted(dataset.prompts["prompt_id"]), [])
     else:
@@ -122,55 +119,30 @@ def _new(plan: Plan) -> Predictor:
     return predictor
 
 
-def _folder(plan: Plan) -> Path:
-    stage = "all" if plan.dataset.by_folds else "split"
-    key = hashlib.sha256(json.dumps([plan.key, stage, _SCHEMA]).encode()).hexdigest()
-    return cache_folder() / "fitted" / key[:24]
-
-
-def _kept(plan: Plan, folder: Path) -> Predictor | None:
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict) or record.get("key") != plan.key or record.get("schema") != _SCHEMA:
-        return None
-    predictor = _new(plan)
-    if not isinstance(predictor, Saves):
+def _read(plan: Plan, state: Path) -> Predictor | None:
+    """The predictor that ``_write`` kept; None if there is none, or it is damaged."""
+    if not state.is_dir() or not isinstance(predictor := _new(plan), Saves):
         return None
     try:
-        predictor.load(folder / STATE)
-    except (OSError, ValueError, KeyError, TypeError):  # broken or of another version: fit again
+        predictor.load(state)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return predictor
 
 
-def _lend(predictor: Resumable, folder: Path, fresh: bool) -> None:
-    """Let a predictor that trains keep its state in a folder, where that can be made."""
+def _use_folder(predictor: Resumable, state: Path, fresh: bool) -> None:
+    """Give a folder for its state to a predictor that trains, where one can be made."""
     if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        state.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    predictor.use_folder(folder)
+    predictor.use_folder(state)
 
 
-def _keep(plan: Plan, predictor: Saves, folder: Path) -> None:
-    record = {
-        "schema": _SCHEMA,
-        "key": plan.key,
-        "predictor": plan.predictor.name,
-        "source": plan.spec.predictor.source,
-        "parameters": plan.parameter_values,
-        "dataset": plan.dataset.name,
-        "revision": plan.dataset.revision,
-    }
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with new_folder(folder) as temporary:
-            (temporary / STATE).mkdir()
-            predictor.save(temporary / STATE)
-            (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except (OSError, PopeqError):  # a cache that cannot be written costs time, not the answer
-        return
+def _write(predictor: Saves, state: Path) -> None:
+    """Keep a fit; where the cache cannot be written, the next question costs another fit."""
+    shutil.rmtree(state, ignore_errors=True)
+    with contextlib.suppress(OSError, PopeqError), new_folder(state) as temporary:
+        predictor.save(temporary)

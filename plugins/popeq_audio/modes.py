@@ -1,4 +1,4 @@
-"""The camps of a predicted distribution, and one setting that somebody in the largest camp chose."""
+"""The modes of a predicted distribution: its clusters of samples, each with the sample in its middle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from popeq.space import Space
 from popeq.typing import Floats
 
 CELLS = 60
-#: Two peaks are one camp if the density between them is more than this share of the lower one.
+#: Two peaks are one mode if the density between them is more than this share of the lower one.
 SADDLE_SHARE = 0.8
-#: A camp of fewer samples is a stray, and belongs to the camp that is nearest.
+#: Samples of a smaller mode are given to the nearest other mode.
 LEAST_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """One camp: its share of the samples, the sample in its middle, and which samples are its own."""
+    """One mode: its share of the samples, its medoid, and the indices of its samples."""
 
     weight: float
     medoid: tuple[float, float]
@@ -35,18 +35,19 @@ def density(points: Floats, space: Space, cells: int = CELLS) -> Floats:
 
 
 def find_modes(points: Floats, space: Space) -> list[Mode]:
-    """Camps of samples (n, 2), the largest first.
+    """Modes of samples (n, 2), the largest first.
 
-    The peaks of the reflective density, each with the cells from which one climbs up to it; peaks without a
-    real valley between them (``SADDLE_SHARE``) are one. Every sample is in one camp: weights sum to 1.
+    The peaks of the reflective density, each with the cells from which steepest ascent leads to it; peaks
+    without a real valley between them (``SADDLE_SHARE``) are one. Every sample is in one mode: weights sum
+    to 1.
     """
     field = density(points, space)
     labels = _join(field, _climb(field))
     place = np.clip(((points - space.low) / space.size * CELLS).astype(int), 0, CELLS - 1)
-    camp = _with_strays(points, labels[place[:, 0], place[:, 1]])
+    label = _with_small_modes_merged(points, labels[place[:, 0], place[:, 1]])
     modes = []
-    for name in np.unique(camp):
-        members = np.flatnonzero(camp == name)
+    for own in np.unique(label):
+        members = np.flatnonzero(label == own)
         middle = points[members][medoid(points[members])]
         modes.append(Mode(len(members) / len(points), (float(middle[0]), float(middle[1])), members))
     return sorted(modes, key=lambda m: (-m.weight, m.medoid))
@@ -109,16 +110,16 @@ def _join(field: Floats, labels: NDArray[np.intp]) -> NDArray[np.intp]:
         labels[labels == low] = high
 
 
-def _with_strays(points: Floats, camp: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Give the samples of camps that are too small to the camp of the nearest other sample."""
-    names, counts = np.unique(camp, return_counts=True)
+def _with_small_modes_merged(points: Floats, label: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Labels in which the samples of modes that are too small have the label of the nearest other sample."""
+    names, counts = np.unique(label, return_counts=True)
     small = set(names[counts < LEAST_WEIGHT * len(points)].tolist())
     if len(small) == len(names):
         small.discard(int(names[np.argmax(counts)]))
-    stray = np.isin(camp, list(small))
+    stray = np.isin(label, list(small))
     if not stray.any():
-        return camp
+        return label
     distances = np.linalg.norm(points[stray][:, None] - points[~stray][None], axis=2)
-    moved = camp.copy()
-    moved[stray] = camp[~stray][distances.argmin(axis=1)]
+    moved = label.copy()
+    moved[stray] = label[~stray][distances.argmin(axis=1)]
     return moved

@@ -16,7 +16,7 @@ _FAN = ((5, 95, 0.18), (25, 75, 0.32))
 
 
 def terminal_plot(answer: Answer) -> str:
-    """The density in shades, ``X`` at the recommended setting, digits at the middles of the other camps."""
+    """The density in shades, ``X`` at the recommended setting, digits at the medoids of the other modes."""
     canvas = empty_canvas()
     height, width = canvas.shape
     field = density(answer.samples, answer.space)
@@ -32,15 +32,15 @@ def terminal_plot(answer: Answer) -> str:
 
 
 def summary(answer: Answer) -> list[str]:
-    """The camps, the recommended setting and how sure it is, in a few lines."""
+    """The recommended setting, how many listeners are near it, the modes and the origin, a line each."""
     x, y = answer.recommended
     lines = [
         f"recommended (X): smile {x:+.1f} dB, tilt {y:+.1f} dB",
         f"how sure: {answer.near_share:.0%} of the predicted listeners are within {NEAR_DB:g} dB of it "
         f"(by chance {answer.chance_share:.0%}); their mean distance is {answer.expected_distance_db:.1f} dB",
     ]
-    camps = [f"{m.weight:.0%} around ({m.medoid[0]:+.1f}, {m.medoid[1]:+.1f})" for m in answer.modes]
-    lines.append("one camp" if len(camps) == 1 else f"{len(camps)} camps: " + "; ".join(camps))
+    modes = [f"{m.weight:.0%} around ({m.medoid[0]:+.1f}, {m.medoid[1]:+.1f})" for m in answer.modes]
+    lines.append("one mode" if len(modes) == 1 else f"{len(modes)} modes: " + "; ".join(modes))
     lines.append(source(answer))
     return lines
 
@@ -56,7 +56,7 @@ def source(answer: Answer) -> str:
 
 
 def picture(answer: Answer, path: Path) -> None:
-    """Draw the density with its camps, and the curves of the samples as a fan around their median.
+    """Draw the density with its modes, and the curves of the samples as a fan around their median.
 
     Raises UsageError for another ending than .png or .svg, or a place that cannot be written.
     """
@@ -81,7 +81,7 @@ def picture(answer: Answer, path: Path) -> None:
         plane.scatter(
             *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
         )
-        name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"camp {rank + 1} ({mode.weight:.0%})"
+        name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"mode {rank + 1} ({mode.weight:.0%})"
         dashes = "-" if rank == 0 else "--"
         curves.plot(
             frequency,

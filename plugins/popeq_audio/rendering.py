@@ -11,9 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from popeq.typing import Floats
-from popeq_audio.convolving import Convolver
-from popeq_audio.curves import filter_taps
 from popeq_audio.files import blocks, new_audio, open_audio
+from popeq_audio.filtering import Convolver, filter_taps
 from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
 
 CEILING_DBTP = -1.0
@@ -50,16 +49,16 @@ class Rendered:
 
 
 def measure(
-    source: Any, point: ArrayLike, block_frames: int, told: Callable[[int], None]
+    source: Any, point: ArrayLike, block_frames: int, progress: Callable[[int], None]
 ) -> tuple[Measured, Measured]:
-    """Levels of an open file, and of it filtered; ``told`` hears how many frames were done."""
+    """Levels of an open file, and of it filtered; ``progress`` gets the number of frames of each block."""
     meters = [_Meters(source), _Meters(source)]
     for block in blocks(source, block_frames):
         meters[0].add(block)
-        told(len(block))
+        progress(len(block))
     for block in filtered(source, point, block_frames):
         meters[1].add(block)
-        told(len(block))
+        progress(len(block))
     return meters[0].measured(), meters[1].measured()
 
 
@@ -140,13 +139,13 @@ def render(
     with open_audio(source_path) as source:
         done, total = 0, 3 * source.frames
 
-        def told(frames: int) -> None:
+        def add_done(frames: int) -> None:
             nonlocal done
             done += frames
             if progress is not None:
                 progress(done, total)
 
-        before, after = measure(source, point, block_frames, told)
+        before, after = measure(source, point, block_frames, add_done)
         gain, short = chosen_gain(before, after, match, ceiling_dbtp)
         gain -= lower_db
         factor = 10.0 ** (gain / 20.0)
@@ -155,5 +154,5 @@ def render(
         ) as target:
             for block in filtered(source, point, block_frames):
                 target.write(block * factor)
-                told(len(block))
+                add_done(len(block))
     return Rendered(before, after, gain, short)

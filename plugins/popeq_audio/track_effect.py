@@ -79,10 +79,10 @@ class TrackEffect:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> TrackEffect:
+    def from_json(cls, content: Mapping[str, Any]) -> TrackEffect:
         """What ``to_json`` gave."""
-        mean, scale, weights = (np.array(told[k], dtype=np.float64) for k in ("mean", "scale", "weights"))
-        return cls(tuple(told["names"]), mean, scale, weights, told["ridge"])
+        mean, scale, weights = (np.array(content[k], dtype=np.float64) for k in ("mean", "scale", "weights"))
+        return cls(tuple(content["names"]), mean, scale, weights, content["ridge"])
 
 
 def _centred(values: Floats, sentences: NDArray[np.str_]) -> Floats:

@@ -48,20 +48,20 @@ def popeq_predictors() -> list[PredictorSpec]:
         PredictorSpec(
             "random",
             "uniform on the box, whatever the sentence",
-            "popeq_baselines.chance:Random",
+            "popeq_baselines.simple:Random",
             kind="baseline",
         ),
         PredictorSpec(
             "prior",
             "draws from the pooled training responses",
-            "popeq_baselines.chance:Prior",
+            "popeq_baselines.simple:Prior",
             kind="baseline",
         ),
-        PredictorSpec("static-flat", "always (0, 0) dB", "popeq_baselines.static:Flat", kind="preset"),
+        PredictorSpec("static-flat", "always (0, 0) dB", "popeq_baselines.simple:Flat", kind="preset"),
         PredictorSpec(
             "static-best",
             "the one point that is best for the training prompts",
-            "popeq_baselines.static:Best",
+            "popeq_baselines.simple:Best",
             kind="preset",
         ),
         PredictorSpec(
@@ -74,7 +74,7 @@ def popeq_predictors() -> list[PredictorSpec]:
         PredictorSpec(
             "static-preset",
             "a named EQ preset chosen by keyword, as products ship",
-            "popeq_baselines.presets:Preset",
+            "popeq_baselines.simple:Preset",
             parameters=PresetParameters,
             kind="preset",
         ),

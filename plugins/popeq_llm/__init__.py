@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from popeq.contract import PredictorSpec
 from popeq.hookspecs import hookimpl
 from popeq_llm.parameters import (
@@ -18,42 +20,35 @@ _KEYS = ("OPENAI_API_KEY",)
 
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
+    asking = partial(PredictorSpec, extra="llm", needs_env=_KEYS)
     return [
-        PredictorSpec(
+        asking(
             "icl-zero",
             "asks a language model about the sentence alone (the paper's Text2Beosonic)",
             "popeq_llm.icl:Zero",
             parameters=ZeroParameters,
-            extra="llm",
             kind="in-context",
-            needs_env=_KEYS,
         ),
-        PredictorSpec(
+        asking(
             "icl-static",
             "asks a language model that is shown the same examples for every sentence",
             "popeq_llm.icl:Static",
             parameters=StaticParameters,
-            extra="llm",
             kind="in-context",
-            needs_env=_KEYS,
         ),
-        PredictorSpec(
+        asking(
             "icl-rag",
             "asks a language model that is shown what listeners chose for the most similar sentences",
             "popeq_llm.icl:Rag",
             parameters=RetrievalParameters,
-            extra="llm",
             kind="retrieval",
-            needs_env=_KEYS,
         ),
-        PredictorSpec(
+        asking(
             "icl-rag-qa",
             "like icl-rag, but 11 predictions in one answer, then uniform draws among them",
             "popeq_llm.icl:RagQa",
             parameters=QaParameters,
-            extra="llm",
             kind="retrieval",
-            needs_env=_KEYS,
         ),
         PredictorSpec(
             "knn",

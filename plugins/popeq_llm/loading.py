@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from popeq.errors import UsageError
@@ -119,7 +121,7 @@ def load_stand_in(device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
 
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What ``from_pretrained`` is told to hold weights in 4 bits; UsageError where that cannot be."""
+    """Options of ``from_pretrained`` for weights in 4 bits; UsageError where that is not possible."""
     if find_spec("bitsandbytes") is None:
         raise UsageError(f"--model {name}: 4-bit loading needs bitsandbytes; pip install bitsandbytes")
     if torch.device(device).type not in ("cuda", "cpu"):
@@ -153,7 +155,15 @@ def free_memory(device: str) -> int:
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for PyTorch inside the block: their number changes the last bits of sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 2 << 30
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from popeq.errors import RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
-from popeq_llm.constrained import Segments, answer_of, answer_segments, constrained_samples, first_text
 from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
-from popeq_llm.free_text import free_samples
-from popeq_llm.heads import has_plain_head
 from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.radix import fold
-from popeq_llm.splitting import split_samples
-from popeq_llm.tree import TreeRows, takes_trees
+from popeq_llm.splitting import fold, split_samples
+from popeq_llm.token_by_token import (
+    Segments,
+    answer_of,
+    answer_segments,
+    constrained_samples,
+    first_text,
+    free_samples,
+)
+from popeq_llm.tree import TreeRows, has_plain_head, takes_trees
 from popeq_llm.trie import build_trie, common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]

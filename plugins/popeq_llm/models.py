@@ -1,13 +1,12 @@
-"""Language models behind one small protocol: chats in, answers or log-probabilities out, many at once."""
+"""Language models behind one protocol: chats in, answers or log-probabilities out, many at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq_llm.answers import Form
 
@@ -26,7 +25,7 @@ Chat = tuple[Message, ...]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a run records of its model. ``notes`` tells what the user should know, a line each."""
+    """What a run records of its model. ``notes``: what the user should know, a line each."""
 
     name: str
     revision: str = ""
@@ -67,6 +66,29 @@ class LanguageModel(Protocol):
         """
         ...
 
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Natural log-probability of each given answer to its chat, an array (len(answers[i]),) a chat."""
-        ...
+
+if TYPE_CHECKING:
+    from popeq_llm.parameters import ModelParameters
+
+
+def open_model(parameters: ModelParameters) -> LanguageModel:
+    """``openai:NAME`` is a served model, anything else a local one."""
+    if parameters.model.startswith("openai:"):
+        from popeq_llm.served import ServedModel
+
+        return ServedModel(
+            parameters.model.removeprefix("openai:"),
+            base_url=parameters.base_url,
+            temperature=parameters.temperature,
+            concurrency=parameters.concurrency,
+            timeout_s=parameters.timeout_s,
+        )
+    from popeq_llm.local import LocalModel
+
+    return LocalModel(
+        parameters.model,
+        revision=parameters.revision,
+        device=parameters.device,
+        dtype=parameters.dtype,
+        decode=parameters.decode,
+    )

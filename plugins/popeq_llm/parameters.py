@@ -2,24 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from popeq.contract import Parameters
+from popeq.errors import UsageError
 from popeq.ranges import tuned, tuned_choice
+from popeq_llm.weights import BUNDLED_ENCODER, model_identity, named
 
 if TYPE_CHECKING:
     from popeq_llm.templates import Kind
 
-BUNDLED_ENCODER = "all-MiniLM-L6-v2"
+
+def with_sha256(values: Any, parameter: str, sha256: Callable[[str], str]) -> Any:
+    """The raw values of a parameters model with the hash of a file or folder, for a validator.
+
+    If ``values[parameter]`` names one, ``values[f"{parameter}_sha256"]`` becomes ``sha256`` of it, so that a
+    changed content is another run. Raises UsageError if another hash was planned.
+    """
+    given = values.get(parameter) if isinstance(values, Mapping) else None
+    if not isinstance(given, str):
+        return values
+    found = sha256(given)
+    if values.get(f"{parameter}_sha256") not in (None, found):
+        raise UsageError(f"{parameter} {given}: has changed since this run was planned")
+    return {**values, f"{parameter}_sha256": found}
 
 
-class ModelParameters(Parameters):
-    """Which language model is asked, where it runs and with which template."""
+def hash_identity(sha256: str | None) -> str | None:
+    """A hash that ``with_sha256`` has filled in, as ``Parameters.identity`` wants it."""
+    return f"sha256:{sha256}" if sha256 else None
+
+
+class TemplateParameters(Parameters):
+    """The prompt template that a language model is asked with."""
 
     template_kind: ClassVar[Kind] = "zero"
+
+    template: str | None = Field(None, description="file in place of the bundled prompt template")
+    template_sha256: str | None = Field(
+        None, description="filled in from the template's content, so that a changed file is another run"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_template(cls, values: Any) -> Any:
+        """Check the template before anything runs, and make its content a part of what identifies a run."""
+        from popeq_llm.templates import load_template
+
+        return with_sha256(values, "template", lambda file: load_template(cls.template_kind, file).sha256)
+
+    def identity(self) -> Mapping[str, str]:
+        """The template's content."""
+        return {**super().identity(), **named(template=hash_identity(self.template_sha256))}
+
+
+class EncoderParameters(Parameters):
+    """The sentence encoder that finds similar prompts."""
+
+    encoder: str = Field(
+        BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
+    )
+
+    def identity(self) -> Mapping[str, str]:
+        """The encoder's content."""
+        return {**super().identity(), **named(encoder=model_identity(self.encoder))}
+
+
+class ModelParameters(TemplateParameters):
+    """Which language model is asked, where it runs and with which template."""
 
     model: str = Field(
         "popeq-tiny",
@@ -40,38 +93,17 @@ class ModelParameters(Parameters):
     )
     concurrency: int = Field(8, ge=1, description="requests to a server at the same time")
     timeout_s: float = Field(120.0, gt=0, description="seconds a server has for one request")
-    template: str | None = Field(None, description="file in place of the bundled prompt template")
-    template_sha256: str | None = Field(
-        None, description="filled in from the template's content, so that a changed file is another run"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_template(cls, values: Any) -> Any:
-        """Check the template before anything runs, and make its content a part of what identifies a run."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("template"), str):
-            return values
-        from popeq.errors import UsageError
-        from popeq_llm.templates import load_template
-
-        found = load_template(cls.template_kind, values["template"]).sha256
-        if values.get("template_sha256") not in (None, found):
-            raise UsageError(f"template {values['template']}: has changed since this run was planned")
-        return {**values, "template_sha256": found}
 
     def identity(self) -> Mapping[str, str]:
         """The contents of the model and the template."""
-        from popeq_llm.weights import model_identity, named
-
-        template = f"sha256:{self.template_sha256}" if self.template_sha256 else None
-        return named(model=model_identity(self.model, self.revision), template=template)
+        return {**super().identity(), **named(model=model_identity(self.model, self.revision))}
 
 
 class ZeroParameters(ModelParameters):
     """Of ``icl-zero``."""
 
 
-class StaticParameters(ModelParameters):
+class StaticParameters(ModelParameters, EncoderParameters):
     """Of ``icl-static``: what is shown, the same for every sentence."""
 
     template_kind: ClassVar[Kind] = "few"
@@ -83,15 +115,6 @@ class StaticParameters(ModelParameters):
         description="listeners' settings shown with each; fewer if it has fewer",
         json_schema_extra=tuned_choice(1, 5, 11),
     )
-    encoder: str = Field(
-        BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
-    )
-
-    def identity(self) -> Mapping[str, str]:
-        """Also the encoder's content."""
-        from popeq_llm.weights import model_identity, named
-
-        return {**super().identity(), **named(encoder=model_identity(self.encoder))}
 
 
 class RetrievalParameters(StaticParameters):
@@ -108,27 +131,18 @@ class QaParameters(RetrievalParameters):
     )
 
 
-class KnnParameters(Parameters):
+class KnnParameters(EncoderParameters):
     """Of ``knn``."""
 
     k: int = Field(
         8,
         ge=1,
-        description="how many of the most similar training prompts lend their responses",
+        description="how many of the most similar training prompts give their responses",
         json_schema_extra=tuned(1, 24, log=True),
     )
     similarity_temperature: float = Field(
         0.05,
         gt=0,
-        description="weights are a softmax of similarity over this; small: the nearest counts alone",
+        description="weights are a softmax of similarity over this; small: only the nearest counts",
         json_schema_extra=tuned(0.005, 0.5, log=True),
     )
-    encoder: str = Field(
-        BUNDLED_ENCODER, min_length=1, description="sentence-transformers model by name or folder"
-    )
-
-    def identity(self) -> Mapping[str, str]:
-        """The encoder's content."""
-        from popeq_llm.weights import model_identity, named
-
-        return named(encoder=model_identity(self.encoder))

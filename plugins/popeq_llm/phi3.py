@@ -227,7 +227,7 @@ def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _visible(mask: Tensor | None, new: int, fed: int, device: torch.device) -> tuple[Tensor | None, bool]:
-    """What attention is told: a mask, or none and whether it is causal."""
+    """The mask of attention, or none and whether attention is causal."""
     if mask is not None and mask.dim() == 4:
         return mask, False
     if (new == 1 or fed == 0) and (mask is None or bool(mask.all())):

@@ -1,20 +1,24 @@
-"""Training prompts that are similar to a sentence, and prompts that cover all others."""
+"""Training prompts that are similar to a sentence, prompts that cover all others, and how both are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
+from popeq.runs.job import Labelled
 from popeq_llm.encoder import Encoder
 
 #: Similarities are rounded to this many decimals before anything is ranked or weighted with them, so that
 #: the last bits of another machine's arithmetic change nothing.
 DECIMALS = 6
+_PROMPTS, _VECTORS = "prompts.json", "vectors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,10 @@ class Retriever:
 
 
 def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """``count`` of the settings (m, 2), dB, that stand for all of them; all of them if there are fewer.
+    """``count`` of the settings (m, 2), dB, that represent all of them; all of them if there are fewer.
 
     Chosen one by one, each time the setting that brings the energy distance between the chosen ones and all
-    lowest (the first one is the medoid): no luck, no generator, and the first few are the best few.
+    lowest (the first one is the medoid). Nothing is random, and the first few are the best few.
     """
     points = points[np.lexsort((points[:, 1], points[:, 0]))]  # so that the order of rows means nothing
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)
@@ -102,3 +106,43 @@ def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.floa
 
 def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(similarity, DECIMALS)
+
+
+class _Kept(BaseModel):
+    """A fitted retriever without its embeddings."""
+
+    encoder: str
+    prompts: list[Labelled]
+
+
+def save_retriever(retriever: Retriever, folder: Path) -> None:
+    """Write the training prompts with their responses (JSON) and their embeddings (safetensors)."""
+    from safetensors.numpy import save_file
+
+    kept = _Kept(encoder=retriever.encoder.identity, prompts=list(retriever.train.values()))
+    (folder / _PROMPTS).write_text(kept.model_dump_json() + "\n", encoding="utf-8")
+    save_file({"vectors": np.ascontiguousarray(retriever.vectors)}, folder / _VECTORS)
+    (folder / _VECTORS).chmod(0o644)
+
+
+def load_retriever(folder: Path, encoder: Encoder) -> Retriever:
+    """Read what ``save_retriever`` has written.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, OSError
+        If it is damaged, or was made with another encoder.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    kept = _Kept.model_validate_json((folder / _PROMPTS).read_bytes())
+    if kept.encoder != encoder.identity:
+        raise ValueError("the embeddings are another encoder's")
+    try:
+        vectors = load_file(folder / _VECTORS)["vectors"]
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    if len(vectors) != len(kept.prompts):
+        raise ValueError("there are not as many embeddings as prompts")
+    return Retriever(kept.prompts, encoder, vectors)

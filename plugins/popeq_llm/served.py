@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
-from popeq_llm.served_cache import RequestCache, canonical
+from popeq_llm.served_answers import form_text, is_entry, response_format, right_answer
 from popeq_llm.served_client import (
     CancelledError,
     Client,
@@ -26,8 +26,6 @@ from popeq_llm.served_client import (
     UnreachableError,
 )
 from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
-from popeq_llm.served_reading import form_text, is_entry, right_answer
-from popeq_llm.served_schema import response_format
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3
@@ -73,7 +71,7 @@ class ServedModel:
         self.max_tokens = max_tokens
         self.concurrency = concurrency
         self._client = Client(base_url, api_key_env, concurrency, timeout_s, patience or Patience())
-        self._cache = RequestCache(cache)
+        self._cache = ContentCache("served", folder=cache)
         self._abilities: dict[int, Abilities] = {}
 
     @property
@@ -83,11 +81,11 @@ class ServedModel:
 
     @property
     def info(self) -> ModelInfo:
-        """Name and server; the notes tell what was found out about it so far."""
+        """Name and server, with notes on what was found out about it so far."""
         notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
         for abilities in list(self._abilities.values())[-1:]:
-            told = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
-            notes.append(f"up to {abilities.choices} answers a request, {told}")
+            checked = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
+            notes.append(f"up to {abilities.choices} answers a request, {checked}")
             if abilities.left_out:
                 notes.append(f"the server does not take: {', '.join(abilities.left_out)}")
         return ModelInfo(name=self.name, device=self.base_url, notes=tuple(notes))
@@ -95,13 +93,6 @@ class ServedModel:
     def render(self, chat: Chat) -> str:
         """The chat's messages as JSON, as they are sent."""
         return canonical(_messages(chat))
-
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Not available: servers do not tell the probability of a given answer."""
-        raise UsageError(
-            f"{self.name!r} is a served model, which cannot score given answers; "
-            "use a local model for exact scores, or decode by sampling"
-        )
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
@@ -126,7 +117,7 @@ class ServedModel:
                 for prompt, question, future in asked:
                     if not prompt.failure:
                         prompt.take(question, future.result())
-                self._give_up_hopeless([p for p in unfinished if not p.failure], form)
+                self._give_up_unanswered([p for p in unfinished if not p.failure], form)
         finally:
             for prompt in prompts:
                 prompt.stop.set()
@@ -159,7 +150,7 @@ class ServedModel:
                     failed = ""
                 if found is None:
                     raise RunError(f"{self.name} at {self.base_url}: {failed}")
-                self._cache.put(question, found.as_json())
+                self._cache.put(question, found.as_json(), required=True)
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
@@ -207,7 +198,7 @@ class ServedModel:
         return questions
 
     def _answer(self, question: Question, form: Form, stop: threading.Event) -> Drawn:
-        """A question's answers from the cache or the server; None stands for a wrong one."""
+        """A question's answers from the cache or the server; None is a wrong one."""
         held = self._cache.get(question.key)
         if is_entry(held, question.count, form):
             return Drawn(list(held))
@@ -228,7 +219,7 @@ class ServedModel:
             for choice, answer in zip(choices, drawn.answers, strict=True):
                 if answer is None:
                     drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
-        self._cache.put(question.key, drawn.answers)
+        self._cache.put(question.key, drawn.answers, required=True)
         return drawn
 
     def _settle(self, asked: dict[Future[Drawn], Prompt], form: Form) -> None:
@@ -259,10 +250,10 @@ class ServedModel:
                 if other.failure:
                     pending.cancel()
 
-    def _give_up_hopeless(self, unfinished: Sequence[Prompt], form: Form) -> None:
+    def _give_up_unanswered(self, unfinished: Sequence[Prompt], form: Form) -> None:
         """Give up the prompts for which it is no use to ask on."""
-        for prompt in [p for p in unfinished if p.is_hopeless()]:
-            for question in prompt.half_right:  # a failure is not kept: a mended server is asked again
+        for prompt in [p for p in unfinished if p.is_unanswerable()]:
+            for question in prompt.half_right:  # a failure is not kept: a repaired server is asked again
                 for asked in (question, *question.singles()):
                     self._cache.forget(asked.key)
             last = f", the last {prompt.wrong}" if prompt.wrong else ""

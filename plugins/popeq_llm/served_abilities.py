@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from popeq_llm.answers import AnswerFormat
 from popeq_llm.models import Chat, Message
+from popeq_llm.served_answers import answer_of_json
 from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
-from popeq_llm.served_schema import answer_of_json
 
 Structured = Literal["auto", "json_schema", "none"]
 #: A question with so many right answers that two equal ones mean that the server does not sample.
@@ -88,11 +88,11 @@ def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[st
         except MiscountedError:
             return replace(abilities, choices=1), []
         except RefusedError as refusal:
-            told = str(refusal)
-            if abilities.limit == "max_tokens" and "max_completion_tokens" in told:
+            reason = str(refusal)
+            if abilities.limit == "max_tokens" and "max_completion_tokens" in reason:
                 abilities = replace(abilities, limit="max_completion_tokens")
                 continue
-            named = [f for f in ("seed", "top_p") if re.search(rf"\b{f}\b", told)]
+            named = [f for f in ("seed", "top_p") if re.search(rf"\b{f}\b", reason)]
             new = [f for f in named if f not in abilities.left_out]
             if new:
                 abilities = replace(abilities, left_out=(*abilities.left_out, *new))

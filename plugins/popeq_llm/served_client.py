@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_after_attempt
 
+from popeq.caches import canonical
 from popeq.errors import UsageError
-from popeq_llm.served_cache import canonical
 
 _LONGEST_BODY = 16_000_000  # bytes of one response
 _PASSING = {408, 409, 425, 429}  # status codes worth another attempt, besides 5xx
@@ -118,33 +119,44 @@ class Client:
         content = canonical(body).encode()
         stop = stop or threading.Event()
         miscounts = 0
-        for attempt in range(1, self.patience.attempts + 1):
+
+        def attempt() -> list[Choice] | _Fault:
+            nonlocal miscounts
             if stop.wait(max(0.0, self._resume_at - time.monotonic())) or stop.is_set():
                 raise CancelledError
             outcome = self._attempt(content, count)
-            if isinstance(outcome, list):
-                return outcome
-            miscounts += outcome.miscounted
+            miscounts += isinstance(outcome, _Fault) and outcome.miscounted
             if count > 1 and miscounts == _MISCOUNTS:
-                raise MiscountedError(outcome.what)
-            if attempt < self.patience.attempts:
-                self._back_off(outcome, attempt, stop)
-        assert isinstance(outcome, _Fault)
-        raise (UnreachableError if outcome.unreachable else ServerError)(
-            f"{self.patience.attempts} attempts failed, the last with {outcome.what}; see that the server "
-            "runs and is not overloaded, then run again: what it has answered is kept"
-        )
+                raise MiscountedError("the server gives another number of choices than was asked for")
+            return outcome
 
-    def _back_off(self, fault: _Fault, attempt: int, stop: threading.Event) -> None:
-        """Wait before the next attempt; what the server asked for holds for every thread."""
+        # Faults are results and not exceptions: the HTTP client's exceptions hold the request with its key.
+        outcome = Retrying(
+            retry=retry_if_result(lambda outcome: isinstance(outcome, _Fault)),
+            stop=stop_after_attempt(self.patience.attempts),
+            wait=self._wait_s,
+            sleep=sleep_using_event(stop),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )(attempt)
+        if isinstance(outcome, _Fault):
+            raise (UnreachableError if outcome.unreachable else ServerError)(
+                f"{self.patience.attempts} attempts failed, the last with {outcome.what}; check that the "
+                "server runs and is not overloaded, then run again: what it has answered is kept"
+            )
+        return outcome
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        """Seconds to wait before the next attempt; a wait that the server asks for holds for every thread."""
+        assert state.outcome is not None
+        fault: _Fault = state.outcome.result()
         if (asked_s := fault.wait_s or 0.0) > self.patience.longest_wait_s:
             raise UnreachableError(
                 f"{fault.what}, and it asks to wait {asked_s:.0f} s, more than "
                 f"{self.patience.longest_wait_s:.0f} s; run again later: what it has answered is kept"
             )
         self._resume_at = max(self._resume_at, time.monotonic() + asked_s)
-        most = min(self.patience.backoff_s * 2 ** (attempt - 1), self.patience.longest_wait_s)
-        stop.wait(most * random.uniform(0.5, 1.0))
+        most = min(self.patience.backoff_s * 2 ** (state.attempt_number - 1), self.patience.longest_wait_s)
+        return float(most * random.uniform(0.5, 1.0))
 
     def _attempt(self, content: bytes, count: int) -> list[Choice] | _Fault:
         """One request. Exceptions of the HTTP client, which hold the request, end here."""
@@ -218,7 +230,7 @@ class Client:
         return self.line(text)
 
     def line(self, text: str, most: int = 160) -> str:
-        """A stranger's text as one printable line of bounded length, without the key."""
+        """Text of the server as one printable line of bounded length, without the key."""
         key = os.environ.get(self.api_key_env, "").strip()
         text = text.replace(key, "(key)") if key else text
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

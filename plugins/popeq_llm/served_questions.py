@@ -76,7 +76,7 @@ class Prompt:
         return not self.failure and len(self.accepted) < self.n
 
     def give_up(self, why: str) -> None:
-        """Ask no more for it; the first reason stands."""
+        """Ask no more for it; the first reason is kept."""
         self.failure = self.failure or why
         self.stop.set()
 
@@ -88,7 +88,7 @@ class Prompt:
         if len(right) < len(drawn.answers):
             self.half_right += [question]
 
-    def is_hopeless(self) -> bool:
+    def is_unanswerable(self) -> bool:
         """Whether samples are lacking and there is no use in asking for them."""
         right = len(self.accepted)
         spent = self.drawn >= _DRAWS_PER_SAMPLE * self.n + FIRST_DRAWS

@@ -1,4 +1,4 @@
-"""Prompt templates: files a person can read and replace, checked once and filled in to a chat."""
+"""Prompt templates: jinja2 files that a person can read and replace, checked when they are read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import jinja2
 import numpy as np
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 
 from popeq.errors import UsageError
@@ -21,49 +25,54 @@ Kind = Literal["zero", "few", "qa", "paraphrase"]
 #: A sentence and the settings (m, 2) in dB that listeners chose for it.
 Example = tuple[str, NDArray[np.float64]]
 
-_SECTIONS = ("system", "example", "user")
-_HEADER = re.compile(r"^---[ \t]+(\S+)[ \t]*$", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-_WITH_EXAMPLES: dict[str, tuple[str, ...]] = {
-    "system": (),
-    "example": ("sentence", "settings"),
-    "user": ("examples", "sentence"),
+_BLOCKS = ("system", "user")
+_EXAMPLE = {"sentence": "<an example's sentence>", "settings": "<an example's settings>"}
+#: The variables of each kind, with values that a check can find again in the text. Every one must be used.
+_VARIABLES: dict[Kind, dict[str, Any]] = {
+    "zero": {"sentence": "<the sentence>"},
+    "few": {"sentence": "<the sentence>", "examples": [_EXAMPLE]},
+    "qa": {"sentence": "<the sentence>", "examples": [_EXAMPLE]},
+    "paraphrase": {"sentence": "<the sentence>", "count": "<the count>"},
 }
-#: The sections of each kind, and what each has to have a place for.
-_ALLOWED: dict[Kind, dict[str, tuple[str, ...]]] = {
-    "zero": {"system": (), "user": ("sentence",)},
-    "few": _WITH_EXAMPLES,
-    "qa": _WITH_EXAMPLES,
-    "paraphrase": {"system": (), "user": ("count", "sentence")},
-}
+#: A section of the format before jinja2.
+_OLD_SECTION = re.compile(r"^---[ \t]+(system|example|user)[ \t]*$", re.MULTILINE)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
+    )
 
 
 @dataclass(frozen=True)
 class Template:
-    """A checked template. ``system`` may be empty: then the chat has no system message.
-
-    ``system`` and ``user`` stand without white space around; ``example`` as in the file, up to the next
-    section, so that the lines that part two examples are its own.
-    """
+    """A checked template with the blocks ``user`` and, unless the chat has no system message, ``system``."""
 
     name: str
-    system: str
-    example: str
-    user: str
     sha256: str
+    compiled: jinja2.Template
 
     def chat(self, sentence: str, examples: Sequence[Example] = (), count: int = 1) -> Chat:
-        """The turns before the answer. Sentences are inserted as they are; braces in them mean nothing.
+        """The turns before the answer. Sentences are inserted as they are and never read as a template.
 
         ``count``: how many paraphrases are asked for, in a template of that kind.
         """
-        shown = "".join(
-            _fill(self.example, {"sentence": text, "settings": settings_text(points)})
-            for text, points in examples
-        )
-        values = {"sentence": sentence, "examples": shown, "count": str(count)}
-        user = Message("user", _fill(self.user, values))
-        return (Message("system", self.system), user) if self.system else (user,)
+        shown = [{"sentence": text, "settings": settings_text(points)} for text, points in examples]
+        return self.rendered({"sentence": sentence, "examples": shown, "count": count})
+
+    def rendered(self, values: Mapping[str, Any]) -> Chat:
+        """The turns with these values of the variables. Raises UsageError if the template fails."""
+        try:
+            texts = {
+                name: "".join(block(self.compiled.new_context(dict(values))))
+                for name, block in self.compiled.blocks.items()
+            }
+        except Exception as error:  # a template can call any operator of Python
+            raise UsageError(f"template {self.name}: cannot be filled in: {error}") from None
+        user = Message("user", texts["user"].removesuffix("\n"))
+        system = texts.get("system", "").strip()
+        return (Message("system", system), user) if system else (user,)
 
 
 def settings_text(points: NDArray[np.float64]) -> str:
@@ -80,7 +89,7 @@ def load_template(kind: Kind, file: str | Path | None = None) -> Template:
     Raises
     ------
     UsageError
-        In one line: the file cannot be read, or which sections and placeholders are missing or unknown.
+        In one line: the file cannot be read, or which blocks and variables are missing or unknown.
     """
     if not file:
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")
@@ -96,42 +105,43 @@ def load_template(kind: Kind, file: str | Path | None = None) -> Template:
 
 def parse_template(text: str, kind: Kind, name: str) -> Template:
     """A template from its text; ``name`` is what errors call it. Raises UsageError."""
-    allowed = _ALLOWED[kind]
-    preface, *parts = _HEADER.split(text)
-    names, bodies = parts[::2], parts[1::2]
-    sections = dict(zip(names, (body.removeprefix("\n") for body in bodies), strict=True))
-    problems = []
-    if preface.strip():
-        problems.append("text stands before the first section (begin with a line '--- system')")
-    problems += [f"unknown section '--- {s}'" for s in sections if s not in _SECTIONS]
-    problems += [f"section '--- {s}' stands twice" for s in sections if names.count(s) > 1]
-    problems += [f"no section '--- {s}'" for s in allowed if s != "system" and s not in sections]
-    for section in allowed:
-        if section in sections:
-            problems += _placeholder_problems(section, sections[section], allowed[section], kind)
+    if old := _OLD_SECTION.search(text):
+        raise UsageError(
+            f"template {name}: is in popeq's former format ({old[0].strip()!r}); write a jinja2 template "
+            "with {% block system %} and {% block user %}, see docs/language-models.md"
+        )
+    environment = _environment()
+    try:
+        tree = environment.parse(text)
+        compiled = environment.from_string(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise UsageError(f"template {name}: line {error.lineno}: {error.message}") from None
+    template = Template(name, hashlib.sha256(text.encode()).hexdigest(), compiled)
+    problems = list(_problems(tree, kind))
+    if not problems:
+        chat = "".join(message.content for message in template.rendered(_VARIABLES[kind]))
+        problems = [f"does not use {{{{ {v} }}}}" for v, probe in _probes(kind) if probe not in chat]
     if problems:
         raise UsageError(f"template {name}: {'; '.join(problems)}")
-    return Template(
-        name,
-        sections.get("system", "").strip(),
-        sections.get("example", "") if "example" in allowed else "",
-        sections["user"].strip(),
-        hashlib.sha256(text.encode()).hexdigest(),
-    )
+    return template
 
 
-def _placeholder_problems(section: str, body: str, needed: tuple[str, ...], kind: Kind) -> list[str]:
-    found = set(_PLACEHOLDER.findall(body))
-    problems = [f"section '--- {section}' has no {{{p}}}" for p in needed if p not in found]
-    for other in sorted(found - set(needed)):
-        if other == "examples" and "example" not in _ALLOWED[kind]:
-            problems.append("{examples} in a template that is asked without examples")
-        else:
-            known = " and ".join(f"{{{p}}}" for p in needed) or "none"
-            problems.append(f"section '--- {section}' has the unknown {{{other}}} (known there: {known})")
-    return problems
+def _problems(tree: nodes.Template, kind: Kind) -> Sequence[str]:
+    """What is wrong with the blocks and the names of the variables, a phrase each."""
+    blocks = [block.name for block in tree.find_all(nodes.Block)]
+    problems = [f"unknown block {b!r}" for b in blocks if b not in _BLOCKS]
+    if "user" not in blocks:
+        problems.append("has no {% block user %}")
+    outside = [node for part in tree.body if isinstance(part, nodes.Output) for node in part.nodes]
+    if any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in outside):
+        problems.append("has text outside of its blocks")
+    known = ", ".join(_VARIABLES[kind])
+    unknown = sorted(meta.find_undeclared_variables(tree) - set(_VARIABLES[kind]))
+    return [*problems, *(f"unknown variable {v!r} (known here: {known})" for v in unknown)]
 
 
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    """Insert all values in one pass over the template, so that nothing inserted is read again."""
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+def _probes(kind: Kind) -> list[tuple[str, str]]:
+    """Each variable that a template must show, with the value that its check looks for."""
+    variables = _VARIABLES[kind]
+    found = [(name, value) for name, value in variables.items() if isinstance(value, str)]
+    return found + [(f"example.{name}", value) for name, value in _EXAMPLE.items() if "examples" in variables]

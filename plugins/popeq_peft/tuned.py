@@ -18,17 +18,14 @@ from numpy.typing import NDArray
 from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
-from popeq_peft.augment import Example, augmented
+from popeq_llm.loading import torch_threads
+from popeq_peft.augment import Example, augmented, hold_out
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
-from popeq_peft.card import MemberRecord, read_record, write_card
-from popeq_peft.held_out import hold_out
 from popeq_peft.launch import train_in_processes
-from popeq_peft.memory import most_on_card_mb
 from popeq_peft.parameters import TrainingParameters
 from popeq_peft.paraphrase import Paraphrases, paraphrased
-from popeq_peft.records import Origin, check_base
-from popeq_peft.team import Team
-from popeq_peft.threads import torch_threads
+from popeq_peft.records import MemberRecord, Origin, check_base, read_record, write_card
+from popeq_peft.team import Team, most_on_card_mb
 from popeq_peft.training import Schedule, Task, out_of_memory, train
 
 P = TypeVar("P", bound=TrainingParameters)
@@ -131,7 +128,7 @@ class FineTuned(Generic[P, M]):
             found = paraphrased(self.parameters, sentences, others, seed, self._folder)
             self._paraphrases = found
             if found.taken < found.asked:
-                self._note(found.told())
+                self._note(found.counts())
         return self._paraphrases.texts if self._paraphrases else {}
 
     @contextmanager

@@ -45,7 +45,7 @@ def gradient(loss, x, y):
 
 
 def ours(x, y):
-    from popeq_peft.sinkhorn import sinkhorn_divergence
+    from popeq_peft.losses import sinkhorn_divergence
 
     return sinkhorn_divergence(x, y, blur=BLUR_DB)
 
@@ -86,7 +86,7 @@ COARSE_TO_FINE = {
 @lru_cache(maxsize=2)
 def exact(prompts):
     """The gradient in the limit of many steps, in double precision (which equals POT's: test_sinkhorn)."""
-    from popeq_peft.sinkhorn import sinkhorn_divergence
+    from popeq_peft.losses import sinkhorn_divergence
 
     x, y = (s.double() for s in sets(prompts))
     return gradient(lambda a, b: sinkhorn_divergence(a, b, blur=BLUR_DB, steps=2000), x, y)
@@ -173,7 +173,7 @@ def train_plainly(epochs: int) -> Callable[[], None]:
     """The same arithmetic and nothing else: tokens are ready, nothing is checked, kept or written."""
     import torch
 
-    from popeq_peft.sinkhorn import sinkhorn_divergence
+    from popeq_peft.losses import sinkhorn_divergence
 
     parameters, member, task = trained()
     groups = task.groups()

@@ -15,11 +15,9 @@ import pytest
 import popeq
 from popeq.errors import UsageError
 from popeq.space import PLANE
-from popeq_audio.asking import Answer, ask
+from popeq_audio.asking import Answer, ask, printed
 from popeq_audio.fitted import open_fitted
-from popeq_audio.telling import told
-from popeq_audio.warm.address import MOST_REQUEST_BYTES, Which, own_folder
-from popeq_audio.warm.client import ask_kept, end_kept
+from popeq_audio.warm.client import MOST_REQUEST_BYTES, AskedPredictor, ask_kept, end_kept, own_folder
 from popeq_audio.warm.server import Kept
 
 
@@ -108,12 +106,12 @@ def kept(monkeypatch):
     """A kept process, here a thread, that answers as ``prior``."""
     with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folders are too long for a socket
         monkeypatch.setenv("POPEQ_CACHE", short)
-        which = Which(predictor="prior", dataset="simulated-120", options=(), model=None, seed=3)
-        process = Kept(which, open_fitted("prior", seed=3), minutes=1)
+        asked = AskedPredictor(predictor="prior", dataset="simulated-120", options=(), model=None, seed=3)
+        process = Kept(asked, open_fitted("prior", seed=3), minutes=1)
         thread = threading.Thread(target=process.serve, daemon=True)
         thread.start()
-        yield which, process
-        end_kept(which)
+        yield asked, process
+        end_kept(asked)
         thread.join(20)
         assert not thread.is_alive()
 
@@ -122,22 +120,22 @@ ASKED = {"sentence": "a slow waltz", "samples": 30, "json": False, "whole": True
 
 
 def test_a_kept_process_answers_as_a_new_one_and_refuses_in_the_same_words(kept):
-    which, process = kept
-    reply = ask_kept(which, ASKED | {"minutes": 7})
+    asked, process = kept
+    reply = ask_kept(asked, ASKED | {"minutes": 7})
     answer = ask(process.fitted, "a slow waltz", 30, seed=3)
-    assert reply["told"] == told(answer, as_json=False)
+    assert reply["printed"] == printed(answer, as_json=False)
     again = Answer.of_message(reply["answer"])
     np.testing.assert_array_equal(again.samples, answer.samples)
     assert (again.recommended, again.about, process.minutes) == (answer.recommended, answer.about, 7)
-    assert ask_kept(which.model_copy(update={"seed": 4}), ASKED) is None
+    assert ask_kept(asked.model_copy(update={"seed": 4}), ASKED) is None
     with pytest.raises(UsageError, match="is empty"):
-        ask_kept(which, ASKED | {"sentence": " "})
+        ask_kept(asked, ASKED | {"sentence": " "})
     with pytest.raises(UsageError, match="cannot be read"):
-        ask_kept(which, {"samples": 3})
+        ask_kept(asked, {"samples": 3})
 
 
 def test_a_kept_process_is_private_and_bears_what_is_no_question(kept):
-    which, process = kept
+    asked, process = kept
     assert stat.S_IMODE(process.path.stat().st_mode) == 0o600
     for sent in (b"{nonsense\n", b"[]\n", b"x" * (MOST_REQUEST_BYTES + 1)):
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(BrokenPipeError):
@@ -146,18 +144,18 @@ def test_a_kept_process_is_private_and_bears_what_is_no_question(kept):
             connection.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(10) == b""
-    assert ask_kept(which, ASKED) is not None
+    assert ask_kept(asked, ASKED) is not None
     process.path.parent.chmod(0o755)
-    assert ask_kept(which, ASKED) is None
+    assert ask_kept(asked, ASKED) is None
     with pytest.raises(UsageError, match="must be yours alone"):
         own_folder(process.path)
     process.path.parent.chmod(0o700)
 
 
 def test_a_kept_process_ends_when_what_it_was_made_from_has_changed(kept):
-    which, process = kept
-    assert ask_kept(which, ASKED) is not None
+    asked, process = kept
+    assert ask_kept(asked, ASKED) is not None
     process._stamps[popeq.__file__] = (0, 0)
-    assert ask_kept(which, ASKED) is None
-    assert ask_kept(which, ASKED) is None
+    assert ask_kept(asked, ASKED) is None
+    assert ask_kept(asked, ASKED) is None
     assert not process.path.exists()

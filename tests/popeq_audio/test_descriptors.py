@@ -7,8 +7,8 @@ import pytest
 
 import popeq
 from popeq.space import setting_to_curve
-from popeq_audio.curves import filter_taps
 from popeq_audio.descriptors import describe
+from popeq_audio.filtering import filter_taps
 from popeq_audio.simulated_tracks import generate
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
 from popeq.space import setting_to_curve
-from popeq_audio.convolving import Convolver
-from popeq_audio.curves import curve_db, filter_taps
+from popeq_audio.filtering import Convolver, curve_db, filter_taps
 from popeq_audio.rendering import render
 
 

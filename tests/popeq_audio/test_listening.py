@@ -18,8 +18,7 @@ import popeq
 from popeq.cli import popeq as command_line
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import Run
-from popeq_audio.listening.analysis import association, by_method, screened
-from popeq_audio.listening.collecting import to_dataset
+from popeq_audio.listening.analysis import association, by_method, screened, to_dataset
 from popeq_audio.listening.making import make_test
 from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import read_results

@@ -1,4 +1,4 @@
-"""Camps of points whose camps are known, and a recommendation that is never between two of them."""
+"""Modes of points whose modes are known, and a recommendation that is never between two of them."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from popeq.plugins import registry
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
 from popeq_baselines import PresetName, PresetParameters
-from popeq_baselines.presets import Preset, presets
-from popeq_baselines.static import geometric_median
+from popeq_baselines.simple import Preset, geometric_median, presets
 
 BASELINES = ("random", "prior", "static-flat", "static-best", "static-cloud", "static-preset")
 

@@ -11,7 +11,7 @@ from popeq.seeding import generator
 from popeq.space import PLANE, Space
 from popeq_baselines import CloudParameters
 from popeq_baselines.cloud import Cloud, gradient, headline
-from popeq_baselines.static import Best
+from popeq_baselines.simple import Best
 
 
 def training_headline(points, train):

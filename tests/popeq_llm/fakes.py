@@ -56,9 +56,6 @@ class FakeModel:
             tuple(self.rejected + i for i in range(len(chats))) if self.rejected else (0,) * len(chats),
         )
 
-    def score(self, chats, answers):
-        raise NotImplementedError
-
 
 def labelled(prompt_id, text, points):
     points = np.asarray(points, dtype=float)

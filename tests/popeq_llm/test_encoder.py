@@ -82,8 +82,8 @@ def test_a_broken_file_is_made_again(tmp_path, damage):
         "binary": b"\xff\x00\xfe",
         "other": other.read_bytes(),
         "list": b"[1, 2]",
-        "numbers": json.dumps(content | {"vector": ["x"]}).encode(),
-        "nan": json.dumps(content | {"vector": [float("nan")] * 256}).encode(),
+        "numbers": json.dumps(content | {"answer": ["x"]}).encode(),
+        "nan": json.dumps(content | {"answer": [float("nan")] * 256}).encode(),
         "folder": b"",
     }
     file.write_bytes(broken[damage])

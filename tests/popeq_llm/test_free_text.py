@@ -9,11 +9,11 @@ from fake_server import Loopback, choices, is_probe, right_answer, serving
 
 from popeq.errors import PromptsError
 from popeq_llm.answers import FreeText, whole_lines
-from popeq_llm.free_text import free_samples
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
+from popeq_llm.token_by_token import free_samples
 
 CHATS = [(Message("system", "Rewrite."), Message("user", f"Sentence {i}")) for i in range(3)]
 

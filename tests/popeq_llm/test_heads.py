@@ -7,8 +7,8 @@ import torch
 from shapes import SHAPES
 from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
-from popeq_llm.heads import Head, has_plain_head
 from popeq_llm.loading import load
+from popeq_llm.tree import Head, has_plain_head
 
 SMALL = {
     "vocab_size": 60,

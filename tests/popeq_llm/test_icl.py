@@ -38,7 +38,7 @@ def fakes(monkeypatch):
     """Every predictor gets a fake model and encoder."""
     monkeypatch.setitem(
         sys.modules,
-        "popeq_llm.choosing",
+        "popeq_llm.models",
         types.SimpleNamespace(open_model=lambda parameters: FakeModel(parameters)),
     )
     monkeypatch.setattr("popeq_llm.icl.open_encoder", lambda _: WordEncoder())
@@ -185,7 +185,7 @@ def test_more_examples_than_prompts_is_one_line_before_the_model_is_opened(name,
     def refuse(parameters):
         raise AssertionError("opened")
 
-    monkeypatch.setitem(sys.modules, "popeq_llm.choosing", types.SimpleNamespace(open_model=refuse))
+    monkeypatch.setitem(sys.modules, "popeq_llm.models", types.SimpleNamespace(open_model=refuse))
     with pytest.raises(UsageError, match=f"{name}: examples=7 is more than the 6 training prompts"):
         fitted(name, examples=7)
 
@@ -193,9 +193,9 @@ def test_more_examples_than_prompts_is_one_line_before_the_model_is_opened(name,
 @pytest.mark.parametrize("name", ICL)
 def test_a_replaced_template_is_used(name, tmp_path):
     file = tmp_path / "mine.txt"
-    examples = "" if name == "icl-zero" else "--- example\n({sentence}: {settings})\n"
-    shown = "" if name == "icl-zero" else "{examples}"
-    file.write_text(f"{examples}--- user\n{shown}What of {{sentence}}?")
+    shown = "{% for e in examples %}({{ e.sentence }}: {{ e.settings }}){% endfor %}"
+    shown = "" if name == "icl-zero" else shown
+    file.write_text("{% block user %}" + shown + "What of {{ sentence }}?{% endblock %}")
     predictor = fitted(name, template=str(file))
     draw(predictor, prompts()[:1])
     (chat,) = predictor.model.chats

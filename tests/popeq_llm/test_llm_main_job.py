@@ -103,8 +103,8 @@ def test_what_cannot_be_is_said_in_one_line(popeq, small, cache, arguments, says
 
 
 def test_a_template_without_its_placeholder_is_refused_before_anything_runs(popeq, small, tmp_path, cache):
-    (tmp_path / "t.txt").write_text("--- user\nsay something\n")
+    (tmp_path / "t.txt").write_text("{% block user %}say something{% endblock %}")
     result = popeq("run", "icl-zero", "--template", tmp_path / "t.txt", "--dataset", small, env=cache)
     assert result.returncode == 2
-    assert "{sentence}" in result.stderr
+    assert "does not use {{ sentence }}" in result.stderr
     assert not (tmp_path / "runs").exists()

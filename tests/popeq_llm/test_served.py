@@ -17,8 +17,8 @@ from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
+from popeq_llm.served_answers import SETTING, answer_of_json
 from popeq_llm.served_client import Patience
-from popeq_llm.served_schema import SETTING, answer_of_json
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"
 ONE = AnswerFormat()
@@ -379,8 +379,6 @@ def test_what_cannot_be_done_says_what_to_do(tmp_path, monkeypatch):
     model = ServedModel("fake", "http://127.0.0.1:9/v1/")
     assert model.base_url == "http://127.0.0.1:9/v1"
     assert json.loads(model.render(CHATS[0]))[1] == {"content": "Sentence: number 0", "role": "user"}
-    with pytest.raises(UsageError, match="use a local model"):
-        model.score(CHATS, [["[0.0, 0.0]"]] * 3)
     for url in (None, "", "127.0.0.1:80", "ftp://x/v1", f"http://u:{KEY}@x/v1", f"http://x/v1?key={KEY}"):
         with pytest.raises(UsageError) as caught:
             ServedModel("fake", url)

@@ -7,8 +7,8 @@ import json
 from fake_server import FakeServer, is_probe, serving
 from tests.conftest import stored_text
 
+from popeq.caches import canonical
 from popeq.runs.packed import PACKED
-from popeq_llm.served_cache import canonical
 
 KEY = "sk-popeq-1234567890-never-to-be-seen"
 

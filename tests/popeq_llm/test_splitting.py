@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from popeq_llm.exact import exact_answers
-from popeq_llm.radix import fold
-from popeq_llm.splitting import split_samples
+from popeq_llm.splitting import fold, split_samples
 from popeq_llm.trie import build_trie
 
 VOCABULARY = 12

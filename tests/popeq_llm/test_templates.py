@@ -14,7 +14,23 @@ from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.parameters import QaParameters, RetrievalParameters, ZeroParameters
 from popeq_llm.templates import load_template, parse_template, settings_text
 
-FEW = "--- system\nGo.\n--- example\nS: {sentence} = {settings}\n\n--- user\nLook.\n{examples}S: {sentence}\n"
+FEW = """\
+{% block system %}
+Go.
+{% endblock %}
+{% block user %}
+Look.
+{% for example in examples %}
+S: {{ example.sentence }} = {{ example.settings }}
+
+{% endfor %}
+S: {{ sentence }}
+{% endblock %}
+"""
+
+
+def block(text, name="user"):
+    return f"{{% block {name} %}}{text}{{% endblock %}}"
 
 
 def test_the_bundled_texts():
@@ -49,11 +65,12 @@ def test_settings_read_back(rows):
 
 
 ODD = [
-    "{examples}",
-    "{sentence} {settings}",
-    "{",
+    "{{ examples }}",
+    "{{ sentence }} {% raw %}",
+    "{% endblock %}",
     "}{0}",
-    "{{x}}",
+    "{# no comment #}",
+    "line\n\n",
     "a\\1b\\g<0>",
     "日本語で暖かく",
     "é" * 9000,
@@ -66,41 +83,39 @@ def test_sentences_are_inserted_as_they_are(sentence):
     template = parse_template(FEW, "few", "t.txt")
     chat = template.chat(sentence, [(sentence, np.zeros((1, 2)))])
     assert chat[1].content == f"Look.\nS: {sentence} = [0.0, 0.0]\n\nS: {sentence}"
-    assert parse_template("--- user\n{sentence}", "zero", "t").chat(sentence)[0].content == sentence
+    (alone,) = parse_template(block("{{ sentence }}"), "zero", "t").chat(f"{sentence}.")
+    assert alone.content == f"{sentence}."
 
 
-def test_no_system_section_no_system_message():
-    assert [m.role for m in parse_template("--- user\n{sentence}", "zero", "t").chat("a")] == ["user"]
+def test_no_system_block_no_system_message():
+    template = parse_template(block("{{ sentence }}"), "zero", "t")
+    assert [m.role for m in template.chat("a")] == ["user"]
 
 
-def test_braces_that_are_no_placeholder_are_text():
-    template = parse_template('--- user\n{"x": 1} {} {sentence}', "zero", "t")
-    assert template.chat("a")[0].content == '{"x": 1} {} a'
+def test_single_braces_are_text():
+    template = parse_template(block('{"x": 1} {} {sentence} {{ sentence }}'), "zero", "t")
+    assert template.chat("a")[0].content == '{"x": 1} {} {sentence} a'
 
 
 BAD = [
-    ("few", FEW.replace("{examples}", ""), r"section '--- user' has no {examples}"),
-    ("few", FEW.replace("S: {sentence}\n", ""), r"section '--- user' has no {sentence}"),
-    ("few", FEW.replace("{settings}", ""), r"section '--- example' has no {settings}"),
-    (
-        "qa",
-        FEW.replace("--- example", "--- exampel"),
-        "unknown section '--- exampel'.*no section '--- example'",
-    ),
+    ("few", FEW.replace("{{ sentence }}", ""), "does not use {{ sentence }}"),
+    ("few", FEW.replace("{{ example.settings }}", ""), "does not use {{ example.settings }}"),
     (
         "few",
-        FEW.replace("Go", "Go {sentence}"),
-        r"'--- system' has the unknown {sentence} \(known there: none",
+        block("{{ sentence }}"),
+        "use {{ example.sentence }}; does not use {{ example.settings }}",
     ),
-    (
-        "few",
-        FEW.replace("Look", "{sentance}"),
-        r"unknown {sentance} \(known there: {examples} and {sentence}\)",
-    ),
-    ("few", FEW + "--- user\n{examples}{sentence}", "'--- user' stands twice"),
-    ("zero", FEW, "{examples} in a template that is asked without examples"),
-    ("zero", "-- user\n{sentence}", "text stands before the first section.*no section '--- user'"),
-    ("zero", "", "no section '--- user'"),
+    ("few", FEW.replace("example.settings", "example.setings"), "cannot be filled in: .*setings"),
+    ("qa", FEW.replace("system", "sytem"), "unknown block 'sytem'"),
+    ("few", FEW.replace("Look", "{{ sentance }}"), r"'sentance' \(known here: sentence, examples\)"),
+    ("few", FEW.replace("{% endfor %}", ""), "line 11: .*endblock"),
+    ("few", FEW + block("{{ sentence }}"), "line 12: block 'user' defined twice"),
+    ("zero", FEW, r"unknown variable 'examples' \(known here: sentence\)"),
+    ("zero", "{{ sentence }}", "has no {% block user %}; has text outside of its blocks"),
+    ("zero", "hello " + block("{{ sentence }}"), "has text outside of its blocks"),
+    ("zero", "", "has no {% block user %}"),
+    ("zero", block("{{ sentence.__class__.__mro__ }}"), "cannot be filled in: .*unsafe"),
+    ("few", "--- system\nGo.\n--- user\n{examples}{sentence}\n", r"former format \('--- system'\)"),
 ]
 
 
@@ -118,7 +133,7 @@ def test_files_that_cannot_be_read(tmp_path):
         load_template("zero", tmp_path / "absent.txt")
     with pytest.raises(UsageError, match="cannot be read"):
         load_template("zero", tmp_path)
-    (tmp_path / "latin.txt").write_bytes(b"--- user\n{sentence} \xe9")
+    (tmp_path / "latin.txt").write_bytes(b"{{ sentence }} \xe9")
     with pytest.raises(UsageError, match="not UTF-8"):
         load_template("zero", tmp_path / "latin.txt")
 
@@ -127,7 +142,9 @@ def test_windows_files_are_the_same_template(tmp_path):
     (tmp_path / "unix.txt").write_bytes(FEW.encode())
     (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbf" + FEW.replace("\n", "\r\n").encode())
     unix, windows = (load_template("few", tmp_path / f) for f in ("unix.txt", "windows.txt"))
-    assert (unix.user, unix.example, unix.sha256) == (windows.user, windows.example, windows.sha256)
+    assert unix.sha256 == windows.sha256
+    shown = [("b", np.zeros((1, 2)))]
+    assert unix.chat("a", shown) == windows.chat("a", shown)
 
 
 def test_a_runs_parameters_hold_the_templates_content(tmp_path):
@@ -147,5 +164,5 @@ def test_a_template_is_checked_for_the_predictor_it_is_given_to(tmp_path):
     file = tmp_path / "mine.txt"
     file.write_text(FEW)
     assert QaParameters(template=str(file)).template == str(file)
-    with pytest.raises(UsageError, match="asked without examples"):
+    with pytest.raises(UsageError, match="unknown variable 'examples'"):
         ZeroParameters(template=str(file))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from popeq_peft.packing import pack, packed_losses
+from popeq_peft.next_token import pack, packed_losses
 
 
 def plain_loss(model, prompt, answers):

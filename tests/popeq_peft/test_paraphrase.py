@@ -12,10 +12,9 @@ from small_fits import SPECS, fitted, learnable
 from popeq.errors import PopeqError
 from popeq.seeding import generator
 from popeq_llm.loading import tiny_folder
-from popeq_peft.head_task import HeadTask
+from popeq_peft.heads import HeadTask
 from popeq_peft.parameters import MixtureParameters
-from popeq_peft.paraphrase import FILE, paraphrased
-from popeq_peft.paraphrase_rules import LONGEST, refusal, words
+from popeq_peft.paraphrase import FILE, LONGEST, paraphrased, refusal, words
 from popeq_peft.team import Team
 
 SMALL = {"ensemble": 1, "epochs": 1}
@@ -127,13 +126,13 @@ def test_it_is_off_by_default_and_then_no_part_of_a_run():
 
 def test_a_template_of_ones_own_counts(tmp_path):
     file = tmp_path / "mine.txt"
-    file.write_text("--- user\n{count} x {sentence}\n")
+    file.write_text("{% block user %}{{ count }} x {{ sentence }}{% endblock %}")
     given = MixtureParameters(paraphraser="openai:x", paraphraser_template=str(file)).model_dump()
-    file.write_text("--- user\n{count} times {sentence}\n")
+    file.write_text("{% block user %}{{ count }} times {{ sentence }}{% endblock %}")
     with pytest.raises(PopeqError, match=r"mine.txt: has changed since this run was planned"):
         MixtureParameters(**given)
-    file.write_text("--- user\n{sentence}\n")
-    with pytest.raises(PopeqError, match=r"section '--- user' has no {count}"):
+    file.write_text("{% block user %}{{ sentence }}{% endblock %}")
+    with pytest.raises(PopeqError, match=r"does not use {{ count }}"):
         MixtureParameters(paraphraser="openai:x", paraphraser_template=str(file))
 
 

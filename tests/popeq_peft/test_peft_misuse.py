@@ -9,7 +9,7 @@ from small_fits import draw, fitted, learnable
 
 from popeq.errors import PopeqError
 from popeq.space import PLANE
-from popeq_peft.head_task import HeadTask
+from popeq_peft.heads import HeadTask
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popeq_peft.losses import energy_scores, padded_responses, squared_error
-from popeq_peft.sinkhorn import sinkhorn_divergence
+from popeq_peft.losses import energy_scores, padded_responses, sinkhorn_divergence, squared_error
 
 
 def sets(batch=3, n=11, m=11, seed=0):

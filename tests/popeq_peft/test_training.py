@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from popeq.errors import RunError
-from popeq_peft.checkpoint import read_progress
-from popeq_peft.training import Schedule, train
+from popeq_peft.training import Schedule, read_progress, train
 
 
 class Line:
@@ -24,7 +23,7 @@ class Line:
         self.steps = 0
 
     prompts = 10
-    alarm = 5.0
+    divergence_rise = 5.0
 
     def groups(self):
         return [{"params": [("weight", self.weight)], "lr": 0.1}]

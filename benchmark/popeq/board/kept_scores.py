@@ -21,10 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import popeq
-from popeq.atomic import write_bytes
 from popeq.board.scoring import NUMBERS, PromptTable, Scorer
-from popeq.caches import cache_folder
-from popeq.errors import PopeqError
+from popeq.caches import ContentCache
 from popeq.typing import Floats
 
 #: Sources whose change makes kept scores worthless, below the package's folder.
@@ -86,8 +84,7 @@ def place_of(scored: str, scorer: Scorer) -> Path:
         scorer.protocol.model_dump_json(),
         _code(),
     ]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return cache_folder() / "scores" / key[:2] / f"{key}.npz"
+    return ContentCache("scores", ".npz").path(parts)
 
 
 def read(place: Path, scorer: Scorer) -> Scored | None:
@@ -132,8 +129,4 @@ def write_numbers(place: Path, numbers: Numbers) -> None:
     arrays |= {_INFLUENCE + name: np.concatenate(values) for name, values in numbers.influence.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(place, content.getvalue())
-    except (OSError, PopeqError):
-        return
+    ContentCache.write(place, content.getvalue())

@@ -13,7 +13,7 @@ from popeq_audio.cli.options import opened, predictor_options
 if TYPE_CHECKING:
     from popeq_audio.asking import Answer
     from popeq_audio.fitted import Fitted
-    from popeq_audio.warm.address import Which
+    from popeq_audio.warm.client import AskedPredictor
 
 FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "fir.wav")
 
@@ -54,7 +54,7 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
     help="Keep a process ready that answers the next questions at once, until none has come for so long; "
     "0 ends it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: samples, camps, recommendation, bands.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: samples, modes, recommendation, bands.")
 def ask(
     sentence: str | None,
     picture_path: Path | None,
@@ -73,9 +73,8 @@ def ask(
     is loaded once, so every question after the first is fast. A process kept by --keep-warm does the same for
     questions that are commands of their own.
     """
-    from popeq_audio.sentences import checked_sentence
-    from popeq_audio.warm.address import Which
-    from popeq_audio.warm.client import end_kept
+    from popeq_audio.checks import checked_sentence
+    from popeq_audio.warm.client import AskedPredictor, end_kept
 
     if target is not None and form is None:
         raise click.UsageError("--to needs --export")
@@ -87,9 +86,9 @@ def ask(
         from popeq.drawing import check_picture
 
         check_picture(picture_path)
-    which = Which(seed=seed, **options)
+    asked = AskedPredictor(seed=seed, **options)
     if fresh or keep_warm == 0:
-        ended = end_kept(which)
+        ended = end_kept(asked)
         if sentence is None and keep_warm == 0:
             click.echo("the kept process has ended" if ended else "no process was kept", err=True)
             return
@@ -104,12 +103,12 @@ def ask(
             "json": as_json,
             "whole": picture_path is not None or form is not None,
         }
-        kept = _kept(which, request, keep_warm, fresh)
+        kept = _kept(asked, request, keep_warm, fresh)
     if kept is None:
         answer = _answered(opened(seed=seed, fresh=fresh, **options), sentence, samples, seed)
         _tell(answer, as_json)
     else:
-        click.echo(kept["told"])
+        click.echo(kept["printed"])
         if picture_path is None and form is None:
             return
         from popeq_audio.asking import Answer
@@ -124,22 +123,24 @@ def ask(
         _export(answer, form, target, quiet=as_json)
 
 
-def _kept(which: Which, request: dict[str, Any], minutes: float | None, fresh: bool) -> dict[str, Any] | None:
-    """What the kept process says, which is started first if that is asked for; None without one."""
+def _kept(
+    asked: AskedPredictor, request: dict[str, Any], minutes: float | None, fresh: bool
+) -> dict[str, Any] | None:
+    """The reply of the kept process, which is started first if ``minutes`` are given; None without one."""
     from popeq_audio.warm.client import ask_kept, start_kept
 
     if minutes:
         request = request | {"minutes": minutes}
-    reply = ask_kept(which, request)
+    reply = ask_kept(asked, request)
     if reply is not None or not minutes:
         return reply
-    number = start_kept(which, minutes, fresh)
+    number = start_kept(asked, minutes, fresh)
     click.echo(
         f"popeq: process {number} is kept for {minutes:g} minutes after the last question; "
         "--keep-warm 0 ends it",
         err=True,
     )
-    return ask_kept(which, request)
+    return ask_kept(asked, request)
 
 
 def _answered(fitted: Fitted, sentence: str, samples: int, seed: int) -> Answer:
@@ -149,9 +150,9 @@ def _answered(fitted: Fitted, sentence: str, samples: int, seed: int) -> Answer:
 
 
 def _tell(answer: Answer, as_json: bool) -> None:
-    from popeq_audio.telling import told
+    from popeq_audio.asking import printed
 
-    click.echo(told(answer, as_json))
+    click.echo(printed(answer, as_json))
 
 
 def _converse(fitted: Fitted, samples: int, seed: int, as_json: bool) -> None:

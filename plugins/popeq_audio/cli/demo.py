@@ -39,7 +39,7 @@ def demo(
     from popeq.errors import UsageError
     from popeq.plugins import registry
     from popeq.runs.plan import parse_options
-    from popeq_audio.needs import need
+    from popeq_audio.checks import need
 
     for name in predictors:
         registry().predictor(name)

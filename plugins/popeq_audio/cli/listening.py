@@ -149,7 +149,7 @@ def analyse(
     if form == "csv":
         click.echo("\n".join(notes), err=True)
     if output is not None:
-        from popeq_audio.listening.collecting import to_dataset
+        from popeq_audio.listening.analysis import to_dataset
 
         made = to_dataset(ratings, plan, output, simulated)
         size = f"{len(made.prompts)} prompts, {len(made.responses)} responses"

@@ -39,7 +39,7 @@ def render(
     ceiling: float,
     quiet: bool,
     seed: int,
-    **which: Any,
+    **asked: Any,
 ) -> None:
     """Filter IN (wav, flac or ogg, up to 8 channels, any rate and length) with a setting's curve into OUT."""
     if (at is None) == (sentence is None):
@@ -54,7 +54,7 @@ def render(
     if sentence is not None:
         from popeq_audio.pictures import summary
 
-        answer = _asked(sentence, seed, **which)
+        answer = _asked(sentence, seed, **asked)
         at = answer.recommended
         click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
     assert at is not None
@@ -76,11 +76,10 @@ def render(
 def _asked(sentence: str, seed: int, fresh: bool, **options: Any) -> Answer:
     """The answer, from the process that ``popeq ask --keep-warm`` keeps if there is one."""
     from popeq_audio.asking import SAMPLES, Answer, ask
-    from popeq_audio.warm.address import Which
-    from popeq_audio.warm.client import ask_kept
+    from popeq_audio.warm.client import AskedPredictor, ask_kept
 
     request = {"sentence": sentence, "samples": SAMPLES, "json": False, "whole": True}
-    kept = None if fresh else ask_kept(Which(seed=seed, **options), request)
+    kept = None if fresh else ask_kept(AskedPredictor(seed=seed, **options), request)
     if kept is not None:
         return Answer.of_message(kept["answer"])
     return ask(opened(seed=seed, fresh=fresh, **options), sentence, seed=seed)

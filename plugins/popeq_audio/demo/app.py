@@ -20,11 +20,10 @@ from starlette.routing import Route
 
 from popeq.errors import PopeqError
 from popeq.plugins import registry
+from popeq_audio.checks import MOST_CHARACTERS
 from popeq_audio.demo.limits import Bucket, Guard
-from popeq_audio.demo.messages import CURVE_HZ, space_json
-from popeq_audio.demo.oracle import Oracle
+from popeq_audio.demo.oracle import CURVE_HZ, Oracle, space_json
 from popeq_audio.loudness import LoudnessMeter
-from popeq_audio.sentences import MOST_CHARACTERS
 from popeq_audio.tracks import RATE_HZ, track
 
 TRACKS = {"loop 1": 0, "loop 2": 5, "loop 3": 9}

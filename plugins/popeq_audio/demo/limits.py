@@ -75,13 +75,13 @@ class Guard:
             await self._discard(receive)
             await self._too_large()(scope, receive, with_headers)
             return
-        told = False
+        replayed_once = False
 
         async def replayed() -> Message:
-            nonlocal told
-            if told:
+            nonlocal replayed_once
+            if replayed_once:
                 return await receive()
-            told = True
+            replayed_once = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, replayed, with_headers)

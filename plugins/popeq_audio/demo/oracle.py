@@ -1,4 +1,4 @@
-"""The predictors behind the page: fitted when first asked, one question at a time, answers kept."""
+"""The predictors behind the page, fitted when they are first asked, and the JSON of the page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,63 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from popeq.api import load_dataset
 from popeq.contract import Prompt
 from popeq.errors import PopeqError, UnknownNameError
-from popeq_audio.asking import ask
-from popeq_audio.demo.messages import answer_json, listeners_json
+from popeq.space import HIGH_HZ, LOW_HZ, Space
+from popeq_audio.asking import Answer, ask
+from popeq_audio.bands import BANDS, gain_table
+from popeq_audio.checks import checked_sentence
+from popeq_audio.filtering import curve_db
 from popeq_audio.fitted import Fitted, open_fitted
-from popeq_audio.sentences import checked_sentence
+from popeq_audio.modes import density
+
+#: The page draws curves at these frequencies, Hz.
+CURVE_HZ = np.geomspace(LOW_HZ, HIGH_HZ, 60)
+_CELLS = 40
+
+
+def density_json(points: NDArray[np.float64], space: Space) -> list[list[float]]:
+    """Reflective density for drawing: rows of x, columns of y, its largest value 1."""
+    field = density(points, space, _CELLS)
+    rows: list[list[float]] = np.round(field / field.max(), 4).tolist()
+    return rows
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as the page shows it: without the samples, with density and the fan of curves."""
+    content = answer.to_json()
+    samples = np.array(content.pop("samples"))
+    fan = curve_db(samples, CURVE_HZ)
+    content["density"] = density_json(samples, answer.space)
+    content["fan"] = {
+        str(p): np.round(np.percentile(fan, p, axis=0), 3).tolist() for p in (5, 25, 50, 75, 95)
+    }
+    return content
+
+
+def space_json(space: Space) -> dict[str, Any]:
+    """The plane, the bands' fixed part, and their gains over the plane."""
+    x, y, gains = gain_table(space)
+    return {
+        "x_db": x.tolist(),
+        "y_db": y.tolist(),
+        "gains_db": np.round(gains, 3).tolist(),
+        "bands": [{"kind": kind, "frequency_hz": f, "q": q} for kind, f, q in BANDS],
+        "curve_hz": np.round(CURVE_HZ, 2).tolist(),
+    }
+
+
+def listeners_json(prompts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What listeners chose for the nearest known prompts: text, similarity and points."""
+    return [
+        {"text": p["text"], "similarity": p["similarity"], "points": np.round(p["points"], 2).tolist()}
+        for p in prompts
+    ]
+
 
 NEAREST = 3
 _REMEMBERED = 256
@@ -68,12 +118,12 @@ class Oracle:
             return known
         with self._locks[predictor]:
             answer = ask(self.fitted(predictor), text, seed=self._seed)
-        told = answer_json(answer) | {"nearest": self.nearest(text)}
+        content = answer_json(answer) | {"nearest": self.nearest(text)}
         with self._answers_lock:
-            self._answers[predictor, text] = told
+            self._answers[predictor, text] = content
             while len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
-        return told
+        return content
 
     def nearest(self, text: str) -> list[dict[str, Any]]:
         """What listeners chose for the most similar known prompts; none without the sentence encoder."""

@@ -1,18 +1,24 @@
-"""Does the distance predict what listeners prefer? Rank correlation inside trials, with its interval."""
+"""Analyse a listening test: does the distance predict what listeners prefer? Make a data set of it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from popeq.dataset import Dataset, DatasetCard
+from popeq.dataset_folder import write_dataset
+from popeq.errors import UsageError
 from popeq.statistics import Panels, mean_inference
+from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import Rating
+from popeq_data.importers.assemble import Pseudonyms, Question, assemble, round_robin
 
 Measure = Literal["kantorovich", "setting_distance"]
 MEASURES: dict[Measure, str] = {
@@ -130,3 +136,52 @@ def chosen_settings(ratings: Sequence[Rating]) -> Mapping[tuple[str, str], tuple
         if totals[prompt_id, listener, name] > totals[prompt_id, listener, so_far]:
             best[prompt_id, listener] = name
     return {(p, who): points[p, who, name] for (p, who), name in best.items()}
+
+
+FOLDS = 5
+
+
+def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: bool | None = None) -> Dataset:
+    """Write a data set folder with folds; listeners become keyed hashes.
+
+    ``simulated`` says whether the answers are simulated; by default they are if the plan's listeners are.
+    Prompts for which the test offered fewer than two settings are left out: nobody could choose.
+
+    Raises
+    ------
+    UsageError
+        If fewer than two prompts are left, or the folder is not empty.
+    """
+    offered = plan.offered
+    chosen = {key: at for key, at in chosen_settings(ratings).items() if len(offered[key[0]]) >= 2}
+    answered = {prompt_id for prompt_id, _ in chosen}
+    folds = round_robin(answered, FOLDS)
+    questions = {
+        t.prompt_id: Question(t.prompt_id, t.text, "listening test", folds[t.prompt_id], t.track)
+        for t in plan.trials
+        if t.prompt_id in answered
+    }
+    if len(questions) < 2:
+        raise UsageError(
+            f"no data set can be made: {len(questions)} prompt(s) have answers and two or more settings to "
+            "choose from besides reference and anchor; a data set needs two: export with more RUNs or --at"
+        )
+    names = Pseudonyms("")
+    answers = [(prompt_id, names[listener]) for prompt_id, listener in chosen]
+    source = f"{plan.dataset} (simulated)" if plan.simulated else plan.dataset
+    card = DatasetCard(
+        name=f"{plan.test_id.lower()}-chosen",
+        version="1",
+        title=f"the best-liked of the settings offered in listening test {plan.plan_id}, made from {source}",
+        licence="not said",
+        citation="not said",
+        simulated=plan.simulated if simulated is None else simulated,
+    )
+    readme = (
+        f"# {card.label}\n\nEach listener's setting is the best-liked of the few that the test "
+        f"{plan.plan_id} offered for the prompt (prompts of {source}), so it has no more points than there "
+        "were settings. The hidden reference and the anchor are no answers. Listeners are hashed; the salt "
+        f"was not kept.\n\n{'**Simulated**: no real listener.' if card.simulated else 'Real listeners.'}\n"
+    )
+    dataset = assemble(card, list(questions.values()), answers, list(chosen.values()))
+    return write_dataset(dataset, folder, readme)

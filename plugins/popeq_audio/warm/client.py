@@ -1,35 +1,119 @@
-"""What ``popeq ask`` does with a kept process: ask it, start it, end it. Light to import."""
+"""The kept process of ``popeq ask --keep-warm``, seen by the command: ask it, start it, end it.
+
+It listens on one Unix socket for each set of options, in a folder that only its owner can enter. A line is
+one JSON object; nothing is ever unpickled. Light to import.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import socket
+import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from popeq import __version__
+from popeq.caches import cache_folder
 from popeq.errors import UsageError
-from popeq_audio.warm.address import (
-    MOST_REPLY_BYTES,
-    Which,
-    is_private,
-    own_folder,
-    receive_line,
-    send_line,
-    socket_of,
-)
+
+MOST_REQUEST_BYTES = 1 << 16
+MOST_REPLY_BYTES = 1 << 24
+#: Bytes that a socket's path may have (108 on Linux, 104 on macOS, with the 0 that ends it).
+_MOST_PATH = 100
+
+
+class AskedPredictor(BaseModel):
+    """Whom ``popeq ask`` asks: its options, as they were given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    predictor: str
+    dataset: str
+    options: tuple[str, ...]
+    model: str | None
+    seed: int
+
+    def paths(self) -> list[Path]:
+        """Files and folders that the options name: what they hold may change."""
+        values = [self.dataset, self.model or "", *(o.partition("=")[2] for o in self.options)]
+        return [Path(v).expanduser().resolve() for v in values if v and Path(v).expanduser().exists()]
+
+    def key(self) -> str:
+        """Changes with the options, what they name from here, the program and its version."""
+        parts = [self.model_dump(), sorted(map(str, self.paths())), __version__, sys.executable]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def socket_of(asked: AskedPredictor) -> Path:
+    """Where the process for it listens, if there is one."""
+    return cache_folder() / "warm" / f"{asked.key()}.sock"
+
+
+def own_folder(path: Path) -> None:
+    """Make the socket's folder, for its owner alone.
+
+    Raises UsageError where that cannot be had.
+    """
+    folder = path.parent
+    if not hasattr(socket, "AF_UNIX"):
+        raise UsageError("--keep-warm needs Unix sockets, which this system does not have")
+    if len(os.fsencode(path)) > _MOST_PATH:
+        raise UsageError(f"--keep-warm: {path} is too long for a socket; set POPEQ_CACHE to a shorter folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep-warm: {folder}: cannot be made: {error.strerror}") from None
+    if not is_private(folder):
+        raise UsageError(f"--keep-warm: {folder}: must be yours alone; chmod 700 it, or remove it")
+
+
+def is_private(folder: Path) -> bool:
+    """Whether it is a real folder of this user's that no other can enter."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    mine = status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return mine and stat.S_ISDIR(status.st_mode)
+
+
+def send_line(connection: socket.socket, message: dict[str, Any]) -> None:
+    """One JSON object and a newline."""
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def receive_line(connection: socket.socket, most_bytes: int) -> dict[str, Any]:
+    """One JSON object; ValueError if it is none, is cut off or is too long."""
+    read = b""
+    while not read.endswith(b"\n"):
+        part = connection.recv(1 << 16)
+        read += part
+        if not part or len(read) > most_bytes:
+            raise ValueError("no whole line")
+    message = json.loads(read)
+    if not isinstance(message, dict):
+        raise ValueError("no JSON object")
+    return message
+
 
 #: Longer than any question takes, so that one that hangs is not waited for for ever.
 _ANSWER_S = 600.0
 
 
-def ask_kept(which: Which, request: dict[str, Any]) -> dict[str, Any] | None:
+def ask_kept(asked: AskedPredictor, request: dict[str, Any]) -> dict[str, Any] | None:
     """The reply of the process that is kept for it; None if there is none, or it has to be made anew.
 
     Raises UsageError with what the process says is wrong with the question.
     """
-    path = socket_of(which)
+    path = socket_of(asked)
     if not path.exists() or not is_private(path.parent):
         return None
     try:
@@ -47,18 +131,18 @@ def ask_kept(which: Which, request: dict[str, Any]) -> dict[str, Any] | None:
     return None if reply.get("stale") else reply
 
 
-def end_kept(which: Which) -> bool:
+def end_kept(asked: AskedPredictor) -> bool:
     """End the process that is kept for it; whether there was one."""
-    return ask_kept(which, {"end": True}) is not None
+    return ask_kept(asked, {"end": True}) is not None
 
 
-def start_kept(which: Which, minutes: float, fresh: bool) -> int:
+def start_kept(asked: AskedPredictor, minutes: float, fresh: bool) -> int:
     """Start a process that fits (or loads) the predictor and waits for questions; its number.
 
     Raises UsageError with what the predictor lacks.
     """
-    own_folder(socket_of(which))
-    job = {"which": which.model_dump(), "minutes": minutes, "fresh": fresh}
+    own_folder(socket_of(asked))
+    job = {"which": asked.model_dump(), "minutes": minutes, "fresh": fresh}
     with subprocess.Popen(
         [sys.executable, "-m", "popeq_audio.warm.server"],
         stdin=subprocess.PIPE,
@@ -71,13 +155,13 @@ def start_kept(which: Which, minutes: float, fresh: bool) -> int:
             assert process.stdout is not None
             process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.close()
-            told = process.stdout.readline()
+            line = process.stdout.readline()
         except BaseException:  # Ctrl-C while it fits: it would be left behind
             process.kill()
             raise
         process.returncode = 0  # it goes on by itself: not to be waited for
     try:
-        ready = json.loads(told)
+        ready = json.loads(line)
     except ValueError:
         raise UsageError("--keep-warm: the process ended before it was ready; ask without it") from None
     if "error" in ready:

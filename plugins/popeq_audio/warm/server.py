@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from popeq.errors import PopeqError
-from popeq_audio.asking import ask
+from popeq_audio.asking import ask, printed
 from popeq_audio.fitted import Fitted
-from popeq_audio.telling import told
-from popeq_audio.warm.address import MOST_REQUEST_BYTES, Which, own_folder, receive_line, send_line, socket_of
+from popeq_audio.warm.client import (
+    MOST_REQUEST_BYTES,
+    AskedPredictor,
+    own_folder,
+    receive_line,
+    send_line,
+    socket_of,
+)
 
 _LOOK_S = 5.0
 _SLOW_CLIENT_S = 10.0
@@ -24,11 +30,11 @@ _SLOW_CLIENT_S = 10.0
 Stamps = dict[str, tuple[int, int]]
 
 
-def stamps(which: Which, fitted: Fitted) -> Stamps:
+def stamps(asked: AskedPredictor, fitted: Fitted) -> Stamps:
     """Time and size of the program's files, and of what it was asked with: answers depend on them."""
     modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0].startswith("popeq")]
     files = [Path(file) for m in modules if (file := getattr(m, "__file__", None))]
-    places = [*which.paths(), *([fitted.dataset.folder] if fitted.dataset.folder else [])]
+    places = [*asked.paths(), *([fitted.dataset.folder] if fitted.dataset.folder else [])]
     for place in places:
         files += [place, *(sorted(place.iterdir()) if place.is_dir() else [])]
     found: Stamps = {}
@@ -42,9 +48,9 @@ def stamps(which: Which, fitted: Fitted) -> Stamps:
 class Kept:
     """A fitted predictor behind a listening socket."""
 
-    def __init__(self, which: Which, fitted: Fitted, minutes: float) -> None:
-        self.which, self.fitted, self.minutes = which, fitted, minutes
-        self.path = socket_of(which)
+    def __init__(self, asked: AskedPredictor, fitted: Fitted, minutes: float) -> None:
+        self.asked, self.fitted, self.minutes = asked, fitted, minutes
+        self.path = socket_of(asked)
         own_folder(self.path)
         fresh = self.path.with_suffix(f".{os.getpid()}")
         self._listener = socket.socket(socket.AF_UNIX)
@@ -54,7 +60,7 @@ class Kept:
         self._listener.settimeout(_LOOK_S)
         self._mark = fresh.stat().st_ino
         fresh.replace(self.path)  # one that was started beside this one ends when it sees that
-        self._stamps = stamps(which, fitted)
+        self._stamps = stamps(asked, fitted)
 
     def serve(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Answer until ``minutes`` have passed without a question, or the socket is another's or gone."""
@@ -86,20 +92,20 @@ class Kept:
         """What is said to ``{"sentence", "samples", "json", "whole"}`` (and ``"minutes"``) or ``{"end"}``."""
         if request.get("end"):
             return {"ended": True}
-        now = stamps(self.which, self.fitted)
+        now = stamps(self.asked, self.fitted)
         if any(now.get(file) != stamp for file, stamp in self._stamps.items()):
             return {"stale": True}
         try:
-            answer = ask(self.fitted, str(request["sentence"]), int(request["samples"]), self.which.seed)
+            answer = ask(self.fitted, str(request["sentence"]), int(request["samples"]), self.asked.seed)
             self.minutes = float(request.get("minutes") or self.minutes)
-            reply: dict[str, Any] = {"told": told(answer, bool(request["json"]))}
+            reply: dict[str, Any] = {"printed": printed(answer, bool(request["json"]))}
             if request["whole"]:
                 reply["answer"] = answer.to_message()
         except PopeqError as error:
             return {"error": str(error)}
         except (KeyError, TypeError, ValueError) as error:
             return {"error": f"the question cannot be read: {error!r}"}
-        self._stamps = stamps(self.which, self.fitted)  # with what the answer has imported
+        self._stamps = stamps(self.asked, self.fitted)  # with what the answer has imported
         return reply
 
     def _is_own(self) -> bool:
@@ -112,12 +118,12 @@ class Kept:
 def main() -> None:
     """Read whom to keep from stdin, say on stdout when ready or what is wrong, then serve."""
     job = json.loads(sys.stdin.readline())
-    which = Which.model_validate(job["which"])
+    asked = AskedPredictor.model_validate(job["which"])
     try:
         from popeq_audio.cli.options import opened
 
-        fitted = opened(**which.model_dump(), fresh=job["fresh"])
-        kept = Kept(which, fitted, float(job["minutes"]))
+        fitted = opened(**asked.model_dump(), fresh=job["fresh"])
+        kept = Kept(asked, fitted, float(job["minutes"]))
     except PopeqError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return

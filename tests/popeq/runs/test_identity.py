@@ -44,7 +44,7 @@ class Wrong(Parameters):
 
 
 def spec(model):
-    return PredictorSpec("s", "s", "popeq_baselines.chance:Prior", parameters=model)
+    return PredictorSpec("s", "s", "popeq_baselines.simple:Prior", parameters=model)
 
 
 def test_a_declared_content_identifies_wherever_it_lies(tmp_path):

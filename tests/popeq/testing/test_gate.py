@@ -72,7 +72,7 @@ def test_what_is_undecided_is_held_unless_it_is_allowed(root):
 
 
 FAILS = """
-from popeq_baselines.chance import Prior
+from popeq_baselines.simple import Prior
 
 
 class Fails(Prior):
@@ -154,7 +154,7 @@ def test_the_benchmark_times_a_new_fit_and_the_same_draw_each_round(root):
 
 
 def test_the_benchmark_of_what_breaks_the_contract_fails(root, monkeypatch):
-    monkeypatch.setattr("popeq_baselines.chance.Prior.sample", lambda *_: [])
+    monkeypatch.setattr("popeq_baselines.simple.Prior.sample", lambda *_: [])
     with pytest.raises(ContractError, match=r"must give shape \(24, 660, 2\)"):
         PredictorBenchmark(Rounds())("prior", dataset=str(root / "data"))
 

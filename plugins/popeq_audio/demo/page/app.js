@@ -68,7 +68,7 @@ function show(answer) {
   const sure = answer.sure;
   $("sure").textContent = `${percent(sure.near_share)} of the predicted listeners are within ${sure.near_db} dB of `
     + `setting 1 (by chance ${percent(sure.chance_share)}); mean distance ${sure.expected_distance_db.toFixed(1)} dB`;
-  $("camps").replaceChildren(...answer.modes.map((mode, i) => item(
+  $("modes").replaceChildren(...answer.modes.map((mode, i) => item(
     `${i + 1}: ${percent(mode.weight)} (${mode.x_db.toFixed(1)}, ${mode.y_db.toFixed(1)})`,
     () => moveTo([mode.x_db, mode.y_db]))));
   $("nearest").replaceChildren(...answer.nearest.map((known, i) => {

@@ -1,21 +1,100 @@
-"""Token-by-token decoding that can only write valid answers, many samples side by side.
+"""Drawing answers a token at a time, many rows side by side behind one cache.
 
-For models that refuse tree masks, and for answers of several settings. Each sample has a noise stream of
-its own (Gumbel-max), so it does not depend on which others are in its batch.
+For models that refuse tree masks, for answers of several settings and for free text. Each row has a noise
+stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from popeq_llm.answers import TENTHS, AnswerFormat, number_text
-from popeq_llm.stepping import Stepping
+from popeq_llm.phi3 import new_cache
 from popeq_llm.trie import Encode, Trie, answer_trie, build_trie
+
+
+class Stepping:
+    """Rows of token ids, padded on the left, behind one cache.
+
+    Parameters
+    ----------
+    contexts
+        Token ids of each row.
+    """
+
+    def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
+        rows, width = len(contexts), max(map(len, contexts))
+        self._model, self._cache = model, new_cache(model)
+        self._ids = torch.zeros((rows, width), dtype=torch.long)
+        self._mask = torch.zeros((rows, width), dtype=torch.long)
+        for r, context in enumerate(contexts):
+            self._ids[r, width - len(context) :] = torch.tensor(list(context))
+            self._mask[r, width - len(context) :] = 1
+        self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
+
+    def logits(self) -> Tensor:
+        """Of each row's next token (rows, vocabulary), float32 on the CPU. To be asked for once a token."""
+        device = self._model.device
+        out = self._model(
+            self._ids.to(device),
+            attention_mask=self._mask.to(device),
+            position_ids=self._positions.to(device),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return out.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Each row's next token; any, where a row has ended."""
+        self._ids = torch.tensor(tokens, dtype=torch.long)[:, None]
+        self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)
+        self._positions = self._positions[:, -1:] + 1
+
+
+@torch.inference_mode()
+def free_samples(
+    model: Any,
+    contexts: Sequence[Sequence[int]],
+    ends: Collection[int],
+    most: int,
+    vocabulary: int,
+    seeds: Sequence[int],
+) -> list[tuple[list[int], bool]]:
+    """What each row goes on with, as token ids, and whether it came to an end within ``most`` tokens.
+
+    Row i draws its noise from ``seeds[i]`` alone.
+
+    Parameters
+    ----------
+    ends
+        Tokens that end a text; they are not part of it.
+    vocabulary
+        Tokens that the tokenizer knows: models often have logits for more.
+    """
+    noise = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
+    written: list[list[int]] = [[] for _ in contexts]
+    ended = [False] * len(contexts)
+    rows = Stepping(model, contexts)
+    for _ in range(most):
+        logits = rows.logits()[:, :vocabulary].double().numpy()
+        chosen = [0] * len(contexts)
+        for r in (r for r, over in enumerate(ended) if not over):
+            chosen[r] = int(np.argmax(logits[r] + noise[r].gumbel(size=logits.shape[1])))
+            ended[r] = chosen[r] in ends
+            if not ended[r]:
+                written[r].append(chosen[r])
+        if all(ended):
+            break
+        rows.append(chosen)
+    return list(zip(written, ended, strict=True))
+
 
 Segments = tuple[Trie, ...]
 Spell = Callable[[str], list[int]]

@@ -1,4 +1,4 @@
-"""Tables for people and programs: text for a terminal, Markdown, CSV and JSON, always the same columns."""
+"""Write a table as text for a terminal, Markdown, CSV or JSON, always with the same columns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LONGEST = 120
 
 
 def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: int = 2) -> str:
-    """A table in one of FORMATS, without a closing newline.
+    """A table in one of FORMATS, without a final newline.
 
-    Text is cut into blocks of columns that fit the terminal; each block begins with the first ``keys``
-    columns. CSV holds the rows alone: print the notes elsewhere. What a stranger wrote comes out as text in
-    each form (popeq.plain_text); text and Markdown cut cells at 120 characters.
+    Text is divided into blocks of columns that fit the terminal; each block begins with the first ``keys``
+    columns. CSV has the rows only, without the notes. Strings are shown as text in each format
+    (popeq.plain_text); text and Markdown cut cells at 120 characters.
     """
     if form == "csv":
         return _for_spreadsheets(frame).to_csv(index=False, lineterminator="\n").rstrip("\n")
@@ -70,9 +70,8 @@ def _cells(frame: pd.DataFrame) -> list[list[str]]:
 
 def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     safe = frame.copy()
-    for name in safe.columns:
-        if not _is_number(safe[name]):
-            safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
+    for name in safe.select_dtypes(exclude="number"):
+        safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
     return safe
 
 
@@ -84,15 +83,9 @@ def _plain(value: object) -> object:
     if value is None or value is pd.NA:
         return None
     if isinstance(value, float):
-        return (
-            None
-            if math.isnan(value)
-            else "inf"
-            if value == math.inf
-            else "-inf"
-            if value == -math.inf
-            else value
-        )
+        if math.isnan(value):
+            return None
+        return value if math.isfinite(value) else str(value)  # JSON has no infinity
     return value.item() if hasattr(value, "item") else value
 
 

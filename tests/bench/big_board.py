@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,26 +45,27 @@ def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--data", type=Path, help="another data set folder")
+    arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as root:
-        data = popeq.load_dataset(write_folds(Path(root, "data")))
+        data = popeq.load_dataset(arguments.data or write_folds(Path(root, "data")))
         write_runs(data, arguments.methods, Path(root, "runs"))
         last = max(Path(root, "runs").iterdir())
         command = [sys.executable, "-c", "from popeq.cli import main; main()", "leaderboard", "build"]
         command += [str(Path(root, "runs")), "--jobs", str(arguments.jobs), "-o", str(Path(root, "site"))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "POPEQ_CACHE": str(Path(root, "cache"))}
-        aside = last.rename(Path(root, last.name))
+        kept_back = last.rename(Path(root, last.name))
         first = seconds(command, environment)
-        aside.rename(last)
+        kept_back.rename(last)
         again = seconds(command, environment)
         print(f"{arguments.methods - 1} methods, {len(data.test_ids)} prompts: {first:.1f} s")
         print(f"one more: {again:.1f} s")

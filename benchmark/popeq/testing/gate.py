@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 import popeq.api as api
+from popeq.atomic import new_folder
 from popeq.board.publishing import portable
 from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, find_side, regress
 from popeq.contract import PredictorSpec
@@ -136,18 +136,13 @@ def store(runs: Sequence[Run], dataset: Dataset, baseline: Path) -> Path:
     """
     if baseline.exists() and not _is_baseline(baseline):
         raise UsageError(f"{baseline}: is no baseline and is not replaced")
-    baseline.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=baseline.parent, prefix=f".{baseline.name}.") as temporary:
-        new = Path(temporary, "new")
+    with new_folder(baseline, replace=True) as new:
         for run in runs:
             folder = new if len(runs) == 1 else new / f"seed-{run.record.seed}"
-            folder.mkdir(parents=True)
+            folder.mkdir(exist_ok=True)
             record = portable(run.record, dataset).model_dump_json(indent=2) + "\n"
             (folder / RECORD).write_text(record, encoding="utf-8")
             shutil.copyfile(run.predictions_file, folder / run.predictions_file.name)
-        if baseline.exists():
-            baseline.rename(Path(temporary, "old"))
-        new.rename(baseline)
     return baseline
 
 

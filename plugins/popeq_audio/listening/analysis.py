@@ -10,17 +10,15 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from popeq.contract import Prompt
 from popeq.dataset import Dataset, DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq.errors import UsageError
 from popeq.statistics import Panels, mean_inference
 from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import Rating
-from popeq_data.importers.assemble import Answer, Pseudonyms, assemble, round_robin
+from popeq_data.importers.assemble import Pseudonyms, Question, assemble, round_robin
 
 Measure = Literal["kantorovich", "setting_distance"]
 MEASURES: dict[Measure, str] = {
@@ -157,18 +155,19 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
     offered = plan.offered
     chosen = {key: at for key, at in chosen_settings(ratings).items() if len(offered[key[0]]) >= 2}
     answered = {prompt_id for prompt_id, _ in chosen}
-    prompts = {
-        t.prompt_id: Prompt(t.prompt_id, t.text, "listening test", "fold", t.track)
+    folds = round_robin(answered, FOLDS)
+    questions = {
+        t.prompt_id: Question(t.prompt_id, t.text, "listening test", folds[t.prompt_id], t.track)
         for t in plan.trials
         if t.prompt_id in answered
     }
-    if len(prompts) < 2:
+    if len(questions) < 2:
         raise UsageError(
-            f"no data set can be made: {len(prompts)} prompt(s) have answers and two or more settings to "
+            f"no data set can be made: {len(questions)} prompt(s) have answers and two or more settings to "
             "choose from besides reference and anchor; a data set needs two: export with more RUNs or --at"
         )
     names = Pseudonyms("")
-    answers = [Answer(p, names[listener], _array(point)) for (p, listener), point in chosen.items()]
+    answers = [(prompt_id, names[listener]) for prompt_id, listener in chosen]
     source = f"{plan.dataset} (simulated)" if plan.simulated else plan.dataset
     card = DatasetCard(
         name=f"{plan.test_id.lower()}-chosen",
@@ -177,7 +176,6 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
         licence="not said",
         citation="not said",
         simulated=plan.simulated if simulated is None else simulated,
-        second_panel=None,
     )
     readme = (
         f"# {card.label}\n\nEach listener's setting is the best-liked of the few that the test "
@@ -185,9 +183,5 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
         "were settings. The hidden reference and the anchor are no answers. Listeners are hashed; the salt "
         f"was not kept.\n\n{'**Simulated**: no real listener.' if card.simulated else 'Real listeners.'}\n"
     )
-    folds = round_robin(list(prompts), FOLDS)
-    return write_dataset(assemble(card, list(prompts.values()), folds, answers), folder, readme)
-
-
-def _array(point: tuple[float, float]) -> NDArray[np.float64]:
-    return np.array(point)
+    dataset = assemble(card, list(questions.values()), answers, list(chosen.values()))
+    return write_dataset(dataset, folder, readme)

@@ -116,10 +116,10 @@ def _with_small_modes_merged(points: Floats, label: NDArray[np.intp]) -> NDArray
     small = set(names[counts < LEAST_WEIGHT * len(points)].tolist())
     if len(small) == len(names):
         small.discard(int(names[np.argmax(counts)]))
-    stray = np.isin(label, list(small))
-    if not stray.any():
+    small_mode = np.isin(label, list(small))
+    if not small_mode.any():
         return label
-    distances = np.linalg.norm(points[stray][:, None] - points[~stray][None], axis=2)
+    distances = np.linalg.norm(points[small_mode][:, None] - points[~small_mode][None], axis=2)
     moved = label.copy()
-    moved[stray] = label[~stray][distances.argmin(axis=1)]
+    moved[small_mode] = label[~small_mode][distances.argmin(axis=1)]
     return moved

@@ -14,7 +14,7 @@ from popeq.errors import RunError, UsageError
 from popeq.space import PLANE, Space
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.encoder import open_encoder
-from popeq_llm.models import Chat
+from popeq_llm.models import Chat, open_model
 from popeq_llm.parameters import ModelParameters, QaParameters, RetrievalParameters, StaticParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count, typical_settings
 from popeq_llm.templates import Example, load_template
@@ -61,8 +61,6 @@ class _Asking(Generic[P]):
 
         Raises UsageError for a template, an encoder, a model or a number of examples that cannot be used.
         """
-        from popeq_llm.models import open_model
-
         self.template = load_template(self.parameters.template_kind, self.parameters.template)
         self._prepare(train)
         self.model = open_model(self.parameters)

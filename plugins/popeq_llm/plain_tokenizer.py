@@ -35,7 +35,7 @@ class PlainTokenizer:
 
     @property
     def unk_token_id(self) -> int | None:
-        """What stands for a character that no token can write."""
+        """The id of the token for a character that no other token can write; None if there is none."""
         return None if self.unk_token is None else self.backend_tokenizer.token_to_id(self.unk_token)
 
     def __len__(self) -> int:

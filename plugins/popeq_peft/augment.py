@@ -28,7 +28,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Table:
-    """What ``rewriting.toml`` holds: templates, and for each word those that may stand for it."""
+    """What ``rewriting.toml`` holds: templates, and for each word those that may replace it."""
 
     templates: tuple[str, ...]
     synonyms: dict[str, tuple[str, ...]]
@@ -60,7 +60,7 @@ def augmented(train: Sequence[LabelledPrompt], copies: int, seed: int) -> list[E
 
 
 def rewritten(text: str, rng: np.random.Generator) -> str:
-    """One rewriting of a sentence: some words swapped, and mostly a template around it."""
+    """One rewriting of a sentence: some words swapped, and in four of five cases a template around it."""
 
     def swap(match: re.Match[str]) -> str:
         choices = table().synonyms.get(match[0].lower())

@@ -1,6 +1,6 @@
 """Base models with an adapter: loaded, wrapped by peft, saved, loaded again.
 
-Every work-around for a library stands in this file:
+Every work-around for a library is in this file:
 
 - A prefix is handed to the base model as a filled cache, with a mask over it, as peft's own forward does;
   but masks may be 4-D and positions explicit, which peft's forward does not take
@@ -47,7 +47,7 @@ class Backbone:
 
     @property
     def stand_in(self) -> bool:
-        """Whether it only stands in for the paper's model."""
+        """Whether it is a small model in place of the paper's."""
         return self.name in (BUNDLED_ENCODER, TINY)
 
     @property

@@ -94,7 +94,7 @@ class PointHead(nn.Module):
     Parameters
     ----------
     start : (points, 2)
-        What the untrained head gives whatever the sentence, dB: settings that stand for all training answers,
+        What the untrained head gives whatever the sentence, dB: settings that represent all training answers,
         so that training begins at the pooled distribution and not in the middle of the box.
     """
 

@@ -51,7 +51,7 @@ class Packed:
 
 
 def pack(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> Packed:
-    """Every distinct prefix of the answers stands once, however many answers share it.
+    """A row in which each distinct prefix of the answers is there once, however many answers share it.
 
     ``prompt`` holds at least one token; no answer may begin another (end them with a token of their own).
     """

@@ -98,7 +98,7 @@ class Paraphrases(BaseModel):
         return sum(map(len, self.texts.values()))
 
     def summary(self) -> dict[str, Any]:
-        """All but the texts, which stand in ``FILE``."""
+        """All but the texts, which are in ``FILE``."""
         held = self.model_dump(mode="json", exclude={"texts", "fingerprint", "example"})
         return {**held, "taken": self.taken, "texts": FILE}
 

@@ -26,7 +26,7 @@ from popeq_peft.team import Team
 
 @dataclass
 class Progress:
-    """Where training stands after some epochs.
+    """The state of a training after some epochs.
 
     ``now`` and ``best`` hold what is trained, by name; ``optimizer`` AdamW's moments; ``history`` one entry
     an epoch; ``fingerprint`` everything that training depends on, so that no other one's state is taken up.

@@ -62,4 +62,4 @@ def test_hearing_the_track_helps_where_listeners_do(tmp_path, own_cache):
 
 def test_a_data_set_without_tracks_is_refused_in_a_line(tmp_path):
     (run,) = popeq.run("text-audio-near", runs_dir=tmp_path)
-    assert "says nothing of its tracks" in run.record.failures[0].message
+    assert "has no features of its tracks" in run.record.failures[0].message

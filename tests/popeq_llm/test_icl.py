@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -36,11 +35,7 @@ TEXTS = [
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
     """Every predictor gets a fake model and encoder."""
-    monkeypatch.setitem(
-        sys.modules,
-        "popeq_llm.models",
-        types.SimpleNamespace(open_model=lambda parameters: FakeModel(parameters)),
-    )
+    monkeypatch.setattr("popeq_llm.icl.open_model", FakeModel)
     monkeypatch.setattr("popeq_llm.icl.open_encoder", lambda _: WordEncoder())
 
 
@@ -185,7 +180,7 @@ def test_more_examples_than_prompts_is_one_line_before_the_model_is_opened(name,
     def refuse(parameters):
         raise AssertionError("opened")
 
-    monkeypatch.setitem(sys.modules, "popeq_llm.models", types.SimpleNamespace(open_model=refuse))
+    monkeypatch.setattr("popeq_llm.icl.open_model", refuse)
     with pytest.raises(UsageError, match=f"{name}: examples=7 is more than the 6 training prompts"):
         fitted(name, examples=7)
 

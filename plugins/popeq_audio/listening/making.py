@@ -138,7 +138,7 @@ def make_test(
 ) -> Plan:
     """Write a folder: ``plan.json``, and ``webmushra/configs`` to copy into a webMUSHRA installation.
 
-    Every prompt is heard on one of the tracks, dealt out in turn. A run's sound is the setting that ``popeq
+    Each prompt is presented with one of the tracks, in turn. A run's sound is the setting that ``popeq
     ask`` would recommend from its samples; the reference is the middle of the largest mode of the prompt's
     listeners. Names of sounds are dealt anew in every trial.
 

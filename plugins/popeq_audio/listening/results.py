@@ -52,7 +52,7 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     UsageError
         If it cannot be read, is no result file of this kind of test, or holds results of another plan.
     InvalidInputError
-        With every row that does not belong to the plan, is no rating, or stands twice.
+        With every row that does not belong to the plan, is no rating, or is there twice.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -95,8 +95,8 @@ def _of_this_plan(path: Path, rows: Sequence[Row], plan: Plan) -> None:
 
 
 def _rows(reader: Iterator[list[str]], header: list[str], problem: Callable[..., None]) -> Rows:
-    """Line, listener and cells of each row. Who a listener is stands between the test's id and the trial's:
-    everything that the test asked of him, whatever it was."""
+    """Line, listener and cells of each row. The columns between the test's id and the trial's
+    identify the listener: they hold everything that the test asked of that person."""
     person = [n for n in header[: header.index("trial_id")] if n not in (_TEST, "session_uuid")]
     person = ["session_uuid"] if "session_uuid" in header else person
     for line, cells in enumerate(reader, 2):

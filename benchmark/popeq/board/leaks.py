@@ -135,7 +135,7 @@ def signs(samples: Floats, table: PromptTable, scorer: Scorer) -> list[str]:
 class _SecondPanel:
     """The second panel's listeners by prompt, and the reference's scores (P,), dB, on both panels."""
 
-    targets: list[Target]
+    targets: tuple[Target, ...]
     reference_tested: Floats
     reference_other: Floats
 
@@ -151,8 +151,8 @@ def _second_panel(scorer: Scorer) -> _SecondPanel | None:
     second = scorer.second_panel
     if second is None:
         return None
+    targets = scorer.with_listeners(second).targets
     dataset, ids = scorer.dataset, scorer.prompt_ids
-    targets = [Target(second.points(p), second.space, scorer.settings) for p in ids]
     tested, other = (reference_against(t, ids, dataset).scores[HEADLINE] for t in (scorer.targets, targets))
     return _SecondPanel(targets, tested, other)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 from tests.conftest import ROOT, write_small_dataset
 
@@ -17,7 +20,7 @@ from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import find_runs
 from popeq.studies.ablate import ablate, collapse, edges
 from popeq.studies.ceiling import ceiling
-from popeq.studies.transfer import transfer
+from popeq.studies.transfer import shared_sentences, transfer
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,29 @@ def test_transfer_scores_against_the_other_panel(made):
     there = [Scorer(other, scorer.protocol).score(samples).scores(HEADLINE)]
     assert row["there_mean"] == pytest.approx(np.mean(there[0]))
     assert row["prompts"] == 30
+
+
+def test_every_number_there_is_that_of_a_scorer_of_the_other_data_set(made):
+    """The diagnostics too: they compare the samples with the listeners that they are scored against."""
+    scorer, entries = made
+    other = popeq.load_dataset("simulated-120-b")
+    samples = entries[0].runs[0].samples(scorer.prompt_ids)
+    shared = shared_sentences(scorer, other)
+    assert shared.keep == tuple(range(30))
+    found, expected = (s.score(samples).frame for s in (shared.there, Scorer(other, scorer.protocol)))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    here = shared.here.score(samples).frame
+    assert not np.allclose(here["spread_ratio"], expected["spread_ratio"])
+    part = shared.only([3, 7]).there.score(samples[[3, 7]]).frame
+    pd.testing.assert_frame_equal(part, expected.iloc[[3, 7]].reset_index(drop=True), check_exact=True)
+
+
+def test_a_scorer_cannot_be_changed(made):
+    scorer, _ = made
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scorer.dataset = popeq.load_dataset("simulated-120-b")
+    with pytest.raises(ValueError, match="at least one prompt"):
+        scorer.only([])
 
 
 def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):

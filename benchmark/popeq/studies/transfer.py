@@ -89,8 +89,8 @@ def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_cat
         f"{len(shared.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
         "of there minus here. Intervals and p are of each row, over sentences and both groups of listeners.",
         _agreement(own, far),
-        "It says whether the same predictions suit other listeners of the same sentences; two panels of few "
-        "listeners differ by chance alone, so equal scores are not equal tastes.",
+        "The study shows whether the same predictions fit other listeners of the same sentences. Two panels "
+        "of few listeners differ by chance alone, so equal scores are not equal preferences.",
         *simulated_note(scorer),
         *split_notes,
     ]

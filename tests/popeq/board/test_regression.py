@@ -103,7 +103,7 @@ def test_sides_are_named_in_every_way(popeq_inside, runs):
         (lambda r: r["dataset"].update(revision="0" * 64), "revision 000000000000"),
         (lambda r: r["protocol"].update(n_samples=11), "custom protocol"),
         (lambda r: r["protocol"]["metrics"].update(energy_score=2), "this popeq computes"),
-        (lambda r: r.update(status="failed", prompts_done=3), "the run is failed (3 of 30 prompts)"),
+        (lambda r: r.update(status="failed", prompts_done=3), "is failed, 3 of 30 prompts"),
         (lambda r: r.update(predictions_sha256="0" * 64), "SHA-256 differs"),
     ],
 )
@@ -121,11 +121,11 @@ def test_what_cannot_be_compared_ends_with_3(popeq_inside, runs, tmp_path, chang
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere", "prior"], "nor predictor with a complete run"),
+        (["nowhere", "prior"], "no run folder, folder of runs or predictor with a run in"),
         (["prior", "prior", "--metric", "nonsense"], "no score is called 'nonsense'"),
         (["prior"], "Missing argument 'HEAD'"),
         (["prior", "prior", "--margin", "-1"], "not in the range"),
-        (["prior", "prior", "--dataset", "simulated-120-b"], "the data set here is of revision"),
+        (["prior", "prior", "--dataset", "simulated-120-b"], "no run is of the data set 'simulated-120-b'"),
     ],
 )
 def test_wrong_use_is_3_not_2(popeq_inside, runs, arguments, says):

@@ -112,7 +112,7 @@ def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
 
 
 def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, monkeypatch, whole_lines):
-    monkeypatch.setattr("popeq.studies.ceiling._PANELS", (5, 11, 88))
+    monkeypatch.setattr("popeq.studies.ceiling.PANELS", (5, 11, 88))
     scorer, entries = made
     study = ceiling(scorer)
     table = study.table.set_index(["line", "how"])

@@ -65,7 +65,7 @@ def test_where_the_newer_run_is_not_complete_the_older_ones_make_the_board(mixed
 def test_a_mixture_that_somebody_names_is_refused(mixed, dataset):
     folder, names = mixed
     for named in ([folder], [folder / name for name in names.values()]):
-        with pytest.raises(UsageError, match="is under protocol .*, so it cannot be compared"):
+        with pytest.raises(UsageError, match=r"is under protocol .*, so it cannot be compared"):
             popeq.leaderboard(named, dataset)
     with pytest.raises(UsageError, match="is under protocol"):
         popeq.compare(*(folder / name for name in names.values()), dataset)

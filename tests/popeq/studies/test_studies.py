@@ -128,8 +128,8 @@ def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, mo
     half = table.loc["half against half"].iloc[0]
     fresh = table.loc["fresh panel of 11"][f"{HEADLINE}_mean"]
     assert perfect[f"{HEADLINE}_mean"] < fresh.min() <= fresh.max() < half[f"{HEADLINE}_mean"]
-    (told,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
-    curve = [float(word) for word in told.split(": ")[1].split(" dB")[0].split(", ")]
+    (note,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
+    curve = [float(word) for word in note.split(": ")[1].split(" dB")[0].split(", ")]
     assert len(curve) == 3
     assert curve == sorted(curve, reverse=True)
     assert curve[1] == pytest.approx(perfect[f"{HEADLINE}_mean"], abs=0.02), "the prompts have 11 listeners"

@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("popeq needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	$(BIN)/python -c 'from popeq.metrics.transport import compile_solver; compile_solver()'
+	$(BIN)/python -c 'from popeq.metrics import compile_solver; compile_solver()'
 	@touch $@
 
 demo: install
@@ -56,10 +56,7 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
-	@mkdir -p .benchmarks
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m bench --benchmark-enable --benchmark-only \
-		--benchmark-json=.benchmarks/latest.json --benchmark-disable-gc -q tests/bench
-	$(BIN)/python -m tests.bench.ratios .benchmarks/latest.json
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
 # atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs.
 fuzz: install
@@ -88,4 +85,4 @@ tiny-model: install
 	$(BIN)/python -m popeq_llm.tiny.train
 
 clean:
-	rm -rf $(VENV) build dist .benchmarks .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -26,6 +26,7 @@ from tabulate import tabulate
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, Phi3Config
 
 import popeq
+from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt
 from popeq.errors import PopeqError, UsageError
 from popeq.plugins import registry
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(tabulate(rows, headers="keys", floatfmt=".3g", missingval="out of memory"))
     print("\n".join(f"{name}: {value}" for name, value in told.items()))
     if asked.json:
-        asked.json.write_text(json.dumps({**told, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        write_text(asked.json, json.dumps({**told, "rows": rows}, indent=2) + "\n")
     return 0
 
 

@@ -27,6 +27,7 @@ from fine_tuning import SHAPES, about, device_of
 from transport_bounds import transport_bounds
 
 import popeq
+from popeq.atomic import write_text
 from popeq.errors import PopeqError
 from popeq.metrics import DensitySettings, grid_of, grid_wasserstein
 from popeq.metrics.kde import densities
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(f"{name}: {value}" for name, value in told.items()))
     if asked.json:
         content = {**told, "scoring": scored, "sampling": drawn}
-        asked.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_text(asked.json, json.dumps(content, indent=2) + "\n")
     return 0
 
 

@@ -1,8 +1,9 @@
 """popeq: how well a predictor turns a sentence into the distribution of EQ settings that listeners choose.
 
-The main job: ``load_dataset``, ``run``, ``score``, ``leaderboard``, ``compare``. For plugin authors:
-``hookimpl``, ``Prompt``, ``LabelledPrompt``, ``Predictor``, ``Parameters`` and the specs. Names are imported
-when first used, so that ``import popeq`` costs nothing.
+The main job: ``load_dataset``, ``run``, ``score``, ``leaderboard``, ``compare``. In a notebook:
+``list_predictors``, ``list_datasets``, ``load_predictor``. For plugin authors: ``hookimpl``, ``Prompt``,
+``LabelledPrompt``, ``Predictor``, ``Parameters`` and the specs. Names are imported when first used, so that
+``import popeq`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from popeq import errors, metrics, statistics, testing
     from popeq.api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
     from popeq.commands import CommandSpec
     from popeq.content_hash import content_identity
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
     from popeq.errors import PopeqError, UsageError
     from popeq.hookspecs import hookimpl
     from popeq.importing import ImporterSpec, ImportResult
+    from popeq.in_process import LoadedPredictor, list_predictors, load_predictor
+    from popeq.lookup import list_datasets
     from popeq.protocol import Protocol
     from popeq.ranges import tuned, tuned_choice
-    from popeq.runs.containment import Containment
+    from popeq.runs.reporting import Reporter
+    from popeq.runs.settings import RunSettings
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
+    from popeq.sweeping import sweep
     from popeq.tuning.tuner import tune
 
 _HOMES = {
@@ -58,13 +64,18 @@ _HOMES = {
     "popeq.errors": ("PopeqError", "UsageError"),
     "popeq.hookspecs": ("hookimpl",),
     "popeq.importing": ("ImportResult", "ImporterSpec"),
+    "popeq.in_process": ("LoadedPredictor", "list_predictors", "load_predictor"),
+    "popeq.lookup": ("list_datasets",),
     "popeq.protocol": ("Protocol",),
     "popeq.ranges": ("tuned", "tuned_choice"),
     "popeq.site.build": ("build_site",),
-    "popeq.runs.containment": ("Containment",),
+    "popeq.runs.reporting": ("Reporter",),
+    "popeq.runs.settings": ("RunSettings",),
     "popeq.space": ("PLANE", "Space"),
+    "popeq.sweeping": ("sweep",),
     "popeq.tuning.tuner": ("tune",),
 }
+_MODULES = ("errors", "metrics", "statistics", "testing")
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
@@ -73,30 +84,40 @@ __all__ = [
     "PLANE",
     "Audio",
     "CommandSpec",
-    "Containment",
     "Dataset",
     "DatasetSpec",
     "ImportResult",
     "ImporterSpec",
     "LabelledPrompt",
     "Leaderboard",
+    "LoadedPredictor",
     "Parameters",
     "PopeqError",
     "Predictor",
     "PredictorSpec",
     "Prompt",
     "Protocol",
+    "Reporter",
     "Run",
+    "RunSettings",
     "Space",
     "UsageError",
     "build_site",
     "compare",
     "content_identity",
+    "errors",
     "hookimpl",
     "leaderboard",
+    "list_datasets",
+    "list_predictors",
     "load_dataset",
+    "load_predictor",
+    "metrics",
     "run",
     "score",
+    "statistics",
+    "sweep",
+    "testing",
     "tune",
     "tuned",
     "tuned_choice",
@@ -104,6 +125,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"popeq.{name}")
     if name in _HOME_OF:
         return getattr(importlib.import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module 'popeq' has no attribute {name!r}")

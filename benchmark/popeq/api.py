@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ from popeq.lookup import (
     pair_of,
     scorer_of,
 )
-from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
-from popeq.runs.clusters import engine_of
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
-from popeq.runs.runner import DEFAULT_TIMEOUT_S
-from popeq.runs.runner import run as _run
+from popeq.runs.plan import make_plans
+from popeq.runs.reporting import Reporter
+from popeq.runs.runner import draw
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 def run(
@@ -43,20 +42,14 @@ def run(
     *,
     seeds: int | Sequence[int] = 0,
     options: Mapping[str, object] | None = None,
-    runs_dir: str | Path = DEFAULT_RUNS,
-    jobs: int = 1,
-    engine: str = "local",
-    scheduler: str | None = None,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    batch_size: int | None = None,
-    fresh: bool = False,
-    progress: bool = False,
     protocol: Protocol = DEFAULT_PROTOCOL,
-    containment: Containment = DEFAULT_CONTAINMENT,
-    on_run: Callable[[Run, bool], None] | None = None,
-    on_note: Callable[[str], None] | None = None,
+    settings: RunSettings = DEFAULT_SETTINGS,
+    reporter: Reporter | None = None,
+    **changes: object,
 ) -> list[Run]:
     """Draw one run for each predictor and seed, each in a child process that never holds test responses.
+
+    A run that is in ``settings.runs_dir`` and complete is not drawn again; one that was stopped goes on.
 
     Parameters
     ----------
@@ -64,27 +57,12 @@ def run(
         Names, as ``popeq list`` shows them, or specs.
     options
         Parameters by name; each goes to every predictor that has it.
-    runs_dir
-        Where run folders are; a run that is there and complete is not drawn again, a stopped one goes on.
-    jobs
-        Processes side by side on this machine.
-    engine, scheduler
-        ``local``, or a cluster: ``dask`` with its scheduler's address, ``ray`` (an address if it is not this
-        machine's). ``runs_dir`` then has to be on a file system that all machines share. Never changes a
-        result.
-    timeout_s
-        Seconds for one run; then its whole process group is killed. None: no limit.
-    batch_size
-        Prompts handed to ``sample`` at once; results do not depend on it.
-    fresh
-        Draw again even what is complete.
-    containment
-        Memory limit, network and environment of the predictors' processes.
-    on_run
-        Called as ``on_run(run, drawn)`` when a run ends.
-    on_note
-        Called with one line for each run that is drawn again because its code, or what its parameters name,
-        changed since a run of the same predictor.
+    settings
+        How the runs are carried out; never changes a result.
+    reporter
+        Is called while runs are drawn, such as a ``popeq.ProgressBar()``.
+    changes
+        Fields of ``settings`` by name, such as ``jobs=2`` or ``runs_dir="here"``.
 
     Returns
     -------
@@ -98,35 +76,11 @@ def run(
     """
     if isinstance(predictors, str | PredictorSpec):
         predictors = [predictors]
-    loaded = as_dataset(dataset)
-    with engine_of(engine, scheduler, jobs, runs_dir) as where:
-        return _run(
-            predictors,
-            loaded,
-            registry=registry(),
-            dataset_name=given_name(loaded),
-            seeds=_seeds(seeds),
-            options=options,
-            protocol=protocol,
-            engine=where,
-            runs_dir=runs_dir,
-            timeout_s=timeout_s,
-            fresh=fresh,
-            progress=progress,
-            containment=containment,
-            on_run=on_run,
-            on_note=on_note,
-            **({} if batch_size is None else {"batch_size": batch_size}),
-        )
-
-
-def given_name(dataset: Dataset) -> str:
-    """How a run finds its data set again: an installed one by name, any other by its absolute folder."""
-    if dataset.folder is None:
-        return dataset.name
-    folder = dataset.folder.resolve()
-    installed = (name for name, spec in registry().datasets.items() if spec.path.resolve() == folder)
-    return next(installed, str(folder))
+    if not predictors:
+        raise UsageError("name at least one predictor; 'popeq list' shows them all")
+    changed = settings.with_changes(**changes)
+    plans = make_plans(predictors, as_dataset(dataset), protocol, _seeds(seeds), options)
+    return draw(plans, changed, reporter)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -253,10 +207,10 @@ def compare(
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_RUNS",
-    "Containment",
     "Dataset",
     "Leaderboard",
     "Run",
+    "RunSettings",
     "as_dataset",
     "compare",
     "entries_of",

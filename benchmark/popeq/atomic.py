@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: temporary name, fsync, rename, fsync of the folder."""
+"""Write files and folders that are complete or absent: temporary name, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -16,41 +16,37 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderTakenError(UsageError):
-    """There is a folder, or a file, where a new folder should be."""
+    """A file or a non-empty folder already exists at the path of a new folder."""
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` durable."""
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Make renames inside ``folder`` durable; the content of a file, if it is one."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file with plain newlines, replacing an old one in a single step.
+@contextlib.contextmanager
+def new_file(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
+    """Yield a temporary file that replaces ``path`` if the block succeeds, and is removed if it fails.
 
-    Raises RunError if it cannot be written, for example because the disk is full; the old one stays.
+    The temporary file is in the same folder, its name begins with a dot and ends with ``suffix``.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written, for example because the disk is full. The old file is unchanged.
     """
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, replacing an old one in a single step; raises as ``write_text`` does."""
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
+        os.close(descriptor)
         temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
-            os.fsync(stream.fileno())
+        yield temporary
+        temporary.chmod(0o644)
+        fsync_folder(temporary)
         temporary.replace(path)
         fsync_folder(path.parent)
     except BaseException as error:
@@ -61,23 +57,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, replacing an old one in a single step. Raises RunError as ``new_file`` does."""
+    with new_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 with the line ends that it has; otherwise as ``write_bytes``."""
+    write_bytes(path, text.encode("utf-8"))
+
+
 def _unwritable(path: Path, error: OSError) -> RunError:
-    hint = "; make room, then give the same command again" if error.errno in _FULL else ""
+    hint = "; free some disk space, then run the same command again" if error.errno in _FULL else ""
     return RunError(f"{path}: cannot be written: {error.strerror or error}{hint}")
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a temporary folder that becomes ``path`` if the block succeeds and vanishes if it does not.
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` if the block succeeds, and is removed if it fails.
 
-    ``path`` must not exist, or be an empty folder; of several processes that make it at once, one succeeds.
+    ``path`` must not exist or must be an empty folder, unless ``replace`` is true: then the new folder takes
+    the place of the old one. Of several processes that create the same folder at once, one succeeds.
 
     Raises
     ------
     FolderTakenError
-        If there is something at ``path`` by the end.
+        If something exists at ``path`` at the end of the block.
     UsageError
-        If it cannot be made.
+        If the temporary folder cannot be created.
     RunError
         If writing into it fails, for example because the disk is full.
     """
@@ -85,15 +93,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be created: {error.strerror}") from None
+    old = temporary.with_suffix(".old")
     try:
         yield temporary
         temporary.chmod(0o755)
         for file in temporary.rglob("*"):
-            _fsync(file)
+            fsync_folder(file)
+        if replace and path.exists():
+            path.rename(old)
         try:
             temporary.rename(path)
         except OSError as error:
+            if old.exists():
+                old.rename(path)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise FolderTakenError(f"{path}: already exists") from None
             raise
@@ -103,3 +116,4 @@ def new_folder(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _unwritable(path, error) from None
         raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a data set folder may say of its tracks: features.csv, and the files themselves in audio/."""
+"""Read and write the tracks of a data set folder: descriptors in features.csv, files in audio/."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from popeq.contract import Audio
-from popeq.csv_table import Table, quoting, read_table
+from popeq.csv_table import Table, csv_bytes, read_table
 from popeq.errors import Problem
 
 FEATURES, FOLDER = "features.csv", "audio"
@@ -16,10 +18,10 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dict[str, Audio]:
-    """What is known of each track, by ``audio_id``; {} if the folder says nothing of any.
+    """Descriptors and file of each track, by ``audio_id``; {} if the folder has neither.
 
     ``asked`` are the audio ids of the prompts (None: they could not be read). If there is a features.csv,
-    each of them must have a row; a file in audio/ is named by its id. What is wrong is added to ``problems``.
+    each of them must have a row; a file in audio/ is named by its id. Problems are added to ``problems``.
     """
     table = _read_features(folder / FEATURES) if (folder / FEATURES).exists() else None
     features = {} if table is None else _rows(table)
@@ -29,19 +31,18 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
             for audio_id in sorted(asked - set(features)):
                 table.problem(f"has no row for the audio_id {audio_id!r} of prompts.csv", column="audio_id")
         problems.extend(table.problems)
-    known = (set(features) | set(files)) & (set(features) | set(files) if asked is None else asked)
+    known = set(features) | set(files)
+    if asked is not None:
+        known &= asked
     return {a: Audio(features.get(a, {}), files.get(a)) for a in sorted(known)}
 
 
 def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
     """Write features.csv and copy the files, if there are any."""
-    names = sorted({name for track in audio.values() for name in track.features})
-    if names:
-        with (folder / FEATURES).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n", quoting=quoting(names))
-            writer.writerow(["audio_id", *names])
-            for audio_id, track in sorted(audio.items()):
-                writer.writerow([audio_id, *(repr(float(track.features[name])) for name in names)])
+    features = pd.DataFrame({a: dict(track.features) for a, track in sorted(audio.items())}, dtype=float).T
+    if len(features.columns):
+        table = features.sort_index(axis=1).rename_axis("audio_id").reset_index()
+        (folder / FEATURES).write_bytes(csv_bytes(table))
     for audio_id, track in audio.items():
         if track.file is not None:
             (folder / FOLDER).mkdir(exist_ok=True)
@@ -65,10 +66,8 @@ def _rows(table: Table) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for row in table.rows:
         audio_id = row.cells["audio_id"]
-        if audio_id in found:
-            table.problem(f"{audio_id!r} stands already in an earlier row", row, "audio_id")
-        values = {name: table.number(row, name) for name in table.columns if name != "audio_id"}
-        found[audio_id] = {name: value for name, value in values.items() if value is not None}
+        table.unique(audio_id, row, "audio_id", repr(audio_id))
+        found[audio_id] = {c: table.number(row.cells[c], row, c) for c in table.columns if c != "audio_id"}
     return found
 
 
@@ -81,7 +80,7 @@ def _files(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dic
         if path.suffix.lower() not in SUFFIXES:
             problems.append(Problem(where, f"is not one of {', '.join(SUFFIXES)}"))
         elif path.stem in files:
-            problems.append(Problem(where, f"the audio_id {path.stem!r} has another file already"))
+            problems.append(Problem(where, f"the audio_id {path.stem!r} has two files"))
         elif asked is not None and path.stem not in asked:
             problems.append(Problem(where, "is not the audio_id of any prompt"))
         else:

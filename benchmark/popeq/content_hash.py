@@ -1,4 +1,4 @@
-"""SHA-256 of files and folders; a large file that has not changed is not read twice on this machine."""
+"""SHA-256 of files and folders; an unchanged large file is read once on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from popeq.errors import PopeqError, UsageError
 
 #: Bytes from which the hash of a file is also kept on disk.
 _LARGE = 32 << 20
-#: A file that changed more recently could change again within one tick of its clock.
+#: A file that changed more recently than this could change again without a change of its times.
 _SETTLED_NS = 2_000_000_000
 
 
@@ -59,9 +59,9 @@ def folder_sha256(folder: Path, endings: Iterable[str] = ()) -> str:
 
 
 def content_identity(path: Path | str, endings: Iterable[str] = ()) -> str | None:
-    """``sha256:HEX`` of a file, or of a folder as ``folder_sha256`` has it; None if there is neither.
+    """``sha256:HEX`` of a file or (``folder_sha256``) of a folder; None if ``path`` does not exist.
 
-    For ``Parameters.identity``. Raises UsageError if it is there and cannot be read.
+    For ``Parameters.identity``. Raises UsageError if it exists and cannot be read.
     """
     place = Path(path).expanduser()
     try:
@@ -73,8 +73,10 @@ def content_identity(path: Path | str, endings: Iterable[str] = ()) -> str | Non
 
 
 def files_below(folder: Path) -> list[tuple[str, Path]]:
-    """Every file below a folder as its name from there (with ``/``) and its path, in no order; hidden ones,
-    compiled Python and editors' copies are left out."""
+    """The relative name (with ``/``) and the path of every file below a folder, in no order.
+
+    Hidden files, compiled Python and backup copies of editors are left out.
+    """
     found = []
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):

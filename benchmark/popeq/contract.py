@@ -6,7 +6,7 @@ Nothing here imports more than NumPy and pydantic, so a plugin that only declare
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -73,18 +73,8 @@ class Parameters(BaseModel):
 class Predictor(Protocol):
     """What a predictor does. It is built as ``Class(parameters, space)``; no base class is needed.
 
-    Two optional methods give plain JSON values that popeq keeps in the run. ``describe() -> Mapping`` is
-    called after ``fit`` and again at the end; its key ``model`` names the model behind a row and ``stand_in``
-    (bool) says that it is only a stand-in for the one meant. ``explain(prompt_id) -> Mapping`` is called for
-    each prompt after ``sample``: what was asked for it, which examples were found (``retrieved``: prompt_id,
-    similarity).
-
-    Two more keep a fit for ``popeq ask``: ``save(folder: Path)`` writes it as JSON and safetensors, never
-    pickle, and ``load(folder: Path)`` stands in for ``fit``. A predictor without them is fitted again.
-
-    One more, ``use_folder(folder: Path)``, is called before ``fit`` with a folder in the run that is the
-    stage's own and survives a stop: what is kept there (checkpoints, trained weights) is there again when
-    the run goes on. A line in its ``progress.txt`` is shown beside the progress bar.
+    What else it may offer are the protocols below: ``Describes``, ``Explains``, ``Saves``, ``Resumable``,
+    ``ReportsProgress``.
     """
 
     def fit(
@@ -104,6 +94,59 @@ class Predictor(Protocol):
         Use ``rngs[i]`` alone for ``prompts[i]``: then samples do not depend on batches, order or resumption.
         ``popeq.errors.PromptsError`` names prompts that cannot be answered; the others are asked for again.
         """
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A predictor that says what it is, in plain JSON values that popeq keeps in the run."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Called after ``fit`` and again at the end. ``model`` names the model behind a row, and ``stand_in``
+        (bool) says that it is only a stand-in for the one that is meant."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A predictor that says how it came to a prompt's samples, in plain JSON values that popeq keeps."""
+
+    def explain(self, prompt_id: str) -> Mapping[str, Any]:
+        """Called for each prompt after ``sample``: what was asked for it, which examples were found
+        (``retrieved``: prompt_id, similarity)."""
+        ...
+
+
+@runtime_checkable
+class Saves(Protocol):
+    """A predictor whose fit ``popeq ask`` can keep; one that is not kept is fitted again."""
+
+    def save(self, folder: Path) -> None:
+        """Write the fit into a folder, as JSON and safetensors, never pickle."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote, in place of ``fit``."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A predictor that goes on with its training after a stop."""
+
+    def use_folder(self, folder: Path) -> None:
+        """Called before ``fit`` with a folder in the run that is the stage's own and survives a stop: what is
+        kept there (checkpoints, trained weights) is there again when the run goes on."""
+        ...
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """A predictor that says how far its training is."""
+
+    def report_to(self, report: Callable[[str], None]) -> None:
+        """Called before ``fit`` with a function that takes one line, to be called as often as the predictor
+        likes; the last line is shown beside the progress bar."""
         ...
 
 

@@ -1,4 +1,7 @@
-"""Read a CSV file strictly: every row keeps its line number, and every problem is collected, not raised."""
+"""Read a CSV file strictly: each row keeps its line number, and problems are collected in place of raised.
+
+pandas gives up at the first problem and does not keep line numbers, so the reader is popeq's own.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import pandas as pd
 
 from popeq.errors import Problem
 
@@ -23,7 +28,7 @@ class Row:
 
 
 class Table:
-    """The rows of a file that could be read, and the problems that were met on the way."""
+    """The rows of a file that could be read, and the problems found in it."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -31,88 +36,124 @@ class Table:
         self.rows: list[Row] = []
         self.problems: list[Problem] = []
         self.missing: frozenset[str] = frozenset()
-        #: Whether rows or columns could not be told apart, so that nothing follows from what is absent.
+        #: Whether rows or columns could not be separated, so that nothing follows from what is absent.
         self.broken = False
+        self._first: dict[tuple[str, Hashable], int] = {}
 
     def problem(self, message: str, row: Row | int | None = None, column: str | None = None) -> None:
-        """Note one more thing that is wrong; cells of a column that is missing anyway are not named again."""
+        """Add a problem, unless it is about a cell of a column that has been reported as missing."""
         line = row.line if isinstance(row, Row) else row
         if isinstance(row, Row) and column in self.missing:
             return
         self.problems.append(Problem(self.file, message, line, column))
 
-    def number(self, row: Row, column: str) -> float | None:
-        """A finite number, or None with a problem noted."""
-        text = row.cells[column]
+    def number(self, cell: object, row: Row | int, column: str) -> float:
+        """The finite number in a cell; NaN, with a problem added, if there is none."""
+        text = str(cell).strip()
         try:
-            value = float(text if text.isascii() and "_" not in text else "no number as others read it")
+            # float() also accepts digits of other scripts and 1_000, which other programs do not read.
+            value = float(text) if text.isascii() and "_" not in text else None
         except ValueError:
-            self.problem(f"{text!r} is not a number" if text else "is empty; needs a number", row, column)
-            return None
-        if not math.isfinite(value):
-            self.problem(f"{text} is not a finite number", row, column)
-            return None
-        return value
+            value = None
+        if value is not None and math.isfinite(value):
+            return value
+        if value is not None:
+            message = f"{text} is not a finite number"
+        else:
+            message = f"{text!r} is not a number" if text else "is empty; needs a number"
+        self.problem(message, row, column)
+        return math.nan
+
+    def filled(self, row: Row, *columns: str) -> None:
+        """Add a problem for each of the columns that is empty in this row."""
+        for column in columns:
+            if not row.cells[column]:
+                self.problem("is empty", row, column)
+
+    def unique(self, key: Hashable, row: Row | int, column: str, what: str) -> None:
+        """Add a problem if an earlier row had the same ``key``; ``what`` names it in the message."""
+        line = row.line if isinstance(row, Row) else row
+        first = self._first.setdefault((column, key), line)
+        if first != line:
+            self.problem(f"{what} is already in row {first}", row, column)
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file; empty, with a problem added, if it cannot be read."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            self.problem("the file is missing")
+        except IsADirectoryError:
+            self.problem("is a folder; give the file itself")
+        except OSError as error:
+            self.problem(f"cannot be read: {error.strerror}")
+        return b""
+
+    def records(self, content: bytes, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of each CSV record that is not blank; ends at the first that is not CSV."""
+        line = 1
+        try:
+            reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=strict)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield line, cells
+                line = reader.line_num + 1
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            self.problem(f"byte {error.start} is not UTF-8; save the file as UTF-8", line)
+            self.broken = True
+        except csv.Error as error:
+            self.problem(f"is not CSV: {error}", line)
+            self.broken = True
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read a UTF-8 CSV file with a header; unknown, missing and repeated columns are problems."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        table = Table(path.name)
-        missing = isinstance(error, FileNotFoundError)
-        table.problem("the file is missing" if missing else f"cannot be read: {error.strerror}")
-        return table
-    return table_of(content, path.name, required, optional)
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = (), file: str = "") -> Table:
+    """Read a UTF-8 CSV file with a header. Unknown, missing and repeated columns are problems of the table.
+
+    ``file`` is how problems name the file, by default the last name of ``path``.
+    """
+    table = Table(file or path.name)
+    content = table.read(path)
+    return table if table.problems else _fill(table, content, required, optional)
 
 
 def table_of(content: bytes, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """``read_table`` of the content of a file."""
-    table = Table(file)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        table.problem(f"byte {error.start} is not UTF-8; save the file as UTF-8", line)
-        return table
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not any(header):
+    """The table in the content of a file, as ``read_table`` reads it."""
+    return _fill(Table(file), content, required, optional)
+
+
+def _fill(table: Table, content: bytes, required: Sequence[str], optional: Sequence[str]) -> Table:
+    records = table.records(content)
+    header = [name.strip() for name in next(records, (1, []))[1]]
+    if not header:
+        if not table.problems:
             table.problem("the file is empty; its first line must name the columns " + ", ".join(required))
-            return table
-        _check_header(table, header, required, optional)
-        if table.broken:
-            return table
-        table.columns = tuple(header)
-        table.missing = frozenset(required) - set(header)
-        absent = dict.fromkeys(table.missing, "")
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                if len(cells) == len(header):
-                    stripped = (cell.strip() for cell in cells)
-                    table.rows.append(Row(line, absent | dict(zip(header, stripped, strict=True))))
-                else:
-                    table.broken = True
-                    table.problem(f"has {len(cells)} fields where the header has {len(header)}", line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        table.broken = True
-        table.problem(f"is not CSV: {error}", line)
         return table
+    _check_header(table, header, required, optional)
+    if table.broken:
+        return table
+    table.columns = tuple(header)
+    table.missing = frozenset(required) - set(header)
+    absent = dict.fromkeys(table.missing, "")
+    for line, cells in records:
+        if len(cells) == len(header):
+            stripped = (cell.strip() for cell in cells)
+            table.rows.append(Row(line, absent | dict(zip(header, stripped, strict=True))))
+        else:
+            table.broken = True
+            table.problem(f"has {len(cells)} fields where the header has {len(header)}", line)
     if not table.rows and not table.problems:
         table.problem("has a header but no rows")
     return table
 
 
-def quoting(cells: Iterable[object]) -> Literal[0, 1]:
-    """How csv has to quote so that these cells are read back: it leaves a lone carriage return bare."""
-    return (
-        csv.QUOTE_ALL if any("\r" in cell for cell in cells if isinstance(cell, str)) else csv.QUOTE_MINIMAL
-    )
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as a UTF-8 CSV file that ``read_table`` reads back the same."""
+    texts = [*frame.columns, *frame.select_dtypes(exclude="number").to_numpy().flat]
+    # csv leaves a lone carriage return bare unless everything is quoted.
+    bare = any("\r" in text for text in texts if isinstance(text, str))
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    return frame.to_csv(index=False, lineterminator="\n", quoting=quoting).encode()
 
 
 def _check_header(
@@ -132,7 +173,7 @@ def _check_header(
             table.problem("the column is missing", 1, name)
     for name in dict.fromkeys(header):
         if header.count(name) > 1:
-            table.problem("the column stands twice", 1, name)
+            table.problem("the column is there twice", 1, name)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             offer = f"did you mean {near[0]!r}?" if near else f"known columns: {', '.join(known)}"

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from popeq.content_hash import file_sha256
 from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.errors import SealedError
 from popeq.space import Space
@@ -45,7 +46,7 @@ class SpaceCard(BaseModel):
 
 
 class DatasetCard(BaseModel):
-    """What ``dataset.toml`` says about a data set."""
+    """The content of ``dataset.toml``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +54,7 @@ class DatasetCard(BaseModel):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="short name, used on the command line"
     )
     version: str = Field(min_length=1, description="the maker's own version")
-    title: str = Field(min_length=1, description="one line that says what it is")
+    title: str = Field(min_length=1, description="one line that describes it")
     licence: str = Field(min_length=1, description="SPDX identifier or a sentence")
     citation: str = Field(min_length=1, description="who to cite")
     simulated: bool = Field(description="true if no real listener made these responses")
@@ -79,7 +80,7 @@ class DatasetCard(BaseModel):
 
     @property
     def label(self) -> str:
-        """Name as shown everywhere: a simulated set always says so."""
+        """The name as it is shown: that of a simulated data set ends in "(simulated)"."""
         return f"{self.name} (simulated)" if self.simulated else self.name
 
 
@@ -93,14 +94,19 @@ class Stage:
     test: tuple[str, ...]
 
 
+def no_listeners() -> pd.DataFrame:
+    """The table of listeners of a data set that does not list them: ``LISTENER_COLUMNS`` and no rows."""
+    return pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Prompts and responses that have been checked; build it with ``popeq.load_dataset``.
+    """Prompts and responses that have been checked; ``popeq.load_dataset`` reads one.
 
     ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None),
     ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns ``LISTENER_COLUMNS`` or no rows.
-    ``audio`` says what is known of the tracks, by ``audio_id``; most data sets know nothing. ``part_of`` are
-    revisions of larger data sets that this one was cut out of.
+    ``audio`` has descriptors and files of the tracks, by ``audio_id``; most data sets have none. ``part_of``
+    are revisions of larger data sets that contain this one.
 
     If ``card.sealed_answers`` is set, the responses to the test prompts may be absent; whatever needs them
     raises SealedError then. Everything else, ``revision`` included, is the same with and without them.
@@ -109,7 +115,7 @@ class Dataset:
     card: DatasetCard
     prompts: pd.DataFrame
     responses: pd.DataFrame
-    listeners: pd.DataFrame
+    listeners: pd.DataFrame = field(default_factory=no_listeners)
     folder: Path | None = None
     audio: Mapping[str, Audio] = field(default_factory=dict)
     part_of: frozenset[str] = frozenset()
@@ -181,7 +187,7 @@ class Dataset:
             content["audio"] = {
                 audio_id: [
                     [[name, float(value).hex()] for name, value in sorted(track.features.items())],
-                    _sha256(track.file),
+                    None if track.file is None else file_sha256(track.file),
                 ]
                 for audio_id, track in sorted(self.audio.items())
             }
@@ -195,25 +201,17 @@ class Dataset:
         With folds, each fold is tested by a fit on all the others. With panels, each panel of a fold is
         tested by a fit on the other panels of the other folds: neither its prompts nor its people were seen.
         """
-        if self.by_panels:
-            frame = self.prompts.set_index("prompt_id")[["fold", "panel"]].sort_index()
-            stages = []
-            for fold, panel in sorted({(int(f), str(p)) for f, p in frame.itertuples(index=False)}):
-                own_fold, own_panel = frame["fold"] == fold, frame["panel"] == panel
-                train, test = frame.index[~own_fold & ~own_panel], frame.index[own_fold & own_panel]
-                stages.append(Stage(f"fold-{fold}-{panel}", tuple(train), (), tuple(test)))
-            return tuple(stages)
         if self.by_folds:
-            folds = self.prompts.set_index("prompt_id")["fold"].astype(int)
-            return tuple(
-                Stage(
-                    f"fold-{f}",
-                    tuple(sorted(folds.index[folds != f])),
-                    (),
-                    tuple(sorted(folds.index[folds == f])),
-                )
-                for f in sorted(folds.unique())
-            )
+            frame = self.prompts.set_index("prompt_id").sort_index()
+            fold = frame["fold"].astype(int)
+            panel = frame["panel"] if self.by_panels else fold.map(lambda _: "")
+            stages = []
+            for f, p in sorted(set(zip(fold, panel, strict=True))):
+                train = (fold != f) & (panel != p) if self.by_panels else fold != f
+                name = f"fold-{f}-{p}" if self.by_panels else f"fold-{f}"
+                tested = frame.index[(fold == f) & (panel == p)]
+                stages.append(Stage(name, tuple(frame.index[train]), (), tuple(tested)))
+            return tuple(stages)
         by_split = {
             s: tuple(sorted(self.prompts.loc[self.prompts["split"] == s, "prompt_id"])) for s in SPLITS
         }
@@ -249,7 +247,7 @@ class Dataset:
         return [self._with_answers(p) for p in prompt_ids]
 
     def unlabelled(self, prompt_ids: Sequence[str]) -> list[Prompt]:
-        """Prompts without answers, as a predictor sees them."""
+        """Prompts without responses, as a predictor gets them."""
         return [self._labelled[p].prompt for p in prompt_ids]
 
     def points(self, prompt_id: str) -> NDArray[np.float64]:
@@ -266,14 +264,7 @@ class Dataset:
             where = self.folder or "FOLDER"
             raise SealedError(
                 f"{self.name}: the answers to its test prompts are sealed, so they cannot be scored or shown "
-                f"here; who has the file of answers gives --dataset {where} --answers FILE "
+                f"here; with the file of answers, give --dataset {where} --answers FILE "
                 "(popeq.load_dataset(folder, answers=FILE) in Python)"
             )
         return labelled
-
-
-def _sha256(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

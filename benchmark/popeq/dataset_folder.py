@@ -1,6 +1,6 @@
 """Read, check and write the folder format of data sets: dataset.toml, prompts.csv, responses.csv, README.md.
 
-Every problem of every file is reported at once; a folder is written whole or not at all.
+Every problem of every file is reported at once. A folder is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -15,16 +15,22 @@ from pydantic import ValidationError
 
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
-from popeq.csv_table import Table, quoting, read_table, table_of
-from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, Dataset, DatasetCard
+from popeq.csv_table import Table, csv_bytes, read_table, table_of
+from popeq.dataset import (
+    LISTENER_COLUMNS,
+    PROMPT_COLUMNS,
+    RESPONSE_COLUMNS,
+    SPLITS,
+    Dataset,
+    DatasetCard,
+    no_listeners,
+)
 from popeq.dataset_tables import (
     CARD,
     LISTENERS,
     PROMPTS,
     README,
     RESPONSES,
-    check_answered,
-    check_people,
     read_listeners,
     read_prompts,
     read_responses,
@@ -55,36 +61,38 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
         raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
-    prompts_table = read_table(folder / PROMPTS, ("prompt_id", "text", "category"), PROMPT_COLUMNS[3:])
+    prompts_table = read_table(folder / PROMPTS, PROMPT_COLUMNS[:3], PROMPT_COLUMNS[3:])
     prompts = read_prompts(prompts_table)
     sealed = answers is not None or (card is not None and card.sealed_answers is not None)
-    whole = card is not None and (answers is not None or not sealed)  # a card that is broken might seal
     if sealed and "fold" in prompts_table.columns:
         message = "answers cannot be sealed where there are folds, because each is a training answer too"
         problems.append(Problem(CARD, message, column="sealed_answers"))
-    known = None if prompts_table.broken or not prompts_table.rows else set(prompts["prompt_id"])
     responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
-    responses = read_responses(responses_table, card, known)
+    space = None if card is None else card.space
+    responses = read_responses(
+        responses_table,
+        prompts_table,
+        space,
+        needed=SPLITS[:2] if sealed or card is None else SPLITS,  # a card that is broken might seal
+        allowed=SPLITS[:2] if sealed else SPLITS,
+    )
     tables = [prompts_table, responses_table]
-    if responses_table.rows and not responses_table.broken:
-        needed = SPLITS[:2] if sealed or not whole else SPLITS
-        check_answered(prompts_table, responses_table, needed, allowed=SPLITS[:2] if sealed else SPLITS)
     if answers is not None and card is not None:
         answers_table = _read_answers(answers, card, folder)
-        if answers_table.rows and not answers_table.broken:
-            check_answered(prompts_table, answers_table, SPLITS[2:], allowed=SPLITS[2:])
-        responses = pd.concat([responses, read_responses(answers_table, card, known)], ignore_index=True)
+        test = SPLITS[2:]
+        more = read_responses(answers_table, prompts_table, space, needed=test, allowed=test)
+        responses = pd.concat([responses, more], ignore_index=True)
         tables.append(answers_table)
-    if known is not None and "panel" in prompts_table.columns:
-        check_people(prompts, responses_table)
-    listeners = pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object)
+    listeners = no_listeners()
     if (folder / LISTENERS).exists():
         listeners_table = read_table(folder / LISTENERS, LISTENER_COLUMNS)
+        whole = card is not None and (answers is not None or not sealed)
         listeners = read_listeners(listeners_table, set(responses["listener_id"]), whole=whole)
         tables.append(listeners_table)
     for table in tables:
         problems.extend(table.problems)
-    asked = {str(a) for a in prompts["audio_id"].dropna()} if known is not None else None
+    known = prompts_table.rows and not prompts_table.broken
+    asked = {str(a) for a in prompts["audio_id"].dropna()} if known else None
     audio = read_audio(folder, asked, problems)
     if problems or card is None:
         raise InvalidInputError(f"{folder} is not a valid data set", problems)
@@ -118,8 +126,8 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
 
 
 def withheld_revisions(dataset: Dataset) -> frozenset[str]:
-    """Revisions of the data sets that hold answers to the test prompts of this one, as far as it says so:
-    its own, that of its second panel, and those that it is a part of."""
+    """Revisions of the data sets that hold answers to the test prompts of this one, as far as is known: its
+    own, that of its second panel, and those that it is a part of."""
     second = read_second_panel(dataset)
     return dataset.part_of | {dataset.revision, *([] if second is None else [second.revision])}
 
@@ -136,11 +144,12 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: already exists; give -o a new folder, or remove that one first")
+        raise UsageError(
+            f"{folder}: already exists and is not empty; give another folder, or remove this one first"
+        )
     with new_folder(folder) as temporary:
-        card = dataset.card.model_dump(exclude_none=True)
-        card["space"] = {k: list(v) if isinstance(v, tuple) else v for k, v in card["space"].items()}
-        (temporary / CARD).write_text(tomli_w.dumps(card), encoding="utf-8")
+        card = tomli_w.dumps(dataset.card.model_dump(mode="json", exclude_none=True))
+        (temporary / CARD).write_text(card, encoding="utf-8")
         used = [c for c in PROMPT_COLUMNS if c in PROMPT_COLUMNS[:3] or dataset.prompts[c].notna().any()]
         for frame, file in (
             (dataset.prompts[used], PROMPTS),
@@ -153,12 +162,6 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)
     return read_dataset(folder)
-
-
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as a file that reads back the same."""
-    how = quoting(frame.select_dtypes(exclude="number").to_numpy().flat)
-    return frame.to_csv(index=False, lineterminator="\n", quoting=how).encode()
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
@@ -176,7 +179,7 @@ def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
 
 
 def _read_answers(path: Path, card: DatasetCard, folder: Path) -> Table:
-    """The table of sealed answers, which is not looked at unless it is the file that the card names."""
+    """The table of sealed answers; UsageError if it is not the file that the card names by its SHA-256."""
     if card.sealed_answers is None:
         raise UsageError(f"{folder / CARD}: has no sealed answers; leave {path} out")
     try:
@@ -186,7 +189,7 @@ def _read_answers(path: Path, card: DatasetCard, folder: Path) -> Table:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != card.sealed_answers:
         raise UsageError(
-            f"{path}: is not the file of answers of {folder}: its SHA-256 is {sha256[:12]}..., {CARD} says "
-            f"{card.sealed_answers[:12]}..."
+            f"{path}: is not the file of answers of {folder}: its SHA-256 is {sha256[:12]}..., but {CARD} "
+            f"requires {card.sealed_answers[:12]}..."
         )
     return table_of(content, str(path), RESPONSE_COLUMNS)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from popeq.atomic import new_file
 from popeq.dataset import Dataset
-from popeq.errors import UsageError
+from popeq.errors import RunError, UsageError
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.space import Space
 
@@ -94,13 +95,14 @@ def check_picture(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure; UsageError if it cannot be written."""
+    """Write a figure in the format that the ending of ``path`` names; UsageError if it cannot be written."""
+    suffix = path.suffix.lower()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), new_file(path, suffix) as temporary:
             warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, which is enough
-            figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+            figure.savefig(temporary, dpi=144, metadata={"Date": None} if suffix == ".svg" else None)
+    except RunError as error:
+        raise UsageError(str(error)) from None
 
 
 def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int = 21) -> str:

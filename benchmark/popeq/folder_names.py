@@ -1,4 +1,4 @@
-"""Paths of this machine, taken out of what others will read: a file or folder is shown by its last name."""
+"""Remove the folders of this machine from what is published: a path is shown by its last name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-#: How a path begins that means something on one machine only.
+#: Beginnings of paths that have a meaning on one machine only.
 _ROOTS = ("/", "~/", "./", "../")
-#: The folders of an absolute path in running text: not part of an address. Their names may hold blanks, so
-#: that of a sentence a few words more may go than have to.
+#: The folders of an absolute path in running text, but not of a web address. Names of folders may have
+#: blanks, so a few words of a sentence too many may be removed.
 _NAME = r"[^/\n\t'\"`()\[\]{},;:<>|=]"
 _IN_TEXT = re.compile(rf"(?<![\w/:.~<-])~?/(?:(?! ){_NAME}{{1,80}}(?<! )/)+(?={_NAME})")
 
 
 def is_path(text: str) -> bool:
-    """Whether a value is a path that says by its beginning that it is one."""
+    """Whether a value is a path, judged by its beginning."""
     return text.startswith(_ROOTS) and "\n" not in text and bool(last_name(text))
 
 

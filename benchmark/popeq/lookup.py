@@ -17,6 +17,7 @@ from popeq.board.selection import (
     of_dataset,
     runs_of,
 )
+from popeq.contract import DatasetSpec
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
@@ -52,6 +53,11 @@ def load_dataset(
     dataset = read_dataset(folder, None if answers is None else Path(answers))
     read_second_panel(dataset)
     return dataset
+
+
+def list_datasets() -> list[DatasetSpec]:
+    """What plugins bring, sorted by name; ``load_dataset(spec.name)`` loads one."""
+    return [spec for _, spec in sorted(registry().datasets.items())]
 
 
 def as_dataset(dataset: str | Path | Dataset) -> Dataset:

@@ -1,4 +1,4 @@
-"""Strings of strangers made safe to show: names and notes come out as text, whatever is in them."""
+"""Make strings from other people's files safe to show as text: in a terminal, Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import unicodedata
 
 #: Characters that Markdown, or HTML inside it, could take for markup.
 _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))")
-#: Controls, line and paragraph separators and the marks that turn text around, for JSON that stays JSON.
+#: Controls, line and paragraph separators and direction marks, which JSON allows in strings.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
 
 
 def folder_name(name: str, limit: int = 200) -> str:
-    """The name itself, if a folder of that name lies where it is made, whoever chose it.
+    """The name itself, if a folder can safely have it.
 
-    Raises ValueError if it holds a separator or what cannot be printed, begins with a dot, is empty or longer
-    than ``limit`` characters.
+    Raises ValueError if it has a separator or characters that cannot be printed, begins with a dot, is empty
+    or is longer than ``limit`` characters.
     """
     if not 0 < len(name) <= limit or name[0] == "." or not name.isprintable() or set(name) & set("/\\"):
         raise ValueError(
@@ -29,8 +29,8 @@ def folder_name(name: str, limit: int = 200) -> str:
 def visible(text: str, limit: int | None = None) -> str:
     """One line in which every control, direction or invisible character is written as its code.
 
-    ANSI escapes cannot act on a terminal and right-to-left marks cannot turn a line around; newlines and
-    tabs become spaces. A text longer than ``limit`` is cut and says how long it was.
+    So ANSI escapes have no effect on a terminal and right-to-left marks do not reverse a line. Newlines and
+    tabs become spaces. A text longer than ``limit`` is cut and its length is added.
     """
     length = len(text)
     if limit is not None and length > limit:
@@ -49,7 +49,7 @@ def _visible(character: str) -> str:
 
 
 def markdown_text(text: str, limit: int | None = None) -> str:
-    """Text for Markdown that shows as itself: no markup, no HTML, no link, no new table cell."""
+    """Text for Markdown that shows as itself: no markup, HTML or link, and no new table cell."""
     escaped = _MARKUP.sub(r"\\\1", visible(text, limit))
     escaped = re.sub(r"&(?=#|\w+;)", "&amp;", escaped)
     escaped = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
@@ -57,19 +57,19 @@ def markdown_text(text: str, limit: int | None = None) -> str:
 
 
 def markdown_line(text: str) -> str:
-    """``markdown_text`` that may also begin a line: no heading, quote or list."""
+    """``markdown_text`` that is also safe at the beginning of a line: no heading, quotation or list."""
     return re.sub(r"^(\d*)([>#+=.)-])", r"\1\\\2", markdown_text(text))
 
 
 def csv_text(text: str) -> str:
-    """Text that a spreadsheet does not run: what could be a formula gets an apostrophe before it.
+    """Text that a spreadsheet does not run: an apostrophe is put before what could be a formula.
 
-    The convention is OWASP's (CSV injection). Numbers are left alone; JSON has the text as it is.
+    The convention is OWASP's (CSV injection). Numbers are not changed.
     """
     clean = visible(text)
     return f"'{clean}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else clean
 
 
 def json_text(document: str) -> str:
-    """The same JSON document with controls and direction marks as ``\\u`` escapes, harmless to print."""
+    """The same JSON document with controls and direction marks as ``\\u`` escapes, safe to print."""
     return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 _MARKER = (
     "popeq(predictor, dataset='simulated-120', baseline=None, margin=0.25, metric='reflective_kantorovich', "
-    "seeds=0, options=None, timeout_s=3600, allow_inconclusive=False): what the fixture popeq_run draws and "
-    "compares with the baseline; the test fails if it has become worse"
+    "seeds=0, options=None, allow_inconclusive=False, and settings of runs such as timeout_s=3600): what the "
+    "fixture popeq_run draws and compares with the baseline; the test fails if it has become worse"
 )
 _VERDICTS = pytest.StashKey[list[str]]()
 _RUNS = pytest.StashKey[Any]()
@@ -40,18 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def popeq_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GuardedRun:
     """Draws the predictor of the test's ``popeq`` marker anew and compares it with the baseline, if there is
     one; gives ``run``, ``runs``, ``scores`` and ``regression``."""
+    from popeq.errors import UsageError
     from popeq.testing.gate import GateError, Guard, pass_gate
 
     marker = request.node.get_closest_marker("popeq")
     if marker is None:
         pytest.fail("popeq_run needs @pytest.mark.popeq(predictor=...)", pytrace=False)
     try:
-        guard = Guard(*marker.args, **marker.kwargs)
-    except TypeError as error:
+        guard = Guard.of_marker(*marker.args, **marker.kwargs)
+    except (TypeError, UsageError) as error:
         pytest.fail(f"@pytest.mark.popeq: {error}; it is {_MARKER}", pytrace=False)
     config = request.config
     if given := config.getoption("--popeq-baseline"):
-        guard = Guard(**{**vars(guard), "baseline": config.invocation_params.dir / given})
+        guard = replace(guard, baseline=config.invocation_params.dir / given)
     stash = config.stash
     if _RUNS not in stash:  # one folder a session: what two tests ask for is drawn once
         stash[_RUNS] = tmp_path_factory.mktemp("popeq-runs")
@@ -60,11 +62,11 @@ def popeq_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         passed = pass_gate(guard, stash[_RUNS], config.rootpath, update=update)
     except GateError as error:
         pytest.fail(str(error), pytrace=False)
-    told = stash.setdefault(_VERDICTS, [])
+    lines = stash.setdefault(_VERDICTS, [])
     if passed.stored:
-        told.append(f"stored as baseline: {passed.stored}")
+        lines.append(f"stored as baseline: {passed.stored}")
     if passed.regression:
-        told += passed.regression.lines
+        lines += passed.regression.lines
     return passed
 
 
@@ -86,8 +88,8 @@ else:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    told = config.stash.get(_VERDICTS, [])
-    if told:
+    lines = config.stash.get(_VERDICTS, [])
+    if lines:
         terminalreporter.section("popeq")
-        for line in told:
+        for line in lines:
             terminalreporter.line(line)

@@ -1,6 +1,6 @@
-"""Ranges that ``popeq tune`` may search: declared beside a parameter, read back from the parameters model.
+"""Ranges that ``popeq tune`` may search: declared with a parameter, read from the parameters model.
 
-Light to import: plugins declare with it.
+The module imports little, because plugins import it when they are listed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ def tuned(
 ) -> dict[str, Any]:
     """``Field(json_schema_extra=tuned(1e-4, 0.1, log=True))``: search from ``low`` to ``high``.
 
-    Whole numbers alone if the field is an ``int``; ``log`` searches orders of magnitude evenly. ``when``:
-    values that other parameters must have for this one to matter (``{"method": "lora"}``); with others it is
-    not searched. Those others may have no range of their own.
+    Only whole numbers are searched if the field is an ``int``. With ``log`` the search is uniform in the
+    logarithm. ``when`` are values that other parameters must have for this one to matter, such as
+    ``{"method": "lora"}``; otherwise it is not searched. These other parameters must not have a range.
     """
     return {"tune": {"low": low, "high": high, "log": log} | _condition(when)}
 
 
 def tuned_choice(*choices: Any, when: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """``Field(json_schema_extra=tuned_choice("mean", "cls"))``: try these; ``when`` as in ``tuned``."""
+    """``Field(json_schema_extra=tuned_choice("mean", "cls"))``: search these; ``when`` as in ``tuned``."""
     return {"tune": {"choices": list(choices)} | _condition(when)}
 
 
@@ -57,18 +57,18 @@ class Interval(_Declaration):
 
     @property
     def ends(self) -> list[Any]:
-        """Values that the parameter has to take."""
+        """Values that the parameter must accept."""
         return [int(v) if self.whole else v for v in (self.low, self.high)]
 
 
 class Choices(_Declaration):
-    """A few values."""
+    """A list of values."""
 
     choices: list[bool | int | float | str | None] = Field(min_length=2)
 
     @property
     def ends(self) -> list[Any]:
-        """Values that the parameter has to take."""
+        """Values that the parameter must accept."""
         return list(self.choices)
 
 
@@ -78,9 +78,9 @@ Range: TypeAlias = Interval | Choices
 def declared_ranges(spec: PredictorSpec, held: Mapping[str, Any]) -> dict[str, Range]:
     """The parameters of a predictor that may be searched, in the order of their declaration.
 
-    ``held``: the values of all its parameters (by default, or as the user fixed them); ranges of parameters
-    that do not matter with them are left out. Raises UsageError for a declaration that makes no sense or
-    leaves what the parameter allows.
+    ``held`` are the values of all its parameters, by default or as the user set them. Ranges whose ``when``
+    does not agree with them are left out. Raises UsageError if a declaration is not valid, or has values that
+    the parameter does not accept.
     """
     ranges: dict[str, Range] = {}
     declared = {
@@ -88,13 +88,13 @@ def declared_ranges(spec: PredictorSpec, held: Mapping[str, Any]) -> dict[str, R
         for name, field in spec.parameters.model_fields.items()
         if isinstance(extra := field.json_schema_extra, dict) and "tune" in extra
     }
-    for name, told in declared.items():
+    for name, declaration in declared.items():
         field = spec.parameters.model_fields[name]
         try:
-            given: Any = dict(told)  # type: ignore[arg-type]
+            given: Any = dict(declaration)  # type: ignore[arg-type]
             when = dict(given.pop("when", {}))
             if odd := next((n for n in when if n in declared or n not in held), None):
-                raise TypeError(f"it depends on {odd!r}, which has to be a parameter without a range")
+                raise TypeError(f"it depends on {odd!r}, which must be a parameter without a range")
             if "choices" in given:
                 found: Range = Choices.model_validate(given)
             else:
@@ -106,7 +106,7 @@ def declared_ranges(spec: PredictorSpec, held: Mapping[str, Any]) -> dict[str, R
         except (ValidationError, TypeError) as error:
             raise UsageError(
                 f"{spec.name}: the range that its parameter {name} declares for 'popeq tune' cannot be "
-                f"searched: {_reason(error)}; its plugin has to mend that"
+                f"searched: {_reason(error)}; correct it in the plugin"
             ) from None
         if all(held[other] == value for other, value in when.items()):
             ranges[name] = found

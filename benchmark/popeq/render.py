@@ -1,4 +1,4 @@
-"""Tables for people and programs: text for a terminal, Markdown, CSV and JSON, always the same columns."""
+"""Write a table as text for a terminal, Markdown, CSV or JSON, always with the same columns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import pandas as pd
+from markupsafe import escape
 from tabulate import tabulate
 
 from popeq.plain_text import csv_text, json_text, markdown_line, markdown_text, visible
@@ -22,11 +23,11 @@ _LONGEST = 120
 
 
 def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: int = 2) -> str:
-    """A table in one of FORMATS, without a closing newline.
+    """A table in one of FORMATS, without a final newline.
 
-    Text is cut into blocks of columns that fit the terminal; each block begins with the first ``keys``
-    columns. CSV holds the rows alone: print the notes elsewhere. What a stranger wrote comes out as text in
-    each form (popeq.plain_text); text and Markdown cut cells at 120 characters.
+    Text is divided into blocks of columns that fit the terminal; each block begins with the first ``keys``
+    columns. CSV has the rows only, without the notes. Strings are shown as text in each format
+    (popeq.plain_text); text and Markdown cut cells at 120 characters.
     """
     if form == "csv":
         return _for_spreadsheets(frame).to_csv(index=False, lineterminator="\n").rstrip("\n")
@@ -37,9 +38,7 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
         ]
         content = {"notes": list(notes), "rows": rows}
         return json_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
-    cells = [
-        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
-    ]
+    cells = _cells(frame)
     if form == "markdown":
         align = ["right" if _is_number(frame[name]) else "left" for name in frame.columns]
         table = tabulate(
@@ -54,11 +53,25 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
     return "\n".join([_blocks(frame, cells, keys, width), *([""] if notes else []), *map(visible, notes)])
 
 
+def html_table(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A table as HTML for a notebook, numbers as in text, with notes below it; all text is escaped."""
+    shown = pd.DataFrame(_cells(frame), columns=list(frame.columns))
+    lines = "".join(f"<li>{escape(visible(note))}</li>" for note in notes)
+    table: str = shown.to_html(index=False, border=0)
+    return table + (f"<ul>{lines}</ul>" if lines else "")
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    """Every cell as text, row by row."""
+    return [
+        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
+    ]
+
+
 def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     safe = frame.copy()
-    for name in safe.columns:
-        if not _is_number(safe[name]):
-            safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
+    for name in safe.select_dtypes(exclude="number"):
+        safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
     return safe
 
 
@@ -70,15 +83,9 @@ def _plain(value: object) -> object:
     if value is None or value is pd.NA:
         return None
     if isinstance(value, float):
-        return (
-            None
-            if math.isnan(value)
-            else "inf"
-            if value == math.inf
-            else "-inf"
-            if value == -math.inf
-            else value
-        )
+        if math.isnan(value):
+            return None
+        return value if math.isfinite(value) else str(value)  # JSON has no infinity
     return value.item() if hasattr(value, "item") else value
 
 

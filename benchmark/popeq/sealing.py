@@ -1,4 +1,4 @@
-"""Seal a data set: write it again without its test answers, and those into a file that somebody keeps."""
+"""Seal a data set: copy it without its test answers, and write these to a separate file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import hashlib
 from pathlib import Path
 
 from popeq.atomic import write_bytes
+from popeq.csv_table import csv_bytes
 from popeq.dataset import RESPONSE_COLUMNS, Dataset
-from popeq.dataset_folder import csv_bytes, read_dataset, write_dataset
+from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.dataset_tables import README
 from popeq.errors import UsageError
 
@@ -16,7 +17,7 @@ _SECTION = """
 ## Sealed answers
 
 The responses to the test prompts are not in this folder. `dataset.toml` has the SHA-256 of the file that
-holds them (`sealed_answers`), so whoever keeps that file cannot change it. `popeq run` and `popeq score`
+holds them (`sealed_answers`), so that file cannot be changed unnoticed. `popeq run` and `popeq score`
 accept predictions without it; scores need it (`--answers FILE`).
 """
 
@@ -24,13 +25,14 @@ accept predictions without it; scores need it (`--answers FILE`).
 def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
     """Write ``dataset`` into ``folder`` without its test answers and these into the new file ``answers``.
 
-    All else, listeners and tracks included, is as it was, but for the second panel, whose answers are open.
-    Returns the data set as read back from both. The original is left as it is.
+    Everything else, listeners and tracks included, is copied, except the second panel, whose answers are
+    open. Returns the data set as read back from both. The original is not changed.
 
     Raises
     ------
     UsageError
-        If the data set has folds or is sealed already, or one of the two places is taken or unfit.
+        If the data set has folds or is sealed already, ``folder`` is not empty, or ``answers`` exists or is
+        inside ``folder``.
     RunError
         If the disk is full; then neither is written.
     """
@@ -45,7 +47,7 @@ def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
         raise UsageError(f"{answers}: already exists; give --answers a new file")
     if answers.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
-            f"{answers}: lies in {folder}, which is for everybody; give --answers a file elsewhere"
+            f"{answers}: is inside {folder}, which everybody gets; give --answers a file outside it"
         )
     tested = dataset.responses["prompt_id"].isin(dataset.test_ids)
     content = csv_bytes(dataset.responses.loc[tested, list(RESPONSE_COLUMNS)])

@@ -1,4 +1,4 @@
-"""Plugin that brings the bundled simulated panels and the importers of public listening data."""
+"""Plugin with the bundled simulated panels and the importers of listening data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PANELS = Path(__file__).parent / "simulated_120"
 
 @hookimpl
 def popeq_datasets() -> list[DatasetSpec]:
-    """The simulated listeners that stand in for data that may not be redistributed."""
+    """Two panels of simulated listeners, used because real data may not be redistributed."""
     return [
         DatasetSpec("simulated-120", "120 prompts, 11 simulated listeners each", _PANELS / "data"),
         DatasetSpec(
             "simulated-120-b",
-            "the same prompts, 11 other simulated listeners whose taste is shifted",
+            "the same prompts, 11 other simulated listeners with shifted tastes",
             _PANELS / "panel_b",
         ),
     ]
@@ -27,7 +27,7 @@ def popeq_datasets() -> list[DatasetSpec]:
 
 @hookimpl
 def popeq_importers() -> list[ImporterSpec]:
-    """Importers for data that people fetch themselves."""
+    """Importers of data that each user has to download."""
     return [
         ImporterSpec(
             "safe",

@@ -13,12 +13,21 @@ from typing import Any
 
 from popeq.atomic import new_folder
 from popeq.caches import cache_folder
-from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, install_hint, load_object
+from popeq.contract import (
+    Describes,
+    LabelledPrompt,
+    Predictor,
+    PredictorSpec,
+    Resumable,
+    Saves,
+    install_hint,
+    load_object,
+)
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.lookup import load_dataset
-from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
+from popeq.runs.job import labelled_for_predictor
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
 
@@ -36,7 +45,7 @@ class Fitted:
 
     @property
     def spec(self) -> PredictorSpec:
-        return self.plan.spec
+        return self.plan.predictor
 
     @property
     def dataset(self) -> Dataset:
@@ -45,8 +54,7 @@ class Fitted:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What every answer says of where it comes from."""
-        describe = getattr(self.predictor, "describe", None)
-        described = dict(describe()) if describe else {}
+        described = self.predictor.describe() if isinstance(self.predictor, Describes) else {}
         return {
             "predictor": self.spec.name,
             "parameters": self.plan.parameter_values,
@@ -77,45 +85,39 @@ def open_fitted(
         For unknown names or wrong options, or whatever the predictor says it lacks.
     """
     loaded = load_dataset(dataset)
-    (plan,) = make_plans(
-        registry(), [name], dict(options or {}), loaded, str(dataset), DEFAULT_PROTOCOL, [seed]
-    )
+    (plan,) = make_plans([name], loaded, DEFAULT_PROTOCOL, [seed], options)
     folder = _folder(plan)
     if not fresh:
         kept = _kept(plan, folder)
         if kept is not None:
             return Fitted(plan, kept, "loaded")
     predictor = _new(plan)
-    if hasattr(predictor, "use_folder"):
+    if isinstance(predictor, Resumable):
         _lend(predictor, folder / STATE, fresh)
-    train, validation = _stage(loaded, plan.spec.wants_audio)
-    predictor.fit(train, validation, generator(seed, plan.spec.name, "fit", "ask"))
-    if hasattr(predictor, "save") and hasattr(predictor, "load"):
+    train, validation = _stage(loaded, plan.predictor.wants_audio)
+    predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
+    if isinstance(predictor, Saves):
         _keep(plan, predictor, folder)
     return Fitted(plan, predictor, "fitted")
 
 
 def _stage(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
     """What a run's own worker would be given: no test answers where there is a split."""
-    from popeq.runs.job import LabelledMessage
-
     if dataset.by_folds:
         ids: tuple[list[str], list[str]] = (sorted(dataset.prompts["prompt_id"]), [])
     else:
         stage = dataset.stages[0]
         ids = (list(stage.train), list(stage.validation))
-    train, validation = (
-        [LabelledMessage.of(p, wants_audio).labelled() for p in dataset.labelled(part)] for part in ids
-    )
+    train, validation = (labelled_for_predictor(dataset.labelled(part), wants_audio) for part in ids)
     return train, validation
 
 
 def _new(plan: Plan) -> Predictor:
     try:
-        factory = load_object(plan.spec.factory)
+        factory = load_object(plan.predictor.factory)
     except ImportError as error:
-        hint = install_hint(plan.spec.extra)
-        raise UsageError(f"{plan.spec.name}: cannot be loaded: {error}{hint}") from None
+        hint = install_hint(plan.predictor.extra)
+        raise UsageError(f"{plan.predictor.name}: cannot be loaded: {error}{hint}") from None
     predictor: Predictor = factory(plan.parameters, plan.dataset.space)
     return predictor
 
@@ -134,17 +136,16 @@ def _kept(plan: Plan, folder: Path) -> Predictor | None:
     if not isinstance(record, dict) or record.get("key") != plan.key or record.get("schema") != _SCHEMA:
         return None
     predictor = _new(plan)
-    load = getattr(predictor, "load", None)
-    if load is None:
+    if not isinstance(predictor, Saves):
         return None
     try:
-        load(folder / STATE)
+        predictor.load(folder / STATE)
     except (OSError, ValueError, KeyError, TypeError):  # broken or of another version: fit again
         return None
     return predictor
 
 
-def _lend(predictor: Predictor, folder: Path, fresh: bool) -> None:
+def _lend(predictor: Resumable, folder: Path, fresh: bool) -> None:
     """Let a predictor that trains keep its state in a folder, where that can be made."""
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
@@ -152,15 +153,15 @@ def _lend(predictor: Predictor, folder: Path, fresh: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    predictor.use_folder(folder)  # type: ignore[attr-defined]
+    predictor.use_folder(folder)
 
 
-def _keep(plan: Plan, predictor: Predictor, folder: Path) -> None:
+def _keep(plan: Plan, predictor: Saves, folder: Path) -> None:
     record = {
         "schema": _SCHEMA,
         "key": plan.key,
-        "predictor": plan.spec.name,
-        "source": plan.source,
+        "predictor": plan.predictor.name,
+        "source": plan.spec.predictor.source,
         "parameters": plan.parameter_values,
         "dataset": plan.dataset.name,
         "revision": plan.dataset.revision,
@@ -169,7 +170,7 @@ def _keep(plan: Plan, predictor: Predictor, folder: Path) -> None:
     try:
         with new_folder(folder) as temporary:
             (temporary / STATE).mkdir()
-            predictor.save(temporary / STATE)  # type: ignore[attr-defined]
+            predictor.save(temporary / STATE)
             (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except (OSError, PopeqError):  # a cache that cannot be written costs time, not the answer
         return

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from popeq.contract import LabelledPrompt
 from popeq.errors import RunError, UsageError
-from popeq.runs.job import LabelledMessage, SpaceMessage
+from popeq.runs.job import Labelled
 from popeq.space import Space
 from popeq_peft.parameters import TrainingParameters, processes_of
 
@@ -25,17 +25,17 @@ ERROR, MEMORY = "error.txt", "memory-{rank}.json"
 
 
 class RankJob(BaseModel):
-    """What each process is told; the answers are those of training and validation prompts, as in any fit."""
+    """What each process is given; the answers are those of training and validation prompts, as in any fit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     predictor: str
     parameters_model: str
     parameters: dict[str, Any]
-    space: SpaceMessage
+    space: Space
     seeds: list[int]
-    train: list[LabelledMessage]
-    validation: list[LabelledMessage]
+    train: list[Labelled]
+    validation: list[Labelled]
     state: Path
     cpu: bool
 
@@ -69,10 +69,10 @@ def train_in_processes(
             predictor=f"{predictor.__module__}:{predictor.__qualname__}",
             parameters_model=f"{model.__module__}:{model.__qualname__}",
             parameters=parameters.model_dump(mode="json"),
-            space=SpaceMessage.of(space),
+            space=space,
             seeds=list(seeds),
-            train=[LabelledMessage.of(p) for p in train],
-            validation=[LabelledMessage.of(p) for p in validation],
+            train=list(train),
+            validation=list(validation),
             state=state.absolute(),
             cpu=cpu,
         )

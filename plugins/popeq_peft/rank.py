@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from popeq.atomic import write_text
 from popeq.contract import load_object
 from popeq.errors import PopeqError
+from popeq.runs.job import report_progress
 from popeq.runs.worker import peak_memory_mb
 from popeq_peft.launch import ERROR, MEMORY, RankJob
 from popeq_peft.memory import most_on_card_mb
@@ -31,12 +33,12 @@ def main(file: Path) -> int:
     try:
         job = RankJob.model_validate_json(file.read_bytes())
         parameters = load_object(job.parameters_model).model_validate(job.parameters)
-        predictor: FineTuned[Any, Any] = load_object(job.predictor)(parameters, job.space.space())
+        predictor: FineTuned[Any, Any] = load_object(job.predictor)(parameters, job.space)
         predictor.use_folder(job.state)
+        predictor.report_to(partial(report_progress, job.state))
         with torch_threads(parameters.threads):
             team = open_team(cpu=job.cpu)
-            train, validation = ([m.labelled() for m in own] for own in (job.train, job.validation))
-            predictor.train_members(job.seeds, train, validation, team)
+            predictor.train_members(job.seeds, job.train, job.validation, team)
     except Exception as error:
         known = isinstance(error, PopeqError)
         line = str(error) if known else f"{type(error).__name__}: {' '.join(str(error).split())}"

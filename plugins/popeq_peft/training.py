@@ -73,7 +73,7 @@ def train(
     fingerprint: str,
     file: Path | None = None,
     team: Team | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Progress:
     """Train and leave the best parameters in the task's modules; returns the history.
 
@@ -118,7 +118,7 @@ def train(
                     write_progress(file, progress)
                 bar.set_postfix(_shown(progress))
                 bar.update()
-                tell(
+                on_progress(
                     f"epoch {epoch + 1}/{schedule.epochs}, "
                     + ", ".join(f"{k} {v}" for k, v in _shown(progress).items())
                 )

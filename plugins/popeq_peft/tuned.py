@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popeq.atomic import new_folder, write_text
+from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
 from popeq_peft.augment import Example, augmented
@@ -53,12 +53,17 @@ class FineTuned(Generic[P, M]):
         self.notes: list[str] = []
         self.processes: list[dict[str, Any]] = []
         self._folder: Path | None = None
+        self._report: Callable[[str], None] = _ignore
         self._origin = Origin(self.name, parameters, space)
         self._paraphrases: Paraphrases | None = None
 
     def use_folder(self, folder: Path) -> None:
         """Where checkpoints are kept while training, and the adapters afterwards."""
         self._folder = folder
+
+    def report_to(self, report: Callable[[str], None]) -> None:
+        """Where a line goes after each epoch."""
+        self._report = report
 
     def fit(
         self,
@@ -224,10 +229,10 @@ class FineTuned(Generic[P, M]):
         task = self._task(member, examples, validation)
         file = self._folder / f"member-{number}.training" if self._folder else None
         began = time.perf_counter()
-        tell = self._tell(number) if team.rank == 0 else lambda _: None
+        on_progress = self._progress_of(number) if team.rank == 0 else _ignore
         p = self.parameters
         schedule = Schedule(p.epochs, p.batch_size, p.weight_decay, p.patience, seed)
-        progress = train(team.agreed(task), schedule, mark, file, team, tell)
+        progress = train(team.agreed(task), schedule, mark, file, team, on_progress)
         record = self._origin.record(
             progress,
             backbone,
@@ -272,16 +277,12 @@ class FineTuned(Generic[P, M]):
         self.notes.append(text)
         warnings.warn(f"{self.name}: {text}", stacklevel=3)
 
-    def _tell(self, number: int) -> Any:
-        """Writes how training goes where the progress bar of the run reads it."""
+    def _progress_of(self, number: int) -> Callable[[str], None]:
+        """Reports how the training of a member goes."""
+        count = self.parameters.ensemble
+        member = f"member {number + 1}/{count}, " if count > 1 else ""
+        return lambda text: self._report(member + text)
 
-        def tell(text: str) -> None:
-            if self._folder:
-                which = (
-                    f"member {number + 1}/{self.parameters.ensemble}, "
-                    if self.parameters.ensemble > 1
-                    else ""
-                )
-                write_text(self._folder / "progress.txt", which + text + "\n")
 
-        return tell
+def _ignore(_: str) -> None:
+    """Nobody asked for the progress."""

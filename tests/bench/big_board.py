@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import popeq
-from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.submission import run_from_predictions
 from popeq_data.simulated_120.folds import write_folds
@@ -41,30 +41,31 @@ def write_runs(data: popeq.Dataset, methods: int, folder: Path) -> None:
         file = folder.parent / "predictions.csv"
         rows.to_csv(file, index=False)
         name = f"method-{number:03d}"
-        run_from_predictions(file, data, str(data.folder), name, registry=registry(), runs_dir=folder)
+        run_from_predictions(file, data, name, runs_dir=folder)
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--data", type=Path, help="another data set folder")
+    arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as root:
-        data = popeq.load_dataset(write_folds(Path(root, "data")))
+        data = popeq.load_dataset(arguments.data or write_folds(Path(root, "data")))
         write_runs(data, arguments.methods, Path(root, "runs"))
         last = max(Path(root, "runs").iterdir())
         command = [sys.executable, "-c", "from popeq.cli import main; main()", "leaderboard", "build"]
         command += [str(Path(root, "runs")), "--jobs", str(arguments.jobs), "-o", str(Path(root, "site"))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "POPEQ_CACHE": str(Path(root, "cache"))}
-        aside = last.rename(Path(root, last.name))
+        kept_back = last.rename(Path(root, last.name))
         first = seconds(command, environment)
-        aside.rename(last)
+        kept_back.rename(last)
         again = seconds(command, environment)
         print(f"{arguments.methods - 1} methods, {len(data.test_ids)} prompts: {first:.1f} s")
         print(f"one more: {again:.1f} s")

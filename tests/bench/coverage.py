@@ -124,14 +124,14 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=2000, help="studies of each row")
     parser.add_argument("--samples", type=int, default=110)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--prompts", type=int, nargs="*", default=PROMPTS)
     parser.add_argument("--keep", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     cells = [Cell(*each) for each in product(arguments.prompts, (True, False), MOVES)]
     outcomes: dict[Cell, list[Outcome]] = {cell: [] for cell in cells}
     kept = arguments.keep / f"outcomes-{arguments.samples}.pickle" if arguments.keep else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -58,13 +58,13 @@ def deviation_of_mean(scores: np.ndarray) -> float:
     return float(np.sqrt(scores.var(axis=0, ddof=1).sum()) / scores.shape[1])
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("predictors", nargs="+")
     parser.add_argument("--blocks", type=int, default=20, help="draws for each sample count (default 20)")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("-o", dest="options", action="append", default=[], metavar="NAME=VALUE")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     options = dict(option.split("=", 1) for option in arguments.options)
     scorer = Scorer(popeq.load_dataset(DATASET), DEFAULT_PROTOCOL)
     print("| predictor | samples | SD over draws, dB | mean, dB | seconds a draw |")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tests.conftest import ROOT, SHARED
 SHARES = (1.0, 0.5, 0.25, 0.1)
 JITTERS_DB = (0.0, 0.05, 0.2)
 BLURS_DB = (0.0, 0.5, 1.0)
+COMMITTED = ROOT / "leaderboard" / "results" / "simulated-120"
 REAL = {"safe": "safe/SAFEEqualiserUserData.csv", "socialeq": "socialeq/eq_contributions.csv"}
 
 
@@ -96,13 +97,13 @@ def leaked(
     return stored(mixed, dataset)
 
 
-def real_worlds(folder: Path) -> dict[str, World]:
-    """The published listening data, imported; those that are there."""
+def real_worlds(folder: Path, published: Path = SHARED) -> dict[str, World]:
+    """The published listening data, imported into a folder; those that are there."""
     worlds = {}
     for name, file in REAL.items():
-        if (SHARED / file).exists():
+        if (published / file).exists():
             spec = registry().importers[name]
-            dataset = spec.load()(SHARED / file, spec.parameters()).dataset
+            dataset = spec.load()(published / file, spec.parameters()).dataset
             worlds[dataset.name] = World(Scorer(write_dataset(dataset, folder / name, ""), DEFAULT_PROTOCOL))
     return worlds
 
@@ -146,9 +147,9 @@ def rows_of(world: World, samples: int, rng: np.random.Generator) -> dict[str, F
     return rows
 
 
-def committed() -> list[tuple[str, float]]:
+def committed(folder: Path = COMMITTED) -> list[tuple[str, float]]:
     """Each committed run's name and its p-value of copying."""
-    runs = find_runs(ROOT / "leaderboard" / "results" / "simulated-120")[0]
+    runs = find_runs(folder)[0]
     scorer = Scorer(popeq.load_dataset(), DEFAULT_PROTOCOL)
     ids, space = scorer.dataset.test_ids, scorer.dataset.space
     return [(r.folder.name, copying_p(r.samples(ids, space), scorer)) for r in runs]
@@ -158,16 +159,18 @@ def percent(values: list[float]) -> str:
     return " | ".join(f"{value:.0%}" for value in values)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--panels", type=int, default=40, help="redrawn panels, and draws on real data")
     parser.add_argument("--samples", type=int, default=440, help="samples a prompt")
-    asked = parser.parse_args()
+    parser.add_argument("--runs", type=Path, default=COMMITTED, help="runs of a board of simulated-120")
+    parser.add_argument("--real", type=Path, default=SHARED, help="folder of the published listening data")
+    asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         sources: dict[str, Callable[[], Iterator[World]]] = {
             "simulated-120, new panels": lambda: simulated_worlds(asked.panels, asked.samples)
         }
-        for name, world in real_worlds(Path(folder)).items():
+        for name, world in real_worlds(Path(folder), asked.real).items():
             sources[name] = lambda world=world: iter([world] * asked.panels)
         heads = ("data", "rest", "jitter", "honest", *(f"{share:.0%}" for share in SHARES))
         print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
@@ -183,7 +186,7 @@ def main() -> None:
             found.setdefault(name, []).append(signs(world, row))
     for name, flags in found.items():
         print(f"| {name} | {percent(np.mean(flags, axis=0).tolist())} |", flush=True)
-    board = committed()
+    board = committed(asked.runs)
     print(f"\ncommitted board: {sum(p <= ALPHA for _, p in board)} of {len(board)} runs flagged as copied, "
           f"smallest p {min(p for _, p in board):.2g}")  # fmt: skip
 

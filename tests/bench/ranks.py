@@ -7,6 +7,7 @@ law, other draws), three rows of other laws and two hopeless ones that predict a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import joblib
 import numpy as np
@@ -50,16 +51,17 @@ def board(seed: int, prompts: int, shared: bool, samples: int) -> dict[str, floa
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--boards", type=int, default=200)
+    parser.add_argument("--boards", type=int, default=200, help="boards of 30 prompts; fewer of more prompts")
+    parser.add_argument("--prompts", type=int, nargs="+", default=(30, 120))
     parser.add_argument("--samples", type=int, default=110)
     parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     header = None
-    for prompts in (30, 120):
+    for prompts in arguments.prompts:
         for shared in (True, False):
-            boards = arguments.boards if prompts == 30 else arguments.boards // 4
+            boards = max(1, arguments.boards * 30 // max(prompts, 30))
             found = joblib.Parallel(n_jobs=arguments.jobs)(
                 joblib.delayed(board)(s, prompts, shared, arguments.samples) for s in range(boards)
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +34,18 @@ simulated = true
 """
 
 
-def normal(spread_db: float, centres_db: float) -> Callable[[np.random.Generator], Draw]:
-    """One camp, at a place that is drawn for each prompt."""
+def normal(sd_db: float, centres_db: float) -> Callable[[np.random.Generator], Draw]:
+    """One group, at a place that is drawn for each prompt."""
 
     def make(rng: np.random.Generator) -> Draw:
         centre = rng.normal(0, centres_db, 2)
-        return lambda n, r: centre + r.normal(0, spread_db, (n, 2))
+        return lambda n, r: centre + r.normal(0, sd_db, (n, 2))
 
     return make
 
 
-def camps(rng: np.random.Generator) -> Draw:
-    """Two camps 5 dB apart, the smaller of 20 to 45 % of the listeners."""
+def two_groups(rng: np.random.Generator) -> Draw:
+    """Two groups 5 dB apart, the smaller of 20 to 45 % of the listeners."""
     centre, way, share = rng.normal(0, 1.5, 2), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.45)
     step = 5 * np.array([np.cos(way), np.sin(way)])
     return lambda n, r: centre + np.where(r.random((n, 1)) < share, step, 0) + r.normal(0, 0.8, (n, 2))
@@ -58,7 +58,7 @@ def heavy(rng: np.random.Generator) -> Draw:
 
 
 def uniform(rng: np.random.Generator) -> Draw:
-    """Anything, equally often."""
+    """All settings of the plane with equal probability."""
     return lambda n, r: r.uniform(-6, 6, (n, 2))
 
 
@@ -68,14 +68,19 @@ WORLDS = {
     "normal, SD 2.3 dB": normal(2.3, 2.0),
     "normal, SD 3.2 dB": normal(3.2, 2.0),
     "normal, SD 2.3 dB, at the edge": normal(2.3, 4.5),
-    "two camps": camps,
+    "two groups": two_groups,
     "uniform": uniform,
     "heavy tails": heavy,
 }
 
+POPULATIONS = ("simulated-120", *WORLDS)
 
-def simulated_120(panels: int = 40, first_seed: int = 5000) -> Callable[[np.random.Generator], Draw]:
-    """The population behind a sentence of simulated-120, as many of its listeners as asked for."""
+
+def simulated_120(panels: int = 66, first_seed: int = 5000) -> Callable[[np.random.Generator], Draw]:
+    """The population behind a sentence of simulated-120, as many of its listeners as asked for.
+
+    There are more listeners (11 a panel) than the samples of a protocol, which are drawn without replacement.
+    """
     meant = meanings(read_sentences())
     points = np.concatenate([settings(meant, Panel("z", first_seed + i)) for i in range(panels)], axis=1)
 
@@ -111,7 +116,7 @@ def biases(
         scorer = Scorer(popeq.load_dataset(folder), DEFAULT_PROTOCOL)
         lines = {line.name: line.scores[HEADLINE] for line in reference_lines(scorer)}
     index = [int(prompt_id[1:]) for prompt_id in scorer.prompt_ids]
-    told = []
+    biases_of_lines = []
     for name, size in ((PERFECT, DEFAULT_PROTOCOL.n_samples), (FRESH, PANEL_SIZE)):
         truth = np.array(
             [
@@ -120,19 +125,22 @@ def biases(
             ]
         )
         error = np.std(lines[name] - truth, ddof=1) / np.sqrt(prompts) / truth.mean()
-        told.append(f"{lines[name].mean() / truth.mean() - 1:+.1%} ({error:.1%})")
-    return told
+        biases_of_lines.append(f"{lines[name].mean() / truth.mean() - 1:+.1%} ({error:.1%})")
+    return biases_of_lines
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=600)
     parser.add_argument("--listeners", type=int, nargs="+", default=[11])
-    arguments = parser.parse_args()
+    parser.add_argument("--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS)
+    arguments = parser.parse_args(argv)
     print("| population | listeners | perfect predictor | fresh panel of 11 |\n|---|---|---|---|")
     for listeners in arguments.listeners:
-        for name, make in {"simulated-120": simulated_120(), **WORLDS}.items():
-            row = biases(make, listeners, arguments.prompts)
+        for name in arguments.populations:
+            row = biases(
+                simulated_120() if name == "simulated-120" else WORLDS[name], listeners, arguments.prompts
+            )
             print(f"| {name} | {listeners} | {' | '.join(row)} |", flush=True)
 
 

@@ -9,7 +9,7 @@ setting a listener and word is drawn).
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -30,16 +30,12 @@ from popeq_data.importers.safe import import_safe
 from popeq_data.importers.safe_cleaning import clean
 from popeq_data.importers.safe_listeners import recover
 from popeq_data.importers.safe_rows import curves, read_rows
-from popeq_data.importers.source import read_source
-
-DEALS = 4
-#: Draws of one setting a listener for the second laboratory.
-PANELS = 6
+from popeq_data.importers.source import Source
 
 
 def settings_of_part_c(path: Path) -> dict[str, list[np.ndarray]]:
     """Settings of each listener of part C, (k, 2) each, by word."""
-    cleaned, _ = clean(recover(read_rows(read_source(path, "a SAFE-DB equaliser file", ""))))
+    cleaned, _ = clean(recover(read_rows(Source(path, "a SAFE-DB equaliser file"))))
     settings = [s for s in cleaned if s.part == "C"]
     points = place(curves([s.row for s in settings]), SafeOptions().scale).clipped
     by_word: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
@@ -62,15 +58,19 @@ def means(samples: dict[str, np.ndarray], targets: Sequence[np.ndarray]) -> dict
     }
 
 
-def measure(path: Path, predictors: Sequence[str]) -> pd.DataFrame:
-    """Mean distance (dB) of each predictor in each condition, and its ``shift`` against ``prior``'s."""
+def measure(path: Path, predictors: Sequence[str], deals: int, panels: int) -> pd.DataFrame:
+    """Mean distance (dB) of each predictor in each condition, and its ``shift`` against ``prior``'s.
+
+    ``deals`` is how often people are dealt into panels, ``panels`` how often a setting of each listener of
+    the second laboratory is drawn.
+    """
     names = list(dict.fromkeys(["prior", *predictors]))
     found: list[tuple[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         seen = write_dataset(import_safe(path, SafeOptions(salt="seen")).dataset, folder / "seen", "")
         samples = drawn(names, seen, folder / "runs")
-        for deal in range(DEALS):
+        for deal in range(deals):
             unseen = write_dataset(unseen_people(seen, again=deal).dataset, folder / f"unseen-{deal}", "")
             points = [unseen.points(p) for p in unseen.test_ids]
             places = [seen.test_ids.index(p.rpartition(".")[0]) for p in unseen.test_ids]
@@ -81,11 +81,11 @@ def measure(path: Path, predictors: Sequence[str]) -> pd.DataFrame:
             )
         second, rng = settings_of_part_c(path), generator("seen people", "second laboratory")
         words = [p.split("-")[1] for p in seen.test_ids]
-        panels = [
+        drawn_panels = [
             [np.stack([own[rng.integers(len(own))] for own in second[w]]) for w in words]
-            for _ in range(PANELS)
+            for _ in range(panels)
         ]
-        each = [means(samples, targets) for targets in panels]
+        each = [means(samples, targets) for targets in drawn_panels]
         found.append(
             ("second laboratory", {name: float(np.mean([own[name] for own in each])) for name in names})
         )
@@ -95,8 +95,16 @@ def measure(path: Path, predictors: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["condition", "predictor", "mean_db", "shift"])
 
 
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python -m tests.bench.seen_people SAFE_CSV [NAME...]")
-    table = measure(Path(sys.argv[1]), sys.argv[2:] or ["static-cloud", "knn"])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("safe_csv", type=Path)
+    parser.add_argument("predictors", nargs="*", default=["static-cloud", "knn"], metavar="NAME")
+    parser.add_argument("--deals", type=int, default=4)
+    parser.add_argument("--panels", type=int, default=6)
+    asked = parser.parse_args(argv)
+    table = measure(asked.safe_csv, asked.predictors, asked.deals, asked.panels)
     print(table.round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

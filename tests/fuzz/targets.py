@@ -29,7 +29,6 @@ from popeq.board.verify import examine
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.errors import InvalidInputError, PopeqError
-from popeq.plugins import build_registry
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
 from popeq.runs.folder import Run, find_runs, kept_to
@@ -98,7 +97,6 @@ class Ground:
             (data / name).write_bytes(content)
         self.dataset = read_dataset(data)
         self.scorer = Scorer(self.dataset, PROTOCOL)
-        self.registry = build_registry([])
         self.samples = np.array([[[1.5, -1.25], [0.1, 1 / 3], [-6, 6]], [[0, 0], [5, -5], [1e-9, 2]]])
 
     @cached_property
@@ -115,8 +113,8 @@ class Ground:
         return content
 
     def _score(self, file: Path, runs: Path) -> tuple[Run, bool]:
-        known = {"registry": self.registry, "runs_dir": runs, "protocol": PROTOCOL}
-        return run_from_predictions(file, self.dataset, "tiny", "mine", **known)
+        known = {"runs_dir": runs, "protocol": PROTOCOL}
+        return run_from_predictions(file, self.dataset, "mine", **known)
 
     def predictions(self, content: bytes, ending: str) -> bool:
         """``popeq score FILE``: a run folder that verifies and holds just what the file says, or nothing."""

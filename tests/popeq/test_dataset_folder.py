@@ -67,9 +67,9 @@ def test_panels_that_share_a_listener_or_leave_nothing_to_train_on_are_problems(
     edit(dealt / "responses.csv", "l2-b", "l2", count=1)
     (found,) = problems(dealt)
     assert found.startswith("responses.csv")
-    assert "'l2' answers panel 'b' here and panel 'a' in row 4" in found
+    assert "'l2' answers panel 'b' here, panel 'a' in row 4" in found
     edit(dealt / "prompts.csv", ",a", ",A", count=1)
-    assert any("'A' is no panel" in p for p in problems(dealt))
+    assert any("'A' is not the name of a panel" in p for p in problems(dealt))
     edit(dealt / "prompts.csv", ",A", ",b", count=1)
     edit(dealt / "prompts.csv", ",a", ",b", count=5)
     assert any("no prompt of another fold and panel to train on" in p for p in problems(dealt))
@@ -151,12 +151,12 @@ def test_all_problems_of_all_files_come_at_once(small):
     (small / "listeners.csv").write_text("listener_id,group\nl0,a\nl0,b\nghost,\n")
     found = problems(small)
     expected = [
-        "prompts.csv, row 5, column prompt_id: 'p02' stands already in row 4",
+        "prompts.csv, row 5, column prompt_id: 'p02' is already in row 4",
         "prompts.csv, row 7, column text: is empty",
         "prompts.csv, row 8, column split: 'valid' is not one of train, validation, test",
-        "responses.csv, row 3, column listener_id: listener 'l1' answers 'p00' already in row 2",
+        "responses.csv, row 3, column listener_id: the answer of listener 'l1' to 'p00' is already in row 2",
         "responses.csv, row 9, column prompt_id: 'p99' is not in prompts.csv",
-        "listeners.csv, row 3, column listener_id: 'l0' stands already in row 2",
+        "listeners.csv, row 3, column listener_id: 'l0' is already in row 2",
         "listeners.csv, row 4, column listener_id: 'ghost' is not in responses.csv",
         "listeners.csv, row 4, column group: is empty",
     ]
@@ -177,7 +177,7 @@ def test_missing_unknown_and_repeated_columns(small):
     found = problems(small)
     assert "responses.csv, row 1, column x_db: the column is missing" in found
     assert "responses.csv, row 1, column x_dB: unknown column; did you mean 'x_db'?" in found
-    assert "responses.csv, row 1, column y_db: the column stands twice" in found
+    assert "responses.csv, row 1, column y_db: the column is there twice" in found
     assert "prompts.csv, row 1, column category: the column is missing" in found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popeq.render import FORMATS, render
+from popeq.render import FORMATS, html_table, render
 
 FRAME = pd.DataFrame(
     {
@@ -64,3 +64,12 @@ def test_text_fits_the_terminal_and_repeats_the_key_columns(monkeypatch, width):
     assert max(map(len, table.splitlines())) <= width
     assert table.count("predictor") == table.count("rank") >= 1
     assert table.count("random") == table.count("predictor")
+
+
+def test_a_notebook_gets_a_table_whose_text_is_escaped():
+    frame = pd.DataFrame({"predictor": ["<b>mine</b>"], "reflective_kantorovich_mean": [1.234]})
+    shown = html_table(frame, ["a <script>"])
+    assert "&lt;b&gt;mine&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    assert "<script>" not in shown
+    assert "1.23" in shown

@@ -136,7 +136,11 @@ def resealed(folder, answers, content: str):
             "'p00' has rows in .*answers.csv; a train prompt has only answers that are not",
         ),
         ("p08,l0,", "p99,l0,", "answers.csv, row 2, column prompt_id: 'p99' is not in prompts.csv"),
-        ("p08,l0,", "p08,l1,", "answers.csv, row 3, column listener_id: listener 'l1' answers 'p08' already"),
+        (
+            "p08,l0,",
+            "p08,l1,",
+            "answers.csv, row 3, column listener_id: the answer of listener 'l1' to 'p08' is already",
+        ),
         ("p08,l0,", "p08,l0,9,9\np09,l0,", r"answers.csv, row 2, column x_db: 9 is outside"),
         ("p08,l0,", "p08,l8,", "listeners.csv.*listener 'l8' of responses.csv is not listed"),
         ("listener_id,", "listener,", "answers.csv, row 1, column listener_id: the column is missing"),
@@ -204,7 +208,7 @@ def test_what_cannot_be_sealed_ends_in_one_line_and_leaves_nothing(sealed, tmp_p
         (read_dataset(folder), new, fresh, "is sealed already"),
         (read_dataset(folder, answers), new, fresh, "is sealed already"),
         (original, new, answers, "already exists"),
-        (original, new, new / "answers.csv", "lies in"),
+        (original, new, new / "answers.csv", "is inside"),
         (original, folder, fresh, "already exists"),
     ]:
         with pytest.raises(UsageError, match=says) as caught:

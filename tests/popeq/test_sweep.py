@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from popeq.errors import UsageError
-from popeq.plugins import registry
-from popeq.sweep import expand, read_sweep, sweep
+from popeq.sweeping import expand, read_sweep, sweep
 from tests.conftest import write_small_dataset
 
 
@@ -38,8 +37,8 @@ seeds = [7]
 name = "prior"
 seeds = [7]
 """)
-    plans = expand(read_sweep(path), path.parent, registry())
-    found = [(p.dataset.name, p.spec.name, p.parameter_values.get("k"), p.seed) for p in plans]
+    plans = expand(read_sweep(path), path.parent)
+    found = [(p.dataset.name, p.predictor.name, p.parameter_values.get("k"), p.spec.seed) for p in plans]
     assert found == [
         (data, *rest)
         for data in ("one", "two")

@@ -17,14 +17,14 @@ from popeq_data.importers.safe import import_safe
 from popeq_data.importers.safe_cleaning import clean
 from popeq_data.importers.safe_listeners import B_DESK_ENDS, B_LAST_ENDS, TRACKS, recover
 from popeq_data.importers.safe_rows import COLUMNS, curves, read_rows
-from popeq_data.importers.source import read_source
+from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise, prompt_ids, sentence
 
 WORDS = ("warm", "bright")
 
 
 def settings_of(path):
-    return recover(read_rows(read_source(path, "a file", "")))
+    return recover(read_rows(Source(path, "a file")))
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_every_problem_is_reported_at_once_with_row_and_column(safe_row, write_c
         (b" \n\n", "empty"),
         (b"\xef\xbb\xbf", "no rows"),
         (b"1,caf\xe9,\n", "row 1: byte 5 is not UTF-8"),
-        (None, "no such file"),
+        (None, "the file is missing"),
     ],
 )
 def test_files_that_are_none(tmp_path, content, message):

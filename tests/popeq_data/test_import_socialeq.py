@@ -115,7 +115,7 @@ def test_files_that_are_none(tmp_path, content, message):
 def test_a_header_alone_and_no_file_are_refused(write_csv, tmp_path):
     with pytest.raises(InvalidInputError, match="no rows"):
         import_socialeq(write_csv([HEADER]), FEW)
-    with pytest.raises(InvalidInputError, match="no such file"):
+    with pytest.raises(InvalidInputError, match="the file is missing"):
         import_socialeq(tmp_path / "none.csv", FEW)
 
 

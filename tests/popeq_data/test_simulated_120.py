@@ -63,7 +63,7 @@ def test_the_word_table_follows_from_the_contributions(socialeq_csv, tmp_path):
 
 def test_a_wrong_source_of_words_is_one_clear_line(tmp_path, capsys):
     assert make_words.main([str(tmp_path / "none.csv")]) == 2
-    assert "no such file" in capsys.readouterr().err
+    assert "the file is missing" in capsys.readouterr().err
 
 
 def test_no_curve_and_no_listener_is_committed():

@@ -174,13 +174,13 @@ def test_static_best_is_of_the_stage_alone(folded):
     np.testing.assert_array_equal(*points)
 
 
-def test_the_measurement_of_seen_people_runs(safe_csv, monkeypatch):
-    monkeypatch.setattr(seen_people, "DEALS", 1)
-    monkeypatch.setattr(seen_people, "PANELS", 1)
-    table = seen_people.measure(safe_csv, ["static-best"])
-    assert len(table) == 3 * 2
-    assert table["condition"].nunique() == 3
-    prior = table[table["predictor"] == "prior"]
-    assert (prior["shift"] == 0).all()
-    assert (table[table["predictor"] == "static-best"]["shift"] > 0).all()
-    assert (table["mean_db"] > 0).all()
+def test_the_measurement_of_seen_people_runs(safe_csv, capsys):
+    seen_people.main([str(safe_csv), "static-best", "--deals", "1", "--panels", "1"])
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["condition", "predictor", "mean_db", "shift"]
+    rows = [line.rsplit(maxsplit=3) for line in lines]
+    assert len({condition for condition, *_ in rows}) == 3
+    assert [predictor for _, predictor, _, _ in rows] == ["prior", "static-best"] * 3
+    assert all(float(shift) == 0 for _, predictor, _, shift in rows if predictor == "prior")
+    assert all(float(shift) > 0 for _, predictor, _, shift in rows if predictor == "static-best")
+    assert all(float(mean) > 0 for _, _, mean, _ in rows)

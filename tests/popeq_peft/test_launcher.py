@@ -14,7 +14,6 @@ from small_fits import learnable
 import popeq_peft.launch
 import popeq_peft.rank
 from popeq.errors import RunError, UsageError
-from popeq.runs.job import LabelledMessage, SpaceMessage
 from popeq.space import PLANE
 from popeq_peft.launch import RankJob, train_in_processes
 from popeq_peft.next_token import LoraNextToken
@@ -104,9 +103,9 @@ def test_a_process_leaves_its_error_as_one_line(monkeypatch, tmp_path, capsys):
         predictor="popeq_peft.next_token:LoraNextToken",
         parameters_model="popeq_peft.parameters:LoraNextTokenParameters",
         parameters=parameters(tmp_path / "nowhere").model_dump(mode="json"),
-        space=SpaceMessage.of(PLANE),
+        space=PLANE,
         seeds=[1, 2],
-        train=[LabelledMessage.of(p) for p in learnable(2)],
+        train=learnable(2),
         validation=[],
         state=tmp_path,
         cpu=True,

@@ -76,7 +76,7 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(tmp_path, stop_after):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train(Line(), schedule(), "f", file, tell=kill)
+        train(Line(), schedule(), "f", file, on_progress=kill)
     assert len(read_progress(file, "f").history) == stop_after
     resumed = Line()
     found = train(resumed, schedule(), "f", file)

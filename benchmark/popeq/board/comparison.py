@@ -11,6 +11,7 @@ from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES
+from popeq.render import html_table
 from popeq.statistics import signed_rank
 
 METRIC_COLUMNS = (
@@ -43,6 +44,10 @@ class Comparison:
     metrics: pd.DataFrame
     prompts: pd.DataFrame
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The scores and notes, in a notebook."""
+        return html_table(self.metrics, self.notes)
 
 
 def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:

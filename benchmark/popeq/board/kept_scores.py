@@ -30,6 +30,7 @@ from popeq.typing import Floats
 #: Sources whose change makes kept scores worthless, below the package's folder.
 _SOURCES = (
     "metrics/*.py",
+    "metrics/solver/*.py",
     "board/*.py",
     "runs/folder.py",
     "runs/record.py",

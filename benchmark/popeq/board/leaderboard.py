@@ -18,6 +18,7 @@ from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE
 from popeq.parallel import in_background
+from popeq.render import html_table
 from popeq.seeding import generator
 from popeq.statistics import Panels, all_pairs, rank_ranges, signed_rank
 from popeq.typing import Floats
@@ -87,6 +88,10 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     reference: ReferenceLine
     lines: tuple[ReferenceLine, ...]
+
+    def _repr_html_(self) -> str:
+        """The table and notes, in a notebook."""
+        return html_table(self.table, self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -13,13 +13,11 @@ import numpy as np
 from popeq.board.reproduced import Reproduction
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError
-from popeq.plugins import Registry
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
-from popeq.runs.engine import LOCAL, Engine
 from popeq.runs.folder import Run
 from popeq.runs.identity import difference
 from popeq.runs.plan import Plan, make_plans
-from popeq.runs.runner import DEFAULT_TIMEOUT_S, draw
+from popeq.runs.runner import draw
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,8 @@ class Redrawn:
 def redraw(
     run: Run,
     dataset: Dataset,
-    registry: Registry,
-    *,
     options: Mapping[str, object] | None = None,
-    engine: Engine = LOCAL,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    containment: Containment = DEFAULT_CONTAINMENT,
+    settings: RunSettings = DEFAULT_SETTINGS,
 ) -> Redrawn:
     """Draw a run again in a temporary folder and compare every sample with those that it has.
 
@@ -58,21 +52,13 @@ def redraw(
     if record.origin != "drawn":
         return Redrawn("popeq did not draw it: it was made from a file of predictions")
     try:
-        plan = _plan(run, dataset, registry, options or {})
+        plan = _plan(run, dataset, options or {})
         problem, note = _held_against(plan, run)
         if problem:
             return Redrawn(problem)
         kept = run.samples(dataset.test_ids, dataset.space)
         with tempfile.TemporaryDirectory(prefix="popeq-redraw-") as folder:
-            (again,) = draw(
-                [plan],
-                registry=registry,
-                engine=engine,
-                runs_dir=Path(folder),
-                timeout_s=timeout_s,
-                fresh=True,
-                containment=containment,
-            )
+            (again,) = draw([plan], settings.with_changes(runs_dir=Path(folder), fresh=True))
             if again.record.status != "complete":
                 why = again.record.failures[0].message if again.record.failures else "it was stopped"
                 return Redrawn(f"it could not be drawn again: {why}")
@@ -84,7 +70,8 @@ def redraw(
         apart = float(np.abs(kept - drawn).max())
         line = f"{differs.sum()} of {differs.size} samples differ, by up to {apart:.2g} dB"
         return Redrawn(f"{line}{f' ({note})' if note else ''}")
-    code = plan.identity.code
+    code = plan.spec.predictor.code
+    assert code is not None
     entry = Reproduction(
         run_id=record.run_id,
         predictions_sha256=run.predictions_sha256(),
@@ -96,17 +83,17 @@ def redraw(
     return Redrawn("", note, entry)
 
 
-def _plan(run: Run, dataset: Dataset, registry: Registry, options: Mapping[str, object]) -> Plan:
+def _plan(run: Run, dataset: Dataset, options: Mapping[str, object]) -> Plan:
     record = run.record
     values = {**record.predictor.parameters, **options}
     name, protocol = record.predictor.name, record.protocol
-    (plan,) = make_plans(registry, [name], values, dataset, dataset.name, protocol, [record.seed])
+    (plan,) = make_plans([name], dataset, protocol, [record.seed], values)
     return plan
 
 
 def _held_against(plan: Plan, run: Run) -> tuple[str, str]:
     """What keeps a plan from being of the same run, and what may differ but is worth saying."""
-    made, own = run.record.predictor, plan.predictor_record
+    made, own = run.record.predictor, plan.spec.predictor
     for name in sorted(made.identity.keys() | own.identity.keys()):
         if made.code is not None and made.identity.get(name) != own.identity.get(name):
             was, now = made.identity.get(name, "nothing"), own.identity.get(name, "not here")

@@ -6,57 +6,47 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import containment_options, warn_of_broken_plugins
+from popeq.cli.options import (
+    CONTAINMENT,
+    PredictorCommand,
+    given_parameters,
+    settings_options,
+    warn_of_broken_plugins,
+)
 
 if TYPE_CHECKING:
+    from popeq.runs.settings import RunSettings
     from popeq.testing.examination import Finding
 
 
-@click.command()
+@click.command(cls=PredictorCommand)
 @click.argument("predictor")
 @click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Seconds that all checks may take together.",
-)
-@containment_options
+@settings_options("timeout_s", *CONTAINMENT, timeout_s=600.0)
 def check(
     predictor: str,
     options: tuple[str, ...],
-    timeout_s: float,
-    memory_gb: float | None,
-    online: bool,
-    pass_env: tuple[str, ...],
+    settings: RunSettings,
 ) -> None:
-    """Tell whether a predictor keeps the contract.
+    """Check whether a predictor keeps the contract.
+
+    All checks together end at --timeout.
 
     Each failure says what the contract asks and what came back. Exit code 1 if there is one. The same checks
     as pytest tests: test_contract = popeq.testing.conformance("NAME").
     """
     from popeq.plugins import registry
-    from popeq.runs.containment import Containment
-    from popeq.runs.plan import parse_options
     from popeq.testing.checks import CHECKS
     from popeq.testing.examination import examine
 
     warn_of_broken_plugins()
     spec = registry().predictor(predictor)
 
-    def tell(finding: Finding) -> None:
+    def show(finding: Finding) -> None:
         verdict = f"FAILED: {finding.problem}" if finding.problem else finding.asks
         click.echo(f"{'x' if finding.problem else 'ok':<2} {finding.check:<24}  {verdict}")
 
-    seen = examine(
-        spec,
-        parse_options(options),
-        Containment(memory_gb, online, pass_env),
-        timeout_s=timeout_s,
-        on_finding=tell,
-    )
+    seen = examine(spec, given_parameters(options), settings, show)
     if seen.fit_s is not None and seen.sample_s is not None and seen.peak_memory_mb is not None:
         click.echo(
             f"\nfit on 8 prompts {seen.fit_s:.2f} s, 3 x 110 samples {seen.sample_s:.2f} s, "

@@ -22,7 +22,7 @@ def data() -> None:
 
 @data.command("list")
 def list_datasets() -> None:
-    """Data sets that are installed, with their size and revision."""
+    """List the installed data sets with their sizes and revisions."""
     from popeq.api import load_dataset
     from popeq.plugins import registry
 
@@ -96,18 +96,18 @@ def validate(folders: tuple[str, ...], answers: Path | None) -> None:
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder to make, for everybody; it must not exist or be empty.",
+    help="Folder to create, without the test answers; it must not exist or must be empty.",
 )
 @click.option(
     "--answers",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="New file that gets the test answers; keep it.",
+    help="New file for the test answers; keep it secret.",
 )
 def seal(dataset: str, output: Path, answers: Path) -> None:
-    """Write a data set again without its test answers, which go into a file of their own.
+    """Copy a data set without its test answers, which are written to a separate file.
 
-    Everybody can predict the test prompts then; only who has the file of answers can score.
+    Everybody can then predict the test prompts, but only those who have the file of answers can score.
     """
     from popeq.api import load_dataset
     from popeq.sealing import seal as write_sealed
@@ -144,7 +144,7 @@ def _summary(dataset: Dataset) -> str:
 
 
 class _Importers(click.Group):
-    """One command for each importer that a plugin brings."""
+    """One command for each importer of the installed plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         from popeq.plugins import registry
@@ -167,31 +167,25 @@ class _Importers(click.Group):
 
 @data.command("import", cls=_Importers)
 def import_() -> None:
-    """Make a data set from somebody else's files."""
+    """Make a data set from files of another format."""
 
 
 def _import_command(spec: ImporterSpec) -> click.Command:
     names = [f"file_{i}" for i in range(len(spec.files))]
 
     def import_files(output: Path, **values: Any) -> None:
-        from popeq.cards import import_card
         from popeq.dataset_folder import write_dataset
 
         files = [values.pop(name) for name in names]
         parameters = validated(spec.parameters, values, f"import {spec.name}")
         result = spec.load()(*files, parameters)
-        card = import_card(result.dataset, spec.name, result.report)
         try:
-            written = write_dataset(result.dataset, output, card)
+            written = write_dataset(result.dataset, output, result.readme(spec.name))
         except InvalidInputError as error:
-            raise InvalidInputError(f"import {spec.name} made no valid data set", error.problems) from None
-        for label, value in result.report.items():
-            if isinstance(value, dict):
-                click.echo(f"{label}:")
-                for reason, count in value.items():
-                    click.echo(f"  {reason}: {count}")
-            else:
-                click.echo(f"{label}: {value}")
+            raise InvalidInputError(
+                f"import {spec.name} did not make a valid data set", error.problems
+            ) from None
+        click.echo("\n".join(result.lines()))
         click.echo(f"written: {_summary(written)}\n  folder: {output}")
 
     parameters: list[click.Parameter] = [
@@ -203,7 +197,7 @@ def _import_command(spec: ImporterSpec) -> click.Command:
             ["-o", "--output"],
             type=click.Path(path_type=Path),
             required=True,
-            help="Folder to make; it must not exist or be empty.",
+            help="Folder to create; it must not exist or must be empty.",
         )
     )
     parameters += [option_for(name, spec.parameters) for name in spec.parameters.model_fields]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 if typing.TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -77,30 +79,143 @@ def given_dataset(dataset: str | None, answers: Path | None) -> str | Dataset | 
     return load_dataset(dataset, answers=answers)
 
 
-def containment_options(command: F) -> F:
-    """``--memory``, ``--online`` and ``--pass-env``: what a predictor's process may use."""
-    for option in reversed(_CONTAINMENT):
-        command = option(command)
-    return command
+#: Options of settings whose names are not those of the fields.
+_FLAGS = {"runs_dir": "--runs", "timeout_s": "--timeout", "memory_gb": "--memory"}
+#: What a predictor's process may use.
+CONTAINMENT = ("memory_gb", "online", "pass_env")
 
 
-_CONTAINMENT = (
-    click.option(
-        "--memory",
-        "memory_gb",
-        type=click.FloatRange(min=0, min_open=True),
-        default=None,
-        help="GiB that one predictor may have. [default: 80 % of the machine's, shared among --jobs]",
-    ),
-    click.option("--online", is_flag=True, help="Let predictors use the network."),
-    click.option(
-        "--pass-env",
-        "pass_env",
-        multiple=True,
-        metavar="NAME",
-        help="Hand on an environment variable, such as a token. Repeatable.",
-    ),
-)
+def settings_options(*names: str, **defaults: object) -> Callable[[F], F]:
+    """Options for some fields of ``RunSettings``; the command gets ``settings``.
+
+    ``defaults`` are other defaults than the fields' own.
+    """
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def call(*args: Any, **values: Any) -> Any:
+            own = {name: values.pop(name) for name in names}
+            return command(*args, settings=DEFAULT_SETTINGS.with_changes(**own), **values)
+
+        decorated: Any = call
+        for name in reversed(names):
+            decorated = _settings_option(name, defaults.get(name))(decorated)
+        return typing.cast(F, decorated)
+
+    return decorate
+
+
+def _settings_option(name: str, default: object) -> Callable[[Any], Any]:
+    field = RunSettings.model_fields[name]
+    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    given = field.default if default is None else default
+    if field.annotation is bool:
+        return click.option(flag, name, is_flag=True, default=given, help=field.description)
+    if name == "pass_env":
+        return click.option(flag, name, multiple=True, metavar="NAME", help=field.description)
+    return click.option(
+        flag,
+        name,
+        type=_click_type(field),
+        default=given,
+        show_default=given is not None,
+        help=field.description,
+    )
+
+
+def _click_type(field: FieldInfo) -> Any:
+    """The click type of a field: its choices, a number within its bounds, a path or text."""
+    kinds = [k for k in typing.get_args(field.annotation) or (field.annotation,) if k is not type(None)]
+    if typing.get_origin(field.annotation) is Literal:
+        return click.Choice([str(choice) for choice in typing.get_args(field.annotation)])
+    bounds: dict[str, Any] = {}
+    for each in field.metadata:
+        for bound, name in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if (value := getattr(each, bound, None)) is not None:
+                bounds |= {name: value, f"{name}_open": bound in ("gt", "lt")}
+    if kinds == [int]:
+        return click.IntRange(**bounds)
+    if kinds == [float]:
+        return click.FloatRange(**bounds)
+    return click.Path(path_type=Path) if kinds == [Path] else str
+
+
+class PredictorCommand(click.Command):
+    """A command with an option for each parameter of the predictors that are named on its command line.
+
+    ``--NAME VALUE`` is short for ``-o NAME=VALUE``; a parameter whose option the command has for itself is
+    given by ``-o`` alone. ``given_parameters`` reads both.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from popeq.plugins import registry
+
+        known = registry().predictors
+        named = {arg: known[arg] for arg in args if arg in known}
+        taken = {flag for parameter in self.params for flag in parameter.opts}
+        fields = {
+            name: field
+            for spec in named.values()
+            for name, field in spec.parameters.model_fields.items()
+            if _flag(name) not in taken
+        }
+        ctx.meta[_OPTIONS] = [_parameter_option(name, field) for name, field in sorted(fields.items())]
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *ctx.meta.get(_OPTIONS, [])]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [p.get_help_record(ctx) for p in super().get_params(ctx) if isinstance(p, click.Option)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in own if record])
+        of_predictors = [p.get_help_record(ctx) for p in ctx.meta.get(_OPTIONS, [])]
+        if of_predictors:
+            with formatter.section("Parameters of the predictors"):
+                formatter.write_dl([record for record in of_predictors if record])
+
+
+_OPTIONS, _VALUES = "popeq.parameter_options", "popeq.parameter_values"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _parameter_option(name: str, field: FieldInfo) -> click.Option:
+    """An option for a parameter; its value is text, which ``typed_parameters`` reads."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: object) -> None:
+        if value is not None:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            ctx.meta.setdefault(_VALUES, {})[name] = text
+
+    about = field.description or ""
+    if field.annotation is bool:
+        flags = f"{_flag(name)}/--no-{name.replace('_', '-')}"
+        return click.Option([flags, name], default=None, help=about, expose_value=False, callback=keep)
+    default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+    kind = _click_type(field)
+    shown = f"[{'|'.join(kind.choices)}]" if isinstance(kind, click.Choice) else None
+    metavar = {click.IntRange: "INTEGER", click.FloatRange: "FLOAT"}.get(type(kind), shown)
+    return click.Option(
+        [_flag(name), name],
+        help=f"{about}{default}",
+        metavar=metavar,
+        expose_value=False,
+        callback=keep,
+    )
+
+
+def given_parameters(options: Sequence[str]) -> dict[str, str]:
+    """Parameters by name from the ``-o`` words of a ``PredictorCommand`` and from its options.
+
+    Raises UsageError for a word that is not ``name=value``, and a parameter that is given twice.
+    """
+    from popeq.runs.plan import parse_options
+
+    short = click.get_current_context().meta.get(_VALUES, {})
+    return parse_options([*options, *(f"{name}={value}" for name, value in short.items())])
 
 
 def warn_of_broken_plugins() -> None:
@@ -114,22 +229,15 @@ def warn_of_broken_plugins() -> None:
 def option_for(name: str, model: type[Parameters]) -> click.Option:
     """A click option for one field of a parameters model."""
     field = model.model_fields[name]
-    flag = f"--{name.replace('_', '-')}"
     required = field.is_required()
     default = None if required or field.default is PydanticUndefined else field.default
     description = field.description or ""
     if field.annotation is bool:
-        return click.Option(
-            [f"{flag}/--no-{name.replace('_', '-')}", name], default=default, help=description
-        )
-    kind: Any = str
-    if typing.get_origin(field.annotation) is Literal:
-        kind = click.Choice([str(a) for a in typing.get_args(field.annotation)])
-    elif field.annotation in (int, float):
-        kind = field.annotation
+        flags = f"{_flag(name)}/--no-{name.replace('_', '-')}"
+        return click.Option([flags, name], default=default, help=description)
     return click.Option(
-        [flag, name],
-        type=kind,
+        [_flag(name), name],
+        type=_click_type(field),
         default=default,
         required=required,
         help=description,
@@ -147,27 +255,3 @@ def validated(model: type[Parameters], values: dict[str, Any], command: str) -> 
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
         raise UsageError(f"{command}: --{name}: {first['msg']}") from None
-
-
-def engine_options(command: F) -> F:
-    """``--jobs``, ``--engine`` and ``--scheduler``."""
-    decorators = (
-        click.option(
-            "--jobs",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Processes side by side on this machine.",
-        ),
-        click.option(
-            "--engine",
-            type=click.Choice(["local", "dask", "ray"]),
-            default="local",
-            show_default=True,
-            help="Where runs are drawn; never changes a result.",
-        ),
-        click.option("--scheduler", default=None, metavar="ADDRESS", help="Of the dask or ray cluster."),
-    )
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command

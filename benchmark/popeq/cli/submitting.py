@@ -44,7 +44,6 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     from popeq import api
     from popeq.board.verify import summary
     from popeq.metrics import HEADLINE
-    from popeq.plugins import registry
     from popeq.runs.card import read_card
     from popeq.runs.submission import run_from_predictions
 
@@ -52,9 +51,7 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
     run, new = run_from_predictions(
         file,
         loaded,
-        api.given_name(loaded),
         name,
-        registry=registry(),
         card=read_card(card) if card else None,
         runs_dir=runs_dir,
         seed=seed,

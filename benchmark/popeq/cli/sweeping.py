@@ -5,59 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import (
-    containment_options,
-    engine_options,
-    format_option,
-    runs_option,
-    warn_of_broken_plugins,
-)
+from popeq.cli.options import CONTAINMENT, format_option, settings_options, warn_of_broken_plugins
+from popeq.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from popeq.runs.folder import Run
     from popeq.runs.plan import Plan
+    from popeq.runs.settings import RunSettings
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@runs_option
-@engine_options
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    help="Seconds that one run may take; then it is killed.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    help="Prompts handed to a predictor at once; results do not depend on it.",
-)
-@containment_options
+@settings_options("runs_dir", "jobs", "engine", "scheduler", "timeout_s", "batch_size", *CONTAINMENT)
 @click.option("--dry-run", is_flag=True, help="Only show what would be drawn.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @format_option
 def sweep(
     file: Path,
-    runs_dir: Path,
-    jobs: int,
-    engine: str,
-    scheduler: str | None,
-    timeout_s: float,
-    batch_size: int,
-    memory_gb: float | None,
-    online: bool,
-    pass_env: tuple[str, ...],
+    settings: RunSettings,
     dry_run: bool,
     quiet: bool,
     form: str,
@@ -67,44 +37,17 @@ def sweep(
     What is complete is not drawn again; what was stopped goes on where it was. At the end comes a board for
     each data set. docs/scale.md says what stands in the file.
     """
-    from popeq.plugins import registry
     from popeq.render import render
-    from popeq.runs.containment import Containment
-    from popeq.sweep import expand, read_sweep
-    from popeq.sweep import sweep as run_sweep
+    from popeq.sweeping import expand, read_sweep
+    from popeq.sweeping import sweep as run_sweep
 
     warn_of_broken_plugins()
+    shown = SweepTable(settings.runs_dir, live=sys.stderr.isatty(), quiet=quiet)
     if dry_run:
-        click.echo(Progress(expand(read_sweep(file), file.parent, registry()), runs_dir).text())
+        shown.take(expand(read_sweep(file), file.parent))
+        click.echo(shown.text())
         return
-    shown: list[Progress] = []
-
-    def on_plans(plans: Sequence[Plan]) -> None:
-        shown.append(Progress(plans, runs_dir, live=sys.stderr.isatty() and not quiet))
-        if not quiet:
-            shown[0].show()
-
-    def on_run(run: Run, drawn: bool) -> None:
-        shown[0].ended(run)
-        if not quiet and (drawn or shown[0].live):
-            shown[0].show(run)
-
-    swept = run_sweep(
-        file,
-        runs_dir=runs_dir,
-        jobs=jobs,
-        engine=engine,
-        scheduler=scheduler,
-        timeout_s=timeout_s,
-        batch_size=batch_size,
-        progress=not quiet,
-        containment=Containment(memory_gb, online, pass_env),
-        on_plans=on_plans,
-        on_run=on_run,
-        on_note=None if quiet else partial(click.echo, err=True),
-    )
-    if not quiet and not shown[0].live:
-        click.echo(shown[0].text(), err=True)
+    swept = run_sweep(file, settings=settings, reporter=shown)
     for name, board in swept.boards.items():
         if form in ("text", "markdown"):
             click.echo(f"\n{name}\n")
@@ -140,35 +83,62 @@ class _Row:
         ]
 
 
-class Progress:
+class SweepTable(ProgressBar):
     """The table of a sweep: a row for each predictor, set of parameters and data set. ``live``: redrawn in
     place on a terminal; else a line is printed for each run that ends."""
 
-    def __init__(self, plans: Sequence[Plan], runs_dir: Path, live: bool = False) -> None:
-        from popeq.runs.folder import find_runs
-
-        self.live = live
+    def __init__(self, runs_dir: Path, live: bool, quiet: bool) -> None:
+        super().__init__(quiet)
+        self.runs_dir, self.live, self.quiet = runs_dir, live and not quiet, quiet
         self._lines = 0
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self._row_of: dict[str, _Row] = {}
+
+    def take(self, plans: Sequence[Plan]) -> None:
+        """Make the rows of all runs to be, with those that are there already."""
+        from popeq.runs.folder import find_runs
+
         for plan in plans:
-            defaults = type(plan.parameters).model_construct().model_dump(mode="json")
-            own = {k: v for k, v in plan.parameter_values.items() if v != defaults.get(k)}
             words = (
-                plan.spec.name,
-                ", ".join(f"{k}={v}" for k, v in own.items()),
+                plan.predictor.name,
+                ", ".join(f"{k}={v}" for k, v in plan.changed_parameters.items()),
                 plan.dataset.name,
             )
             row = self._rows.setdefault(words, _Row(words, len(plan.dataset.test_ids)))
             row.seeds += 1
             self._row_of[plan.key] = row
-        for run in find_runs(runs_dir)[0]:
+        for run in find_runs(self.runs_dir)[0]:
             if run.record.key in self._row_of:
-                self.ended(run)
+                self._note(run)
 
-    def ended(self, run: Run) -> None:
-        """Take note of a run as it is now."""
+    def _note(self, run: Run) -> None:
         self._row_of[run.record.key].done[run.record.key] = run
+
+    def planned(self, plans: Sequence[Plan]) -> None:
+        self.take(plans)
+        if not self.quiet:
+            self._show_table()
+
+    def remark(self, text: str) -> None:
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def ended(self, run: Run, drawn: bool) -> None:
+        self._note(run)
+        if self.live:
+            self._show_table()
+        elif drawn and not self.quiet:
+            record = run.record
+            click.echo(
+                f"{record.status}: {record.predictor.name}, {record.dataset.name}, seed {record.seed}, "
+                f"{record.prompts_done}/{record.prompts} prompts, {record.wall_s:.1f} s: {run.folder}",
+                err=True,
+            )
+
+    def close(self) -> None:
+        super().close()
+        if self._rows and not self.quiet and not self.live:
+            click.echo(self.text(), err=True)
 
     def text(self) -> str:
         """The table."""
@@ -177,16 +147,8 @@ class Progress:
         head = ["predictor", "parameters", "data set", "runs", "prompts", "state", "time_s"]
         return str(tabulate([row.cells() for row in self._rows.values()], head, disable_numparse=True))
 
-    def show(self, run: Run | None = None) -> None:
-        """Print the table, over the last one if live; if not, only a line for the run that ended."""
-        if run is not None and not self.live:
-            record = run.record
-            click.echo(
-                f"{record.status}: {record.predictor.name}, {record.dataset.name}, seed {record.seed}, "
-                f"{record.prompts_done}/{record.prompts} prompts, {record.wall_s:.1f} s: {run.folder}",
-                err=True,
-            )
-            return
+    def _show_table(self) -> None:
+        """Print the table, over the last one if live."""
         text = self.text()
         up = f"\x1b[{self._lines}A\x1b[J" if self.live and self._lines else ""
         click.echo(up + text, err=True)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq.cli.options import containment_options, format_option, warn_of_broken_plugins
+from popeq.cli.options import CONTAINMENT, format_option, settings_options, warn_of_broken_plugins
 
 if TYPE_CHECKING:
+    from popeq.runs.settings import RunSettings
     from popeq.tuning.record import TrialRecord, TuningRecord
 
 
@@ -38,15 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Ratio of one budget to the next; about one trial in so many goes on.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    help="Seconds that one rung of a trial may take.",
-)
-@containment_options
+@settings_options("timeout_s", *CONTAINMENT)
 @format_option
 @click.option("--quiet", is_flag=True, help="No line for each rung.")
 def tune(
@@ -58,10 +51,7 @@ def tune(
     output: Path | None,
     rungs: int,
     reduction: int,
-    timeout_s: float,
-    memory_gb: float | None,
-    online: bool,
-    pass_env: tuple[str, ...],
+    settings: RunSettings,
     form: str,
     quiet: bool,
 ) -> None:
@@ -71,7 +61,6 @@ def tune(
     command goes on where it was stopped, and with more --trials where it ended.
     """
     from popeq.render import render
-    from popeq.runs.containment import Containment
     from popeq.runs.plan import parse_options
     from popeq.tuning.tuner import tune as search
 
@@ -85,8 +74,7 @@ def tune(
         output=output,
         rungs=rungs,
         reduction=reduction,
-        timeout_s=timeout_s,
-        containment=Containment(memory_gb, online, pass_env),
+        settings=settings,
         on_rung=None if quiet else _tell,
     )
     notes = _notes(record)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import containment_options, dataset_option, format_option, runs_option
+from popeq.cli.options import CONTAINMENT, dataset_option, format_option, runs_option, settings_options
 
 if TYPE_CHECKING:
     from popeq.board.redraw import Redrawn
     from popeq.dataset import Dataset
-    from popeq.runs.containment import Containment
     from popeq.runs.folder import Run
+    from popeq.runs.settings import RunSettings
 
 
 @click.command()
@@ -34,15 +34,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="With --redraw: a parameter, such as where the folder of a model lies here.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    help="With --redraw: seconds that one run may take.",
-)
-@containment_options
+@settings_options("timeout_s", *CONTAINMENT)
 def verify(
     runs: tuple[Path, ...],
     dataset: str | Dataset | None,
@@ -50,10 +42,7 @@ def verify(
     form: str,
     redraw: bool,
     options: tuple[str, ...],
-    timeout_s: float,
-    memory_gb: float | None,
-    online: bool,
-    pass_env: tuple[str, ...],
+    settings: RunSettings,
 ) -> None:
     """Recompute every score of runs from their predictions and check all hashes.
 
@@ -74,7 +63,6 @@ def verify(
     given = parse_options(options)
     if given and not redraw:
         raise UsageError("-o: is for --redraw")
-    containment = api.Containment(memory_gb, online, pass_env)
     found, unread = gather(runs, runs_dir)
     scorers: dict[tuple[str | Dataset, str], Scorer | None] = {}
 
@@ -111,7 +99,7 @@ def verify(
         if redraw:
             row["reproduced"] = "no"
             if not seen.problems and scorer is not None:
-                result = _redrawn(run, scorer.dataset, given, timeout_s, containment)
+                result = _redrawn(run, scorer.dataset, given, settings)
                 row["reproduced"] = "no" if result.problem else "yes"
                 row["trust"] = examine(run, scorer).trust if result.problem else "reproduced"
                 line = result.problem and f"not reproduced: {result.problem}"
@@ -129,15 +117,12 @@ def verify(
         raise click.exceptions.Exit(1)
 
 
-def _redrawn(
-    run: Run, dataset: Dataset, options: dict[str, str], timeout_s: float, containment: Containment
-) -> Redrawn:
+def _redrawn(run: Run, dataset: Dataset, options: dict[str, str], settings: RunSettings) -> Redrawn:
     """Draw a run again, and write down beside it whether it was reproduced."""
     from popeq.board.redraw import redraw
     from popeq.board.reproduced import note_reproduced
-    from popeq.plugins import registry
 
     own = {k: v for k, v in options.items() if k in run.record.predictor.parameters}
-    result = redraw(run, dataset, registry(), options=own, timeout_s=timeout_s, containment=containment)
+    result = redraw(run, dataset, own, settings)
     note_reproduced(run, result.entry)
     return result

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
-from popeq.metrics.compiled import compiled
+from popeq.metrics._backend import uses_numba
 from popeq.metrics.kde import Densities, DensitySettings, as_points, densities, grid_of, kernel_masses
 from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
@@ -88,9 +88,11 @@ def mean_distance(points: Floats) -> float:
     """Mean distance of two different points (n, 2), dB; 0 for one point."""
     if len(points) < 2:
         return 0.0
-    if ready := compiled():
-        # A copy of one type of array, which is what the sum is compiled for.
-        together = ready.pairs(np.array(points, np.float64, order="C"))
+    if uses_numba():
+        from popeq.metrics._sums import distance_sum
+
+        # A copy of one type of array, so that one signature is compiled.
+        together = distance_sum(np.array(points, np.float64, order="C"))
         return float(together) / (len(points) * (len(points) - 1) / 2)
     return float(pdist(points).mean())
 
@@ -203,6 +205,14 @@ class Target:
     def densities_of(self, samples: ArrayLike) -> Densities:
         """Densities of samples (n, 2) on this prompt's grid."""
         return densities(as_points(samples, self.space, "samples"), self.grid, self._floor)
+
+
+def compile_solver() -> None:
+    """Compile what ``popeq[fast]`` compiles and keep it on disk, as the first score would do.
+
+    Without numba, or if the environment variable POPEQ_SOLVER is ``pot``, there is nothing to compile.
+    """
+    Target(np.zeros((2, 2)), settings=DensitySettings(cells=4)).score(np.ones((3, 2)))
 
 
 def listener_effects(kernels: Floats) -> Floats:

@@ -12,20 +12,22 @@ from filelock import FileLock
 from popeq.dataset import Stage
 from popeq.dataset_folder import withheld_revisions
 from popeq.runs.folder import Run
-from popeq.runs.job import Job, LabelledMessage, PromptMessage, Report, SpaceMessage
+from popeq.runs.job import Job, Report, Task, for_predictor, labelled_for_predictor
 from popeq.runs.plan import Plan
 from popeq.runs.record import StageRecord
+from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, Outcome
 
 
 class Attempt:
     """One run while it is drawn: its folder, lock, deadline and the stages still open."""
 
-    def __init__(self, plan: Plan, run: Run, lock: FileLock, timeout_s: float | None) -> None:
+    def __init__(self, plan: Plan, run: Run, lock: FileLock, settings: RunSettings) -> None:
         self.plan = plan
         self.run = run
         self.lock = lock
-        self.deadline = Deadline(timeout_s)
+        self.settings = settings
+        self.deadline = Deadline(settings.timeout_s)
         self.started: float | None = None
         self.done = set(run.done(plan.dataset.test_ids))
         self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
@@ -44,37 +46,39 @@ class Attempt:
     def _withheld(self) -> tuple[str, ...]:
         return tuple(sorted(withheld_revisions(self.plan.dataset)))
 
-    def job(self, stage: Stage, batch_size: int) -> Job:
-        """The stage as the worker gets it: answers of its training prompts only."""
+    def task(self, stage: Stage) -> Task:
+        """The stage, ready to be carried out."""
+        predictor, folder = self.plan.predictor, self.run.folder.absolute()
+        log = folder / f"log-{stage.name}.txt"
+        return Task(self.job(stage), log, self.settings, predictor.needs_env, predictor.wants_gpu)
+
+    def job(self, stage: Stage) -> Job:
+        """The stage as the worker gets it: answers of its training prompts only, and the data set by its name
+        alone."""
         plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
+        named = plan.spec.dataset.model_copy(update={"given": plan.spec.dataset.name})
         model = type(plan.parameters)
-        audio = plan.spec.wants_audio
+        audio = plan.predictor.wants_audio
         return Job(
-            predictor=plan.spec.name,
-            factory=plan.spec.factory,
+            spec=plan.spec.model_copy(update={"dataset": named}),
+            factory=plan.predictor.factory,
             parameters_model=f"{model.__module__}:{model.__qualname__}",
             parameters=plan.parameter_values,
-            extra=plan.spec.extra,
-            space=SpaceMessage.of(dataset.space),
-            seed=plan.seed,
-            n_samples=plan.protocol.n_samples,
-            decimals=plan.protocol.decimals,
-            batch_size=batch_size,
+            extra=plan.predictor.extra,
+            space=dataset.space,
+            batch_size=self.settings.batch_size,
             stage=stage.name,
             withheld=self._withheld,
-            train=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.train)],
-            validation=[LabelledMessage.of(p, audio) for p in dataset.labelled(stage.validation)],
-            prompts=[
-                PromptMessage.of(p, audio)
-                for p in dataset.unlabelled([t for t in stage.test if t not in self.done])
-            ],
+            train=labelled_for_predictor(dataset.labelled(stage.train), audio),
+            validation=labelled_for_predictor(dataset.labelled(stage.validation), audio),
+            prompts=for_predictor(dataset.unlabelled([t for t in stage.test if t not in self.done]), audio),
             state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",
         )
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Note when the first stage starts to work."""
         if self.started is None:
             self.started = time.monotonic()

@@ -13,11 +13,12 @@ from typing import Any
 
 import popeq
 from popeq.errors import UsageError
-from popeq.runs.engine import Engine, Local, OnProgress, OnPrompt, Task, on_worker
+from popeq.runs.engine import Engine, Local, OnProgress, OnPrompt, on_worker
+from popeq.runs.job import Task
 from popeq.runs.record import Failure
+from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, Outcome, announce, progress
 
-ENGINES = ("local", "dask", "ray")
 _POLL_S = 0.1
 _PATIENCE_S = 30.0
 #: How often ray begins a stage again when the worker that had it is lost; dask has a setting of its own.
@@ -25,27 +26,24 @@ _RETRIES = 3
 
 
 @contextlib.contextmanager
-def engine_of(name: str, scheduler: str | None, jobs: int, runs_dir: Path | str) -> Iterator[Engine]:
-    """The engine of a name; a cluster is left at the end.
+def engine_of(settings: RunSettings) -> Iterator[Engine]:
+    """The engine that settings name; a cluster is left at the end.
 
     Raises
     ------
     UsageError
-        For an unknown name, a missing package or address, no workers, workers with another popeq, or ones
-        that do not see ``runs_dir``.
+        For a missing package or address, no workers, workers with another popeq, or ones that do not see
+        ``runs_dir``.
     """
-    if name not in ENGINES:
-        raise UsageError(f"engine {name!r}: there are {', '.join(ENGINES)}")
-    if jobs < 1:
-        raise UsageError("jobs must be positive")
+    name, scheduler, runs_dir = settings.engine, settings.scheduler, settings.runs_dir
     if name == "local":
         if scheduler is not None:
             raise UsageError("--scheduler needs --engine dask or --engine ray")
-        yield Local(jobs)
+        yield Local(settings.jobs)
         return
     if name == "dask" and scheduler is None:
         raise UsageError("--engine dask needs --scheduler ADDRESS, as 'dask scheduler' prints it")
-    cluster = Dask(str(scheduler), Path(runs_dir)) if name == "dask" else Ray(scheduler, Path(runs_dir))
+    cluster = Dask(str(scheduler), runs_dir) if name == "dask" else Ray(scheduler, runs_dir)
     try:
         yield cluster
     finally:

@@ -25,7 +25,7 @@ from popeq import __version__
 from popeq.content_hash import file_sha256, files_below
 from popeq.contract import PredictorSpec
 from popeq.plugins import GROUP
-from popeq.runs.record import CodeRecord
+from popeq.runs.spec import CodeRecord
 
 _HARNESS = "popeq"
 _SHOWN_DIGITS = 8

@@ -18,8 +18,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,39 +32,7 @@ GIB = 1 << 30
 #: Bytes of output that are kept: the beginning and the end.
 LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
 
-_TREE_S = 0.5
-
-
-@dataclass(frozen=True)
-class Containment:
-    """How a predictor's process is held.
-
-    ``memory_gb``: GiB that it and its children may have resident together; None: 80 % of the machine's,
-    shared among processes side by side. ``online``: whether it may use the network. ``pass_env``: variables
-    that it gets although they are not on the list.
-    """
-
-    memory_gb: float | None = None
-    online: bool = False
-    pass_env: tuple[str, ...] = ()
-
-    def checked(self) -> Containment:
-        """Itself; raises UsageError for a limit that is not positive or a variable that is not set."""
-        if self.memory_gb is not None and not self.memory_gb > 0:
-            raise UsageError("the memory limit must be positive")
-        for name in self.pass_env:
-            if name not in os.environ:
-                raise UsageError(f"--pass-env {name}: there is no such environment variable")
-        return self
-
-    def memory_bytes(self, jobs: int) -> int:
-        """The limit for one of ``jobs`` processes side by side."""
-        if self.memory_gb is not None:
-            return int(self.memory_gb * GIB)
-        return int(0.8 * memory_of_the_machine() / jobs)
-
-
-DEFAULT_CONTAINMENT = Containment()
+_TREE_S, _POLL_S = 0.5, 0.05
 
 
 def memory_of_the_machine() -> int:
@@ -158,6 +125,19 @@ class Contained:
         except psutil.Error:
             return False
         return own + self._resident > self.memory_bytes
+
+    def wait(self, watch: Callable[[], str]) -> str:
+        """Wait until it ends, or ``watch``, which is called twenty times a second, gives a reason to stop.
+
+        Returns the reason, ``"memory"`` if the memory limit was passed, and nothing if the process ended by
+        itself. It is killed when the context is left.
+        """
+        while self.process.poll() is None:
+            if reason := "memory" if self.over_memory else watch():
+                return reason
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_POLL_S)
+        return ""
 
     def send(self, line: bytes) -> None:
         """Write a line to its input, which stays open: it dies when the input closes."""

@@ -7,37 +7,17 @@ what is left to draw, to whoever begins a stage.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from popeq.runs.containment import Containment
-from popeq.runs.job import Job, Report
-from popeq.runs.scrubbed import environment_for
-from popeq.runs.supervisor import Cancel, Deadline, Outcome, supervise
-from popeq.withheld import withholding
+from popeq.runs.job import Report, Task
+from popeq.runs.supervisor import Deadline, Outcome, supervise
 
 OnPrompt = Callable[[str], None]
 OnProgress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A stage of a run, ready to be carried out anywhere that sees its folder."""
-
-    job: Job
-    log: Path
-    containment: Containment
-    needs_env: tuple[str, ...] = ()
-    wants_gpu: bool = False
-
-    @property
-    def cancelled(self) -> Path:
-        """A file whose presence asks whoever carries the task out, wherever that is, to stop."""
-        return self.log.with_name(f"cancel-{self.job.stage}")
 
 
 class Engine(Protocol):
@@ -73,32 +53,11 @@ class Local:
         on_progress: OnProgress,
     ) -> Outcome:
         """See Engine."""
-        return _here(task, self.slots, deadline, cancel, on_prompt, on_progress)
+        return supervise(task, self.slots, deadline, cancel, on_prompt, on_progress)
 
 
 #: One process at a time.
 LOCAL = Local()
-
-
-def _here(
-    task: Task,
-    slots: int,
-    deadline: Deadline,
-    cancel: Cancel,
-    on_prompt: OnPrompt,
-    on_progress: OnProgress,
-) -> Outcome:
-    """Carry out a stage on this machine, as one of ``slots`` that share it."""
-    allowed = environment_for(task.containment, threads_for(slots), task.needs_env)
-    env = withholding(task.job.withheld, allowed)
-    memory = task.containment.memory_bytes(slots)
-    return supervise(task.job, task.log, deadline, cancel, env, memory, on_prompt, on_progress)
-
-
-def threads_for(slots: int) -> int:
-    """Threads for one of several processes side by side, so that together they do not exceed the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // slots)
 
 
 class _Flag:
@@ -120,10 +79,8 @@ def on_worker(task: Task, slots: int, limit_s: float | None) -> Outcome:
     left = [p for p in job.prompts if not (job.partial / f"{p.prompt_id}.csv").exists()]
     if not left and job.report.exists():
         return Outcome(job.stage, report=Report.model_validate_json(job.report.read_bytes()))
-    rest = Task(
-        job.model_copy(update={"prompts": left}), task.log, task.containment, task.needs_env, task.wants_gpu
-    )
-    return _here(rest, slots, Deadline(limit_s), _Flag(task.cancelled), _ignore, _ignore)
+    rest = replace(task, job=job.model_copy(update={"prompts": left}))
+    return supervise(rest, slots, Deadline(limit_s), _Flag(task.cancelled), _ignore, _ignore)
 
 
 def _ignore(_: str) -> None:

@@ -12,7 +12,7 @@ from popeq.contract import Parameters, PredictorSpec
 from popeq.errors import UsageError
 from popeq.folder_names import is_path, last_name
 from popeq.runs.code import changed_files, code_of, in_words, modules_of
-from popeq.runs.record import CodeRecord, PredictorRecord
+from popeq.runs.spec import CodeRecord, PredictorRecord
 
 _CONTENT, _PATH = "sha256:", "path:"
 

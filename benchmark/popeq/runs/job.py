@@ -1,112 +1,100 @@
-"""What the process that runs a predictor is told: prompts and training answers, never test answers."""
+"""What the process that runs a predictor is given: prompts and training answers, never test answers."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, WrapValidator
 
-from popeq.contract import Audio, LabelledPrompt, Prompt
+from popeq.atomic import write_text
+from popeq.contract import LabelledPrompt, Prompt
+from popeq.runs.settings import RunSettings
+from popeq.runs.spec import RunSpec
 from popeq.space import Space
 
 #: Exit status of a worker that cannot even write its report.
 WRITE_FAILED = 74
+
+#: File, in the stage's own folder, with the predictor's last line on its progress.
+PROGRESS = "progress.txt"
+
+_PROMPT = TypeAdapter(Prompt)
+
+
+def _written(labelled: LabelledPrompt) -> dict[str, Any]:
+    prompt = _PROMPT.dump_python(labelled.prompt, mode="json")
+    return {
+        "prompt": prompt,
+        "responses": np.asarray(labelled.responses).tolist(),
+        "listeners": list(labelled.listeners),
+    }
+
+
+def _read(given: Any, _: Any) -> LabelledPrompt:
+    if isinstance(given, LabelledPrompt):
+        return given
+    points = np.array(given["responses"], dtype=np.float64).reshape(-1, 2)
+    points.setflags(write=False)
+    return LabelledPrompt(_PROMPT.validate_python(given["prompt"]), points, tuple(given["listeners"]))
+
+
+#: A labelled prompt as a field of a pydantic model; in JSON its responses are a list of (x, y), dB.
+Labelled = Annotated[Any, WrapValidator(_read), PlainSerializer(_written)]
+
+
+def for_predictor(prompts: Iterable[Prompt], wants_audio: bool) -> list[Prompt]:
+    """Prompts as a predictor gets them: with what is known of their tracks, files by their absolute paths,
+    only if it wants that."""
+    return [dataclasses.replace(p, audio=_audio(p) if wants_audio else None) for p in prompts]
+
+
+def labelled_for_predictor(prompts: Iterable[LabelledPrompt], wants_audio: bool) -> list[LabelledPrompt]:
+    """Labelled prompts as a predictor gets them; see ``for_predictor``."""
+    listed = list(prompts)
+    asked = for_predictor((p.prompt for p in listed), wants_audio)
+    return [dataclasses.replace(p, prompt=q) for p, q in zip(listed, asked, strict=True)]
+
+
+def _audio(prompt: Prompt) -> Any:
+    given = prompt.audio
+    if given is None or given.file is None:
+        return given
+    return dataclasses.replace(given, file=given.file.absolute())
 
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AudioMessage(_Message):
-    features: dict[str, float]
-    file: Path | None
-
-
-class PromptMessage(_Message):
-    prompt_id: str
-    text: str
-    category: str
-    split: str
-    audio_id: str | None
-    audio: AudioMessage | None = None
-
-    @classmethod
-    def of(cls, prompt: Prompt, wants_audio: bool = False) -> PromptMessage:
-        given = prompt.audio if wants_audio else None
-        audio = None
-        if given is not None:
-            file = None if given.file is None else given.file.absolute()
-            audio = AudioMessage(features=dict(given.features), file=file)
-        return cls(
-            prompt_id=prompt.prompt_id,
-            text=prompt.text,
-            category=prompt.category,
-            split=prompt.split,
-            audio_id=prompt.audio_id,
-            audio=audio,
-        )
-
-    def prompt(self) -> Prompt:
-        audio = None if self.audio is None else Audio(self.audio.features, self.audio.file)
-        return Prompt(self.prompt_id, self.text, self.category, self.split, self.audio_id, audio)
-
-
-class LabelledMessage(_Message):
-    prompt: PromptMessage
-    responses: list[tuple[float, float]]
-    listeners: tuple[str, ...]
-
-    @classmethod
-    def of(cls, labelled: LabelledPrompt, wants_audio: bool = False) -> LabelledMessage:
-        points = [(float(x), float(y)) for x, y in labelled.responses]
-        prompt = PromptMessage.of(labelled.prompt, wants_audio)
-        return cls(prompt=prompt, responses=points, listeners=labelled.listeners)
-
-    def labelled(self) -> LabelledPrompt:
-        points = np.array(self.responses, dtype=np.float64).reshape(-1, 2)
-        points.setflags(write=False)
-        return LabelledPrompt(self.prompt.prompt(), points, self.listeners)
-
-
-class SpaceMessage(_Message):
-    x_low_db: float
-    x_high_db: float
-    y_low_db: float
-    y_high_db: float
-
-    @classmethod
-    def of(cls, space: Space) -> SpaceMessage:
-        return cls(**dataclasses.asdict(space))
-
-    def space(self) -> Space:
-        return Space(**self.model_dump())
-
-
 class Job(_Message):
     """One fit and the prompts to draw with it; sent to the worker as one line of JSON."""
 
-    predictor: str = Field(description="name, part of every generator's seed")
+    spec: RunSpec = Field(description="the run that it is a part of")
     factory: str = Field(description="'module:Class' of the predictor")
     parameters_model: str = Field(description="'module:Class' of its parameters")
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = Field(description="its parameters, paths in full")
     extra: str | None = Field(description="extra that brings what the predictor imports")
-    space: SpaceMessage
-    seed: int
-    n_samples: int
-    decimals: int | None = Field(description="decimals to which settings in dB are kept; all if None")
+    space: Space
     batch_size: int
     stage: str
     withheld: tuple[str, ...] = Field((), description="revisions of data sets that it may not load")
-    train: list[LabelledMessage]
-    validation: list[LabelledMessage]
-    prompts: list[PromptMessage] = Field(description="those still to be drawn")
-    state: Path = Field(description="folder of the stage's own, for a predictor that has use_folder()")
+    train: list[Labelled]
+    validation: list[Labelled]
+    prompts: list[Prompt] = Field(description="those still to be drawn")
+    state: Path = Field(description="folder of the stage's own, for a predictor that is Resumable")
     partial: Path = Field(description="folder that gets one file a prompt")
     report: Path = Field(description="file that gets the worker's report")
     traceback: Path = Field(description="file that gets a traceback, if there is one")
+
+
+def report_progress(state: Path, line: str) -> None:
+    """Leave a line on how far a stage's training is where whoever watches the run reads it."""
+    state.mkdir(exist_ok=True)
+    write_text(state / PROGRESS, line.partition("\n")[0] + "\n")
 
 
 class Report(_Message):
@@ -119,3 +107,20 @@ class Report(_Message):
     peak_memory_mb: float = 0.0
     failed: dict[str, str] = Field(default_factory=dict, description="a line for each prompt that failed")
     described: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A stage of a run, ready to be carried out anywhere that sees its folder: the job, where its output
+    goes, and how it is held."""
+
+    job: Job
+    log: Path
+    settings: RunSettings
+    needs_env: tuple[str, ...] = ()
+    wants_gpu: bool = False
+
+    @property
+    def cancelled(self) -> Path:
+        """A file whose presence asks whoever carries the task out, wherever that is, to stop."""
+        return self.log.with_name(f"cancel-{self.job.stage}")

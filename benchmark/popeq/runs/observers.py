@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import warnings
 
-from popeq.plugins import Registry
+from popeq.plugins import registry
 from popeq.runs.record import RunRecord
 
 
 class Observers:
     """Calls the observer hooks, one at a time; one that fails costs a warning, not the run."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._hook = registry.manager.hook
+    def __init__(self) -> None:
+        self._hook = registry().manager.hook
         self._lock = threading.Lock()
         self._started: set[str] = set()
 

@@ -73,7 +73,7 @@ def _points(table: Table, prompt_ids: Sequence[str], n: int, space: Space) -> ND
     unknown: dict[str, list[Row]] = {}
     for row in table.rows:
         prompt, sample = place.get(row.cells["prompt_id"]), _sample(table, row, n)
-        point = np.array([_finite(table.number(row, c)) for c in ("x_db", "y_db")])
+        point = np.array([table.number(row.cells[c], row, c) for c in ("x_db", "y_db")])
         if np.isfinite(point).all() and not space.contains(point):
             box = f"{space.low.tolist()}..{space.high.tolist()}"
             table.problem(f"({point[0]:g}, {point[1]:g}) dB is outside the box {box}", row)
@@ -103,10 +103,6 @@ def _sample(table: Table, row: Row, n: int) -> int | None:
         return int(text)
     table.problem(f"{text!r} is not a whole number from 0 to {n - 1}", row, "sample")
     return None
-
-
-def _finite(number: float | None) -> float:
-    return float("nan") if number is None else number
 
 
 def _listed(lacking: NDArray[np.int64], n: int) -> str:

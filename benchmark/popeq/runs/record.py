@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from popeq.contract import Kind
 from popeq.errors import RunError
 from popeq.folder_names import last_name, without_folders, without_folders_in
 from popeq.plain_text import folder_name, visible
-from popeq.protocol import Protocol
+from popeq.runs.spec import RunSpec, Section
 
 SCHEMA_VERSION = 3
 
@@ -26,101 +24,17 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def identity_key(
-    predictor: str,
-    source: str,
-    parameters: Mapping[str, Any],
-    dataset: str,
-    revision: str,
-    protocol: Protocol,
-    seed: int,
-    code: CodeRecord | None = None,
-    more: Mapping[str, str] | None = None,
-) -> str:
-    """SHA-256 (hex) over everything that the predictions of a run depend on.
-
-    Runs of schema 1 and 2, and submitted ones, have no ``code`` and nothing ``more`` in their keys.
-    """
-    identity: list[Any] = [
-        predictor,
-        source,
-        dict(parameters),
-        dataset,
-        revision,
-        protocol.model_dump(mode="json"),
-        seed,
-    ]
-    if code is not None:
-        identity.append({"code": code.sha256, "popeq": code.popeq, "identity": dict(more or {})})
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def plain_json(values: dict[str, Any]) -> dict[str, Any]:
-    """The values themselves, if JSON in UTF-8 keeps them as they are.
-
-    Raises ValueError otherwise: infinities and NaN are no JSON, and half a character is no text.
-    """
-    try:
-        json.dumps(values, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("must be text that UTF-8 can write") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"must be plain JSON values: {error}") from None
-    return values
-
-
-PlainJson = Annotated[dict[str, Any], AfterValidator(plain_json)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FolderName = Annotated[str, AfterValidator(folder_name)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CodeRecord(_Section):
-    sha256: Sha256 = Field(description="SHA-256 over the names and hashes of all files that draw the run")
-    popeq: str = Field(description="version of popeq, which counts for the harness")
-    files: dict[str, str] = Field(
-        description="each of these files with the first 8 digits of its SHA-256, to name what changes"
-    )
-
-
-class PredictorRecord(_Section):
-    name: str = Field(description="name it is registered under")
-    source: str = Field(description="distribution and version that brought it")
-    kind: Kind = Field("other", description="what sort of method it is")
-    parameters: PlainJson = Field(
-        description="every parameter with its value, defaults included; files and folders by their last name"
-    )
-    code: CodeRecord | None = Field(
-        None, description="code that drew it; null in submissions and before schema 3"
-    )
-    identity: dict[str, str] = Field(
-        default_factory=dict,
-        description="what else its predictions depend on, such as the hash of a model's weights",
-    )
-    described: Annotated[PlainJson, AfterValidator(without_folders)] = Field(
-        default_factory=dict, description="what the fitted predictor said of itself, such as its model"
-    )
-
-
-class DatasetRecord(_Section):
-    name: str = Field(description="name of the data set")
-    given: str = Field(description="name or folder that it was asked for by")
-    version: str = Field(description="the maker's version")
-    revision: str = Field(description="SHA-256 over its content")
-    simulated: bool = Field(description="true if no real listener made the responses")
-
-
-class StageRecord(_Section):
+class StageRecord(Section):
     name: str = Field(description="'split', or the fold that was tested")
     fit_s: float = Field(description="seconds in fit, the last time it was fitted")
     sample_s: float = Field(description="seconds in sample, the last time any was drawn")
     peak_memory_mb: float = Field(description="largest resident size of the predictor's process, MiB")
 
 
-class Failure(_Section):
+class Failure(Section):
     stage: str = Field(description="stage that failed")
     kind: Literal["error", "contract", "crash", "timeout", "memory"] = Field(
         description="error: raised; contract: broke the protocol; crash: the process died; timeout, memory: "
@@ -130,16 +44,14 @@ class Failure(_Section):
     detail: str | None = Field(None, description="file in the run folder with the traceback or output")
 
 
-class EnvironmentRecord(_Section):
+class EnvironmentRecord(Section):
     python: str = Field(description="Python version")
     platform: str = Field(description="operating system and processor")
     cores: int = Field(description="logical cores of the machine")
     packages: dict[str, str] = Field(description="versions of the packages that numbers depend on")
 
 
-class RunRecord(_Section):
-    """One predictor with one set of parameters on one data set revision under one protocol and seed."""
-
+class _Head(Section):
     schema_version: int = Field(SCHEMA_VERSION, description="version of this layout")
     run_id: FolderName = Field(description="name of the run's folder when it was made")
     key: str = Field(
@@ -151,10 +63,11 @@ class RunRecord(_Section):
     status: Literal["unfinished", "complete", "failed"] = Field(
         description="unfinished: being drawn, or stopped; failed: see failures; the same command goes on"
     )
-    predictor: PredictorRecord
-    dataset: DatasetRecord
-    protocol: Protocol
-    seed: int = Field(description="seed that every generator is derived from")
+
+
+class RunRecord(RunSpec, _Head):
+    """What a run is, and what became of it."""
+
     command: str = Field(description="command that makes this run again")
     started_at: str = Field(description="UTC time of the first attempt, ISO 8601")
     finished_at: str | None = Field(None, description="UTC time of the end, ISO 8601")
@@ -167,21 +80,6 @@ class RunRecord(_Section):
         None, description="SHA-256 of the predictions as text, once complete"
     )
     environment: EnvironmentRecord
-
-    @property
-    def expected_key(self) -> str:
-        """What ``key`` has to be if popeq drew the run: SHA-256 over what its predictions depend on."""
-        return identity_key(
-            self.predictor.name,
-            self.predictor.source,
-            self.predictor.parameters,
-            self.dataset.name,
-            self.dataset.revision,
-            self.protocol,
-            self.seed,
-            self.predictor.code,
-            self.predictor.identity,
-        )
 
     @property
     def model(self) -> str:

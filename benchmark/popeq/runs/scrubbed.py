@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from popeq.runs.containment import Containment
+from popeq.runs.settings import RunSettings
 
 #: Set to 1 in a process that is not to use the network.
 OFFLINE = "POPEQ_OFFLINE"
@@ -36,7 +36,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 
 def environment_for(
-    containment: Containment, threads: int, needed: Iterable[str] = (), parent: Mapping[str, str] = os.environ
+    settings: RunSettings, threads: int, needed: Iterable[str] = (), parent: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """Variables for a contained process: those on the list, and those that were asked for by name.
 
@@ -45,11 +45,11 @@ def environment_for(
     threads
         For numerical libraries, where ``parent`` does not say another number.
     needed
-        What the predictor's spec asks for; ``containment.pass_env`` is what the user does.
+        What the predictor's spec asks for; ``settings.pass_env`` is what the user does.
     """
-    asked = {*needed, *containment.pass_env}
+    asked = {*needed, *settings.pass_env}
     env = {name: value for name, value in parent.items() if name in asked or _harmless(name)}
-    if containment.online:
+    if settings.online:
         env |= {k: v for k, v in parent.items() if k.lower() in _PROXIES and "@" not in v}
     else:
         env |= dict.fromkeys(_OFFLINE_FLAGS, "1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import shlex
 from pathlib import Path
@@ -15,15 +14,16 @@ from popeq.atomic import write_text
 from popeq.dataset import Dataset
 from popeq.dataset_tables import IDENTIFIER
 from popeq.errors import UsageError
-from popeq.plugins import Registry
+from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
+from popeq.runs.create import new_record, new_run
 from popeq.runs.folder import PREDICTION_COLUMNS, Run, find_runs, kept_to
 from popeq.runs.packed import name_for, pack
-from popeq.runs.plan import new_run
+from popeq.runs.plan import dataset_record
 from popeq.runs.predictions import read_predictions
-from popeq.runs.provenance import environment
-from popeq.runs.record import DatasetRecord, PredictorRecord, RunRecord, identity_key
+from popeq.runs.record import RunRecord
+from popeq.runs.spec import PredictorRecord, RunSpec
 from popeq.runs.worker import predictions_text
 
 SOURCE = "submitted"
@@ -32,10 +32,8 @@ SOURCE = "submitted"
 def run_from_predictions(
     file: Path,
     dataset: Dataset,
-    dataset_name: str,
     name: str,
     *,
-    registry: Registry,
     card: Card | None = None,
     runs_dir: Path = Path("runs"),
     seed: int = 0,
@@ -55,14 +53,21 @@ def run_from_predictions(
     """
     if not IDENTIFIER.fullmatch(name) or len(name) > 64:
         raise UsageError(f"--name {name!r}: use up to 64 letters, digits, '.', '_' and '-', no sign first")
-    if name in registry.predictors:
+    if name in registry().predictors:
         raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
     sent = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
     samples = sent if protocol.decimals is None else kept_to(sent, protocol.decimals, dataset.space)
     text = predictions_csv(dataset.test_ids, samples)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    described = _described(card) | _rounding(sent, samples, protocol)
-    record = _record(file, dataset, dataset_name, name, card, seed, protocol, sha256, described)
+    made = PredictorRecord(
+        name=name,
+        source=SOURCE,
+        kind=card.kind if card else "other",
+        parameters={},
+        described=_described(card) | _rounding(sent, samples, protocol),
+    )
+    spec = RunSpec(predictor=made, dataset=dataset_record(dataset), protocol=protocol, seed=seed)
+    record = _record(file, spec, len(dataset.test_ids), sha256)
 
     def fill(folder: Path) -> None:
         (folder / name_for(protocol)).write_bytes(pack(text, name_for(protocol)))
@@ -125,47 +130,30 @@ def _rivals(a: RunRecord, b: RunRecord) -> bool:
     )
 
 
-def _record(
-    file: Path,
-    dataset: Dataset,
-    dataset_name: str,
-    name: str,
-    card: Card | None,
-    seed: int,
-    protocol: Protocol,
-    sha256: str,
-    described: dict[str, str],
-) -> RunRecord:
-    now = datetime.datetime.now(datetime.UTC)
-    identity = {"predictions_sha256": sha256}
-    key = identity_key(name, SOURCE, identity, dataset.name, dataset.revision, protocol, seed)
-    words = ["popeq", "score", file.name, "--dataset", dataset_name, "--name", name, "--seed", str(seed)]
-    return RunRecord(
-        run_id=f"{now:%Y%m%dT%H%M%SZ}-{name}-{key[:8]}",
-        key=key,
+def _record(file: Path, spec: RunSpec, prompts: int, sha256: str) -> RunRecord:
+    """The record of predictions that were sent; its key counts them in place of parameters and code."""
+    name, seed = spec.predictor.name, spec.seed
+    of_content = spec.predictor.model_copy(update={"parameters": {"predictions_sha256": sha256}})
+    key = spec.model_copy(update={"predictor": of_content}).expected_key
+    words = [
+        "popeq",
+        "score",
+        file.name,
+        "--dataset",
+        spec.dataset.given,
+        "--name",
+        name,
+        "--seed",
+        str(seed),
+    ]
+    record = new_record(
+        spec,
+        key,
         origin="submitted",
         status="complete",
-        predictor=PredictorRecord(
-            name=name,
-            source=SOURCE,
-            kind=card.kind if card else "other",
-            parameters={},
-            described=described,
-        ),
-        dataset=DatasetRecord(
-            name=dataset.name,
-            given=dataset_name,
-            version=dataset.card.version,
-            revision=dataset.revision,
-            simulated=dataset.card.simulated,
-        ),
-        protocol=protocol,
-        seed=seed,
         command=shlex.join(words),
-        started_at=now.isoformat(timespec="seconds"),
-        finished_at=now.isoformat(timespec="seconds"),
-        prompts=len(dataset.test_ids),
-        prompts_done=len(dataset.test_ids),
+        prompts=prompts,
+        prompts_done=prompts,
         predictions_sha256=sha256,
-        environment=environment(SOURCE),
     )
+    return record.model_copy(update={"finished_at": record.started_at})

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from popeq.runs.containment import GIB, Contained
-from popeq.runs.job import WRITE_FAILED, Job, Report
+from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task
 from popeq.runs.record import Failure
-
-_POLL_S = 0.05
+from popeq.runs.scrubbed import environment_for
+from popeq.withheld import withholding
 
 
 class Deadline:
@@ -57,47 +56,44 @@ class Outcome:
 
 
 def supervise(
-    job: Job,
-    log: Path,
+    task: Task,
+    slots: int,
     deadline: Deadline,
     cancel: Cancel,
-    env: Mapping[str, str],
-    memory_bytes: int,
     on_prompt: Callable[[str], None],
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None],
 ) -> Outcome:
-    """Run a job to its end, a limit or cancellation; the worker's output goes to ``log``.
+    """Run a task on this machine to its end, a limit or cancellation, as one of ``slots`` that share it.
 
-    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line of the
-    predictor's ``progress.txt``. When this returns, no process that the job started is left.
+    ``on_prompt`` is called for each prompt whose file appears, ``on_progress`` with each new line in which
+    the predictor reports its progress. When this returns, no process that the job started is left.
     """
+    job, log, settings = task.job, task.log, task.settings
     deadline.start()
     if cancel.is_set():
         return Outcome(job.stage)
+    env = withholding(job.withheld, environment_for(settings, threads_for(slots), task.needs_env))
     waiting = {p.prompt_id for p in job.prompts}
     job.report.unlink(missing_ok=True)
     job.traceback.unlink(missing_ok=True)
-    stopped = shown = ""
+    shown = ""
+
+    def watch() -> str:
+        nonlocal shown
+        announce(waiting, job.partial, on_prompt)
+        if (line := progress(job.state)) != shown:
+            on_progress(shown := line)
+        return "timeout" if deadline.passed else "cancelled" if cancel.is_set() else ""
+
+    memory_bytes = settings.memory_bytes(slots)
     with Contained("popeq.runs.worker", log, env, memory_bytes, paths=job.parameters.values()) as contained:
-        process = contained.process
         contained.send(job.model_dump_json().encode())
-        while process.poll() is None:
-            if deadline.passed:
-                stopped = f"the time limit of {deadline.limit_s:g} s"
-            elif contained.over_memory:
-                stopped = f"the memory limit of {memory_bytes / GIB:.3g} GiB"
-            if stopped or cancel.is_set():
-                break
-            announce(waiting, job.partial, on_prompt)
-            if on_progress and (line := progress(job.state)) != shown:
-                on_progress(shown := line)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL_S)
+        stopped = contained.wait(watch)
     announce(waiting, job.partial, on_prompt)
-    if stopped:
-        kind: Literal["timeout", "memory"] = "timeout" if "time" in stopped else "memory"
-        failure = Failure(stage=job.stage, kind=kind, message=f"stopped at {stopped}")
-        return Outcome(job.stage, failures=(failure,))
+    if stopped == "timeout":
+        return _stopped(job, "timeout", f"the time limit of {deadline.limit_s:g} s")
+    if stopped == "memory":
+        return _stopped(job, "memory", f"the memory limit of {memory_bytes / GIB:.3g} GiB")
     report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
     if report and report.kind == "done":
         lines = [f"prompt {prompt_id!r}: {line}" for prompt_id, line in report.failed.items()]
@@ -110,9 +106,21 @@ def supervise(
     elif cancel.is_set():
         return Outcome(job.stage)
     else:
-        told = log.name if log.exists() and log.stat().st_size else None  # a silent process leaves no log
-        failure = Failure(stage=job.stage, kind="crash", message=how_it_died(process.returncode), detail=told)
+        detail = log.name if log.exists() and log.stat().st_size else None
+        message = how_it_died(contained.process.returncode)
+        failure = Failure(stage=job.stage, kind="crash", message=message, detail=detail)
     return Outcome(job.stage, failures=(failure,))
+
+
+def _stopped(job: Job, kind: Literal["timeout", "memory"], limit: str) -> Outcome:
+    failure = Failure(stage=job.stage, kind=kind, message=f"stopped at {limit}")
+    return Outcome(job.stage, failures=(failure,))
+
+
+def threads_for(slots: int) -> int:
+    """Threads for one of several processes side by side, so that together they do not exceed the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // slots)
 
 
 def announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None]) -> None:
@@ -126,7 +134,7 @@ def announce(waiting: set[str], partial: Path, on_prompt: Callable[[str], None])
 def progress(state: Path) -> str:
     """What the predictor says of its progress, the first line; empty if it says nothing."""
     try:
-        return (state / "progress.txt").read_text(encoding="utf-8").partition("\n")[0][:120]
+        return (state / PROGRESS).read_text(encoding="utf-8").partition("\n")[0][:120]
     except (OSError, UnicodeDecodeError):
         return ""
 

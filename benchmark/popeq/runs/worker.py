@@ -11,7 +11,8 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
-from popeq.contract import Predictor, Prompt, install_hint, load_object
+from popeq.contract import (
+    Describes,
+    Explains,
+    Predictor,
+    Prompt,
+    ReportsProgress,
+    Resumable,
+    install_hint,
+    load_object,
+)
 from popeq.errors import PopeqError, PromptsError, RunError
 from popeq.runs.confined import receive_job
 from popeq.runs.folder import kept_to
-from popeq.runs.job import WRITE_FAILED, Job, Report
+from popeq.runs.job import WRITE_FAILED, Job, Report, report_progress
 from popeq.seeding import generator
 from popeq.space import Space
 
@@ -57,16 +67,24 @@ def predictions_text(prompt_id: str, samples: NDArray[np.float64]) -> str:
     return "".join(f"{prompt_id},{i},{float(x)!r},{float(y)!r}\n" for i, (x, y) in enumerate(samples))
 
 
-def told_by(predictor: Predictor, method: str, *arguments: str) -> dict[str, Any] | None:
-    """What an optional method says, as plain JSON; None if the predictor does not have it."""
-    tell = getattr(predictor, method, None)
-    if tell is None:
+def description_of(predictor: Predictor) -> dict[str, Any]:
+    """What ``describe()`` gives, as plain JSON; empty if the predictor does not describe itself."""
+    return _as_json("describe", predictor.describe) if isinstance(predictor, Describes) else {}
+
+
+def explanation_of(predictor: Predictor, prompt_id: str) -> dict[str, Any] | None:
+    """What ``explain(prompt_id)`` gives, as plain JSON; None if the predictor explains nothing."""
+    if not isinstance(predictor, Explains):
         return None
+    return _as_json("explain", lambda: predictor.explain(prompt_id))
+
+
+def _as_json(method: str, call: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(json.dumps(dict(tell(*arguments)), allow_nan=False))
+        values: dict[str, Any] = json.loads(json.dumps(dict(call()), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ContractError(f"{method}() must give a mapping of plain JSON values: {error}") from None
-    return told
+    return values
 
 
 def _load(job: Job) -> Predictor:
@@ -75,7 +93,7 @@ def _load(job: Job) -> Predictor:
     except ImportError as error:
         raise ContractError(f"cannot import {job.factory}: {error}{install_hint(job.extra)}") from error
     parameters = load_object(job.parameters_model).model_validate(job.parameters)
-    predictor: Predictor = factory(parameters, job.space.space())
+    predictor: Predictor = factory(parameters, job.space)
     for method in ("fit", "sample"):
         if not callable(getattr(predictor, method, None)):
             raise ContractError(f"{job.factory} has no method {method}()")
@@ -85,27 +103,24 @@ def _load(job: Job) -> Predictor:
 def work(job: Job) -> Report:
     """Fit, then draw and store batch by batch."""
     predictor = _load(job)
-    use_folder = getattr(predictor, "use_folder", None)
-    if use_folder is not None:
+    if isinstance(predictor, Resumable):
         job.state.mkdir(exist_ok=True)
-        use_folder(job.state)
+        predictor.use_folder(job.state)
+    if isinstance(predictor, ReportsProgress):
+        predictor.report_to(partial(report_progress, job.state))
     started = time.perf_counter()
     predictor.fit(
-        [m.labelled() for m in job.train],
-        [m.labelled() for m in job.validation],
-        generator(job.seed, job.predictor, "fit", job.stage),
+        job.train, job.validation, generator(job.spec.seed, job.spec.predictor.name, "fit", job.stage)
     )
     fitted = time.perf_counter()
-    described = told_by(predictor, "describe") or {}
-    reached = Report(kind="fitted", fit_s=fitted - started, described=described)
+    reached = Report(kind="fitted", fit_s=fitted - started, described=description_of(predictor))
     write_text(job.report, reached.model_dump_json())
-    prompts = [m.prompt() for m in job.prompts]
     failed: dict[str, str] = {}
-    for start in range(0, len(prompts), job.batch_size):
-        for prompt, points in _drawn(predictor, job, prompts[start : start + job.batch_size], failed):
-            told = told_by(predictor, "explain", prompt.prompt_id)
-            if told is not None:  # before the samples, whose file says that the prompt is done
-                line = json.dumps({"prompt_id": prompt.prompt_id, **told}, ensure_ascii=False)
+    for start in range(0, len(job.prompts), job.batch_size):
+        for prompt, points in _drawn(predictor, job, job.prompts[start : start + job.batch_size], failed):
+            explained = explanation_of(predictor, prompt.prompt_id)
+            if explained is not None:  # before the samples, whose file says that the prompt is done
+                line = json.dumps({"prompt_id": prompt.prompt_id, **explained}, ensure_ascii=False)
                 write_text(job.partial / f"{prompt.prompt_id}.json", line + "\n")
             write_text(job.partial / f"{prompt.prompt_id}.csv", predictions_text(prompt.prompt_id, points))
     return Report(
@@ -114,7 +129,7 @@ def work(job: Job) -> Report:
         sample_s=time.perf_counter() - fitted,
         peak_memory_mb=peak_memory_mb(),
         failed=failed,
-        described=told_by(predictor, "describe") or {},  # it may know more by now
+        described=description_of(predictor),  # it may know more by now
     )
 
 
@@ -122,20 +137,20 @@ def _drawn(
     predictor: Predictor, job: Job, batch: list[Prompt], failed: dict[str, str]
 ) -> list[tuple[Prompt, NDArray[np.float64]]]:
     """Samples of a batch's prompts; those that fail by themselves are noted in ``failed`` and left out."""
+    spec, protocol = job.spec, job.spec.protocol
     while batch:
-        rngs = [generator(job.seed, job.predictor, "sample", p.prompt_id) for p in batch]
+        rngs = [generator(spec.seed, spec.predictor.name, "sample", p.prompt_id) for p in batch]
         try:
-            given = predictor.sample(batch, job.n_samples, rngs)
+            given = predictor.sample(batch, protocol.n_samples, rngs)
         except PromptsError as error:
             if not error.failures.keys() <= set(range(len(batch))):
                 raise ContractError("PromptsError names places that are none of the prompts asked") from error
             failed |= {batch[i].prompt_id: line for i, line in error.failures.items()}
             batch = [prompt for i, prompt in enumerate(batch) if i not in error.failures]
         else:
-            space = job.space.space()
-            samples = check_samples(given, batch, job.n_samples, space)
-            if job.decimals is not None:
-                samples = kept_to(samples, job.decimals, space)
+            samples = check_samples(given, batch, protocol.n_samples, job.space)
+            if protocol.decimals is not None:
+                samples = kept_to(samples, protocol.decimals, job.space)
             return list(zip(batch, samples, strict=True))
     return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +108,7 @@ def write_site(
     """
     _check_output(out)
     site = Site(board, scorer, tuple(claims))
-    with new_folder(out.with_name(f".{out.name}.new")) as folder:
+    with new_folder(out, replace=True) as folder:
         for name in ("method", "prompt"):
             (folder / name).mkdir()
         with prompt_pages(board, scorer, site.common, jobs) as prompts:
@@ -125,9 +124,6 @@ def write_site(
                 (folder / name).write_text(page, encoding="utf-8", newline="\n")
             for name, page in prompts:
                 (folder / "prompt" / name).write_text(page, encoding="utf-8", newline="\n")
-    if out.exists():
-        shutil.rmtree(out)
-    (out.with_name(f".{out.name}.new")).rename(out)
     return out
 
 

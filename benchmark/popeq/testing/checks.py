@@ -13,7 +13,7 @@ import numpy as np
 
 from popeq.contract import LabelledPrompt, Parameters, Prompt
 from popeq.errors import UsageError
-from popeq.runs.worker import ContractError, told_by
+from popeq.runs.worker import ContractError, description_of, explanation_of
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq.testing.hash_seed import HASH_SEEDS, drawn_with_hash_seed
@@ -218,10 +218,10 @@ def _process_state() -> tuple[str, ...]:
 
 
 def _says_json(subject: Subject) -> None:
-    told_by(subject.fitted, "describe")
+    description_of(subject.fitted)
     subject.draw(subject.fitted)
     for prompt in subject.prompts:
-        told_by(subject.fitted, "explain", prompt.prompt_id)
+        explanation_of(subject.fitted, prompt.prompt_id)
 
 
 _ASKED: dict[str, tuple[str, Callable[[Subject], None]]] = {

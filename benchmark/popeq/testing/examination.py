@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,14 +15,13 @@ from typing import Any
 
 from popeq.contract import PredictorSpec
 from popeq.runs.confined import receive_job
-from popeq.runs.containment import GIB, Contained, Containment
+from popeq.runs.containment import GIB, Contained
 from popeq.runs.scrubbed import environment_for
-from popeq.runs.supervisor import how_it_died
+from popeq.runs.settings import RunSettings
+from popeq.runs.supervisor import Deadline, how_it_died
 from popeq.runs.worker import peak_memory_mb
 from popeq.testing.checks import CHECKS, ContractBrokenError
 from popeq.testing.subject import Subject
-
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,49 +53,48 @@ class Examination:
 def examine(
     spec: PredictorSpec,
     options: Mapping[str, object],
-    containment: Containment,
-    *,
-    timeout_s: float,
+    settings: RunSettings,
     on_finding: Callable[[Finding], None] = lambda _: None,
 ) -> Examination:
     """Make every check of an installed predictor; ``on_finding`` is called as each ends.
 
-    Raises UsageError for wrong options.
+    All checks together have ``settings.timeout_s``. Raises UsageError for wrong options.
     """
     Subject.of(spec.name, options)
     found: list[Finding] = []
     measured: dict[str, float] = {}
+    memory_bytes = settings.checked().memory_bytes(1)
     with tempfile.TemporaryDirectory(prefix="popeq-check-") as folder:
         report, log = Path(folder, "report.jsonl"), Path(folder, "log.txt")
         report.touch()
-        started = end = time.monotonic()
-        end += timeout_s
-        stopped = ""
+        deadline = Deadline(settings.timeout_s)
+        deadline.start()
+        started = time.monotonic()
+        env = environment_for(settings, os.cpu_count() or 1, spec.needs_env)
         with (
             report.open(encoding="utf-8") as lines,
             Contained(
-                "popeq.testing.examination",
-                log,
-                environment_for(containment.checked(), os.cpu_count() or 1, spec.needs_env),
-                containment.memory_bytes(1),
-                paths=options.values(),
+                "popeq.testing.examination", log, env, memory_bytes, paths=options.values()
             ) as contained,
         ):
-            told = {"predictor": spec.name, "options": dict(options), "report": str(report)}
-            contained.send(json.dumps(told).encode())
-            while contained.process.poll() is None and not stopped:
-                if time.monotonic() > end:
-                    stopped = f"did not end within the {timeout_s:g} s of all checks"
-                elif contained.over_memory:
-                    stopped = f"took more than {containment.memory_bytes(1) / GIB:.3g} GiB"
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    contained.process.wait(_POLL_S)
+
+            def watch() -> str:
+                nonlocal started
                 started = _take(lines.read(), found, measured, on_finding, started)
+                return "timeout" if deadline.passed else ""
+
+            asked = {"predictor": spec.name, "options": dict(options), "report": str(report)}
+            contained.send(json.dumps(asked).encode())
+            stopped = contained.wait(watch)
+            watch()
             status = contained.process.poll()
-            _take(lines.read(), found, measured, on_finding, started)
         if len(found) < len(CHECKS) and (stopped or not measured):
             check = CHECKS[len(found)]
-            why = stopped or (how_it_died(status) if status is not None else "the process ended")
+            why = {
+                "timeout": f"did not end within the {settings.timeout_s:g} s of all checks",
+                "memory": f"took more than {memory_bytes / GIB:.3g} GiB",
+                "": how_it_died(status) if status is not None else "the process ended",
+            }[stopped]
             finding = Finding(check.name, check.asks, f"{check.asks}; {why}", time.monotonic() - started)
             found.append(finding)
             on_finding(finding)
@@ -113,25 +110,25 @@ def _take(
 ) -> float:
     """Read new lines of the report; returns when the check that is open now began."""
     for line in text.splitlines():
-        told: dict[str, Any] = json.loads(line)
-        if "check" in told:
-            found.append(Finding(**told))
+        content: dict[str, Any] = json.loads(line)
+        if "check" in content:
+            found.append(Finding(**content))
             on_finding(found[-1])
             started = time.monotonic()
         else:
-            measured.update(told)
+            measured.update(content)
     return started
 
 
 def main() -> int:
     """The contained process: reads what to check from its input, writes a line a finding."""
-    told = json.loads(receive_job())
-    with Path(told["report"]).open("a", encoding="utf-8", buffering=1) as report:
+    asked = json.loads(receive_job())
+    with Path(asked["report"]).open("a", encoding="utf-8", buffering=1) as report:
 
         def write(line: Mapping[str, object]) -> None:
             report.write(json.dumps(line) + "\n")
 
-        subject = Subject.of(told["predictor"], told["options"])
+        subject = Subject.of(asked["predictor"], asked["options"])
         for check in CHECKS:
             started = time.perf_counter()
             problem = ""

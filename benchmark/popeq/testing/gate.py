@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import popeq.api as api
+from popeq.atomic import new_folder
 from popeq.board.publishing import portable
 from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, regress
 from popeq.board.selection import runs_of
@@ -18,9 +19,8 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import RECORD, Run
-from popeq.runs.runner import DEFAULT_TIMEOUT_S
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 class GateError(Exception):
@@ -39,9 +39,18 @@ class Guard:
     metric: str = HEADLINE
     seeds: int | Sequence[int] = 0
     options: Mapping[str, object] | None = None
-    timeout_s: float = DEFAULT_TIMEOUT_S
     allow_inconclusive: bool = False
-    containment: Containment = DEFAULT_CONTAINMENT
+    settings: RunSettings = DEFAULT_SETTINGS
+
+    @classmethod
+    def of_marker(cls, *args: Any, **given: Any) -> Guard:
+        """From what the marker says: fields of this class and of ``RunSettings``, by name.
+
+        Raises TypeError for any other name, UsageError for a value that a setting does not take.
+        """
+        changes = {name: given.pop(name) for name in RunSettings.model_fields if name in given}
+        guard = cls(*args, **given)
+        return replace(guard, settings=guard.settings.with_changes(**changes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +90,8 @@ def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False)
             dataset,
             seeds=guard.seeds,
             options=guard.options,
+            settings=guard.settings,
             runs_dir=runs_dir,
-            timeout_s=guard.timeout_s,
-            containment=guard.containment,
         )
         _all_scored(runs)
         if update:
@@ -129,18 +137,13 @@ def store(runs: Sequence[Run], dataset: Dataset, baseline: Path) -> Path:
     """
     if baseline.exists() and not _is_baseline(baseline):
         raise UsageError(f"{baseline}: is no baseline and is not replaced")
-    baseline.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=baseline.parent, prefix=f".{baseline.name}.") as temporary:
-        new = Path(temporary, "new")
+    with new_folder(baseline, replace=True) as new:
         for run in runs:
             folder = new if len(runs) == 1 else new / f"seed-{run.record.seed}"
-            folder.mkdir(parents=True)
+            folder.mkdir(exist_ok=True)
             record = portable(run.record, dataset).model_dump_json(indent=2) + "\n"
             (folder / RECORD).write_text(record, encoding="utf-8")
             shutil.copyfile(run.predictions_file, folder / run.predictions_file.name)
-        if baseline.exists():
-            baseline.rename(Path(temporary, "old"))
-        new.rename(baseline)
     return baseline
 
 

@@ -18,11 +18,10 @@ from popeq.errors import RunError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import Range
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run, find_runs
 from popeq.runs.identity import identity_of
-from popeq.runs.plan import Plan, typed_parameters
-from popeq.runs.runner import DEFAULT_TIMEOUT_S
+from popeq.runs.plan import given_name, run_command, typed_parameters
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 from popeq.seeding import generator
 from popeq.tuning.halving import check_optuna, goes_on, proposal, within
 from popeq.tuning.planning import plan_search
@@ -54,8 +53,7 @@ def tune(
     output: Path | str | None = None,
     rungs: int = 3,
     reduction: int = 3,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    containment: Containment = DEFAULT_CONTAINMENT,
+    settings: RunSettings = DEFAULT_SETTINGS,
     on_rung: Callable[[TuningRecord, int], None] | None = None,
 ) -> TuningRecord:
     """Search the ranges that a predictor's parameters declare (``popeq.ranges``) for the best setting.
@@ -76,8 +74,8 @@ def tune(
         that was stopped goes on from it.
     rungs, reduction
         Budgets grow by ``reduction`` from one rung to the next, and about one trial in ``reduction`` goes on.
-    timeout_s, containment
-        Of each run.
+    settings
+        How each run is carried out.
     on_rung
         Called as ``on_rung(record, trial)`` after each rung.
 
@@ -92,9 +90,9 @@ def tune(
     check_optuna()
     if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
         raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
-    containment = containment.checked()
+    settings = settings.checked()
     loaded = api.as_dataset(dataset)
-    view, given = tuning_view(loaded), api.given_name(loaded)
+    view, given = tuning_view(loaded), given_name(loaded)
     spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
     search = plan_search(spec, view, given, fixed or {}, seed, rungs, reduction)
     folder = Path(output or Path("tuning") / f"{spec.name}-{view.name.removesuffix('-tuning')}-{seed}")
@@ -107,7 +105,7 @@ def tune(
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
     try:
-        return _Tuner(spec, view, search, folder, timeout_s, containment, on_rung).run(trials)
+        return _Tuner(spec, view, search, folder, settings, on_rung).run(trials)
     finally:
         lock.release()
 
@@ -121,12 +119,12 @@ class _Tuner:
         view: Dataset,
         search: Search,
         folder: Path,
-        timeout_s: float | None,
-        containment: Containment,
+        settings: RunSettings,
         on_rung: Callable[[TuningRecord, int], None] | None,
     ) -> None:
         self.spec, self.view, self.search, self.folder = spec, view, search, folder
-        self.timeout_s, self.containment, self.on_rung = timeout_s, containment, on_rung
+        self.on_rung = on_rung
+        self.settings = settings.with_changes(runs_dir=folder / _UNDER_WAY)
         self.record = self._begun()
         # Which prompts count at the lower rungs, the same for every trial.
         order = generator("tune", search.seed, "prompts").permutation(view.test_ids)
@@ -213,9 +211,7 @@ class _Tuner:
                 view,
                 seeds=self.search.seed,
                 options=options,
-                runs_dir=self.folder / _UNDER_WAY,
-                timeout_s=self.timeout_s,
-                containment=self.containment,
+                settings=self.settings,
             )
         except UsageError as error:  # parameters that do not go together
             return _rung_record(budget, None, {}, {}), str(error)
@@ -256,10 +252,7 @@ class _Tuner:
     def _command(self, trial: TrialRecord) -> str:
         search = self.search
         parameters = typed_parameters(self.spec, {**search.fixed, **trial.parameters})
-        plan = Plan(
-            self.spec, search.source, parameters, self.view, search.dataset, DEFAULT_PROTOCOL, search.seed
-        )
-        return plan.command
+        return run_command(self.spec, parameters, search.dataset, search.seed)
 
     def _end(self) -> TuningRecord:
         if self.record.best is None:

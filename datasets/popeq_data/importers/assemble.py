@@ -1,34 +1,43 @@
-"""Make a data set of prompts and answers: the format's columns, folds, and listeners without a name."""
+"""The part that all importers share: questions and answers become a data set with folds, and a report."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from popeq.contract import Prompt
 from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard
+from popeq.importing import ImportResult
+from popeq_data.importers.plane import Placement
+from popeq_data.importers.source import Source
+from popeq_data.importers.words import prompt_ids, sentence
+
+LICENCE = "no licence that allows redistribution was found; keep this data set to yourself"
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One listener's point (x_db, y_db) for one prompt."""
+class Question:
+    """A prompt and its fold."""
 
     prompt_id: str
-    listener_id: str
-    point: NDArray[np.float64]
+    text: str
+    category: str
+    fold: int
+    audio_id: str | None = None
 
 
 class Pseudonyms:
-    """Keyed hashes of listeners: the same listener has one, and without the salt nobody can go back.
+    """Keyed hashes (12 hex digits) of listeners: the same for the same listener and salt.
 
-    An unkeyed hash would not do: there are few enough addresses to try them all.
+    Without the salt nobody can find the listener. A hash without a key would not do, because there are few
+    enough network addresses to try them all.
     """
 
     def __init__(self, salt: str) -> None:
@@ -39,39 +48,86 @@ class Pseudonyms:
         return hmac.new(self._key, listener.encode(), hashlib.sha256).hexdigest()[:12]
 
 
-def round_robin(prompt_ids: Sequence[str], folds: int) -> dict[str, int]:
-    """Deal prompts out in the order of their ids: folds differ by at most one prompt, and none is empty."""
-    count = min(folds, len(prompt_ids))
-    return {prompt_id: i % count for i, prompt_id in enumerate(sorted(prompt_ids))}
+def round_robin(prompt_ids: Iterable[str], folds: int) -> dict[str, int]:
+    """The fold of each prompt, in turn in the order of the ids: sizes differ by one at most."""
+    ordered = sorted(prompt_ids)
+    return {prompt_id: i % min(folds, len(ordered)) for i, prompt_id in enumerate(ordered)}
+
+
+def ask_words(
+    rows: Iterable[tuple[str, Row]], least: int, folds: int
+) -> tuple[list[Question], list[tuple[str, Row]]]:
+    """A question for each word that at least ``least`` rows have, and these rows with their prompt ids.
+
+    ``rows`` are pairs of a word and anything that has to do with it.
+    """
+    by_word: dict[str, list[Row]] = {}
+    for word, row in rows:
+        by_word.setdefault(word, []).append(row)
+    ids = prompt_ids((word for word, group in by_word.items() if len(group) >= least), "word-")
+    fold = round_robin(ids.values(), folds)
+    questions = [Question(p, sentence(word), "word", fold[p]) for word, p in ids.items()]
+    return questions, [(prompt_id, row) for word, prompt_id in ids.items() for row in by_word[word]]
 
 
 def assemble(
     card: DatasetCard,
-    prompts: Sequence[Prompt],
-    folds: Mapping[str, int],
-    answers: Sequence[Answer],
+    questions: Sequence[Question],
+    answers: Sequence[tuple[str, str]],
+    points: Sequence[Sequence[float]],
     groups: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """A data set with folds, everything sorted by ids so that no order tells who came first.
+    """A data set with folds, sorted by ids so that the order shows nothing of who came first.
 
-    ``groups`` names the group of each listener; without it the data set lists no listeners.
+    Parameters
+    ----------
+    answers
+        Prompt id and listener id of each answer.
+    points
+        The point (x_db, y_db) of each answer.
+    groups
+        The group of each listener; without it the data set lists no listeners.
     """
-    records = [
-        {
-            "prompt_id": p.prompt_id,
-            "text": p.text,
-            "category": p.category,
-            "basis": None,
-            "split": None,
-            "fold": folds[p.prompt_id],
-            "audio_id": p.audio_id,
-        }
-        for p in sorted(prompts, key=lambda p: p.prompt_id)
-    ]
-    rows = sorted((a.prompt_id, a.listener_id, float(a.point[0]), float(a.point[1])) for a in answers)
+    prompts = [asdict(q) for q in sorted(questions, key=lambda q: q.prompt_id)]
+    rows = sorted((*answer, x, y) for answer, (x, y) in zip(answers, points, strict=True))
+    frame = pd.DataFrame(prompts, columns=list(PROMPT_COLUMNS), dtype=object)
     return Dataset(
         card,
-        pd.DataFrame(records, columns=list(PROMPT_COLUMNS), dtype=object),
+        frame.where(frame.notna(), None),
         pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS)),
         pd.DataFrame(sorted((groups or {}).items()), columns=list(LISTENER_COLUMNS), dtype=object),
     )
+
+
+def sizes(dataset: Dataset) -> dict[str, int]:
+    """Numbers of responses, prompts and listeners, for a report."""
+    return {
+        "responses kept": len(dataset.responses),
+        "prompts": len(dataset.prompts),
+        "listeners": int(dataset.responses["listener_id"].nunique()),
+    }
+
+
+def result(
+    source: Source,
+    dataset: Dataset,
+    placed: Placement,
+    chosen: Mapping[str, Any],
+    dropped: Mapping[str, int],
+    found: Mapping[str, Any],
+) -> ImportResult:
+    """The data set with its report: ``chosen`` comes before and ``found`` after what every importer reports.
+
+    ``dropped`` is the number of rows that were dropped for each reason.
+    """
+    report = {
+        **source.report(),
+        "licence": dataset.card.licence,
+        **chosen,
+        "rows dropped": {reason: count for reason, count in dropped.items() if count},
+        **sizes(dataset),
+        **found,
+        "share of responses clipped": round(placed.share_clipped, 4),
+        "share of variance explained by the plane": round(placed.variance_explained, 4),
+    }
+    return ImportResult(dataset, report)

@@ -1,4 +1,4 @@
-"""Parameters of the importers: light to import, so that the command line can show them at no cost."""
+"""Parameters of the importers. The module imports little, so that the command line starts fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from popeq.contract import Parameters
 
 _SALT = "secret text that keys the listeners' hashes, for a repeatable revision (default: random)"
-_UNSEEN = "deal listeners into two panels, and train each fold on the other panel's answers alone"
+_UNSEEN = "divide listeners into two panels, and train each fold on the other panel's answers only"
 
 
 class SafeOptions(Parameters):
@@ -27,7 +27,7 @@ class SafeOptions(Parameters):
     min_responses: int = Field(
         4,
         ge=2,
-        description="distinct listeners that a word of home or all needs; one alone could give a person away",
+        description="distinct listeners that a word of home or all needs; one alone could be identified",
     )
     unseen_people: bool = Field(False, description=_UNSEEN)
     salt: str = Field("", description=_SALT)
@@ -50,7 +50,7 @@ class SocialEqOptions(Parameters):
 
 
 class CsvOptions(Parameters):
-    """Choices of ``popeq data import csv``: what the card says, and what happens at the edge of the plane."""
+    """Choices of ``popeq data import csv``: the card, points outside the plane, and listeners."""
 
     name: str = Field(
         "imported",
@@ -58,7 +58,7 @@ class CsvOptions(Parameters):
         description="short name: a-z, 0-9, '.', '_' and '-'",
     )
     version: str = Field("1", min_length=1, description="the maker's own version")
-    title: str = Field("Imported listening data", min_length=1, description="one line that says what it is")
+    title: str = Field("Imported listening data", min_length=1, description="one line that describes it")
     licence: str = Field("not stated", min_length=1, description="SPDX identifier or a sentence")
     citation: str = Field("not stated", min_length=1, description="who to cite")
     simulated: bool = Field(False, description="say that no real listener made these responses")

@@ -1,7 +1,7 @@
-"""Deal listeners into two panels, so that nobody is tested by a fit on his or her own answers.
+"""Divide listeners into two panels, so that nobody is tested by a fit on his or her own answers.
 
-Each prompt becomes two, one for the answers of either panel: every answer is still tested once, by a fit on
-the other folds' prompts as the other panel answered them.
+Each prompt becomes two, one for the answers of each panel. Every answer is still tested once, by a fit on the
+other panel's answers to the prompts of the other folds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PANELS = ("a", "b")
 
 
 class Dealt(NamedTuple):
-    """The data set, ``how`` it was made in words, and how many responses were ``dropped``."""
+    """The data set, a description of ``how`` it was made, and the number of responses ``dropped``."""
 
     dataset: Dataset
     how: str
@@ -32,8 +32,8 @@ def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
     """The data set with its listeners dealt into two panels.
 
     ``least`` is the number of answers that a prompt of a panel needs; the answers of smaller ones are dropped
-    and counted. Another number for ``again`` gives another deal. A data set whose tested people are unseen
-    already comes back as it is.
+    and counted. Another number for ``again`` gives another division. A data set whose tested people are
+    unseen already is returned unchanged.
 
     Raises
     ------
@@ -41,18 +41,22 @@ def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
         If the data set has a split or panels, or nothing would be left to train a fold on.
     """
     if not seen_answers(dataset, dataset.test_ids)[1]:
-        return Dealt(dataset, "nobody who is tested is among the training answers, so nothing was dealt")
+        return Dealt(dataset, "nobody who is tested is among the training answers, so nothing was changed")
     if not dataset.by_folds or dataset.by_panels:
         has = "panels already" if dataset.by_panels else "a split"
-        raise UsageError(f"--unseen-people: the prompts have {has}; it needs the column fold, and no panel")
+        raise UsageError(
+            f"--unseen-people: the prompts have {has}; it needs the column fold and no column panel"
+        )
     panel_of = deal(dataset, again)
     responses = dataset.responses.copy()
     panel = responses["listener_id"].map(panel_of)
     responses["prompt_id"] = responses["prompt_id"] + "." + panel
     size = responses.groupby("prompt_id")["prompt_id"].transform("size")
     kept = responses[size >= least].sort_values(["prompt_id", "listener_id"], ignore_index=True)
-    halves = pd.concat([_half(dataset.prompts, p) for p in PANELS])
-    prompts = halves[halves["prompt_id"].isin(set(kept["prompt_id"]))]
+    doubled = pd.concat(
+        [dataset.prompts.assign(prompt_id=dataset.prompts["prompt_id"] + f".{p}", panel=p) for p in PANELS]
+    )
+    prompts = doubled[doubled["prompt_id"].isin(set(kept["prompt_id"]))]
     prompts = prompts.sort_values("prompt_id", ignore_index=True)[list(PROMPT_COLUMNS)]
     listeners = dataset.listeners[dataset.listeners["listener_id"].isin(set(kept["listener_id"]))]
     dealt = dataclasses.replace(
@@ -60,7 +64,8 @@ def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
     )
     if not dealt.stages or not all(stage.train for stage in dealt.stages):
         raise UsageError(
-            "--unseen-people: too few answers; some fold would have no answer of other people to train on"
+            "--unseen-people: too few answers: a fold would have no answer of other people to train on; "
+            "give more prompts that several listeners answer"
         )
     people = Counter(panel_of[who] for who in kept["listener_id"].unique())
     how = "dealt into " + " and ".join(f"panel {p} ({people[p]} listeners)" for p in PANELS)
@@ -70,9 +75,9 @@ def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
 def deal(dataset: Dataset, again: int = 0) -> dict[str, str]:
     """The panel of each listener, so that the answers to each prompt are split as evenly as one pass can.
 
-    The listeners with the most answers come first, equal ones in the order of a hash of their answers, so
-    that the deal is the same whatever the listeners are called; each joins the panel that answered his or
-    her prompts less, or else the one with fewer listeners.
+    The listeners with the most answers come first; ties are in the order of a hash of their answers, so that
+    the result does not depend on the listeners' ids. Each joins the panel with fewer answers to his or her
+    prompts, or else the one with fewer listeners.
     """
     asked: dict[str, list[str]] = defaultdict(list)
     answers: dict[str, list[str]] = defaultdict(list)
@@ -93,10 +98,3 @@ def deal(dataset: Dataset, again: int = 0) -> dict[str, str]:
         sizes[PANELS[second]] += 1
         lead.update(dict.fromkeys(asked[listener], -1 if second else 1))
     return panel_of
-
-
-def _half(prompts: pd.DataFrame, panel: str) -> pd.DataFrame:
-    half = prompts.copy()
-    half["prompt_id"] += f".{panel}"
-    half["panel"] = panel
-    return half

@@ -20,10 +20,6 @@ class Placement:
     points: Floats
     sums: Floats
 
-    def take(self, index: list[int]) -> Placement:
-        """Some of the curves."""
-        return Placement(self.points[index], self.sums[index])
-
     @property
     def clipped(self) -> Floats:
         """The points moved to the nearest point of the box, to 0.001 dB and without -0.0, (n, 2)."""

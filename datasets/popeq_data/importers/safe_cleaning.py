@@ -1,4 +1,4 @@
-"""Drop the SAFE-DB rows that answer nothing, each with its reason."""
+"""Drop the SAFE-DB rows that are no answers, and count them by reason."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _REASONS: tuple[tuple[str, Callable[[Setting], bool]], ...] = (
 
 
 def clean(settings: Sequence[Setting]) -> tuple[list[Setting], Counter[str]]:
-    """The settings that stand, in the file's order, and the number dropped for each reason.
+    """The settings that are kept, in the file's order, and the number dropped for each reason.
 
-    A listener's exact repeat of a setting for the same word (and track) goes, then every setting that the
-    same listener replaced by a later one. The same setting under two words is two answers. Part C does not
-    say which of ten tracks a setting was for, so nothing there is known to be replaced.
+    A listener's exact repeat of a setting for the same word (and track) is dropped, then every setting that
+    the same listener replaced by a later one. The same setting under two words is two answers. Part C
+    does not record which of ten tracks a setting was for, so none of its settings is known to be replaced.
     """
     dropped = Counter({name: 0 for name, _ in _REASONS})
     kept: list[Setting] = []
@@ -44,11 +44,11 @@ def clean(settings: Sequence[Setting]) -> tuple[list[Setting], Counter[str]]:
             kept.append(setting)
     once = _last_of_each(kept, lambda s: (s.listener, s.row.word, s.track, s.row.knobs))
     dropped["exact repeat by the same listener"] = len(kept) - len(once)
-    stands = _last_of_each(
+    latest = _last_of_each(
         once, lambda s: (s.listener, s.row.word, s.track, s.row.row_id if s.part == "C" else None)
     )
-    dropped["replaced by the same listener's later setting"] = len(once) - len(stands)
-    return stands, dropped
+    dropped["replaced by the same listener's later setting"] = len(once) - len(latest)
+    return latest, dropped
 
 
 def last_of_each_word(settings: Sequence[Setting]) -> list[Setting]:

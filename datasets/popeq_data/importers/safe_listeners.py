@@ -1,4 +1,4 @@
-"""Who made each SAFE-DB setting: the rules by which its listeners are recovered.
+"""The listener of each SAFE-DB setting, recovered from the layout of the file.
 
 The published rows name no listener. Three blocks of ids are laboratory experiments (A, B, C) where one
 machine served many people; everywhere else a listener is a network address.
@@ -34,7 +34,7 @@ B_LAST_ENDS = (1142, 1162, 1182, 1203)
 
 @dataclass(frozen=True)
 class Setting:
-    """A row with its listener; ``listener`` is empty where nobody can be told.
+    """A row with its listener; ``listener`` is empty if it cannot be recovered.
 
     ``listener`` may hold an address, so it must be hashed before it is written anywhere.
     """
@@ -46,7 +46,7 @@ class Setting:
 
 
 def recover(rows: Sequence[SafeRow]) -> list[Setting]:
-    """Give every row its part, its listener and, in parts A and B, its track."""
+    """The part, the listener and, in parts A and B, the track of every row."""
     desks = _desks(rows)
     return [_setting(row, desks) for row in rows]
 
@@ -66,7 +66,7 @@ def _in_b(row: SafeRow) -> bool:
 
 
 def _desks(rows: Sequence[SafeRow]) -> Counter[str]:
-    """Addresses of part B's first block, by the rows whose word was typed without a slip."""
+    """Addresses of part B's first block, by the rows whose word is spelt correctly."""
     return Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
 
 
@@ -74,7 +74,7 @@ def _b_listener(row: SafeRow, desks: Counter[str]) -> str:
     if row.row_id in B_LAST_IDS:
         return f"B:last:{bisect_left(B_LAST_ENDS, row.row_id)}"
     if row.address not in desks:
-        # A misspelt row that a cut left behind: the run that told its listener is gone.
+        # A misspelt row in a cut file: the rows that would identify its listener are missing.
         return ""
     if row.address == desks.most_common(1)[0][0]:
         return f"B:desk:{bisect_left(B_DESK_ENDS, row.row_id)}"

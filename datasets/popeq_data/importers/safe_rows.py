@@ -1,15 +1,15 @@
-"""Read SAFE-DB's 25 columns strictly, and let the personal ones go at once."""
+"""Read the 25 columns of SAFE-DB strictly, without the personal ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from popeq.eq import biquad
-from popeq.errors import Problem
 from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise
@@ -23,6 +23,18 @@ COLUMNS = (
 )
 _EQ = range(5, 18)
 _NYQUIST_HZ = biquad.SAMPLE_RATE_HZ / 2
+#: The plug-in's knobs end at 12 dB; a little more is allowed for how they were written.
+_MOST_GAIN_DB = 12.5
+#: By the end of a column's name: what its numbers must satisfy, and the message for one that does not.
+_LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "id": (lambda v: v >= 0 and v == int(v), "is not a whole number from 0"),
+    "_gain_db": (
+        lambda v: abs(v) <= _MOST_GAIN_DB,
+        f"dB is beyond the plug-in's knobs, which end at {_MOST_GAIN_DB:g} dB",
+    ),
+    "_hz": (lambda v: 0 < v < _NYQUIST_HZ, f"Hz is not between 0 and {_NYQUIST_HZ:g} Hz"),
+    "_q": (lambda v: v > 0, "is not above 0"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,29 +67,16 @@ def read_rows(source: Source) -> list[SafeRow]:
     InvalidInputError
         With every problem, each naming row and column.
     """
-    problems: list[Problem] = []
     rows: list[SafeRow] = []
-    seen: dict[int, int] = {}
-    for line, cells in source.records():
+    for line, cells in source.lines():
         if len(cells) != len(COLUMNS):
             message = f"has {len(cells)} columns; a SAFE-DB row has {len(COLUMNS)}, and the file no header"
-            problems.append(Problem(source.name, message, line))
+            source.problem(message, line)
             continue
-        found = [_check(cells[i], COLUMNS[i]) for i in (0, *_EQ)]
-        wrong = [
-            Problem(source.name, check, line, f"{i} ({COLUMNS[i]})")
-            for i, check in zip((0, *_EQ), found, strict=True)
-            if isinstance(check, str)
-        ]
-        problems.extend(wrong)
-        if wrong:
+        row_id, *knobs = (_number(source, line, i, cells[i]) for i in (0, *_EQ))
+        if math.isnan(sum((row_id, *knobs))):
             continue
-        row_id, *knobs = (value for value in found if not isinstance(value, str))
-        first = seen.setdefault(int(row_id), line)
-        if first != line:
-            problems.append(
-                Problem(source.name, f"{int(row_id)} stands already in row {first}", line, "0 (id)")
-            )
+        source.unique(row_id, line, "0 (id)", f"{int(row_id)}")
         rows.append(
             SafeRow(
                 int(row_id),
@@ -89,34 +88,21 @@ def read_rows(source: Source) -> list[SafeRow]:
                 tuple(knobs),
             )
         )
-    if not rows and not problems:
-        problems.append(Problem(source.name, "has no rows"))
-    if problems:
-        raise source.invalid(problems)
+    if not rows and not source.problems:
+        source.problem("has no rows")
+    source.check()
     return rows
 
 
-#: The plug-in's knobs end at 12 dB; a little room for how they were written.
-_MOST_GAIN_DB = 12.5
-
-
-def _check(text: str, column: str) -> float | str:
-    """The number, or what is wrong with it."""
-    try:
-        value = float(text)
-    except ValueError:
-        return f"{text!r} is not a number" if text.strip() else "is empty; needs a number"
-    if not math.isfinite(value):
-        return f"{text.strip()} is not a finite number"
-    if column == "id" and (value < 0 or value != int(value)):
-        return f"{text.strip()} is not a whole number from 0"
-    if column.endswith("_gain_db") and abs(value) > _MOST_GAIN_DB:
-        return f"{text.strip()} dB is beyond the plug-in's knobs, which end at {_MOST_GAIN_DB:g} dB"
-    if column.endswith("_hz") and not 0 < value < _NYQUIST_HZ:
-        return f"{text.strip()} Hz is not between 0 and {_NYQUIST_HZ:g} Hz"
-    if column.endswith("_q") and value <= 0:
-        return f"{text.strip()} is not above 0"
-    return value
+def _number(source: Source, line: int, index: int, cell: str) -> float:
+    """The number in a cell; NaN, with a problem added, if there is none or it is impossible in its column."""
+    column = f"{index} ({COLUMNS[index]})"
+    value = source.number(cell, line, column)
+    holds, what = next(limit for end, limit in _LIMITS.items() if COLUMNS[index].endswith(end))
+    if math.isnan(value) or holds(value):
+        return value
+    source.problem(f"{cell.strip()} {what}", line, column)
+    return math.nan
 
 
 def curves(rows: list[SafeRow]) -> NDArray[np.float64]:

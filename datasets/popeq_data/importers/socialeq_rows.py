@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from popeq.errors import Problem, UsageError
+import numpy as np
+
+from popeq.errors import UsageError
+from popeq.runs.parquet_table import check_version
+from popeq.space import log_frequency
+from popeq.typing import Floats
+from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 
 BANDS = 40
@@ -30,6 +36,11 @@ class Contribution:
     band_hz: tuple[float, ...]
     gains: tuple[float, ...]
 
+    @property
+    def curve(self) -> Floats:
+        """Gains at ``GRID_HZ`` (256,): linear in log-frequency between bands, flat beyond the outer ones."""
+        return np.interp(log_frequency(GRID_HZ), log_frequency(self.band_hz), self.gains)
+
 
 def read_csv(source: Source) -> list[Contribution]:
     """Rows of the published CSV, by position: its header names 43 of its 44 fields.
@@ -39,33 +50,31 @@ def read_csv(source: Source) -> list[Contribution]:
     InvalidInputError
         With every problem, each naming row and column.
     """
-    records = source.records()
+    records = source.lines()
     fields = len(CSV_FIELDS) + BANDS
     line, header = next(records, (1, []))
     band_hz = tuple(_hertz(name) for name in header[3:])
-    if len(header) != fields - 1 or not _rising(band_hz):
-        message = (
+    if not source.problems and (len(header) != fields - 1 or not _rising(band_hz)):
+        source.problem(
             f"the header has {len(header)} names; SocialEQ's has {fields - 1}: descriptor, audio_id, "
-            f"ratings_consistency and {BANDS} bands such as RSC_20Hz_band, rising"
+            f"ratings_consistency and {BANDS} bands such as RSC_20Hz_band, rising",
+            line,
         )
-        raise source.invalid([Problem(source.name, message, line)])
-    problems: list[Problem] = []
+    source.check()
     rows = []
     for line, cells in records:
         if len(cells) != fields:
             message = f"has {len(cells)} fields; needs {fields}: {', '.join(CSV_FIELDS)} and {BANDS} gains"
-            problems.append(Problem(source.name, message, line))
+            source.problem(message, line)
             continue
-        numbers = [
-            _number(cell, name, source, line, problems)
+        consistency, *gains = (
+            source.number(cell, line, name)
             for cell, name in zip(cells[3:], (CSV_FIELDS[3], *header[3:]), strict=True)
-        ]
-        word, language = cells[0].strip(), cells[1].strip()
-        rows.append(Contribution(word, language, numbers[0], band_hz, tuple(numbers[1:])))
-    if not rows and not problems:
-        problems.append(Problem(source.name, "has a header but no rows"))
-    if problems:
-        raise source.invalid(problems)
+        )
+        rows.append(Contribution(cells[0].strip(), cells[1].strip(), consistency, band_hz, tuple(gains)))
+    if not rows and not source.problems:
+        source.problem("has a header but no rows")
+    source.check()
     return rows
 
 
@@ -75,7 +84,7 @@ def read_parquet(source: Source) -> list[Contribution]:
     Raises
     ------
     UsageError
-        If pyarrow is not installed.
+        If pyarrow is not installed, or is so old that a file can make it run code.
     InvalidInputError
         With every problem, each naming row and column; row 1 is the first record.
     """
@@ -84,58 +93,51 @@ def read_parquet(source: Source) -> list[Contribution]:
         import pyarrow.parquet as pq
     except ImportError:
         raise UsageError(
-            f"{source.name}: reading Parquet needs pyarrow; run: pip install 'popeq[parquet]'"
+            f"{source.file}: reading Parquet needs pyarrow; run: pip install 'popeq[parquet]'"
         ) from None
+    check_version(pa.__version__)
     try:
-        table = pq.read_table(io.BytesIO(source.data))
+        table = pq.read_table(io.BytesIO(source.content))
     except (pa.ArrowException, OSError) as error:
-        message = f"is not a Parquet file: {str(error).splitlines()[0]}"
-        raise source.invalid([Problem(source.name, message)]) from None
-    problems = [
-        Problem(source.name, "the column is missing", column=name)
-        for name in PARQUET_COLUMNS
-        if name not in table.column_names
-    ]
-    if problems:
-        raise source.invalid(problems)
+        source.problem(f"is not a Parquet file: {str(error).splitlines()[0]}")
+        source.check()
+    for name in PARQUET_COLUMNS:
+        if name not in table.column_names:
+            source.problem("the column is missing", column=name)
+    source.check()
     records = table.select(list(PARQUET_COLUMNS)).to_pylist()
-    rows = [_record(record, source, i, problems) for i, record in enumerate(records, 1)]
+    rows = [_record(record, source, i) for i, record in enumerate(records, 1)]
     if not records:
-        problems.append(Problem(source.name, "has no rows"))
-    if problems:
-        raise source.invalid(problems)
+        source.problem("has no rows")
+    source.check()
     return [row for row in rows if row is not None]
 
 
-def _record(
-    record: Mapping[str, Any], source: Source, line: int, problems: list[Problem]
-) -> Contribution | None:
-    known = len(problems)
+def _record(record: Mapping[str, Any], source: Source, line: int) -> Contribution | None:
+    known = len(source.problems)
     keys, values, extra = (
-        _literal(record[name], kind, name, source, line, problems)
+        _literal(record[name], kind, source, line, name)
         for name, kind in (("param_keys", list), ("param_values", list), ("extra", dict))
     )
-    if len(problems) > known:
+    if len(source.problems) > known:
         return None
     band_hz = tuple(_hertz(str(key)) for key in keys)
     if not _rising(band_hz):
-        message = "must name the bands by rising frequency, such as 20Hz"
-        problems.append(Problem(source.name, message, line, "param_keys"))
+        source.problem("must name the bands by rising frequency, such as 20Hz", line, "param_keys")
     if len(values) != len(keys):
-        message = f"has {len(values)} values for {len(keys)} keys"
-        problems.append(Problem(source.name, message, line, "param_values"))
+        source.problem(f"has {len(values)} values for {len(keys)} keys", line, "param_values")
     for key in ("lang", "ratings_consistency"):
         if extra.get(key) is None:
-            problems.append(Problem(source.name, f"has no {key!r}", line, "extra"))
-    if len(problems) > known:
+            source.problem(f"has no {key!r}", line, "extra")
+    if len(source.problems) > known:
         return None
-    consistency = _number(extra["ratings_consistency"], "extra", source, line, problems)
-    gains = tuple(_number(value, "param_values", source, line, problems) for value in values)
+    consistency = source.number(extra["ratings_consistency"], line, "extra")
+    gains = tuple(source.number(value, line, "param_values") for value in values)
     word = "" if record["text"] is None else str(record["text"]).strip()
     return Contribution(word, str(extra["lang"]).strip(), consistency, band_hz, gains)
 
 
-def _literal(value: object, kind: type, name: str, source: Source, line: int, problems: list[Problem]) -> Any:
+def _literal(value: object, kind: type, source: Source, line: int, column: str) -> Any:
     """A list or dict, given as such or written out as a Python literal; never evaluated."""
     parsed = value
     if isinstance(value, str):
@@ -144,21 +146,8 @@ def _literal(value: object, kind: type, name: str, source: Source, line: int, pr
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             parsed = None
     if not isinstance(parsed, kind):
-        problems.append(Problem(source.name, f"is not a {kind.__name__} of literals", line, name))
-        return kind()
+        source.problem(f"is not a {kind.__name__} of literals", line, column)
     return parsed
-
-
-def _number(value: object, column: str, source: Source, line: int, problems: list[Problem]) -> float:
-    """A finite number; NaN, with a problem noted, for anything else."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        problems.append(Problem(source.name, f"{value!r} is not a finite number", line, column))
-        return math.nan
-    return number
 
 
 def _hertz(name: str) -> float:

@@ -1,4 +1,4 @@
-"""Descriptors as people type them: one spelling each, a sentence to say it in, a name for its prompt."""
+"""Descriptors as people type them: one spelling for each, the sentence of its prompt, and the prompt's id."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SUIT = frozenset({"guitar", "keyboard", "keyboards", "kick", "snare", "vocal", 
 
 
 def normalise(descriptor: str) -> str:
-    """Lower case, single spaces, no stray punctuation at the ends, known typos mended word by word."""
+    """Lower case, single spaces, no punctuation at the ends, known typos corrected word by word."""
     text = unicodedata.normalize("NFC", descriptor).casefold()
     tokens = " ".join(text.split()).strip(" ,.;:!?'\"").split()
     return " ".join(TYPOS.get(token, token) for token in tokens)
 
 
 def sentence(word: str) -> str:
-    """What a person would say who wants this word."""
+    """The sentence that asks for this descriptor."""
     if word in _LIKE:
         return f"make it sound like {_LIKE[word]}"
     if word in _GIVE:

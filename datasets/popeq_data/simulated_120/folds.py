@@ -1,7 +1,7 @@
 """simulated-120 with five folds in place of its split, so that each of the 120 prompts is tested once.
 
-``python -m popeq_data.simulated_120.folds FOLDER`` writes the data set to a new folder. Folds are dealt out
-in the order of the prompts, whatever their category or word.
+``python -m popeq_data.simulated_120.folds FOLDER`` writes the data set to a new folder. Folds are
+assigned in turn in the order of the prompts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BUNDLED = Path(__file__).parent / "data"
 
 
 def write_folds(folder: Path) -> Path:
-    """Write the data set; raises UsageError if the folder is there already."""
+    """Write the data set; raises UsageError if the folder exists."""
     card = (_BUNDLED / "dataset.toml").read_text(encoding="utf-8")
     card = card.replace('"simulated-120"', f'"{NAME}"', 1)
     lines = [line for line in card.splitlines(keepends=True) if not line.startswith("second_panel")]
@@ -33,7 +33,7 @@ def write_folds(folder: Path) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Write it where the one argument says; 2 and one line for what is wrong."""
+    """Write the data set to the folder that is the one argument; returns the exit code."""
     if len(arguments) != 1:
         print("usage: python -m popeq_data.simulated_120.folds FOLDER", file=sys.stderr)
         return 2

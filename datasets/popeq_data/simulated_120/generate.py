@@ -14,7 +14,7 @@ from string import Template
 import pandas as pd
 
 from popeq.atomic import write_text
-from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard
+from popeq.dataset import PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings
 from popeq_data.simulated_120.statistics import table
@@ -35,14 +35,12 @@ CARD_A = DatasetCard(
     simulated=True,
     second_panel="../panel_b",
 )
-CARD_B = DatasetCard(
-    name="simulated-120-b",
-    version="1",
-    title="The prompts of simulated-120, 11 other simulated listeners of a shifted taste",
-    licence="MIT",
-    citation=CITATION,
-    simulated=True,
-    second_panel=None,
+CARD_B = CARD_A.model_copy(
+    update={
+        "name": "simulated-120-b",
+        "title": "The prompts of simulated-120, 11 other simulated listeners of a shifted taste",
+        "second_panel": None,
+    }
 )
 FOLDERS = {"data": (CARD_A, PANEL_A), "panel_b": (CARD_B, PANEL_B)}
 
@@ -63,7 +61,7 @@ def panel_dataset(card: DatasetCard, panel: Panel, sentences: Sequence[Sentence]
         ],
         columns=list(RESPONSE_COLUMNS),
     )
-    return Dataset(card, prompts, responses, pd.DataFrame(columns=list(LISTENER_COLUMNS), dtype=object))
+    return Dataset(card, prompts, responses)
 
 
 def generate(folder: Path) -> None:

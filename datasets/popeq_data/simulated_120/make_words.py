@@ -17,11 +17,9 @@ import numpy as np
 
 from popeq.atomic import write_text
 from popeq.errors import PopeqError
-from popeq.space import log_frequency
-from popeq_data.importers.plane import GRID_HZ, place
-from popeq_data.importers.socialeq import PUBLISHED_SHA256
+from popeq_data.importers.plane import place
 from popeq_data.importers.socialeq_rows import read_csv
-from popeq_data.importers.source import read_source
+from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise
 from popeq_data.simulated_120.tables import WORDS
 
@@ -36,20 +34,20 @@ SOURCE = "SocialEQ (Cartwright & Pardo 2013)"
 def words_table(path: Path) -> str:
     """The CSV text of the table: word, n, x_db, y_db, source; the commonest word first.
 
-    A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: what would
-    be expected of a word that nobody has rated yet.
+    A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: the
+    expected mean of a word without ratings.
 
     Raises
     ------
     InvalidInputError
         If ``path`` is not a SocialEQ contributions file.
     """
-    rows = read_csv(read_source(path, "a SocialEQ contributions file", PUBLISHED_SHA256))
+    rows = read_csv(Source(path, "a SocialEQ contributions file"))
     rows = [row for row in rows if row.language.casefold() == LANGUAGE and normalise(row.word)]
-    grid = log_frequency(GRID_HZ)
-    curves = np.stack([np.interp(grid, log_frequency(row.band_hz), row.gains) for row in rows])
     by_word = defaultdict(list)
-    for row, point in zip(rows, place(curves, DB_PER_UNIT).points, strict=True):
+    for row, point in zip(
+        rows, place(np.stack([row.curve for row in rows]), DB_PER_UNIT).points, strict=True
+    ):
         by_word[normalise(row.word)].append(point)
     means = {word: np.mean(points, axis=0) for word, points in by_word.items()}
     all_words = np.mean(list(means.values()), axis=0)

@@ -10,13 +10,14 @@ TABLES = Path(__file__).parent / "tables"
 WORDS, SENTENCES = TABLES / "words.csv", TABLES / "sentences.csv"
 
 Point = tuple[float, float]
+_TEXTS = ("prompt_id", "text", "category", "family", "word", "instrument", "basis", "reason", "split")
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A prompt as it was written. ``centre`` is set where it is assumed; else the measured ``word`` gives it.
+    """A prompt as it was written. If ``centre`` is None, the mean of the measured ``word`` is the centre.
 
-    ``second_centre`` marks the prompts on which a minority of the listeners means something else.
+    ``second_centre`` marks the prompts that a minority of the listeners understands differently.
     """
 
     prompt_id: str
@@ -41,17 +42,9 @@ def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
     """The prompts, in the order of the table."""
     return [
         Sentence(
-            prompt_id=row["prompt_id"],
-            text=row["text"],
-            category=row["category"],
-            family=row["family"],
-            word=row["word"],
-            instrument=row["instrument"],
-            basis=row["basis"],
+            **{name: row[name] for name in _TEXTS},
             centre=(float(row["x_db"]), float(row["y_db"])) if row["basis"] == "assumed" else None,
-            reason=row["reason"],
             second_centre=row["second_centre"] == "yes",
-            split=row["split"],
         )
         for row in _rows(path)
     ]

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from popeq.contract import Prompt
 from popeq.dataset import Dataset, DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq.errors import UsageError
 from popeq_audio.listening.analysis import chosen_settings
 from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import Rating
-from popeq_data.importers.assemble import Answer, Pseudonyms, assemble, round_robin
+from popeq_data.importers.assemble import Pseudonyms, Question, assemble, round_robin
 
 FOLDS = 5
 
@@ -34,18 +30,19 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
     offered = plan.offered
     chosen = {key: at for key, at in chosen_settings(ratings).items() if len(offered[key[0]]) >= 2}
     answered = {prompt_id for prompt_id, _ in chosen}
-    prompts = {
-        t.prompt_id: Prompt(t.prompt_id, t.text, "listening test", "fold", t.track)
+    folds = round_robin(answered, FOLDS)
+    questions = {
+        t.prompt_id: Question(t.prompt_id, t.text, "listening test", folds[t.prompt_id], t.track)
         for t in plan.trials
         if t.prompt_id in answered
     }
-    if len(prompts) < 2:
+    if len(questions) < 2:
         raise UsageError(
-            f"no data set can be made: {len(prompts)} prompt(s) have answers and two or more settings to "
+            f"no data set can be made: {len(questions)} prompt(s) have answers and two or more settings to "
             "choose from besides reference and anchor; a data set needs two: export with more RUNs or --at"
         )
     names = Pseudonyms("")
-    answers = [Answer(p, names[listener], _array(point)) for (p, listener), point in chosen.items()]
+    answers = [(prompt_id, names[listener]) for prompt_id, listener in chosen]
     source = f"{plan.dataset} (simulated)" if plan.simulated else plan.dataset
     card = DatasetCard(
         name=f"{plan.test_id.lower()}-chosen",
@@ -54,7 +51,6 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
         licence="not said",
         citation="not said",
         simulated=plan.simulated if simulated is None else simulated,
-        second_panel=None,
     )
     readme = (
         f"# {card.label}\n\nEach listener's setting is the best-liked of the few that the test "
@@ -62,9 +58,5 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
         "were settings. The hidden reference and the anchor are no answers. Listeners are hashed; the salt "
         f"was not kept.\n\n{'**Simulated**: no real listener.' if card.simulated else 'Real listeners.'}\n"
     )
-    folds = round_robin(list(prompts), FOLDS)
-    return write_dataset(assemble(card, list(prompts.values()), folds, answers), folder, readme)
-
-
-def _array(point: tuple[float, float]) -> NDArray[np.float64]:
-    return np.array(point)
+    dataset = assemble(card, list(questions.values()), answers, list(chosen.values()))
+    return write_dataset(dataset, folder, readme)

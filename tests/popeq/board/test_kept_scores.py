@@ -91,15 +91,19 @@ def test_other_content_or_code_is_another_place(finished, monkeypatch):
 
 
 def test_a_changed_source_is_other_code(tmp_path, monkeypatch):
-    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "solver").mkdir(parents=True)
     (tmp_path / "metrics" / "scores.py").write_text("a = 1\n")
     monkeypatch.setattr(kept_scores.popeq, "__file__", str(tmp_path / "__init__.py"))
     before = kept_scores._code.__wrapped__()
     assert kept_scores._code.__wrapped__() == before
     (tmp_path / "metrics" / "scores.py").write_text("a = 2\n")
     assert kept_scores._code.__wrapped__() != before
-    monkeypatch.setenv("POPEQ_SOLVER", "pot")
     (tmp_path / "metrics" / "scores.py").write_text("a = 1\n")
+    assert kept_scores._code.__wrapped__() == before
+    (tmp_path / "metrics" / "solver" / "_grid.py").write_text("a = 1\n")
+    assert kept_scores._code.__wrapped__() != before
+    (tmp_path / "metrics" / "solver" / "_grid.py").unlink()
+    monkeypatch.setenv("POPEQ_SOLVER", "pot")
     assert kept_scores._code.__wrapped__() != before
 
 

@@ -13,7 +13,6 @@ from popeq.board.redraw import redraw
 from popeq.board.reproduced import REPRODUCED, is_reproduced, note_reproduced, read_reproduced
 from popeq.board.trust import trust_of
 from popeq.errors import RunError
-from popeq.plugins import registry
 from popeq.runs.card import Card
 from popeq.runs.folder import Run
 
@@ -33,7 +32,7 @@ def dataset(finished):
 
 
 def test_a_seeded_predictor_is_reproduced_and_that_is_kept_beside_the_run(copy, dataset):
-    found = redraw(copy, dataset, registry())
+    found = redraw(copy, dataset)
     assert (found.problem, found.note) == ("", "")
     assert found.entry.same_code
     assert trust_of(copy) == "drawn"
@@ -47,7 +46,7 @@ def test_a_seeded_predictor_is_reproduced_and_that_is_kept_beside_the_run(copy, 
 
 
 def test_the_label_is_lost_with_the_predictions_and_cannot_be_carried_by_a_run(copy, dataset, finished):
-    note_reproduced(copy, redraw(copy, dataset, registry()).entry)
+    note_reproduced(copy, redraw(copy, dataset).entry)
     path = copy.predictions_file
     path.write_bytes(path.read_bytes() + b"\n")
     assert not is_reproduced(Run.open(copy.folder))
@@ -58,7 +57,7 @@ def test_the_label_is_lost_with_the_predictions_and_cannot_be_carried_by_a_run(c
 
 
 def test_a_run_whose_key_does_not_fit_is_not_reproduced(copy, dataset):
-    note_reproduced(copy, redraw(copy, dataset, registry()).entry)
+    note_reproduced(copy, redraw(copy, dataset).entry)
     raw = json.loads((copy.folder / "run.json").read_text())
     raw["predictor"]["source"] = "popeq 9"
     (copy.folder / "run.json").write_text(json.dumps(raw))
@@ -72,7 +71,7 @@ def test_other_predictions_are_counted(copy, dataset):
             points[0, :3] = np.nextafter(points[0, :3], 0)
             return points
 
-    found = redraw(Moved(copy.folder, copy.record), dataset, registry())
+    found = redraw(Moved(copy.folder, copy.record), dataset)
     assert found.problem.startswith("3 of 2640 samples differ, by up to ")
     assert found.entry is None
 
@@ -82,13 +81,13 @@ def test_what_cannot_be_drawn_again_is_said(copy, dataset):
         predictor = copy.record.predictor.model_copy(update=changes)
         return Run(copy.folder, copy.record.model_copy(update={"predictor": predictor}))
 
-    assert "no predictor is called" in redraw(with_predictor(name="nobodys"), dataset, registry()).problem
-    extra = redraw(with_predictor(parameters={"more": 1}), dataset, registry()).problem
+    assert "no predictor is called" in redraw(with_predictor(name="nobodys"), dataset).problem
+    extra = redraw(with_predictor(parameters={"more": 1}), dataset).problem
     assert "could not be drawn again" in extra
-    lost = redraw(with_predictor(identity={"model": "sha256:00"}), dataset, registry()).problem
+    lost = redraw(with_predictor(identity={"model": "sha256:00"}), dataset).problem
     assert lost.startswith("model was sha256:00 and is not here; if it is a folder, give it with -o model=")
     sent = Run(copy.folder, copy.record.model_copy(update={"origin": "submitted"}))
-    assert "popeq did not draw it" in redraw(sent, dataset, registry()).problem
+    assert "popeq did not draw it" in redraw(sent, dataset).problem
 
 
 def test_other_code_is_said_and_old_runs_can_be_reproduced(copy, dataset):
@@ -96,7 +95,7 @@ def test_other_code_is_said_and_old_runs_can_be_reproduced(copy, dataset):
     for code, says in ((None, "does not say which code drew it"), (edited, "a/b.py")):
         predictor = copy.record.predictor.model_copy(update={"code": code})
         other = Run(copy.folder, copy.record.model_copy(update={"predictor": predictor}))
-        found = redraw(other, dataset, registry())
+        found = redraw(other, dataset)
         assert found.problem == ""
         assert says in found.note
         assert not found.entry.same_code

@@ -119,7 +119,7 @@ def test_an_output_that_cannot_be_made_is_one_line(popeq, small, tmp_path):
     source = small / "prompts.csv", small / "responses.csv"
     result = popeq("data", "import", "csv", *source, "-o", "file/x")
     assert result.returncode == 2
-    assert result.stderr.startswith("popeq: file/x: cannot be made")
+    assert result.stderr.startswith("popeq: file/x: cannot be created")
 
 
 def test_validate_reports_all_problems_and_exits_with_2(popeq, small, tmp_path):

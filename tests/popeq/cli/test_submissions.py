@@ -181,7 +181,7 @@ from popeq.runs.submission import run_from_predictions
 data = api.load_dataset("small")
 for k in range(int(sys.argv[1]), int(sys.argv[2])):
     run, new = run_from_predictions(
-        Path(f"{k % 3}.csv"), data, "small", f"method-{k % 3}", registry=registry(), runs_dir=Path("runs")
+        Path(f"{k % 3}.csv"), data, f"method-{k % 3}", runs_dir=Path("runs")
     )
     try:
         publish(Run.open(run.folder), data, Path("card.json"), Path("board"))
@@ -283,7 +283,6 @@ def test_scoring_and_submitting_on_a_full_disk(popeq, small, tmp_path, full_disk
 
 def test_a_run_being_made_is_never_seen_half_made(small, tmp_path):
     """Somebody lists runs while another writes them."""
-    from popeq.plugins import registry
     from popeq.runs.submission import run_from_predictions
 
     data = package.load_dataset(small)
@@ -298,9 +297,7 @@ def test_a_run_being_made_is_never_seen_half_made(small, tmp_path):
     try:
         for k in range(12):
             file = predictions(tmp_path / "a.csv", k)
-            run_from_predictions(
-                file, data, "small", f"m{k}", registry=registry(), runs_dir=tmp_path / "runs"
-            )
+            run_from_predictions(file, data, f"m{k}", runs_dir=tmp_path / "runs")
     finally:
         over.set()
         looker.join()

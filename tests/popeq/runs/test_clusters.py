@@ -17,8 +17,10 @@ from tests.conftest import environment, write_small_dataset
 
 from popeq.errors import UsageError
 from popeq.runs.clusters import engine_of
-from popeq.runs.engine import Local, threads_for
+from popeq.runs.engine import Local
 from popeq.runs.packed import PACKED
+from popeq.runs.settings import RunSettings
+from popeq.runs.supervisor import threads_for
 
 SWEEP = """\
 datasets = ["folded"]
@@ -156,13 +158,24 @@ def test_engines_that_cannot_work_are_refused(tmp_path):
     for name, scheduler, message in (
         ("dask", None, "needs --scheduler"),
         ("local", "tcp://127.0.0.1:1", "needs --engine"),
-        ("slurm", None, "there are local, dask, ray"),
         ("dask", "nonsense://", "no dask workers"),
     ):
-        with pytest.raises(UsageError, match=message), engine_of(name, scheduler, 1, tmp_path):
+        settings = RunSettings(engine=name, scheduler=scheduler, runs_dir=tmp_path)
+        with pytest.raises(UsageError, match=message), engine_of(settings):
             pass
-    with pytest.raises(UsageError, match="positive"), engine_of("local", None, 0, tmp_path):
-        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"engine": "slurm"}, "engine=slurm: .*'local', 'dask' or 'ray'"),
+        ({"jobs": 0}, "jobs=0: .* equal to 1"),
+        ({"job": 2}, "did you mean 'jobs'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        RunSettings().with_changes(**wrong)
 
 
 def test_jobs_share_the_cores(monkeypatch):

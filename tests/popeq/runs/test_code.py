@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import json
+import os
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -148,8 +152,6 @@ def test_every_edit_is_seen_at_once_and_named(site):
 
 def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path):
     """As ``cp -p`` or a version control system leaves it; the inode's own time cannot be set."""
-    import os
-    import time
 
     path = tmp_path / "a.py"
     path.write_text("x = 1\n")
@@ -161,23 +163,26 @@ def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path):
     assert file_sha256(path) != first
 
 
-def test_a_large_file_is_read_once(tmp_path, monkeypatch):
-    from popeq import content_hash
-
-    monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(content_hash, "_LARGE", 10)
-    monkeypatch.setattr(content_hash, "_SETTLED_NS", 0)
+def test_a_large_file_is_read_once(tmp_path):
+    """A later process returns what is kept: seen by exchanging it. What is damaged is computed again."""
     path = tmp_path / "model.safetensors"
-    path.write_bytes(b"w" * 100)
-    first = file_sha256(path)
-    content_hash._kept_on_disk.cache_clear()
-    monkeypatch.setattr(content_hash, "_read", lambda _: pytest.fail("it was read again"))
-    assert file_sha256(path) == first
-    for kept in (tmp_path / "cache").rglob("*.json"):
-        kept.write_text("{broken")
-    content_hash._kept_on_disk.cache_clear()
-    monkeypatch.undo()
-    assert file_sha256(path) == first
+    path.touch()
+    os.truncate(path, 32 << 20)
+    time.sleep(2.1)  # the hash of a file that has just changed is not kept
+
+    def hashed_by_another_process() -> str:
+        code = f"from popeq.content_hash import file_sha256, Path; print(file_sha256(Path({str(path)!r})))"
+        env = os.environ | {"POPEQ_CACHE": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+    first = hashed_by_another_process()
+    assert first == hashlib.sha256(bytes(32 << 20)).hexdigest()
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    kept.write_text(kept.read_text().replace(first, "0" * 64))
+    assert hashed_by_another_process() == "0" * 64
+    kept.write_text("{broken")
+    assert hashed_by_another_process() == first
 
 
 def test_a_folder_counts_by_names_and_contents_of_the_wanted_files(tmp_path):

@@ -11,12 +11,12 @@ from tests.conftest import write_small_dataset
 from popeq.contract import Parameters, PredictorSpec
 from popeq.dataset_folder import read_dataset
 from popeq.errors import UsageError
-from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
+from popeq.runs.create import create_run
 from popeq.runs.folder import Run, find_runs
 from popeq.runs.identity import difference, identity_of
-from popeq.runs.plan import create_run, make_plans, why_again
-from popeq.runs.record import CodeRecord, PredictorRecord
+from popeq.runs.plan import make_plans, why_again
+from popeq.runs.spec import CodeRecord, PredictorRecord
 
 
 class Plain(Parameters):
@@ -73,7 +73,7 @@ def test_a_path_that_is_not_declared_counts_by_its_text_and_is_not_shown(tmp_pat
 def test_a_wrong_identity_is_one_clear_line_before_anything_runs(tmp_path, how, says):
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
     with pytest.raises(UsageError, match=rf"^s: the identity\(\) of its parameters .*{says}"):
-        make_plans(registry(), [spec(Wrong)], {"how": how}, dataset, "data", PROTOCOL_1, [0])
+        make_plans([spec(Wrong)], dataset, PROTOCOL_1, [0], {"how": how})
 
 
 def record(sha="a", popeq="1", files=None, source="x 1", identity=None):
@@ -108,7 +108,7 @@ def test_what_changed_is_said(old, new, says):
 
 def test_only_runs_of_the_same_method_data_and_seed_are_named(tmp_path):
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
-    (plan,) = make_plans(registry(), ["prior"], {}, dataset, "data", PROTOCOL_1, [0])
+    (plan,) = make_plans(["prior"], dataset, PROTOCOL_1, [0])
     run = create_run(plan, tmp_path / "runs")
     assert why_again(plan, [run]) == ""
     code = CodeRecord(sha256="0" * 64, popeq="9", files={})

@@ -10,7 +10,6 @@ from tests.conftest import ROOT, write_small_dataset
 from popeq.contract import Parameters, PredictorSpec
 from popeq.dataset_folder import read_dataset
 from popeq.errors import RunError, UsageError
-from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import EXPLANATIONS, Run
 from popeq.runs.plan import make_plans
@@ -61,7 +60,7 @@ def test_a_parameter_that_json_cannot_keep_is_refused_before_anything_runs(tmp_p
     spec = PredictorSpec("loose", "loose", "nowhere:Nothing", parameters=Loose)
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
     with pytest.raises(UsageError, match=r"^loose: its parameters must be plain JSON values"):
-        make_plans(registry(), [spec], {"spread": "inf"}, dataset, "data", PROTOCOL_1, [0])
+        make_plans([spec], dataset, PROTOCOL_1, [0], {"spread": "inf"})
 
 
 def test_explanations_may_hold_any_text_and_other_files_are_refused(tmp_path):

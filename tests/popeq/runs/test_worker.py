@@ -11,10 +11,11 @@ from tests.conftest import write_small_dataset
 from popeq.contract import Prompt
 from popeq.dataset_folder import read_dataset
 from popeq.errors import PromptsError
-from popeq.plugins import registry
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.attempt import Attempt
-from popeq.runs.plan import create_run, make_plans
+from popeq.runs.create import create_run
+from popeq.runs.plan import make_plans
+from popeq.runs.settings import RunSettings
 from popeq.runs.worker import ContractError, _drawn, check_samples, predictions_text
 from popeq.seeding import generator
 from popeq.space import PLANE
@@ -33,11 +34,11 @@ def test_no_job_carries_an_answer_of_a_prompt_it_has_to_predict(tmp_path, folds)
         marked.append(f"{prompt_id},{listener},{1 + k / 1e6 + 0.0000001:.7f},{2 + k / 1e6 + 0.0000001:.7f}")
     (folder / "responses.csv").write_text("\n".join(marked) + "\n")
     dataset = read_dataset(folder)
-    (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
-    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
+    (plan,) = make_plans(["prior"], dataset, PROTOCOL_1, [0])
+    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, RunSettings())
     assert len(attempt.stages) == (3 if folds else 1)
     for stage in attempt.stages:
-        text = attempt.job(stage, 16).model_dump_json()
+        text = attempt.job(stage).model_dump_json()
         for prompt_id in stage.test:
             for x, y in dataset.points(prompt_id):
                 assert repr(float(x)) not in text
@@ -77,7 +78,7 @@ def test_a_runs_key_depends_on_everything_that_its_samples_do(tmp_path):
     fewer = PROTOCOL_1.model_copy(update={"n_samples": 11})
 
     def key(name="static-preset", options=None, data=dataset, protocol=PROTOCOL_1, seed=0):
-        return make_plans(registry(), [name], options or {}, data, "d", protocol, [seed])[0].key
+        return make_plans([name], data, protocol, [seed], options)[0].key
 
     keys = [
         key(),
@@ -122,15 +123,15 @@ class Failing:
 
 def job_of(tmp_path):
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
-    (plan,) = make_plans(registry(), ["prior"], {}, dataset, "small", PROTOCOL_1, [0])
-    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, None)
-    return attempt.job(attempt.stages[0], 16)
+    (plan,) = make_plans(["prior"], dataset, PROTOCOL_1, [0])
+    attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, RunSettings())
+    return attempt.job(attempt.stages[0])
 
 
 @pytest.mark.parametrize("bad", [[], ["p08"], ["p11", "p09"], ["p08", "p09", "p10", "p11"]])
 def test_prompts_that_fail_are_left_out_and_the_others_drawn_as_without_them(tmp_path, bad):
     job, failed, predictor = job_of(tmp_path), {}, Failing(bad)
-    prompts = [m.prompt() for m in job.prompts]
+    prompts = job.prompts
     clean = {p.prompt_id: x for p, x in _drawn(Failing([]), job, prompts, {})}
     drawn = {p.prompt_id: x for p, x in _drawn(predictor, job, prompts, failed)}
     assert failed == {i: f"no answer to {i}" for i in bad}
@@ -143,6 +144,6 @@ def test_a_failure_that_names_no_prompt_of_the_call_breaks_the_contract(tmp_path
     job = job_of(tmp_path)
     predictor = Failing(["p08"], named=lambda place: place + 99)
     with pytest.raises(ContractError, match="none of the prompts asked"):
-        _drawn(predictor, job, [m.prompt() for m in job.prompts], {})
+        _drawn(predictor, job, job.prompts, {})
     with pytest.raises(ValueError, match="at least one prompt"):
         PromptsError({})

@@ -190,7 +190,7 @@ def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data
         ({"fixed": {"rate": 2}}, "subject: --set rate=2: Input should be less than 1"),
         ({"fixed": {"rate": 0.1, "width": 1}}, "nothing to tune: every parameter with a range is held"),
         ({"trials": 0}, "at least 1"),
-        ({"containment": popeq.Containment(pass_env=("NO_SUCH",))}, "--pass-env NO_SUCH: there is no such"),
+        ({"settings": popeq.RunSettings(pass_env=("NO_SUCH",))}, "--pass-env NO_SUCH: there is no such"),
     ],
 )
 def test_wrong_use_is_one_line(data, tmp_path, change, message):

@@ -1,8 +1,8 @@
-"""The network simplex method for dense transportation problems in the plane, compiled by numba, from any
-starting tree (Ahuja, Magnanti & Orlin 1993, ch. 11).
+"""The network simplex method for dense transportation problems in the plane, from any feasible tree.
 
-Arcs are priced in single precision, and those that enter again in double. When no row of arcs has one left,
-all of them are priced in double: the optimum is exact.
+Source: Ahuja, Magnanti & Orlin 1993, Network Flows, ch. 11. Arcs are priced in single precision, and an arc
+that may enter is priced again in double precision. When no row has such an arc, all arcs are priced in
+double precision, so that the optimum is exact.
 """
 
 from __future__ import annotations
@@ -10,73 +10,71 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.basis_tree import Tree, pivot, tree_of
-from popeq.metrics.spanning_tree import Nodes
-from popeq.metrics.vectors import distance, distances, least_difference, place_of, some_nearer
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._basis_tree import Tree, pivot, tree_of
+from popeq.metrics.solver._spanning_tree import Basis
+from popeq.metrics.solver._vectors import distance, distances, least_difference, place_of, some_nearer
 from popeq.typing import Floats
 
-#: Rows of arcs that are priced before the best among them enters.
+#: So many rows of arcs are priced before the best arc among them enters.
 _ROWS = 4
-#: What single precision can be wrong by in a distance or a potential, as a share of the largest; eight times
-#: as much as the rounding of an arc's five numbers comes to.
+#: Bound of the rounding error of a distance or a potential in single precision, as a share of the largest. It
+#: is eight times the sum of the rounding errors of the five numbers of an arc.
 _SINGLE = 2.0**-21
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def improve(
     sources: Floats,
     sinks: Floats,
     near: NDArray[np.float32],
     p: Floats,
     q: Floats,
-    parent: Nodes,
-    flow: Floats,
-    order: Nodes,
+    start: Basis,
     tolerance: float,
     least_gain: float,
 ) -> tuple[float, float, Floats, bool]:
-    """Pivot until the plan is optimal, or proven to be within ``tolerance`` of it.
+    """Pivot until the plan is optimal, or proven to be within a tolerance of the optimum.
 
     Parameters
     ----------
     sources, sinks : (2, S), (2, T)
-        Where they are; an arc costs the Euclidean distance.
+        Coordinates, dB; an arc costs the Euclidean distance.
     near : (S, at least T)
-        ``padded_distances`` of them.
+        ``padded_distances`` of sources and sinks.
     p, q : (S,), (T,)
         Positive, equal in sum.
-    parent, flow, order : (S + T,)
-        A feasible tree, as from ``spanning_tree``; ``flow`` is changed in place.
+    start
+        A feasible tree; its ``flow`` is changed in place.
     tolerance
-        Share of the plan's cost that the duality gap may have; 0: go on to the optimum.
+        The duality gap that is allowed, as a share of the cost of the plan; 0 is the optimum.
     least_gain
-        An arc whose reduced cost is not below minus this does not enter.
+        Only an arc whose reduced cost is below minus this enters, dB.
 
     Returns
     -------
     upper, lower : float
-        The plan's cost, and one that a dual solution proves no plan can beat.
+        The cost of the plan, and a bound below which no plan can be, proven by a dual solution; dB.
     potential : (S + T,)
-        distance[s, t] >= potential[s] + potential[S + t] up to ``least_gain`` at the optimum; equal on the
-        tree.
+        At the optimum potential[s] + potential[S + t] <= distance[s, t] up to ``least_gain``, with equality
+        on the tree; dB.
     done : bool
-        False if it was given up, which no input seen does.
+        False if the limit of pivots was reached, which no known input does.
     """
     ns, nt = len(p), len(q)
     n = ns + nt
-    tree = tree_of(ns, parent, flow, order, _lengths(sources, sinks, parent))
+    tree = tree_of(ns, start, _lengths(sources, sinks, start.parent))
     numbers, exact = np.arange(near.shape[1]).astype(np.int32), np.empty(nt)
-    root, potentials, rough = order[0], tree.potential[:nt], tree.rough[: near.shape[1]]
+    potentials, rough = tree.potential[:nt], tree.rough[: near.shape[1]]
     doubtful = 4.0 * _SINGLE * width_of(sources, sinks)
     row, priced, until_check, exactly = 0, 0, n // 2, False
     upper = lower = 0.0
     done = False
     for _ in range(200 * n + 10_000):
         if tolerance > 0.0 and until_check == 0:
-            upper, lower = _bounds(sources, sinks, p, q, near, tree, root)
+            upper, lower = _bounds(sources, sinks, p, q, near, tree)
             done = upper - lower <= tolerance * upper
             if done:
                 break
@@ -111,7 +109,7 @@ def improve(
             row = row + 1 if row + 1 < ns else 0
             priced += 1
         if entering < 0:
-            upper, _ = _bounds(sources, sinks, p, q, near, tree, root)
+            upper, _ = _bounds(sources, sinks, p, q, near, tree)
             lower = upper - least_gain * p.sum()
             done = True
             break
@@ -125,20 +123,23 @@ def improve(
     return upper, lower, potential, done
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _potential(tree: Tree, sources: Floats, sinks: Floats, i: Any) -> Any:
-    """Of a source."""
+    """The potential of a source."""
     at = np.uintp(tree.parent[i]) - tree.sources
     return distance(sources[0, i], sources[1, i], sinks[0, at], sinks[1, at]) - tree.potential[at]
 
 
-@njit(cache=True, nogil=True)
-def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
-    """Of the arc between each node and its parent, with a minus for sources."""
+@compiled()
+def _lengths(sources: Floats, sinks: Floats, parent: Any) -> Floats:
+    """Length of the arc between each node and its parent, with a minus sign for sources, (S + T,).
+
+    The root has no such arc and a flow of 0, so that its number does not matter.
+    """
     ns = sources.shape[1]
     lengths = np.zeros(len(parent))
     for x in range(len(parent)):
-        y = parent[x]
+        y = np.int64(parent[x])
         if y >= 0 and x < ns:
             lengths[x] = -distance(sources[0, x], sources[1, x], sinks[0, y - ns], sinks[1, y - ns])
         elif y >= 0:
@@ -146,16 +147,16 @@ def _lengths(sources: Floats, sinks: Floats, parent: Nodes) -> Floats:
     return lengths
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def width_of(sources: Floats, sinks: Floats) -> float:
-    """No distance is larger."""
+    """A bound of all distances: the sum of both sides of the box around the points (2, S) and (2, T)."""
     width = 0.0
     for axis in range(2):
         width += max(sources[axis].max(), sinks[axis].max()) - min(sources[axis].min(), sinks[axis].min())
     return width
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _bounds(
     sources: Floats,
     sinks: Floats,
@@ -163,22 +164,20 @@ def _bounds(
     q: Floats,
     near: NDArray[np.float32],
     tree: Tree,
-    root: Any,
 ) -> tuple[float, float]:
-    """The plan's cost, and less than the value of the dual solution that has these potentials at the sinks,
-    by what single precision can be wrong."""
-    ns, nt = len(p), len(q)
-    rough = tree.rough[: near.shape[1]]
+    """The cost of the plan, and a lower bound of the optimum.
+
+    The bound is the value of the dual solution with these potentials at the sinks, less the largest possible
+    rounding error of single precision.
+    """
+    rough, lengths = tree.rough[: near.shape[1]], _lengths(sources, sinks, tree.parent)
     upper = lower = largest = 0.0
-    for x in range(ns + nt):
-        if x != root:
-            y = np.int64(tree.parent[x])
-            s, t = (x, y - ns) if x < ns else (y, x - ns)
-            upper += tree.flow[x] * distance(sources[0, s], sources[1, s], sinks[0, t], sinks[1, t])
-    for j in range(nt):
+    for x in range(len(lengths)):
+        upper += tree.flow[x] * abs(lengths[x])
+    for j in range(len(q)):
         lower += q[j] * tree.potential[j]
         largest = max(largest, abs(tree.potential[j]))
     wrong = _SINGLE * (width_of(sources, sinks) + largest)
-    for i in range(ns):
+    for i in range(len(p)):
         lower += p[i] * (float(least_difference(near[i], rough)) - wrong)
     return upper, lower

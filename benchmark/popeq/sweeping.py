@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from popeq.api import DEFAULT_RUNS, given_name, leaderboard, load_dataset
+from popeq.api import leaderboard, load_dataset
 from popeq.board.leaderboard import Leaderboard
-from popeq.contract import PredictorSpec
-from popeq.dataset import Dataset
+from popeq.contract import Parameters, PredictorSpec
 from popeq.errors import UnknownNameError, UsageError
-from popeq.plugins import Registry, registry
+from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.runs.clusters import engine_of
-from popeq.runs.containment import DEFAULT_CONTAINMENT, Containment
 from popeq.runs.folder import Run
-from popeq.runs.plan import Plan, typed_parameters
-from popeq.runs.runner import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S, draw
-
-#: Runs that are open at once, each with a locked file.
-_TOGETHER = 200
+from popeq.runs.plan import Plan, plans_of, typed_parameters
+from popeq.runs.reporting import Reporter
+from popeq.runs.runner import draw
+from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 class _Part(BaseModel):
@@ -76,79 +72,54 @@ def read_sweep(path: Path | str) -> SweepFile:
         raise UsageError("\n".join(lines)) from None
 
 
-def expand(sweep: SweepFile, base: Path, known: Registry) -> list[Plan]:
+def expand(sweep: SweepFile, base: Path) -> list[Plan]:
     """Every run of a sweep, each once; ``base`` is the folder that relative data set folders start from.
 
     Raises UsageError for unknown names and values that a parameter does not take, before anything runs.
     """
+    known = registry()
     plans: dict[str, Plan] = {}
     for given in sweep.datasets:
         dataset = load_dataset(given if given in known.datasets else base / given)
         for wanted in sweep.predictor:
-            spec = known.predictor(wanted.name)
+            predictor = known.predictor(wanted.name)
             seeds = sweep.seeds if wanted.seeds is None else wanted.seeds
-            for plan in _plans_of(spec, known.source_of(spec.name), wanted.parameters, dataset, seeds):
-                plans.setdefault(plan.key, plan)
+            if any(seed < 0 for seed in seeds):
+                raise UsageError(f"{predictor.name}: seeds must be whole numbers from 0")
+            for parameters in _parameters_of(predictor, wanted.parameters):
+                for plan in plans_of(predictor, parameters, dataset, DEFAULT_PROTOCOL, seeds):
+                    plans.setdefault(plan.key, plan)
     return list(plans.values())
 
 
-def _plans_of(
-    spec: PredictorSpec, source: str, parameters: Mapping[str, Any], dataset: Dataset, seeds: Sequence[int]
-) -> Iterator[Plan]:
-    for name in parameters:
-        if name not in spec.parameters.model_fields:
-            raise UnknownNameError(f"parameter of {spec.name}", name, spec.parameters.model_fields)
-    if any(seed < 0 for seed in seeds):
-        raise UsageError(f"{spec.name}: seeds must be whole numbers from 0")
-    choices = [value if isinstance(value, list) else [value] for value in parameters.values()]
-    for values in itertools.product(*choices):
-        typed = typed_parameters(spec, dict(zip(parameters, values, strict=True)))
-        for seed in seeds:
-            yield Plan(spec, source, typed, dataset, given_name(dataset), DEFAULT_PROTOCOL, seed)
+def _parameters_of(predictor: PredictorSpec, values: Mapping[str, Any]) -> Iterator[Parameters]:
+    for name in values:
+        if name not in predictor.parameters.model_fields:
+            raise UnknownNameError(f"parameter of {predictor.name}", name, predictor.parameters.model_fields)
+    choices = [value if isinstance(value, list) else [value] for value in values.values()]
+    for chosen in itertools.product(*choices):
+        yield typed_parameters(predictor, dict(zip(values, chosen, strict=True)))
 
 
 def sweep(
     path: Path | str,
     *,
-    runs_dir: Path | str = DEFAULT_RUNS,
-    jobs: int = 1,
-    engine: str = "local",
-    scheduler: str | None = None,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    progress: bool = False,
-    containment: Containment = DEFAULT_CONTAINMENT,
-    on_plans: Callable[[Sequence[Plan]], None] | None = None,
-    on_run: Callable[[Run, bool], None] | None = None,
-    on_note: Callable[[str], None] | None = None,
+    settings: RunSettings = DEFAULT_SETTINGS,
+    reporter: Reporter | None = None,
+    **changes: object,
 ) -> Swept:
     """Draw every run that a TOML file describes and that is not complete, then rank those of each data set.
 
-    ``on_plans`` is called once, with all runs to be; the rest as for ``popeq.run``.
+    ``settings``, ``reporter`` and ``changes`` are as for ``popeq.run``.
 
     Raises
     ------
     UsageError
         For anything wrong in the file, before anything runs.
     """
-    plans = expand(read_sweep(path), Path(path).parent, registry())
-    if on_plans:
-        on_plans(plans)
-    runs: list[Run] = []
-    with engine_of(engine, scheduler, jobs, runs_dir) as where:
-        for start in range(0, len(plans), _TOGETHER):
-            runs += draw(
-                plans[start : start + _TOGETHER],
-                registry=registry(),
-                engine=where,
-                runs_dir=runs_dir,
-                timeout_s=timeout_s,
-                batch_size=batch_size,
-                progress=progress,
-                containment=containment,
-                on_run=on_run,
-                on_note=on_note,
-            )
+    settings = settings.with_changes(**changes)
+    plans = expand(read_sweep(path), Path(path).parent)
+    runs = draw(plans, settings, reporter)
     boards = {}
     datasets = {plan.dataset.name: plan.dataset for plan in plans}.values()
     for dataset in datasets:
@@ -158,5 +129,5 @@ def sweep(
             if plan.dataset is dataset and run.record.status == "complete"
         ]
         if complete and not dataset.sealed:
-            boards[dataset.name] = leaderboard(complete, dataset, jobs=jobs)
+            boards[dataset.name] = leaderboard(complete, dataset, jobs=settings.jobs)
     return Swept(tuple(runs), boards, tuple(d.sealed_note for d in datasets if d.sealed_note))

@@ -1,55 +1,59 @@
-"""Spanning trees of transportation problems, compiled by numba: a start for the network simplex.
+"""Feasible spanning trees of transportation problems: where the network simplex method starts.
 
-Nodes are sources 0..S-1, then sinks S..S+T-1; ``parent[x]`` is -1 at the root, and ``flow[x]`` is on the arc
-between x and its parent, always from the source to the sink.
+Nodes are sources 0..S-1, then sinks S..S+T-1.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from popeq.metrics._jit import compiled
 from popeq.typing import Floats
 
 Nodes = NDArray[np.int32]
+#: The sources and the sinks of arcs, (A,) each.
+Arcs = tuple[Nodes, Nodes]
 
 
-@njit(cache=True, nogil=True)
-def spanning_tree(
-    sources: Nodes,
-    sinks: Nodes,
-    arcs: int,
-    p: Floats,
-    q: Floats,
-    parent: Nodes,
-    flow: Floats,
-    order: Nodes,
-) -> float:
-    """Fill ``parent``, ``flow`` and ``order`` (parents first) from a forest of arcs, joined if it is several.
+class Basis(NamedTuple):
+    """A spanning tree and its flow, (S + T,) each.
 
-    The root is a sink that about halves the tree, so that few nodes hang below any arc. Returns the least
-    flow that the tree would need, which is negative if no feasible plan lies on it.
+    ``parent[x]`` is -1 at the root. ``flow[x]`` is on the arc between x and its parent, from the source to
+    the sink. ``order`` has parents before their children.
     """
+
+    parent: Nodes
+    flow: Floats
+    order: Nodes
+
+
+@compiled()
+def spanning_tree(arcs: Arcs, p: Floats, q: Floats) -> tuple[Basis, float]:
+    """The tree of some arcs between p (S,) and q (T,), completed if they do not connect all nodes.
+
+    The root is a sink near the middle of the tree, so that few nodes are below any arc. The second result is
+    the least flow that the tree would need; it is negative if the tree is not feasible.
+    """
+    sources, sinks = arcs
     ns, n = len(p), len(p) + len(q)
     group = np.arange(n).astype(np.int32)
     kept_sources, kept_sinks = np.empty(n - 1, np.int32), np.empty(n - 1, np.int32)
     kept = 0
-    for a in range(arcs):
-        x, y = _group(group, sources[a]), _group(group, sinks[a])
-        if x != y:
-            group[x] = y
+    for a in range(len(sources)):
+        if _join(group, sources[a], sinks[a]):
             kept_sources[kept], kept_sinks[kept] = sources[a], sinks[a]
             kept += 1
     for s in range(ns):
         if kept == n - 1:
             break
         for t in range(ns, n):
-            x, y = _group(group, s), _group(group, t)
-            if x != y:
-                group[x] = y
+            if _join(group, s, t):
                 kept_sources[kept], kept_sinks[kept] = s, t
                 kept += 1
+    # The neighbours of x are near[begin[x] : begin[x + 1]].
     begin = np.zeros(n + 1, np.int32)
     for a in range(kept):
         begin[kept_sources[a] + 1] += 1
@@ -62,6 +66,7 @@ def spanning_tree(
         near[free[s]], near[free[t]] = t, s
         free[s] += 1
         free[t] += 1
+    parent, flow, order = np.empty(n, np.int32), np.empty(n), np.empty(n, np.int32)
     _breadth_first(0, near, begin, order, parent)
     below = np.ones(n, np.int32)
     for i in range(n - 1, 0, -1):
@@ -85,19 +90,25 @@ def spanning_tree(
         flow[x] = max(rest[x], 0.0)
         rest[parent[x]] -= rest[x]
     flow[root] = 0.0
-    return least
+    return Basis(parent, flow, order), least
 
 
-@njit(cache=True, nogil=True)
-def _group(group: Nodes, x: int) -> int:
+@compiled()
+def _join(group: Nodes, x: int, y: int) -> bool:
+    """Unite the groups of two nodes (disjoint sets, by path halving); False if it is the same group."""
     while group[x] != x:
         group[x] = group[group[x]]
         x = group[x]
-    return x
+    while group[y] != y:
+        group[y] = group[group[y]]
+        y = group[y]
+    group[x] = y
+    return x != y
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: Nodes) -> None:
+    """Write the order in which nodes are reached from the root, and the parent of each."""
     order[0] = root
     parent[root] = -1
     found = 1
@@ -110,22 +121,22 @@ def _breadth_first(root: int, near: Nodes, begin: Nodes, order: Nodes, parent: N
                 found += 1
 
 
-@njit(cache=True, nogil=True)
-def northwest(p: Floats, q: Floats, sources: Nodes, sinks: Nodes) -> int:
-    """The arcs of the north-west corner plan, written to ``sources`` and ``sinks``; returns how many."""
-    i, j, arcs = 0, 0, 0
+@compiled()
+def northwest(p: Floats, q: Floats) -> Arcs:
+    """The arcs of the north-west corner rule between p (S,) and q (T,); they are a feasible tree."""
+    arcs = len(p) + len(q) - 1
+    sources, sinks = np.empty(arcs, np.int32), np.empty(arcs, np.int32)
+    i, j = 0, 0
     left, missing = p[0], q[0]
-    while True:
-        sources[arcs], sinks[arcs] = i, len(p) + j
-        arcs += 1
-        if i == len(p) - 1 and j == len(q) - 1:
-            return arcs
+    for a in range(arcs):
+        sources[a], sinks[a] = i, len(p) + j
         moved = min(left, missing)
         left -= moved
         missing -= moved
-        if j == len(q) - 1 or (left <= missing and i < len(p) - 1):
+        if i < len(p) - 1 and (j == len(q) - 1 or left <= missing):
             i += 1
             left = p[i]
-        else:
+        elif j < len(q) - 1:
             j += 1
             missing = q[j]
+    return sources, sinks

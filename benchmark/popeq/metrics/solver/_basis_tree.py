@@ -1,10 +1,8 @@
-"""A spanning tree of a transportation problem with the set of sinks below each of its nodes, compiled by
-numba.
+"""The spanning tree of the network simplex method, with the set of sinks below each of its nodes.
 
 Nodes are sources 0..S-1, then sinks S..S+T-1; the root is a sink. Most sources are leaves. A set is a row of
-bits, so that a tree is cut, turned around and hung elsewhere by a few operations for each node of a path.
-Indices are unsigned, because numba would look at the sign of others each time that they index an array, which
-took a third of the time of a pivot.
+bits, so that moving a subtree to another place takes a few operations for each node of a path. Indices are
+unsigned, because numba checks the sign of a signed index at each access, which took a third of a pivot.
 """
 
 from __future__ import annotations
@@ -12,11 +10,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from popeq.metrics.spanning_tree import Nodes
-from popeq.metrics.vectors import lowest_bit
+from popeq.metrics._jit import compiled
+from popeq.metrics.solver._spanning_tree import Basis
+from popeq.metrics.solver._vectors import lowest_bit
 from popeq.typing import Floats
 
 Indices = NDArray[np.uint32]
@@ -24,11 +22,12 @@ Bits = NDArray[np.uint64]
 
 
 class Tree(NamedTuple):
-    """A feasible basis of the network simplex method; nodes are numbered by all, ``sources`` of them first.
+    """A feasible basis of a problem with S = ``sources`` sources and T sinks; W is T / 64, rounded up.
 
-    ``flow[x]`` (S + T,) is on the arc between x and its parent, from the source to the sink. Bit t of
-    ``below[x]`` (S + T, W), 64 to a word, says whether sink t is x or stands below it. ``potential`` (64 W,)
-    is of the sinks; ``rough`` is the same in single precision. The rest is room to work in.
+    ``parent[x]`` and ``flow[x]`` (S + T,) are as in ``Basis``, but the parent of the root is undefined. Bit t
+    of ``below[x]`` (S + T, W), 64 bits in a word, says whether sink t is x or below x. ``potential`` (64 W,)
+    is that of the sinks, and ``rough`` the same in single precision. ``cut``, ``from_source`` and
+    ``from_sink`` are memory for ``pivot``.
     """
 
     sources: Any
@@ -42,10 +41,13 @@ class Tree(NamedTuple):
     from_sink: Indices
 
 
-@njit(cache=True, nogil=True)
-def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Floats) -> Tree:
-    """The tree that ``spanning_tree`` gives (``flow`` is used in place), where the arc between x and its
-    parent costs ``lengths[x]``, with a minus if x is a source."""
+@compiled()
+def tree_of(sources: int, start: Basis, lengths: Floats) -> Tree:
+    """The tree of a basis, the ``flow`` of which is used in place.
+
+    ``lengths[x]`` (S + T,) is the cost of the arc between x and its parent, with a minus sign for sources.
+    """
+    parent, flow, order = start
     n = len(parent)
     words = (n - sources + 63) // 64
     below, above = np.zeros((n, words), np.uint64), np.zeros(n, np.uint32)
@@ -73,13 +75,14 @@ def tree_of(sources: int, parent: Nodes, flow: Floats, order: Nodes, lengths: Fl
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pivot(tree: Tree, source: Any, sink: Any, reduced: float) -> None:
-    """Let an arc enter: send what fits around its cycle, cut the arc that runs empty, and hang what stood
-    below it onto the other end of the new arc.
+    """Let the arc from a source to a sink enter, whose reduced cost is ``reduced``; one other arc leaves.
 
-    Of several arcs that run empty the last is cut, going around the cycle from where its ends meet and along
-    the new arc (Cunningham 1976), so that ties don't go round in circles.
+    As much as possible is sent around the cycle that the new arc closes. An arc leaves whose flow becomes 0,
+    and the subtree below it is attached to the other end of the new arc. If there are several such arcs, the
+    last one leaves, in the direction of the new arc and from the node where the two paths to the root meet.
+    This rule (Cunningham 1976) prevents cycling.
     """
     flow, parent, below, up, down = tree.flow, tree.parent, tree.below, tree.from_source, tree.from_sink
     one, two = np.uintp(1), np.uintp(2)
@@ -112,16 +115,16 @@ def pivot(tree: Tree, source: Any, sink: Any, reduced: float) -> None:
     _rehang(tree, up, at, ups, down, downs, onto, fits, change)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _send(flow: Floats, path: Indices, length: Any, amount: float) -> None:
-    """Less on the first of a path's arcs, more on the second, and so on."""
+    """Subtract an amount from the flow of the first arc of a path, add it to the second, and so on."""
     for i in range(np.uintp(0), length, np.uintp(2)):
         flow[path[i]] -= amount
     for i in range(np.uintp(1), length, np.uintp(2)):
         flow[path[i]] += amount
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _rehang(
     tree: Tree,
     path: Indices,
@@ -133,8 +136,11 @@ def _rehang(
     carried: float,
     change: float,
 ) -> None:
-    """Cut the subtree of ``path[at]`` off, hang it by ``path[0]`` onto a node, with an arc that carries as
-    much, and change its potentials. Both paths end below the node where they meet."""
+    """Move the subtree of ``path[at]``: ``path[0]`` becomes its root, with the parent ``onto``.
+
+    The new arc has the flow ``carried``, and ``change`` is added to the potentials of the subtree. ``path``
+    and ``other`` are the two paths of the cycle, which end below the node where they meet.
+    """
     below, cut, words = tree.below, tree.cut, np.uintp(len(tree.cut))
     above, one = onto, np.uintp(1)
     for i in range(at + one):
@@ -143,7 +149,7 @@ def _rehang(
         tree.flow[x], carried = carried, tree.flow[x]
     for w in range(words):
         cut[w] = below[path[at], w]
-    # Turned around, a node of the path has below it what is cut and was not below the one before it.
+    # In the reversed path, what is below a node is what was cut without what was below the node before it.
     for i in range(at, np.uintp(0), -1):
         _change(below, np.uintp(path[i]), np.uintp(path[np.uintp(i) - one]), cut)
     for w in range(words):
@@ -161,8 +167,8 @@ def _rehang(
             tree.rough[t] = tree.potential[t]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _change(below: Bits, x: Any, y: Any, cut: Bits) -> None:
-    """Below x shall be what is either below y or cut, not both."""
+    """Set what is below x to what is either below y or cut, but not both."""
     for w in range(np.uintp(len(cut))):
         below[x, w] = below[y, w] ^ cut[w]

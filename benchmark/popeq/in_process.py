@@ -1,0 +1,122 @@
+"""A predictor in this process, without a run: for a notebook, a demonstration, a test of an idea."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, Prompt, install_hint, load_object
+from popeq.dataset import Dataset
+from popeq.errors import UsageError
+from popeq.lookup import DEFAULT_DATASET, as_dataset
+from popeq.plugins import registry
+from popeq.runs.job import for_predictor, labelled_for_predictor
+from popeq.runs.plan import typed_parameters
+from popeq.runs.worker import check_samples
+from popeq.seeding import generator
+from popeq.space import PLANE, Space
+from popeq.typing import Floats
+
+
+class LoadedPredictor:
+    """A predictor with its parameters. ``fit`` it, then ``sample``; nothing is contained, limited or kept.
+
+    ``predictor`` is the plugin's own object, None before ``fit``. A ``seed`` gives the same fit and, for the
+    prompts of a data set, the same samples as a run with that seed has before it rounds them.
+    """
+
+    def __init__(self, spec: PredictorSpec, parameters: dict[str, object], seed: int = 0) -> None:
+        self.spec, self.seed = spec, seed
+        self.parameters = typed_parameters(spec, parameters, flag="")
+        self.predictor: Predictor | None = None
+        self.space = PLANE
+
+    def __repr__(self) -> str:
+        values = "".join(f", {name}={value!r}" for name, value in self.parameters)
+        fitted = "fitted" if self.predictor else "not fitted"
+        return f"<{self.spec.name}{values} ({fitted})>"
+
+    def fit(self, data: str | Path | Dataset | Sequence[LabelledPrompt] = DEFAULT_DATASET) -> LoadedPredictor:
+        """Learn from the training and validation prompts of a data set, or from labelled prompts; itself.
+
+        With folds it learns from all prompts of the data set; test prompts of a split are never given.
+
+        Raises
+        ------
+        UsageError
+            For an unknown data set, or a predictor that cannot be loaded or fitted.
+        """
+        train, validation, self.space = self._parts(data)
+        predictor = self._new(self.space)
+        predictor.fit(train, validation, generator(self.seed, self.spec.name, "fit", "split"))
+        self.predictor = predictor
+        return self
+
+    def sample(self, prompts: Sequence[str | Prompt], n: int = 110) -> Floats:
+        """Draw ``n`` settings for each sentence or prompt: (len(prompts), n, 2), dB, inside the space.
+
+        A sentence's draws depend on the seed, the predictor and the sentence alone.
+
+        Raises
+        ------
+        UsageError
+            If it is not fitted, there is no prompt, or ``n`` is below 1.
+        ContractError
+            If the predictor gives back what the contract does not allow.
+        """
+        if self.predictor is None:
+            raise UsageError(f"{self.spec.name}: is not fitted; call fit() first")
+        if isinstance(prompts, str) or not len(prompts) or n < 1:
+            raise UsageError("sample() takes a list of at least one sentence or prompt, and n from 1")
+        asked = for_predictor(
+            (Prompt(p, p, "asked") if isinstance(p, str) else p for p in prompts), self.spec.wants_audio
+        )
+        rngs = [generator(self.seed, self.spec.name, "sample", p.prompt_id) for p in asked]
+        return check_samples(self.predictor.sample(asked, n, rngs), asked, n, self.space)
+
+    def _parts(
+        self, data: str | Path | Dataset | Sequence[LabelledPrompt]
+    ) -> tuple[list[LabelledPrompt], list[LabelledPrompt], Space]:
+        if isinstance(data, str | Path | Dataset):
+            dataset = as_dataset(data)
+            stage = dataset.stages[0]
+            everything = tuple(sorted(dataset.prompts["prompt_id"]))
+            train_ids, validation_ids = (
+                (everything, ()) if dataset.by_folds else (stage.train, stage.validation)
+            )
+            train, validation = dataset.labelled(train_ids), dataset.labelled(validation_ids)
+            space = dataset.space
+        else:
+            train, validation, space = list(data), [], PLANE
+        audio = self.spec.wants_audio
+        return labelled_for_predictor(train, audio), labelled_for_predictor(validation, audio), space
+
+    def _new(self, space: Space) -> Predictor:
+        try:
+            factory = load_object(self.spec.factory)
+        except ImportError as error:
+            hint = install_hint(self.spec.extra)
+            raise UsageError(f"{self.spec.name}: cannot be loaded: {error}{hint}") from None
+        predictor: Predictor = factory(self.parameters, space)
+        return predictor
+
+
+def load_predictor(name: str | PredictorSpec, *, seed: int = 0, **parameters: object) -> LoadedPredictor:
+    """A predictor in this process: ``popeq.load_predictor("knn", k=4).fit(data).sample(["make it warm"])``.
+
+    ``parameters`` are the predictor's own, by name, as ``popeq run -o`` takes them.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that no plugin brings; offers near names.
+    UsageError
+        For a parameter that it does not have, or a value that a parameter does not take.
+    """
+    spec = registry().predictor(name) if isinstance(name, str) else name
+    return LoadedPredictor(spec, parameters, seed)
+
+
+def list_predictors() -> list[PredictorSpec]:
+    """What plugins bring, sorted by name; ``spec.parameters.model_fields`` has the parameters of each."""
+    return [spec for _, spec in sorted(registry().predictors.items())]

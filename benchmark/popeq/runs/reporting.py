@@ -1,0 +1,39 @@
+"""What a caller can watch while runs are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from popeq.runs.folder import Run
+    from popeq.runs.plan import Plan
+    from popeq.runs.record import RunRecord
+
+
+class Reporter:
+    """Is called while runs are drawn, from several threads, but one call at a time. Every method does nothing
+    until a subclass says otherwise."""
+
+    def planned(self, plans: Sequence[Plan]) -> None:
+        """Once, before the first run: every run that was asked for, complete ones among them."""
+
+    def remark(self, text: str) -> None:
+        """A line for each run that is drawn again because its code, or what its parameters name, changed
+        since a run of the same predictor; that run stays as it is."""
+
+    def started(self, prompts: int, done: int) -> None:
+        """Before prompts are drawn: how many there are in the runs that are not complete, and how many of
+        them an earlier attempt drew."""
+
+    def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
+        """A prompt of a run was drawn."""
+
+    def progress(self, record: RunRecord, line: str) -> None:
+        """A predictor said how far its training is, in one line."""
+
+    def ended(self, run: Run, drawn: bool) -> None:
+        """A run ended, with whatever status; ``drawn`` is False if it was complete already."""
+
+    def close(self) -> None:
+        """Nothing more is drawn."""

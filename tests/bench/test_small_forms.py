@@ -1,0 +1,122 @@
+"""Every measurement and simulation of this folder in a small form: it runs through and prints its rows.
+
+No time is checked here; ``make bench`` does it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import big_board, coverage, draw_noise, leaks, ranks, reference_lines
+from tests.bench.__main__ import MEASUREMENTS, main, measure
+from tests.bench.ratios import Row, table
+from tests.conftest import write_small_dataset
+
+
+@pytest.mark.parametrize("measurement", MEASUREMENTS, ids=lambda m: m.__name__)
+def test_measurement(measurement):
+    rows = list(measurement(False))
+    assert rows
+    shown = table(rows, [])
+    for row in rows:
+        assert row.measurement in shown
+        assert row.seconds > 0
+        assert row.peer in shown
+    assert "processor: " in shown
+
+
+def fine(whole):
+    yield Row(measurement="fine", size="1", seconds=1.0, peer="slow", peer_s=3.0, least_ratio=2.0)
+
+
+def breaks_down(whole):
+    yield Row(measurement="measured before", size="1", seconds=1.0)
+    raise ValueError("no such model\nsecond line")
+
+
+def slower_than_its_peer(whole):
+    yield Row(measurement="slow", size="7", seconds=1.0, peer="quick", peer_s=1.5, least_ratio=2.0)
+
+
+def test_the_table_is_printed_whatever_failed(capsys):
+    assert measure([breaks_down, fine], True) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:2] == ["measured", "before"] for line in lines)
+    assert any(line.split() == ["fine", "1", *line.split()[2:-1], "yes"] for line in lines)
+    assert "FAILED breaks_down: ValueError: no such model" in lines
+
+
+def test_a_limit_that_is_not_met_is_named(capsys):
+    assert measure([fine], True) == 0
+    assert "limits not met" not in capsys.readouterr().out
+    assert measure([fine, slower_than_its_peer], True) == 1
+    assert "limits not met: slow (7) quick" in capsys.readouterr().out.splitlines()
+    too_long = Row(measurement="long", size="1", seconds=2.0, most_s=1.0)
+    assert too_long.limit == ("<= 1 s", False)
+    assert Row(measurement="wrong", size="1", seconds=2.0, claim=("small", False)).limit == ("small", False)
+
+
+def test_measurements_are_chosen_by_name(capsys):
+    assert main(["--small", "raw_points"]) == 0
+    shown = capsys.readouterr().out
+    assert "sample_kantorovich" in shown
+    assert "popeq list" not in shown
+    with pytest.raises(SystemExit):
+        main(["--small", "no such measurement"])
+
+
+def rows_of(text: str) -> list[str]:
+    """The rows of printed tables, their headers left out."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [line for i, line in enumerate(lines) if i and "---" not in line]
+
+
+def test_coverage_goes_on_from_what_was_kept(tmp_path, capsys):
+    arguments = ["--prompts", "4", "--samples", "11", "--jobs", "1", "--keep", str(tmp_path)]
+    tables = []
+    for studies in ("2", "3", "3"):
+        coverage.main([*arguments, "--worlds", studies])
+        tables.append(capsys.readouterr().out)
+    assert tables[0].count("| 4 | 2 |") == 2 * 6
+    assert tables[1].count("| 4 | 3 |") == 2 * 6
+    assert tables[1] == tables[2]
+
+
+def test_ranks(capsys):
+    ranks.main(["--boards", "1", "--prompts", "4", "--samples", "11", "--jobs", "1"])
+    assert len(rows_of(capsys.readouterr().out)) == 2
+
+
+def test_leaks(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    first = min(folder for folder in leaks.COMMITTED.iterdir() if (folder / "run.json").is_file())
+    (runs / first.name).symlink_to(first)
+    leaks.main(["--panels", "1", "--samples", "11", "--runs", str(runs), "--real", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "| simulated-120, new panels | knn | 0.2 dB |" in shown
+    assert "| 50% leaked, 1 dB |" in shown
+    assert "0 of 1 runs flagged" in shown
+
+
+def test_draw_noise(capsys):
+    draw_noise.main(["random", "--blocks", "2", "--counts", "11"])
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row.startswith("| random | 11 |")
+
+
+def test_reference_lines(capsys):
+    reference_lines.main(
+        ["--prompts", "2", "--listeners", "5", "--populations", "simulated-120", "two groups"]
+    )
+    names = [row.split(" | ")[0] for row in rows_of(capsys.readouterr().out)]
+    assert names == ["| simulated-120", "| two groups"]
+
+
+def test_big_board(tmp_path, capsys):
+    data = write_small_dataset(tmp_path / "data", folds=True)
+    big_board.main(["--methods", "2", "--jobs", "1", "--data", str(data)])
+    shown = capsys.readouterr().out
+    assert shown.startswith("1 methods, 12 prompts: ")
+    assert "one more: " in shown
+    assert "index.html: " in shown

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from popeq.board import halves
+from popeq.board import split_half
 from popeq.runs.packed import PACKED, pack
 from tests import preloaded, pseudo_panels
 
@@ -65,7 +65,7 @@ def few_pseudo_panels() -> None:
 def whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reference lines as boards have them."""
     for name, value in pseudo_panels.WHOLE.items():
-        monkeypatch.setattr(halves, name, value)
+        monkeypatch.setattr(split_half, name, value)
 
 
 CARD = """\

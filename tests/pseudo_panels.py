@@ -3,11 +3,11 @@
 Lines move by a few percent. What is about the lines themselves asks for the fixture ``whole_lines``.
 """
 
-from popeq.board import halves
+from popeq.board import split_half
 
-WHOLE = {"_PANELS": halves._PANELS, "_MOST_PANELS": halves._MOST_PANELS}
+WHOLE = {"PANELS": split_half.PANELS, "MOST_PANELS": split_half.MOST_PANELS}
 
 
 def use_few() -> None:
     """From now on, in this process and those forked from it."""
-    halves._PANELS, halves._MOST_PANELS = 180, 8
+    split_half.PANELS, split_half.MOST_PANELS = 180, 8

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
-from popeq.board.entries import make_entries, usable
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import PromptTable, Scorer
+from popeq.board.selection import entry_of
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
@@ -136,11 +136,7 @@ def score(
 
 def scored(run: Run, dataset: str | Path | Dataset | None = None) -> PromptTable:
     """The table behind ``score(run)``, with what its intervals need."""
-    scorer = scorer_of([run], dataset)
-    runs, notes = usable([run], scorer)
-    if not runs:
-        raise UsageError(notes[0])
-    return make_entries(runs, scorer)[0].table
+    return entry_of([run], scorer_of([run], dataset)).table
 
 
 def leaderboard(
@@ -157,7 +153,8 @@ def leaderboard(
     Parameters
     ----------
     runs
-        Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
+        Runs, or their names: a run's folder, a folder of runs, ``FOLDER/NAME`` or ``NAME`` (the runs of the
+        predictor NAME in FOLDER or in ``runs_dir``); all of ``runs_dir`` if empty.
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to.
     by
@@ -175,8 +172,8 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, or some that were named cannot stand on one board; each is named. Runs that were
-        only found in ``runs_dir`` are left out by name in ``notes`` instead.
+        If there are no runs, or some that were named are of other data set revisions or protocols. Where no
+        run was named, those are left out with a line in ``notes`` instead.
     """
     split = checked_split(by)
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
@@ -194,8 +191,8 @@ def compare(
 ) -> Comparison:
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
-    ``a`` and ``b`` are runs, run folders, or names of predictors that have runs in ``runs_dir``; of a named
-    predictor every seed is taken and averaged prompt by prompt. ``by="category"`` splits ``metrics``.
+    ``a`` and ``b`` are runs or their names, as for ``leaderboard``; of a named predictor every seed is taken
+    and averaged prompt by prompt. ``by="category"`` splits ``metrics``.
 
     Raises
     ------

@@ -1,20 +1,28 @@
-"""From names and folders that a person gives to data sets, runs, scorers and the entries of a board."""
+"""Data sets, scorers and scored entries, from the names and folders that a person gives."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.board.current import current
-from popeq.board.entries import Entry, gather, make_entries, of_dataset, usable
+from popeq.board.entries import Entry, make_entries
+from popeq.board.notes import Note
 from popeq.board.scoring import Scorer
+from popeq.board.selection import (
+    comparable,
+    current,
+    entry_of,
+    gather,
+    newest_protocol,
+    of_dataset,
+    runs_of,
+)
 from popeq.contract import DatasetSpec
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
-from popeq.protocol import Protocol, newest
+from popeq.protocol import Protocol
 from popeq.runs.folder import Run
 
 DEFAULT_DATASET = "simulated-120"
@@ -64,92 +72,53 @@ def entries_of(
     runs_dir: str | Path = DEFAULT_RUNS,
     jobs: int = 1,
     keep: bool = True,
-) -> tuple[Scorer, list[Entry], list[str]]:
+) -> tuple[Scorer, list[Entry], list[Note]]:
     """What a board is made of: the scorer, one scored entry a row, and notes on runs left out.
 
     Parameters and errors as for ``leaderboard``.
     """
-    scorer, found, unread = gather_runs(runs, dataset, runs_dir)
-    complete, notes = usable(found, scorer, named=bool(runs))
-    notes = [*unread, *notes]
+    found, notes = gather(runs, runs_dir)
+    loaded = None if dataset is None else as_dataset(dataset)
+    found = of_dataset(found, loaded.name if loaded else None)
+    scorer = scorer_of(found, loaded, None if runs else newest_protocol(found))
+    complete, left_out = comparable(found, scorer, named=bool(runs))
+    notes += left_out
     if not runs:
         complete, older = current(complete)
         notes += older
     if not complete:
-        raise UsageError("\n".join(["no complete run to rank", *notes]))
+        raise UsageError("\n".join(["no complete run to rank", *(note.text for note in notes)]))
     return scorer, make_entries(complete, scorer, jobs, keep=keep), notes
 
 
-def gather_runs(
-    runs: Sequence[Run | str | Path], dataset: str | Path | Dataset | None, runs_dir: str | Path
-) -> tuple[Scorer, list[Run], list[str]]:
-    ready = [r for r in runs if isinstance(r, Run)]
-    paths = [r for r in runs if not isinstance(r, Run)]
-    scanned, notes = gather(paths, runs_dir) if paths or not ready else ([], [])
-    found = ready + scanned
-    loaded = None if dataset is None else as_dataset(dataset)
-    found = of_dataset(found, loaded.name if loaded else None)
-    return scorer_of(found, loaded, None if runs else _newest(found)), found, notes
-
-
-def _newest(runs: Sequence[Run]) -> Protocol:
-    """The newest protocol of runs that nobody named: of the complete ones, if there are any."""
-    complete = [run for run in runs if run.record.status == "complete"]
-    return newest(run.record.protocol for run in complete or runs)
+def dataset_of(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Dataset:
+    """The data set that is given, or else the one that the first of the runs names."""
+    if dataset is not None:
+        return as_dataset(dataset)
+    record = runs[0].record.dataset
+    try:
+        return load_dataset(record.given)
+    except UsageError as error:
+        raise UsageError(
+            f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
+            f"give its folder with --dataset ({error})"
+        ) from None
 
 
 def scorer_of(
     runs: Sequence[Run], dataset: str | Path | Dataset | None, protocol: Protocol | None = None
 ) -> Scorer:
     """A scorer for runs under a protocol; by default that of the first of them."""
-    if dataset is None:
-        record = runs[0].record.dataset
-        try:
-            dataset = load_dataset(record.given)
-        except UsageError as error:
-            raise UsageError(
-                f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
-                f"give its folder with --dataset ({error})"
-            ) from None
-    return Scorer(as_dataset(dataset), protocol or runs[0].record.protocol)
-
-
-def side_of(which: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path) -> list[Run]:
-    """The runs that one side of a comparison names: one, or every seed of a predictor under its newest
-    protocol."""
-    if isinstance(which, Run):
-        return [which]
-    if Path(which).is_dir():
-        return [Run.open(which)]
-    found, _ = gather((), runs_dir)
-    own = [r for r in found if r.record.predictor.name == str(which)]
-    if not own:
-        names = {r.record.predictor.name for r in found}
-        raise UnknownNameError(f"run folder or predictor with a run in {runs_dir}", str(which), names)
-    loaded = None if dataset is None else as_dataset(dataset)
-    own = [r for r in of_dataset(own, loaded.name if loaded else None) if r.record.status == "complete"]
-    if not own:
-        raise UsageError(f"{which}: has no complete run in {runs_dir}")
-    protocol = _newest(own)
-    own, _ = current([r for r in own if r.record.protocol == protocol])
-    if len({json.dumps(r.record.predictor.parameters, sort_keys=True) for r in own}) > 1:
-        folders = ", ".join(str(r.folder) for r in own)
-        raise UsageError(f"{which}: has runs with different parameters; name a folder: {folders}")
-    return own
+    return Scorer(dataset_of(runs, dataset), protocol or runs[0].record.protocol)
 
 
 def pair_of(
     a: Run | str | Path, b: Run | str | Path, dataset: str | Path | Dataset | None, runs_dir: str | Path
 ) -> tuple[Scorer, Entry, Entry]:
-    """The scorer and the entries of two runs, run folders or predictors; errors as for ``compare``."""
-    sides = [side_of(which, dataset, runs_dir) for which in (a, b)]
-    scorer = scorer_of([*sides[0], *sides[1]], dataset)
-    entries = []
-    for side in sides:
-        runs, notes = usable(side, scorer)
-        if notes:
-            raise UsageError("\n".join(notes))
-        entries.append(make_entries(runs, scorer)[0])
-    if {r.folder.resolve() for r in sides[0]} == {r.folder.resolve() for r in sides[1]}:
+    """The scorer and the entries of the two sides of a comparison; errors as for ``compare``."""
+    loaded = None if dataset is None else as_dataset(dataset)
+    left, right = (runs_of(name, runs_dir, loaded.name if loaded else None) for name in (a, b))
+    if {r.folder.resolve() for r in left} == {r.folder.resolve() for r in right}:
         raise UsageError("two different runs are needed, not one twice")
-    return scorer, entries[0], entries[1]
+    scorer = scorer_of(left, loaded)
+    return scorer, entry_of(left, scorer), entry_of(right, scorer)

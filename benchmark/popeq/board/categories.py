@@ -1,4 +1,4 @@
-"""Any table split by prompt category, with intervals, and in words which categories are too small to tell."""
+"""Any table split by category of the prompts, with intervals, and which categories are too small."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard, against, build, score_cells
+from popeq.board.notes import Note
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
@@ -29,11 +30,11 @@ class Group:
 
     @property
     def small(self) -> str:
-        """Why the category cannot tell, or an empty text."""
+        """Why nothing is concluded from the category; empty if something is."""
         if len(self.keep) >= LEAST_PROMPTS:
             return ""
         return (
-            f"{self.name}: {len(self.keep)} prompt{'s' * (len(self.keep) != 1)}, too few to tell: nothing is "
+            f"{self.name}: {len(self.keep)} prompt{'s' * (len(self.keep) != 1)}, too few: nothing is "
             f"concluded with fewer than {LEAST_PROMPTS}"
         )
 
@@ -46,7 +47,7 @@ def groups(scorer: Scorer) -> list[Group]:
 
 
 def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
-    """One table with a first column ``category``, and a note for each category that is too small to tell."""
+    """One table with a first column ``category``, and a note for each category that is too small."""
     parts, notes = [], []
     for group in groups(scorer):
         table = table_of(group)
@@ -115,10 +116,10 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
     """The board with its table split by category: ranks, tests and intervals are those of each category."""
     found = boards(board, scorer)
-    notes = [note for group, own in found.values() for note in category_notes(group, own)]
+    notes = [Note("category", text) for group, own in found.values() for text in category_notes(group, own)]
     table, _ = split_table(scorer, lambda group: found[group.name][1].table.copy())
-    kept = [n for n in board.notes if not n.startswith(f"{len(scorer.prompt_ids)} prompts ")]
-    return replace(board, table=table, notes=(*kept, *notes))
+    kept = [note for note in board.remarks if note.kind != "power"]
+    return replace(board, table=table, remarks=(*kept, *notes))
 
 
 def category_notes(group: Group, board: Leaderboard) -> list[str]:
@@ -130,5 +131,5 @@ def category_notes(group: Group, board: Leaderboard) -> list[str]:
         return []
     means = board.table[f"{HEADLINE}_mean"]
     room = float(means.max() - means.min())
-    wide = ", more than lies between all rows: too small to tell" if shift >= room else ""
+    wide = ", which is more than the range of all rows, so it separates none" if shift >= room else ""
     return [f"{group.name}: {len(group.keep)} prompts can show a shift of about {shift:.2f} dB{wide}."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from popeq.board.differences import Scores, mean_difference, mean_score
 from popeq.board.entries import Entry, parameters_text
 from popeq.board.leaks import too_good
-from popeq.board.notes import what_it_shows
+from popeq.board.notes import Note, board_notes
 from popeq.board.reference import REFERENCE, training_responses
 from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
 from popeq.board.scoring import Scorer
@@ -79,12 +79,12 @@ class Pairs:
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
     """A ranked table (``table``, columns COLUMNS; reference lines last, without a rank), the pairwise tests,
-    ``notes`` to be read with it, and what it was made from: entries in table order, the ``reference`` that
+    ``remarks`` to be read with it, and what it was made from: entries in table order, the ``reference`` that
     shift and skill are against, and the other reference lines."""
 
     table: pd.DataFrame
     pairs: Pairs
-    notes: tuple[str, ...]
+    remarks: tuple[Note, ...]
     entries: tuple[Entry, ...]
     reference: ReferenceLine
     lines: tuple[ReferenceLine, ...]
@@ -92,6 +92,11 @@ class Leaderboard:
     def _repr_html_(self) -> str:
         """The table and notes, in a notebook."""
         return html_table(self.table, self.notes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The texts of ``remarks``."""
+        return tuple(note.text for note in self.remarks)
 
     @property
     def least_shift(self) -> float:
@@ -103,7 +108,7 @@ class Leaderboard:
 def build(
     entries: Sequence[Entry],
     scorer: Scorer,
-    notes: Sequence[str] = (),
+    notes: Sequence[Note] = (),
     lines: Sequence[ReferenceLine] | None = None,
     *,
     jobs: int = 1,
@@ -147,8 +152,8 @@ def build(
     for name in ("rank", "rank_worst"):
         table[name] = table[name].astype("Int64")
     board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines))
-    findings = what_it_shows(scorer, entries, lines, board.least_shift, flags, ALPHA)
-    return Leaderboard(table, pairs, (*findings, *notes), board.entries, reference, board.lines)
+    own = board_notes(scorer, entries, lines, board.least_shift, flags, ALPHA)
+    return replace(board, remarks=(*own, *notes))
 
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:

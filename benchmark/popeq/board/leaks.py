@@ -22,7 +22,7 @@ from popeq.typing import Floats
 ALPHA = 1e-4
 #: Two points nearer than this on both axes are the same: predictions are stored to 0.01 dB.
 SAME_DB = 0.00501
-#: How near to an answer a sample counts as a copy of it, dB; the first stands for exact copies.
+#: How near to an answer a sample counts as a copy of it, dB; the first is for exact copies.
 RADII_DB = (SAME_DB, 0.1, 0.3)
 #: How much likelier than a comparable place a listener's own answer may be for an honest predictor.
 ODDS = 1.5
@@ -76,9 +76,9 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
             counts = np.where(sets.rows >= 0, near[sets.rows], -1)
             most = counts.max(axis=1)
             tied, size = (counts == most[:, None]).sum(axis=1), (counts >= 0).sum(axis=1)
-            tells = (most > 0) & (tied < size)
-            observed += int((tells & (counts[:, 0] == most)).sum())
-            chances.append((ODDS * tied / (ODDS * tied + size - tied))[tells])
+            informative = (most > 0) & (tied < size)
+            observed += int((informative & (counts[:, 0] == most)).sum())
+            chances.append((ODDS * tied / (ODDS * tied + size - tied))[informative])
         smallest = min(smallest, _tail(observed, np.concatenate([*chances, np.empty(0)])))
     return min(1.0, len(RADII_DB) * smallest)
 
@@ -135,7 +135,7 @@ def signs(samples: Floats, table: PromptTable, scorer: Scorer) -> list[str]:
 class _SecondPanel:
     """The second panel's listeners by prompt, and the reference's scores (P,), dB, on both panels."""
 
-    targets: list[Target]
+    targets: tuple[Target, ...]
     reference_tested: Floats
     reference_other: Floats
 
@@ -151,8 +151,8 @@ def _second_panel(scorer: Scorer) -> _SecondPanel | None:
     second = scorer.second_panel
     if second is None:
         return None
+    targets = scorer.with_listeners(second).targets
     dataset, ids = scorer.dataset, scorer.prompt_ids
-    targets = [Target(second.points(p), second.space, scorer.settings) for p in ids]
     tested, other = (reference_against(t, ids, dataset).scores[HEADLINE] for t in (scorer.targets, targets))
     return _SecondPanel(targets, tested, other)
 
@@ -224,7 +224,7 @@ class _Answers:
 
 
 def _usable(answers: _Answers, scorer: Scorer, radius: float) -> NDArray[np.bool_]:
-    """Which tested answers say something at a radius: inside the box, nobody's answer to another prompt, and
+    """Which tested answers are used at a radius: inside the box, nobody's answer to another prompt, and
     not near the same listener's."""
     responses = scorer.dataset.responses
     prompts, people = responses["prompt_id"].to_numpy(), responses["listener_id"].to_numpy()

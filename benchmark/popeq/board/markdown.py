@@ -68,7 +68,7 @@ def marks(dataset: str) -> tuple[str, str]:
 
 
 def insert(board: Leaderboard, path: Path) -> None:
-    """Replace what stands between the marks of the board's data set.
+    """Replace the text between the marks of the board's data set.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What nobody can beat: the scores of a perfect predictor and of a fresh panel of listeners.
+"""Reference lines: the expected scores of a perfect predictor and of a fresh panel of listeners.
 
-A score against few listeners is never 0, not even for the population itself. How far two halves of a prompt's
-listeners are apart can be measured (``popeq.board.halves``); how much nearer larger groups would be is taken
-from pseudo-populations, one a prompt, in which both distances can be drawn.
+A score against few listeners is never 0, not even for the population itself. The distance of two halves of a
+prompt's listeners can be measured (``popeq.board.split_half``). Its ratio to the distance of larger groups is
+taken from pseudo-populations, one for each prompt, in which both distances can be drawn.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.board import kept_scores
-from popeq.board.halves import DISTANCES, halves_of, pseudo_panels, ratios_to
 from popeq.board.scoring import Scorer
+from popeq.board.split_half import DISTANCES, pseudo_panels, ratios_to, split_half
 from popeq.metrics import SCORES
 from popeq.typing import Floats
 
@@ -28,13 +28,15 @@ ESTIMATED = "estimated from disjoint halves of the listeners"
 
 @dataclass(frozen=True, eq=False)
 class ReferenceLine:
-    """Expected scores by prompt of somebody who has no row: ``scores[name]`` (P,), dB; ``how`` in words;
-    ``influence[name][p]`` (m_p,) of each listener on them, dB, as for a row."""
+    """Expected scores by prompt of what has no row: ``scores[name]`` (P,), dB; in words, ``how`` they were
+    obtained; ``influence[name][p]`` (m_p,) of each listener on them, dB, as for a row; whether they are
+    ``estimated``."""
 
     name: str
     how: str
     scores: Mapping[str, Floats]
     influence: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
+    estimated: bool = False
 
     def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
         """One score by prompt, (P,) dB, and the influence of the listeners on it."""
@@ -83,7 +85,7 @@ def _kept_line(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> 
     place = kept_scores.place_of(f"reference line: {drawn} drawn, {pseudo_panels()}", scorer)
     found = kept_scores.read_numbers(place, scorer, DISTANCES) if keep else None
     if found is not None:
-        return ReferenceLine(name, ESTIMATED, found.scores, found.influence)
+        return ReferenceLine(name, ESTIMATED, found.scores, found.influence, True)
     line = estimated_line(scorer, name, drawn, jobs=jobs)
     if keep:
         influence = {d: list(line.influence[d]) for d in DISTANCES}
@@ -110,7 +112,7 @@ def estimated_line(
     populations the mean line was within 5 % of the truth at 11 listeners, and up to 14 % under at 5
     (docs/boards.md).
     """
-    halves = halves_of(scorer, jobs)
+    halves = split_half(scorer, jobs)
     sizes = np.array([len(t.responses) for t in scorer.targets])
     ratios = ratios_to(scorer, drawn, panel, jobs)
     smooth = {key: _smoothed(sizes, own[:, 0], own[:, 1]) for key, own in ratios.items()}
@@ -122,6 +124,7 @@ def estimated_line(
             key: [effect * ratio for effect, ratio in zip(own.influence, smooth[key], strict=True)]
             for key, own in halves.items()
         },
+        True,
     )
 
 

@@ -5,30 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from popeq.board.current import current
 from popeq.board.differences import mean_difference
-from popeq.board.entries import Entry, make_entries
 from popeq.board.scoring import Scorer
+from popeq.board.selection import entry_of
 from popeq.dataset import Dataset
-from popeq.errors import PopeqError, RunError, UnknownNameError
+from popeq.errors import PopeqError
 from popeq.metrics import HEADLINE, SCORES
-from popeq.runs.folder import RECORD, Run, find_runs
+from popeq.runs.folder import Run
 from popeq.statistics import LEAST_PROMPTS, MeanEstimate
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "regressed": 1, "inconclusive": 2}
 
-#: Loss, dB, that is not worth a red light; how it was chosen is in docs/regression.md.
+#: Loss in dB that is tolerated by default; how it was chosen is in docs/regression.md.
 DEFAULT_MARGIN_DB = 0.25
 
 
 class NotComparableError(PopeqError):
-    """Two sides that no paired comparison exists for."""
+    """The two sides cannot be compared prompt by prompt."""
 
     exit_code = 3
 
@@ -50,12 +48,12 @@ class Regression:
 
     @property
     def low(self) -> float:
-        """The loss in dB that is surely exceeded."""
+        """Lower end of the 95 % interval of the loss, dB."""
         return self.shift.interval()[0]
 
     @property
     def high(self) -> float:
-        """The loss in dB that is surely not exceeded."""
+        """Upper end of the 95 % interval of the loss, dB."""
         return self.shift.interval()[1]
 
     @property
@@ -79,12 +77,12 @@ class Regression:
             f"{head:.2f} dB, shift {self.shift.value:+.3f} dB, interval [{self.low:+.3f}, {self.high:+.3f}]",
         ]
         if self.verdict == "inconclusive":
-            lines.append(f"  {self._way_out()}")
+            lines.append(f"  {self._what_would_settle_it()}")
         return lines
 
-    def _way_out(self) -> str:
+    def _what_would_settle_it(self) -> str:
         if not self.shift.df:
-            return f"{len(self.prompts)} prompts are too few to tell; {LEAST_PROMPTS} are the least"
+            return f"{len(self.prompts)} prompts are too few for a verdict; {LEAST_PROMPTS} are the least"
         wanted = self.margin_db - max(self.shift.value, 0.0)
         if wanted <= 0.0:
             return "the loss seen is above the margin, but may be chance; draw more seeds of both sides"
@@ -134,9 +132,11 @@ def regress(
     """
     if metric not in SCORES:
         raise NotComparableError(f"no score is called {metric!r}; there are: {', '.join(SCORES)}")
-    _check_comparable([*base, *head], dataset)
-    scorer = Scorer(dataset, base[0].record.protocol)
-    b, h = (_entry(runs, scorer) for runs in (base, head))
+    try:
+        scorer = Scorer(dataset, base[0].record.protocol)
+        b, h = (entry_of(runs, scorer) for runs in (base, head))
+    except PopeqError as error:
+        raise NotComparableError(str(error)) from None
     frame = h.table.frame
     if not len(frame):
         raise NotComparableError("no prompt was scored")
@@ -165,81 +165,6 @@ def regress(
     )
 
 
-def find_side(which: Path | str, runs_dir: Path | str) -> list[Run]:
-    """The runs that somebody names: a run folder, a folder of one predictor's runs, ``FOLDER/NAME`` (a
-    predictor with runs in a folder of runs, such as ``leaderboard/results/simulated-120/prior``), or ``NAME``
-    (one with runs in ``runs_dir``).
-
-    Raises
-    ------
-    NotComparableError
-        If there are none, or they are of several versions or parameter sets of the predictor.
-    """
-    path = Path(which)
-    if (path / RECORD).is_file():
-        try:
-            return [Run.open(path)]
-        except RunError as error:
-            raise NotComparableError(str(error)) from None
-    inside = find_runs(path)[0] if path.is_dir() else []
-    folder = Path(runs_dir) if str(which) == path.name else path.parent
-    found = [r for r in inside or find_runs(folder)[0] if r.record.status == "complete"]
-    own = found if inside else [r for r in found if r.record.predictor.name == path.name]
-    if not own:
-        names = {r.record.predictor.name for r in found}
-        kind = f"run folder, nor predictor with a complete run in {folder},"
-        raise NotComparableError(str(UnknownNameError(kind, path.name, names)))
-    own, _ = current(own)
-    newest = {r.record.key: r for r in own}
-    makes = {
-        str((made.name, made.source, made.parameters, r.record.dataset.revision))
-        for r in newest.values()
-        if (made := r.record.predictor)
-    }
-    if len(makes) > 1:
-        listed = ", ".join(str(r.folder) for r in newest.values())
-        raise NotComparableError(
-            f"{which}: has runs of several versions, parameters or data sets; name a folder: {listed}"
-        )
-    return list(newest.values())
-
-
-def _check_comparable(runs: Sequence[Run], dataset: Dataset) -> None:
-    first = runs[0]
-    for run in runs:
-        record = run.record
-        if record.status != "complete":
-            done = f"{record.prompts_done} of {record.prompts} prompts"
-            raise NotComparableError(
-                f"{run.folder}: the run is {record.status} ({done}); nothing is compared"
-            )
-        if record.dataset.revision != first.record.dataset.revision:
-            raise NotComparableError(
-                f"{run.folder} is of {record.dataset.name} revision {record.dataset.revision[:12]}, "
-                f"{first.folder} of {first.record.dataset.name} revision {first.record.dataset.revision[:12]}"
-            )
-        if record.protocol != first.record.protocol:
-            raise NotComparableError(
-                f"{run.folder} is under {record.protocol.label}, {first.folder} under "
-                f"{first.record.protocol.label} (sample count, grid, bandwidth, metric versions)"
-            )
-    if first.record.dataset.revision != dataset.revision:
-        raise NotComparableError(
-            f"the runs are of {first.record.dataset.name} revision {first.record.dataset.revision[:12]}, the "
-            f"data set here is of revision {dataset.revision[:12]}"
-        )
-
-
-def _entry(runs: Sequence[Run], scorer: Scorer) -> Entry:
-    try:
-        entries = make_entries(runs, scorer)
-    except PopeqError as error:
-        raise NotComparableError(str(error)) from None
-    if len(entries) != 1:
-        raise NotComparableError("one side holds runs of several predictors or parameter sets")
-    return entries[0]
-
-
 def _label(runs: Sequence[Run]) -> str:
     record = runs[0].record
     seeds = ",".join(map(str, sorted(r.record.seed for r in runs)))
@@ -251,7 +176,6 @@ __all__ = [
     "NotComparableError",
     "Regression",
     "Verdict",
-    "find_side",
     "judge",
     "regress",
 ]

@@ -1,4 +1,4 @@
-"""Which runs of a folder were drawn again with the same predictions: one file beside them, of the verifier's.
+"""The list of a folder's runs that were drawn again with the same predictions, kept beside the runs.
 
 ``reproduced.json`` lies in the folder of runs, never in a run, so that no submission brings it. Whoever may
 write that folder decides what it says.

@@ -1,4 +1,4 @@
-"""Whether prompts that read alike are set alike: the paper's failure signature of retrieval, from a run."""
+"""Whether similar sentences have similar settings, by what a run retrieved: a diagnostic of the paper."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def retrieval_table(run: Run, dataset: Dataset) -> pd.DataFrame:
     Columns ``prompt_id, nearest, similarity, retrieved, rank_correlation``; no rows if nothing was retrieved.
     """
     rows = []
-    for prompt_id, told in run.explanations().items():
-        found = told.get("retrieved") or []
+    for prompt_id, explanation in run.explanations().items():
+        found = explanation.get("retrieved") or []
         if not found:
             continue
         rows.append(

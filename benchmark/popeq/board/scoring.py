@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +44,7 @@ class PromptTable:
 
     @cached_property
     def _read(self) -> dict[str, Floats]:
-        """Scores that were asked for: pandas takes 50 times as long as a dictionary to find a column."""
+        """Scores that were read before: pandas takes 50 times as long as a dictionary to find a column."""
         return {}
 
     def take(self, keep: Sequence[int]) -> PromptTable:
@@ -54,40 +53,62 @@ class PromptTable:
         return PromptTable(frame, {name: [own[i] for i in keep] for name, own in self.influence.items()})
 
 
+@dataclass(frozen=True, eq=False)
 class Scorer:
-    """The test prompts of a data set under a protocol, ready to score any number of predictors."""
+    """The test prompts of a data set under a protocol, ready to score any number of predictors.
 
-    def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
-        self.dataset = dataset
-        self.protocol = protocol
-        self.settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
-        self.prompt_ids = dataset.test_ids
-        with one_blas_thread():
-            self.targets = [Target(dataset.points(p), dataset.space, self.settings) for p in self.prompt_ids]
-        self._describe()
+    ``Scorer(dataset, protocol)`` has every test prompt. A scorer never changes: ``only`` and
+    ``with_listeners`` give new ones. ``prompt_ids`` and ``targets`` (the listeners' responses with their
+    densities) are in the order in which samples are given.
+    """
+
+    dataset: Dataset
+    protocol: Protocol
+    prompt_ids: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            ids = self.prompt_ids or self.dataset.test_ids
+            with one_blas_thread():
+                made = (Target(self.dataset.points(p), self.dataset.space, self.settings) for p in ids)
+                targets = tuple(made)
+            object.__setattr__(self, "prompt_ids", ids)
+            object.__setattr__(self, "targets", targets)
 
     def only(self, keep: Sequence[int]) -> Scorer:
-        """The same scorer for some of its prompts, by position; nothing is computed again."""
-        part = copy.copy(self)
-        part.prompt_ids = tuple(self.prompt_ids[i] for i in keep)
-        part.targets = [self.targets[i] for i in keep]
-        part.__dict__.pop("panels", None)
-        part._describe()
-        return part
+        """A scorer of some of the prompts, by position; no density is computed again."""
+        if not len(keep):
+            raise ValueError("a scorer needs at least one prompt")
+        ids = tuple(self.prompt_ids[i] for i in keep)
+        return Scorer(self.dataset, self.protocol, ids, tuple(self.targets[i] for i in keep))
 
-    def _describe(self) -> None:
-        """What every table of these prompts needs: words about them, and outlines of their listeners."""
-        indexed = self.dataset.prompts.set_index("prompt_id")
-        self._about = indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
-        each = [outline(target.responses, self.dataset.space) for target in self.targets]
-        self._own = Outline(*(np.array(values) for values in zip(*each, strict=True)))
+    def with_listeners(self, dataset: Dataset, prompt_ids: Sequence[str] | None = None) -> Scorer:
+        """A scorer of the same predictions against the listeners of another data set.
 
-    @property
+        ``prompt_ids[i]`` names the prompt of ``dataset`` in the place of this scorer's prompt ``i``; by
+        default it has the same name.
+        """
+        return Scorer(dataset, self.protocol, tuple(prompt_ids or self.prompt_ids))
+
+    @cached_property
+    def settings(self) -> DensitySettings:
+        """Grid and bandwidth of the protocol."""
+        return DensitySettings(self.protocol.grid_cells, self.protocol.bandwidth_floor)
+
+    @cached_property
     def about(self) -> pd.DataFrame:
-        """``prompt_id, text, category, basis`` of the prompts, in order; a copy."""
-        return self._about.copy()
+        """``prompt_id, text, category, basis`` of the prompts, in order."""
+        indexed = self.dataset.prompts.set_index("prompt_id")
+        return indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
 
-    @property
+    @cached_property
+    def _outlines(self) -> Outline:
+        """Mean, variance and share at the edges of each prompt's responses."""
+        each = [outline(target.responses, self.dataset.space) for target in self.targets]
+        return Outline(*(np.array(values) for values in zip(*each, strict=True)))
+
+    @cached_property
     def listeners(self) -> list[Sequence[str]]:
         """Who answered each prompt."""
         return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
@@ -108,11 +129,13 @@ class Scorer:
         scored = parallel_map(_score_prompt, list(zip(self.targets, samples, strict=True)), jobs)
         numbers = {name: np.array([values[name] for values, _ in scored]) for name in scored[0][0]}
         influence = {name: [own[name] for _, own in scored] for name in scored[0][1]}
-        return self.table_of(numbers | compared(outline(samples, self.dataset.space), self._own), influence)
+        return self.table_of(
+            numbers | compared(outline(samples, self.dataset.space), self._outlines), influence
+        )
 
     def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
-        frame = pd.concat([self._about, pd.DataFrame(dict(numbers))], axis=1)
+        frame = pd.concat([self.about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
 
 

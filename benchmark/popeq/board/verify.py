@@ -50,7 +50,7 @@ def verify_run(run: Run, scorer: Scorer | Dataset | None = None) -> list[Problem
 
 def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     """``verify_run``, with the scores, the label of trust and the flags."""
-    problems, card = _papers(run)
+    problems, card = _record_and_card(run)
     if scorer is None:
         from popeq.lookup import load_dataset
 
@@ -92,8 +92,8 @@ def summary(table: PromptTable) -> dict[str, float]:
     }
 
 
-def _papers(run: Run) -> tuple[list[Problem], Card | None]:
-    """What the record and the card say of themselves and of each other."""
+def _record_and_card(run: Run) -> tuple[list[Problem], Card | None]:
+    """What is wrong with the record, the file of predictions and the card; and the card, if there is one."""
     record, problems, card = run.record, [], None
     if record.status != "complete":
         done = f"{record.prompts_done} of {record.prompts} prompts"

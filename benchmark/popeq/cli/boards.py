@@ -1,4 +1,4 @@
-"""``popeq leaderboard show`` and ``popeq compare``."""
+"""``popeq leaderboard``, ``show`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def show(
 ) -> None:
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
-    RUNS are run folders or folders of runs; by default all of --runs.
+    RUNS are run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in
+    --runs); by default all of --runs.
     """
     from popeq import api
     from popeq.board.markdown import insert
@@ -126,9 +127,9 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
     if by:
-        scorer, (entry,), remarks = api.entries_of([opened], loaded)
+        scorer, (entry,), notes = api.entries_of([opened], loaded)
         table, small = split_table(scorer, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep)))
-        click.echo(render(table, form, [*about, *remarks, *small], keys=1))  # type: ignore[arg-type]
+        click.echo(render(table, form, [*about, *(note.text for note in notes), *small], keys=1))  # type: ignore[arg-type]
         return
     table = api.score(opened, loaded)
     retrieved = retrieval_table(opened, loaded)
@@ -137,7 +138,7 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         mean = retrieved["rank_correlation"].mean()
         about.append(
             f"retrieval: mean rank correlation of text with distributional similarity {mean:.2f} "
-            f"({len(retrieved)} prompts; near 0, what reads alike is not set alike)"
+            f"({len(retrieved)} prompts; near 0, similar sentences do not have similar settings)"
         )
     click.echo(render(table, form, about, keys=1))  # type: ignore[arg-type]
     if form == "csv":
@@ -159,7 +160,7 @@ def compare(
 ) -> None:
     """Compare two runs prompt by prompt: A minus B, so that a negative shift means that A is better.
 
-    A and B are run folders, or names of predictors with a run in --runs.
+    A and B are run folders, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in --runs).
     """
     import json
 

@@ -59,25 +59,28 @@ def regress(
     as_json: bool,
     runs_dir: Path,
 ) -> None:
-    """Tell whether HEAD is worse than BASE, prompt by prompt.
+    """Test whether HEAD is worse than BASE, prompt by prompt.
 
-    Each is a run folder, FOLDER/NAME (a predictor's runs in a folder of runs, such as
-    leaderboard/results/simulated-120/prior) or NAME (a predictor with runs in --runs).
+    Each is a run folder, a folder of one predictor's runs, FOLDER/NAME (the runs of a predictor in a folder
+    of runs, such as leaderboard/results/simulated-120/prior) or NAME (its runs in --runs).
 
     Exit codes: 0 pass (worse by the margin at most), 1 regressed (worse, and not shown to be within the
     margin), 2 inconclusive, 3 not comparable (other data set revision, protocol or metric version, nothing
     to compare, or wrong use).
     """
-    from popeq import api
-    from popeq.board.regression import NotComparableError, find_side
+    from popeq.board.regression import NotComparableError
     from popeq.board.regression import regress as compare
+    from popeq.board.selection import runs_of
     from popeq.errors import PopeqError
+    from popeq.lookup import as_dataset, dataset_of
     from popeq.render import render
 
     try:
-        sides = [find_side(which, runs_dir) for which in (base, head)]
-        loaded = api.as_dataset(given_dataset(dataset, answers) or sides[0][0].record.dataset.given)
-        found = compare(sides[0], sides[1], loaded, metric=metric, margin_db=margin_db)
+        given = given_dataset(dataset, answers)
+        loaded = None if given is None else as_dataset(given)
+        name = None if loaded is None else loaded.name
+        old, new = (runs_of(side, runs_dir, name) for side in (base, head))
+        found = compare(old, new, dataset_of(old, loaded), metric=metric, margin_db=margin_db)
     except NotComparableError:
         raise
     except PopeqError as error:

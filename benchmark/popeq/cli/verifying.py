@@ -52,8 +52,8 @@ def verify(
     import pandas as pd
 
     from popeq import api
-    from popeq.board.entries import gather
     from popeq.board.scoring import Scorer
+    from popeq.board.selection import gather
     from popeq.board.verify import examine
     from popeq.errors import PopeqError, SealedError, UsageError
     from popeq.metrics import HEADLINE, SCORES
@@ -63,7 +63,7 @@ def verify(
     given = parse_options(options)
     if given and not redraw:
         raise UsageError("-o: is for --redraw")
-    found, broken = gather(list(runs), runs_dir)
+    found, unread = gather(runs, runs_dir)
     scorers: dict[tuple[str | Dataset, str], Scorer | None] = {}
 
     def scorer_of(run: Run) -> Scorer | None:
@@ -81,8 +81,8 @@ def verify(
                 scorers[identity] = None
         return scorers[identity]
 
-    rows, lines = [], list(broken)
-    failed = bool(broken)
+    rows, lines = [], [note.text for note in unread]
+    failed = bool(unread)
     for run in found:
         scorer = scorer_of(run)
         seen = examine(run, scorer)

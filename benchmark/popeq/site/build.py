@@ -14,6 +14,7 @@ import popeq
 from popeq.atomic import new_folder
 from popeq.board.categories import Part, parts
 from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard, build
+from popeq.board.notes import Note, NoteKind
 from popeq.board.retrieval import retrieval_table
 from popeq.board.scoring import Scorer
 from popeq.board.trust import LADDER, Claim, find_claims
@@ -52,9 +53,13 @@ class Site:
             "dataset": card.label,
             "simulated": card.simulated,
             "reference": REFERENCE,
-            "standing": self.board.notes[0],
+            "source": self.texts("data")[0],
             "version": popeq.__version__,
         }
+
+    def texts(self, *kinds: NoteKind) -> list[str]:
+        """The board's notes of some kinds."""
+        return [note.text for note in self.board.remarks if note.kind in kinds]
 
     @cached_property
     def methods(self) -> tuple[list[views.Row], list[views.Row], Any]:
@@ -87,7 +92,7 @@ def build_site(
     claims: list[Claim] = []
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)
-        claims, notes = claims + found, notes + wrong
+        claims, notes = claims + found, notes + [Note("left out", text) for text in wrong]
     return write_site(build(entries, scorer, notes, jobs=jobs, keep=keep), scorer, Path(output), claims, jobs)
 
 
@@ -138,37 +143,36 @@ def _index(site: Site) -> str:
         f"{len(rows)} methods predict where {len(people)} {'simulated ' if card.simulated else ''}listeners "
         f"put an equaliser when they read one of {len(site.scorer.prompt_ids)} sentences. {card.title}."
     )
-    n = len(site.scorer.prompt_ids)
     return render(
         "index.html",
         **site.common,
         root="",
         here="index.html",
         lead=lead,
-        detectable=next((note for note in site.board.notes if note.startswith(f"{n} prompts ")), ""),
+        detectable=" ".join(site.texts("power")),
         rows=rows,
         lines=lines,
         axis=bar_axis(scale),
         marks=views.reference_marks(site.board),
         claims=[views.claim_row(c) for c in site.claims],
         ladder=list(LADDER.items()),
-        notes=site.board.notes[1:],
+        notes=[note.text for note in site.board.remarks if note.kind != "data"],
         filters=views.script_filters(rows),
         data=views.script_rows(rows),
         categories=[
-            {"name": part.group.name, "prompts": len(part.group.keep), "tells": _tells(part)}
+            {"name": part.group.name, "prompts": len(part.group.keep), "shows": _least_shift(part)}
             for part in site.categories
         ],
         by_category=_by_category(site),
     )
 
 
-def _tells(part: Part) -> str:
-    """What a category can show, in a few words."""
+def _least_shift(part: Part) -> str:
+    """The least shift that a category can show, in words."""
     shift = part.least_shift
     if part.group.small or not np.isfinite(shift):
-        return "too few to tell"
-    return f"shows about {shift:.2f} dB"
+        return "too few"
+    return f"can show about {shift:.2f} dB"
 
 
 def _by_category(site: Site) -> list[views.Row]:
@@ -277,5 +281,5 @@ def _category_row(part: Part, label: str) -> views.Row:
         **_mean(cells),
         "shift": float(cells["shift"]),
         "p": float(cells["p_value"]),
-        "tells": _tells(part),
+        "shows": _least_shift(part),
     }

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from popeq.plain_text import visible
 
-#: Longest text of a stranger that a page shows; the JSON file has all of it.
+#: Longest text, in characters, that a page shows; the JSON file has all of it.
 LONGEST = 2000
 
 

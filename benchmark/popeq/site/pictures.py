@@ -91,8 +91,8 @@ def box_plot(boxes: Sequence[Box], marks: Sequence[tuple[str, str, float]]) -> M
     for i, box in enumerate(boxes):
         drawn.append(_box(box, scale, 4 + row * (i + 0.5), left))
     drawn.append(text(width - 12, height - 1, "dB, lower is better", "tick", "end"))
-    told = "; ".join(f"{b.label}: median {np.median(b.scores):.2f} dB" for b in boxes)
-    return picture(width, height, drawn, f"Box plots over prompts. {told}", "boxes")
+    medians = "; ".join(f"{b.label}: median {np.median(b.scores):.2f} dB" for b in boxes)
+    return picture(width, height, drawn, f"Box plots over prompts. {medians}", "boxes")
 
 
 def _box(box: Box, scale: Scale, y: float, left: float) -> Markup:

@@ -104,24 +104,24 @@ def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[t
 
 def model_size(entry: Entry) -> str:
     """The model's number of weights in words; empty if nobody says."""
-    told: Any = entry.card.model_parameters if entry.card else None
-    if told is None:
-        told = entry.record.predictor.described.get("parameters")
-    if not isinstance(told, int) or isinstance(told, bool) or told <= 0:
+    weights: Any = entry.card.model_parameters if entry.card else None
+    if weights is None:
+        weights = entry.record.predictor.described.get("parameters")
+    if not isinstance(weights, int) or isinstance(weights, bool) or weights <= 0:
         return ""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if told >= unit:
-            return f"{told / unit:.3g} {name} weights"
-    return f"{told} weights"
+        if weights >= unit:
+            return f"{weights / unit:.3g} {name} weights"
+    return f"{weights} weights"
 
 
 def training_data(entry: Entry) -> str:
     """What a method has seen: what its submitter says, or what popeq gave it."""
     if entry.card:
         return entry.card.training_data
-    told = f"The training prompts of {entry.record.dataset.name} with their responses, given by popeq."
+    given = f"The training prompts of {entry.record.dataset.name} with their responses, given by popeq."
     model = entry.model or entry.record.predictor.described.get("encoder")
-    return f"{told} Also whatever {model} was trained on." if model else told
+    return f"{given} Also whatever {model} was trained on." if model else given
 
 
 def duration(seconds: float) -> str:
@@ -170,8 +170,8 @@ def claim_row(claim: Claim) -> Row:
 def signatures(entry: Entry, prior: Entry | None, correlation: float | None) -> list[Row]:
     """The paper's failure signatures of a method, in numbers and words, beside those of ``prior``."""
 
-    def mean(which: Entry | None, name: str) -> float:
-        return float("nan") if which is None else float(which.table.frame[name].mean())
+    def mean(row: Entry | None, name: str) -> float:
+        return float("nan") if row is None else float(row.table.frame[name].mean())
 
     spread, edge = mean(entry, "spread_ratio"), mean(entry, "edge_mass_gap")
     covered, shift = mean(entry, "coverage"), mean(entry, "mean_shift")
@@ -183,7 +183,7 @@ def signatures(entry: Entry, prior: Entry | None, correlation: float | None) -> 
         "mean_shift": ("Distance of the means, dB", f"{shift:.1f} dB off on average"),
         "edge_mass_gap": (
             "Share at the edges, more than the listeners'",
-            "shuns the edges" if edge < -0.05 else "runs to the edges" if edge > 0.05 else "about right",
+            "avoids the edges" if edge < -0.05 else "prefers the edges" if edge > 0.05 else "about right",
         ),
         "coverage": (
             "Listeners inside the 80 % region",
@@ -195,7 +195,7 @@ def signatures(entry: Entry, prior: Entry | None, correlation: float | None) -> 
         for key, (name, reads) in words.items()
     ]
     if correlation is not None:
-        reads = "what reads alike is set alike" if correlation > 0.3 else "what reads alike is not set alike"
+        reads = f"similar sentences {'' if correlation > 0.3 else 'do not '}have similar settings"
         name = "Text against distributional similarity of what was retrieved (rank correlation)"
         rows.append({"name": name, "value": correlation, "prior": float("nan"), "reads": reads})
     return rows

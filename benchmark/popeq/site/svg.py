@@ -27,7 +27,7 @@ def number(value: float) -> str:
 
 
 def text(x: float, y: float, content: str, css: str, anchor: str = "start") -> Markup:
-    """A text mark; ``content`` is a stranger's and comes out as text."""
+    """A text mark; ``content`` may be anybody's and comes out as text, not as markup."""
     return Markup('<text x="%s" y="%s" class="%s" text-anchor="%s">%s</text>') % (
         number(x),
         number(y),
@@ -108,7 +108,7 @@ def regions(mass: Floats) -> Markup:
 
 @lru_cache(maxsize=4)
 def _corners(cells: int) -> tuple[Floats, Floats]:
-    """Where the numbers that ``regions`` draws stand, x and y (cells + 4, cells + 4) in picture units."""
+    """The places of the numbers that ``regions`` draws, x and y (cells + 4, cells + 4) in picture units."""
     axis = np.concatenate([[-1e-3, 0.0], np.arange(cells) + 0.5, [cells, cells + 1e-3]]) * (SIDE / cells)
     x, y = np.meshgrid(axis, SIDE - axis)
     return x, y
@@ -145,5 +145,5 @@ def plane_picture(
 
 
 def escaped(content: str) -> Markup:
-    """A stranger's text as HTML."""
+    """Any text as HTML that shows it as it is."""
     return escape(visible(content))

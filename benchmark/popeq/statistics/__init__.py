@@ -13,7 +13,6 @@ from popeq.statistics.ranking import rank_ranges
 from popeq.statistics.signed_rank import (
     EXACT_LIMIT,
     SignedRank,
-    doubled_ranks,
     signed_rank,
     signed_rank_distribution,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "Panels",
     "SignedRank",
     "all_pairs",
-    "doubled_ranks",
     "mean_inference",
     "rank_ranges",
     "satterthwaite",

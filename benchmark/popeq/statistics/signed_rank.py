@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 
 from popeq.typing import Floats, Ints
 
@@ -58,7 +59,7 @@ def signed_rank(differences: ArrayLike, *, decimals: int = 9) -> SignedRank:
     correction of 1/2. Effect size: ``(W+ - W-) / (W+ + W-)`` (Kerby 2014), 0 if every difference is.
     """
     d = _checked(differences, decimals)
-    doubled = doubled_ranks(np.abs(d))
+    doubled = np.rint(2.0 * rankdata(np.abs(d))).astype(np.int64)  # mid-ranks are multiples of 1/2
     plus, minus = int(doubled[d > 0].sum()), int(doubled[d < 0].sum())
     kept = doubled[d != 0]
     exact = len(kept) <= EXACT_LIMIT
@@ -93,23 +94,6 @@ def signed_rank_distribution(ranks: ArrayLike) -> Floats:
     if not (np.isfinite(doubled).all() and (doubled > 0).all() and (doubled == np.rint(doubled)).all()):
         raise ValueError("ranks must be positive multiples of 1/2")
     return _distribution(doubled.astype(np.int64))
-
-
-def doubled_ranks(values: ArrayLike) -> Ints:
-    """Twice the mid-ranks along the last axis, which are whole numbers, (..., n) of (..., n)."""
-    given = np.asarray(values, dtype=np.float64)
-    order = np.argsort(given, axis=-1)
-    ordered = np.take_along_axis(given, order, axis=-1)
-    place = np.arange(given.shape[-1])
-    rises = ordered[..., 1:] != ordered[..., :-1]
-    first, last = np.zeros(given.shape, dtype=np.int64), np.full(given.shape, len(place) - 1)
-    first[..., 1:] = np.where(rises, place[1:], 0)
-    last[..., :-1] = np.where(rises, place[:-1], len(place) - 1)
-    first = np.maximum.accumulate(first, axis=-1)
-    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
-    ranks = np.empty_like(first)
-    np.put_along_axis(ranks, order, first + last + 2, axis=-1)
-    return ranks
 
 
 def _checked(differences: ArrayLike, decimals: int) -> Floats:

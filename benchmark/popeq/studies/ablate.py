@@ -1,4 +1,4 @@
-"""Ablation: is a distribution worth it, and what does the boundary correction of the headline change?"""
+"""Ablation: is a distribution better than one point, and what does the boundary correction change?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def collapse(samples: Floats, to: str) -> Floats:
 def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = False) -> Study:
     """Each entry against its own mean and median collapsed to one point.
 
-    Points predictions (no spread in any prompt) are left out: they are collapsed already.
+    Predictions of one point a prompt are left out: they are collapsed already.
     """
     ids, space = scorer.dataset.test_ids, scorer.dataset.space
     cases: list[tuple[str, PromptTable, dict[str, PromptTable]]] = []
@@ -48,23 +48,23 @@ def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fals
             continue
         points = {to: average([scorer.score(collapse(s, to)) for s in drawn]) for to in COLLAPSED}
         cases.append((entry.label, entry.table, points))
-    notes: list[str] = []
+    split_notes: list[str] = []
     table = _table(cases, scorer)
     if by_category:
-        table, notes = split_table(
+        table, split_notes = split_table(
             scorer,
             lambda g: _table(
                 [(n, t.take(g.keep), {k: p.take(g.keep) for k, p in c.items()}) for n, t, c in cases],
                 scorer.only(g.keep),
             ),
         )
-    told = [
+    notes = [
         f"Shift: the distribution minus its one point, mean over prompts of {HEADLINE} in dB; negative: the "
-        "distribution is worth it. Intervals and p are of each row, over prompts and listeners.",
+        "distribution is better. Intervals and p are of each row, over prompts and listeners.",
         *([f"left out, points already: {', '.join(left_out)}."] if left_out else []),
-        "It says whether this method's spread helps; not whether another spread would help more.",
+        "The study shows whether this method's distribution helps; not whether another would help more.",
         *simulated_note(scorer),
-        *notes,
+        *split_notes,
     ]
 
     def draw(axes: Axes) -> None:
@@ -81,8 +81,8 @@ def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fals
         axes.invert_yaxis()
         axes.set(xlabel="shift against one point (dB, negative: the distribution is better)")
 
-    title = f"Is the distribution worth it? {scorer.dataset.card.label}"
-    return Study(title, table, tuple(told), draw, keys=2 if by_category else 1)
+    title = f"Is the distribution better than one point? {scorer.dataset.card.label}"
+    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
 
 
 def _table(cases: Sequence[tuple[str, PromptTable, dict[str, PromptTable]]], scorer: Scorer) -> pd.DataFrame:
@@ -137,10 +137,11 @@ def edges(entries: Sequence[Entry], scorer: Scorer) -> Study:
                 }
             )
     table = pd.DataFrame(rows)
-    told = (
+    notes = (
         "Shift: reflective minus standard Kantorovich distance in dB; edge_share: listeners within 0.5 dB of "
         "an edge (a share of 1/24 of the box).",
-        "It says how much of a score is the kernel's loss at the edge; not which of the two listeners hear.",
+        "The study shows how much of a score is the kernel's loss at the edge; not which of the two is "
+        "closer to what listeners hear.",
         *simulated_note(scorer),
     )
 
@@ -152,7 +153,7 @@ def edges(entries: Sequence[Entry], scorer: Scorer) -> Study:
         axes.set(xlabel="share of listeners at an edge", ylabel="reflective minus standard (dB)")
 
     title = f"What the boundary correction changes: {scorer.dataset.card.label}"
-    return Study(title, table, told, draw, keys=3)
+    return Study(title, table, notes, draw, keys=3)
 
 
 def _edge_share(points: Floats, scorer: Scorer) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from popeq.board.categories import Group, split_table
-from popeq.board.halves import halves_of
 from popeq.board.leaderboard import score_cells
 from popeq.board.reference_lines import (
     FRESH,
@@ -20,6 +19,7 @@ from popeq.board.reference_lines import (
     reference_lines,
 )
 from popeq.board.scoring import Scorer
+from popeq.board.split_half import split_half
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.studies.study import COLOURS, Study, simulated_note
@@ -27,8 +27,9 @@ from popeq.studies.study import COLOURS, Study, simulated_note
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PANELS = (5, 11, 22, 44, 88)
+PANELS = (5, 11, 22, 44, 88)
 _SCORES = (HEADLINE, "kantorovich")
+HALVES = "half against half"
 
 
 def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
@@ -47,53 +48,57 @@ def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
             f"{LEAST_LISTENERS}"
         )
     lines = reference_lines(scorer)
-    if not any("estimated" in line.how and line.name == FRESH for line in lines):
+    if not any(line.estimated and line.name == FRESH for line in lines):
         lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
-    halves = halves_of(scorer)
+    halves = split_half(scorer)
     lines.append(
         ReferenceLine(
-            "half against half",
+            HALVES,
             "measured on disjoint halves of the listeners",
             {name: own.distance for name, own in halves.items()},
             {name: own.influence for name, own in halves.items()},
         )
     )
     curve = {
-        panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in _PANELS
+        panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in PANELS
     }
-    notes: list[str] = []
+    split_notes: list[str] = []
     table = _table(lines, scorer)
     if by_category:
-        table, notes = split_table(scorer, lambda g: _group_table(lines, scorer, g))
-    told = [
-        "Expected scores in dB, lower is better, of somebody who has no row; 95 % intervals over prompts and "
-        "listeners.",
-        f"A perfect predictor against panels of {', '.join(map(str, _PANELS))}: "
-        + ", ".join(f"{np.mean(curve[n][HEADLINE]):.2f}" for n in _PANELS)
+        table, split_notes = split_table(scorer, lambda g: _group_table(lines, scorer, g))
+    notes = [
+        "Expected scores in dB, lower is better, of what has no row on a board. 95 % intervals, over prompts "
+        "and listeners.",
+        f"A perfect predictor against panels of {', '.join(map(str, PANELS))}: "
+        + ", ".join(f"{np.mean(curve[n][HEADLINE]):.2f}" for n in PANELS)
         + f" dB (mean {HEADLINE}).",
-        "It says how far below a row there is room; not that a predictor which reads only the sentence can "
-        "get there.",
+        "The study shows how much lower a score can be; not that a predictor which reads only the sentence "
+        "can reach it.",
         *simulated_note(scorer),
-        *notes,
+        *split_notes,
     ]
 
     def draw(axes: Axes) -> None:
         for score, colour in zip(_SCORES, COLOURS, strict=False):
-            means = [float(np.mean(curve[n][score])) for n in _PANELS]
-            axes.plot(_PANELS, means, "o-", color=colour, label=f"perfect predictor, {score}")
+            means = [float(np.mean(curve[n][score])) for n in PANELS]
+            axes.plot(PANELS, means, "o-", color=colour, label=f"perfect predictor, {score}")
             for line, marker in zip(lines[1:], ("s", "D", "^"), strict=False):
-                at = PANEL_SIZE / 2 if line.name.startswith("half") else PANEL_SIZE
+                at = PANEL_SIZE / 2 if line.name == HALVES else PANEL_SIZE
                 value = float(np.mean(line.scores[score]))
-                label = f"{line.name} ({line.how.split()[0]})" if score == HEADLINE else None
+                label = (
+                    f"{line.name} ({'estimated' if line.estimated else 'measured'})"
+                    if score == HEADLINE
+                    else None
+                )
                 axes.plot([at], [value], marker, color=colour, label=label)
         axes.set_xscale("log")
-        axes.set_xticks(_PANELS, [str(n) for n in _PANELS])
+        axes.set_xticks(PANELS, [str(n) for n in PANELS])
         axes.minorticks_off()
         axes.set(xlabel="listeners in the panel that is scored against", ylabel="mean score (dB)")
         axes.set_ylim(bottom=0)
 
-    title = f"What nobody can beat: {scorer.dataset.card.label}"
-    return Study(title, table, tuple(told), draw, keys=2 if by_category else 1)
+    title = f"The best scores that are possible: {scorer.dataset.card.label}"
+    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
 
 
 def _group_table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:

@@ -102,31 +102,31 @@ def power(
         If there are fewer than ``LEAST_PROMPTS`` prompts, or the difference is 0.
     """
     if len(scorer.prompt_ids) < LEAST_PROMPTS:
-        raise UsageError(f"power: {len(scorer.prompt_ids)} prompts are too few to estimate a spread")
+        raise UsageError(f"power: {len(scorer.prompt_ids)} prompts are too few to estimate how scores vary")
     whole = _Pair(a.table, b.table, scorer, difference)
     if whole.shift == 0:
         raise UsageError("power: the two do not differ at all; give a --difference in dB")
     curves = {m: [power_of(whole.parts, whole.shift, n, m) for n in PROMPTS] for m in PANELS}
     table = _table(curves)
-    notes: list[str] = []
+    split_notes: list[str] = []
     if by_category:
-        table, notes = split_table(
+        table, split_notes = split_table(
             scorer,
             lambda g: _components_table(
                 _Pair(a.table.take(g.keep), b.table.take(g.keep), scorer.only(g.keep), difference)
             ),
         )
     parts = whole.parts
-    told = [
+    notes = [
         f"{a.label} minus {b.label}: shift {whole.measured:.2f} dB on {len(scorer.prompt_ids)} prompts, p = "
         f"{whole.p_value:.2g}; to be found: {whole.shift:.2f} dB, {HEADLINE}, the board's test at 5 %.",
         f"Standard deviations: between prompts {parts.prompt:.2f}, of a listener over all prompts "
         f"{parts.listener:.2f}, of one answer {parts.interaction:.2f} dB.",
-        *(_enough(curves[m], m) for m in PANELS),
-        "It says what a larger study of the same kind would see if the shift is the true one; a shift that "
-        "was measured on few prompts is itself uncertain, and other kinds of prompts vary otherwise.",
+        *(_prompts_needed(curves[m], m) for m in PANELS),
+        "The study shows what a larger one of the same kind would find if the shift is the true one. A shift "
+        "that was measured on few prompts is itself uncertain, and other kinds of prompts vary otherwise.",
         *simulated_note(scorer),
-        *notes,
+        *split_notes,
     ]
 
     def draw(axes: Axes) -> None:
@@ -140,7 +140,7 @@ def power(
         axes.set(xlabel="prompts", ylabel="power", ylim=(0, 1.02))
 
     title = f"Power to find {whole.shift:.2f} dB between {a.label[:40]} and {b.label[:40]}"
-    return Study(title, table, tuple(told), draw, keys=1)
+    return Study(title, table, tuple(notes), draw, keys=1)
 
 
 class _Pair:
@@ -156,16 +156,16 @@ class _Pair:
 
 def _components_table(pair: _Pair) -> pd.DataFrame:
     parts = pair.parts
-    told = pair.prompts >= LEAST_PROMPTS
+    enough = pair.prompts >= LEAST_PROMPTS
     return pd.DataFrame(
         [
             {
                 "prompts": pair.prompts,
                 "shift": pair.measured,
                 "p_value": pair.p_value,
-                "sd_prompt": parts.prompt if told else np.nan,
-                "sd_listener": parts.listener if told else np.nan,
-                "sd_answer": parts.interaction if told else np.nan,
+                "sd_prompt": parts.prompt if enough else np.nan,
+                "sd_listener": parts.listener if enough else np.nan,
+                "sd_answer": parts.interaction if enough else np.nan,
             }
         ]
     )
@@ -179,7 +179,7 @@ def _table(curves: dict[int, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _enough(curve: list[float], panel: int) -> str:
+def _prompts_needed(curve: list[float], panel: int) -> str:
     """The fewest prompts for 80 % power with a panel, between two computed ones by their logarithms."""
     reached = [i for i, value in enumerate(curve) if value >= WANTED_POWER]
     if not reached:

@@ -1,4 +1,4 @@
-"""What every study gives: a table, notes on what it can and cannot say, and a repeatable picture."""
+"""What every study returns: a table, notes on what it can and cannot show, and a repeatable picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: Okabe and Ito's colours, told apart by every common kind of colour vision.
+#: Okabe and Ito's colours, which people with any common kind of colour vision can distinguish.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -85,7 +85,7 @@ def _writable(path: Path) -> Iterator[None]:
 
 
 def simulated_note(scorer: Scorer) -> list[str]:
-    """What a study of simulated listeners cannot say."""
+    """A note on what a study of simulated listeners cannot show; none for real ones."""
     if not scorer.dataset.card.simulated:
         return []
-    return [f"{scorer.dataset.card.label}: SIMULATED listeners; this says something of the generator."]
+    return [f"{scorer.dataset.card.label}: SIMULATED listeners; the result is of the generator, not people."]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, rankdata
 
 from popeq.board.categories import Group, split_table
 from popeq.board.differences import mean_score
@@ -15,7 +16,7 @@ from popeq.board.entries import Entry
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
-from popeq.metrics import HEADLINE, Target
+from popeq.metrics import HEADLINE
 from popeq.statistics import MeanEstimate, Panels, mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note
 
@@ -23,28 +24,44 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Other:
-    """The prompts of another data set that say the same as prompts of the first."""
+@dataclass(frozen=True, eq=False)
+class SharedSentences:
+    """The tested sentences that two data sets share: ``keep``, their positions among those of the first, and
+    scorers of the same predictions against the listeners ``here`` (of the first) and ``there``."""
 
-    def __init__(self, scorer: Scorer, other: Dataset) -> None:
-        if other.space != scorer.dataset.space:
-            raise UsageError(f"transfer: {other.name} has another plane than {scorer.dataset.name}")
-        there = {p.prompt_id: _sentence(p.text) for p in other.unlabelled(list(other.prompts["prompt_id"]))}
-        same = {text: prompt_id for prompt_id, text in reversed(there.items())}  # the first of equal ones
-        texts = [_sentence(text) for text in scorer.about["text"]]
-        self.keep = [i for i, text in enumerate(texts) if text in same]
-        if not self.keep:
-            raise UsageError(f"transfer: {other.name} and {scorer.dataset.name} share no sentence")
-        self.own = scorer.only(self.keep)
-        own = scorer.prompt_ids  # the same prompt id, where it says the same
-        self.ids = tuple(own[i] if there.get(own[i]) == texts[i] else same[texts[i]] for i in self.keep)
-        self.dataset = other
-        self.scorer = scorer.only(self.keep)
-        self.scorer.dataset, self.scorer.prompt_ids = other, self.ids
-        self.scorer.targets = [Target(other.points(p), other.space, scorer.settings) for p in self.ids]
+    keep: tuple[int, ...]
+    here: Scorer
+    there: Scorer
+
+    def only(self, keep: Sequence[int]) -> SharedSentences:
+        """Some of the shared sentences, by position."""
+        kept = tuple(self.keep[i] for i in keep)
+        return SharedSentences(kept, self.here.only(keep), self.there.only(keep))
 
 
-def _sentence(text: str) -> str:
+def shared_sentences(scorer: Scorer, other: Dataset) -> SharedSentences:
+    """The sentences of a scorer that are also prompts of ``other``, whatever their case and white space.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or the two data sets have different planes.
+    """
+    if other.space != scorer.dataset.space:
+        raise UsageError(f"transfer: {other.name} has another plane than {scorer.dataset.name}")
+    by_id = {p.prompt_id: _plain(p.text) for p in other.unlabelled(list(other.prompts["prompt_id"]))}
+    by_text = {text: prompt_id for prompt_id, text in reversed(by_id.items())}  # the first of equal ones
+    texts = [_plain(text) for text in scorer.about["text"]]
+    keep = tuple(i for i, text in enumerate(texts) if text in by_text)
+    if not keep:
+        raise UsageError(f"transfer: {other.name} and {scorer.dataset.name} share no sentence")
+    own = scorer.prompt_ids  # the same prompt id, where it has the same sentence
+    ids = [own[i] if by_id.get(own[i]) == texts[i] else by_text[texts[i]] for i in keep]
+    here = scorer.only(keep)
+    return SharedSentences(keep, here, here.with_listeners(other, ids))
+
+
+def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
@@ -56,26 +73,26 @@ def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_cat
     UsageError
         If the two data sets share no sentence or no plane.
     """
-    there = Other(scorer, other)
+    shared = shared_sentences(scorer, other)
     ids, space = scorer.dataset.test_ids, scorer.dataset.space
-    place = [ids.index(p) for p in there.own.prompt_ids]
+    place = [ids.index(p) for p in shared.here.prompt_ids]
     pairs = []
     for entry in entries:
-        moved = [there.scorer.score(run.samples(ids, space)[place]) for run in entry.runs]
-        pairs.append((entry.label, entry.table.take(there.keep), average(moved)))
-    notes: list[str] = []
-    table = _table(pairs, there)
+        scored = [shared.there.score(run.samples(ids, space)[place]) for run in entry.runs]
+        pairs.append((entry.label, entry.table.take(shared.keep), average(scored)))
+    split_notes: list[str] = []
+    table = _table(pairs, shared)
     if by_category:
-        table, notes = split_table(there.own, lambda g: _part(pairs, there, g))
+        table, split_notes = split_table(shared.here, lambda g: _part(pairs, shared, g))
     own, far = table_means(pairs)
-    told = [
-        f"{len(there.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
+    notes = [
+        f"{len(shared.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
         "of there minus here. Intervals and p are of each row, over sentences and both groups of listeners.",
         _agreement(own, far),
-        "It says whether the same predictions suit other listeners of the same sentences; two panels of few "
-        "listeners differ by chance alone, so equal scores are not equal tastes.",
+        "The study shows whether the same predictions fit other listeners of the same sentences. Two panels "
+        "of few listeners differ by chance alone, so equal scores are not equal preferences.",
         *simulated_note(scorer),
-        *notes,
+        *split_notes,
     ]
 
     def draw(axes: Axes) -> None:
@@ -90,7 +107,7 @@ def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_cat
         )
 
     title = f"The same predictions against {other.card.label}"
-    return Study(title, table, tuple(told), draw, keys=2 if by_category else 1)
+    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
 
 
 def table_means(pairs: Sequence[tuple[str, PromptTable, PromptTable]]) -> tuple[list[float], list[float]]:
@@ -108,43 +125,43 @@ def _agreement(own: Sequence[float], far: Sequence[float]) -> str:
     return f"Order of {len(own)} methods by their means here and there: Kendall's tau {tau:.2f}."
 
 
-def _part(pairs: Sequence[tuple[str, PromptTable, PromptTable]], there: Other, group: Group) -> pd.DataFrame:
-    part = Other.__new__(Other)
-    part.own, part.scorer = there.own.only(group.keep), there.scorer.only(group.keep)
-    cut = [(label, here.take(group.keep), far.take(group.keep)) for label, here, far in pairs]
-    return _table(cut, part)
+def _part(
+    pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences, group: Group
+) -> pd.DataFrame:
+    cut = [(label, here.take(group.keep), there.take(group.keep)) for label, here, there in pairs]
+    return _table(cut, shared.only(group.keep))
 
 
-def _table(pairs: Sequence[tuple[str, PromptTable, PromptTable]], there: Other) -> pd.DataFrame:
-    own, far = table_means(pairs)
-    ranks = [pd.Series(v).rank(method="min").astype(int).tolist() for v in (own, far)]
-    panels = there.own.panels, there.scorer.panels
+def _table(pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences) -> pd.DataFrame:
+    ranks = [rankdata(means, method="min").astype(int).tolist() for means in table_means(pairs)]
+    panels = shared.here.panels, shared.there.panels
     rows = []
-    for i, (label, here, moved) in enumerate(pairs):
+    for i, (label, here, there) in enumerate(pairs):
         row: dict[str, object] = {"predictor": label}
-        for name, scored, panel in zip(("here", "there"), (here, moved), panels, strict=True):
+        for name, scored, panel in zip(("here", "there"), (here, there), panels, strict=True):
             mean = mean_score(scored, HEADLINE, panel)
             low, high = mean.interval()
             row |= {f"{name}_mean": mean.value, f"{name}_low": low, f"{name}_high": high}
-        shift = across(here, moved, there.own, there.scorer)
+        shift = across(here, there, shared)
         low, high = shift.interval()
         row |= {"shift": shift.value, "shift_low": low, "shift_high": high}
         row |= {"p_value": shift.p_value, "effect_size": shift.effect_size}
-        row |= {"rank_here": ranks[0][i], "rank_there": ranks[1][i], "prompts": there.own.panels.prompts}
+        row |= {"rank_here": ranks[0][i], "rank_there": ranks[1][i], "prompts": shared.here.panels.prompts}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("here_mean", kind="stable", ignore_index=True)
 
 
-def across(here: PromptTable, there: PromptTable, own: Scorer, other: Scorer) -> MeanEstimate:
+def across(here: PromptTable, there: PromptTable, shared: SharedSentences) -> MeanEstimate:
     """The mean over sentences of the headline there minus here, dB, where other people answered there.
 
     A listener's influence counts in the panel that it belongs to; one name in both data sets is taken for two
     people.
     """
-    names, influence = [], []
-    for p, (a, b) in enumerate(zip(here.influence[HEADLINE], there.influence[HEADLINE], strict=True)):
-        names.append([f"here {n}" for n in own.listeners[p]] + [f"there {n}" for n in other.listeners[p]])
-        both = len(a) + len(b)  # a weight of 1 / m in its own panel is one of 1 / both among all
-        influence.append(np.concatenate([-a * both / len(a), b * both / len(b)]))
+    both = zip(shared.here.listeners, shared.there.listeners, strict=True)
+    names = [[f"here {n}" for n in own] + [f"there {n}" for n in other] for own, other in both]
+    influence = []
+    for a, b in zip(here.influence[HEADLINE], there.influence[HEADLINE], strict=True):
+        n = len(a) + len(b)  # a weight of 1 / m in its own panel is one of 1 / n among all
+        influence.append(np.concatenate([-a * n / len(a), b * n / len(b)]))
     difference = there.scores(HEADLINE) - here.scores(HEADLINE)
     return mean_inference(difference, influence, Panels(names))

@@ -13,7 +13,8 @@ import pandas as pd
 import popeq.api as api
 from popeq.atomic import new_folder
 from popeq.board.publishing import portable
-from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, find_side, regress
+from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, regress
+from popeq.board.selection import runs_of
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError, UsageError
@@ -99,7 +100,7 @@ def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False)
             return GuardedRun(tuple(runs), dataset, stored=store(runs, dataset, root / guard.baseline))
         if guard.baseline is None:
             return GuardedRun(tuple(runs), dataset)
-        base = find_side(root / guard.baseline, runs_dir)
+        base = runs_of(root / guard.baseline, runs_dir, dataset.name)
         found = regress(base, runs, dataset, metric=guard.metric, margin_db=guard.margin)
     except PopeqError as error:
         raise GateError(f"{error}\n(a new baseline is stored with --popeq-update)") from None

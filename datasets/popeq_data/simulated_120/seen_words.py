@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 import popeq
-from popeq.board.entries import gather, make_entries, usable
+from popeq.board.entries import make_entries
 from popeq.board.scoring import Scorer
+from popeq.board.selection import comparable, gather
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
 from popeq.protocol import DEFAULT_PROTOCOL
@@ -35,7 +36,7 @@ def table(runs: Path) -> list[dict[str, str]]:
     """A row for each predictor: mean score by group, dB, and mean difference to ``prior`` with its standard
     error over prompts; scores are averaged over seeds first. Raises UsageError without runs of ``prior``."""
     scorer = Scorer(popeq.load_dataset(DATASET), DEFAULT_PROTOCOL)
-    found, _ = usable(gather([runs], runs)[0], scorer)
+    found, _ = comparable(gather([runs], runs)[0], scorer)
     scores = {e.label: e.table.scores(HEADLINE) for e in make_entries(found, scorer)}
     if REFERENCE not in scores:
         raise UsageError(f"{runs}: holds no complete run of {REFERENCE} on {DATASET}; popeq run {REFERENCE}")

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import store_text, stored_text
 
 import popeq as package
-from popeq.board import halves, kept_scores, reference_lines
+from popeq.board import kept_scores, reference_lines, split_half
 from popeq.board.scoring import Scorer
 from popeq.errors import RunError
 from popeq.protocol import PROTOCOL_2
@@ -66,7 +66,7 @@ def test_reference_lines_are_kept(finished, scored, monkeypatch):
     assert (len(calls), len(scored)) == (2, len(runs))
     same(package.leaderboard(runs, keep=False), first)
     assert (len(calls), len(scored)) == (4, 2 * len(runs))
-    monkeypatch.setattr(halves, "_MOST_PANELS", halves._MOST_PANELS + 1)
+    monkeypatch.setattr(split_half, "MOST_PANELS", split_half.MOST_PANELS + 1)
     package.leaderboard(runs)
     assert len(calls) == 6, "lines of other pseudo-panels were read"
 

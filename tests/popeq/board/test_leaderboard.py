@@ -201,18 +201,18 @@ def test_four_prompts_are_too_few_to_tell(board):
     assert rows["rank"].tolist() == [1] * 4
     assert rows["rank_worst"].tolist() == [4] * 4
     assert board.table["skill"].isna().all()
-    assert any("too few to tell" in note for note in board.notes)
+    assert any("are too few: nothing is concluded" in note for note in board.notes)
 
 
 def test_runs_that_were_only_found_are_left_out_by_name(finished, tmp_path):
     root = tmp_path / "runs"
     shutil.copytree(finished.runs["prior"].folder, root / finished.runs["prior"].folder.name)
     other = write_small_dataset(tmp_path / "data", seed=2)
-    (stranger,) = package.run("random", other, runs_dir=root)
+    (other_run,) = package.run("random", other, runs_dir=root)
     found = package.leaderboard(dataset=finished.data, runs_dir=root)
     assert found.table["predictor"].iloc[0] == "prior"
     assert any(
-        note.startswith(f"left out: {stranger.folder.name}: is of small revision") for note in found.notes
+        note.startswith(f"left out: {other_run.folder.name}: is of small revision") for note in found.notes
     )
 
 
@@ -237,29 +237,29 @@ def test_seeds_that_differ_between_rows_are_told(finished):
 
 def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
     other = write_small_dataset(tmp_path / "data", seed=2)
-    (stranger,) = package.run("random", other, runs_dir=tmp_path / "runs")
+    (other_run,) = package.run("random", other, runs_dir=tmp_path / "runs")
     with pytest.raises(UsageError) as caught:
-        package.leaderboard([finished.runs["prior"], stranger])
-    assert str(stranger.folder) in str(caught.value)
+        package.leaderboard([finished.runs["prior"], other_run])
+    assert str(other_run.folder) in str(caught.value)
     assert str(finished.runs["prior"].folder) not in str(caught.value)
     assert "revision" in str(caught.value)
     with pytest.raises(UsageError, match="revision"):
-        package.compare(finished.runs["prior"], stranger)
+        package.compare(finished.runs["prior"], other_run)
 
 
 def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
     protocol = PROTOCOL_2.model_copy(update={"n_samples": 22})
-    (stranger,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
-    with pytest.raises(UsageError, match=f"{stranger.folder.name}: is under custom protocol"):
-        package.leaderboard([finished.runs["prior"], stranger])
+    (other_run,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
+    with pytest.raises(UsageError, match=f"{other_run.folder.name}: is under custom protocol"):
+        package.leaderboard([finished.runs["prior"], other_run])
 
 
 def test_runs_of_several_data_sets_need_a_choice(finished, tmp_path):
     other = write_small_dataset(tmp_path / "data", name="other")
-    (stranger,) = package.run("random", other, runs_dir=tmp_path / "runs")
+    (other_run,) = package.run("random", other, runs_dir=tmp_path / "runs")
     with pytest.raises(UsageError, match=r"several data sets \(other, small\).*--dataset"):
         package.leaderboard([finished.runs_dir, tmp_path / "runs"])
-    chosen = package.leaderboard([finished.runs["random"], stranger], other)
+    chosen = package.leaderboard([finished.runs["random"], other_run], other)
     assert set(chosen.table["dataset"]) == {"other (simulated)"}
 
 

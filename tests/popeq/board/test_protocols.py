@@ -50,7 +50,7 @@ def test_a_board_of_runs_that_nobody_named_is_of_the_newest_protocol_and_names_t
     assert [e.record.protocol for e in board.entries] == [PROTOCOL_2]
     (note,) = [note for note in board.notes if "left out" in note]
     assert names[1] in note
-    assert f"is under {PROTOCOL_1.label}, this board under {PROTOCOL_2.label}" in note
+    assert f"is under {PROTOCOL_1.label}, the comparison is under {PROTOCOL_2.label}" in note
 
 
 def test_where_the_newer_run_is_not_complete_the_older_ones_make_the_board(mixed, dataset):
@@ -65,7 +65,7 @@ def test_where_the_newer_run_is_not_complete_the_older_ones_make_the_board(mixed
 def test_a_mixture_that_somebody_names_is_refused(mixed, dataset):
     folder, names = mixed
     for named in ([folder], [folder / name for name in names.values()]):
-        with pytest.raises(UsageError, match="cannot stand on one board"):
+        with pytest.raises(UsageError, match=r"is under protocol .*, so it cannot be compared"):
             popeq.leaderboard(named, dataset)
     with pytest.raises(UsageError, match="is under protocol"):
         popeq.compare(*(folder / name for name in names.values()), dataset)

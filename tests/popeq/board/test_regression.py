@@ -46,10 +46,10 @@ def test_false_alarms_are_rare_and_losses_found(spread):
     """The spreads are those that tests/bench/regression_margin.py measured on simulated-120."""
     rng = np.random.default_rng(7)
     worlds = rng.normal(0, spread, (800, 30))
-    alarms = sum(judge(shift_of(d)) == "regressed" for d in worlds)
+    false_regressed = sum(judge(shift_of(d)) == "regressed" for d in worlds)
     found = sum(judge(shift_of(d + 2 * DEFAULT_MARGIN_DB)) == "regressed" for d in worlds)
     missed = sum(judge(shift_of(d + 2 * DEFAULT_MARGIN_DB)) == "pass" for d in worlds)
-    assert alarms / 800 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 800)
+    assert false_regressed / 800 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 800)
     assert found / 800 >= 0.80
     assert missed / 800 <= 0.01
 
@@ -84,11 +84,11 @@ def test_pass_regressed_and_inconclusive_by_exit_code(popeq_inside, runs):
         "regress", run_of(runs, "prior"), run_of(runs, "prior", 1), "--margin", 0.01, "--json"
     )
     assert strict.returncode == 2
-    told = json.loads(strict.stdout)
-    assert told["verdict"] == "inconclusive"
-    assert told["low_db"] <= 0 < 0.01 < told["high_db"]
-    assert told["prompts"] == 30
-    assert len(told["worst"]) == 5
+    found = json.loads(strict.stdout)
+    assert found["verdict"] == "inconclusive"
+    assert found["low_db"] <= 0 < 0.01 < found["high_db"]
+    assert found["prompts"] == 30
+    assert len(found["worst"]) == 5
 
 
 def test_sides_are_named_in_every_way(popeq_inside, runs):
@@ -103,7 +103,7 @@ def test_sides_are_named_in_every_way(popeq_inside, runs):
         (lambda r: r["dataset"].update(revision="0" * 64), "revision 000000000000"),
         (lambda r: r["protocol"].update(n_samples=11), "custom protocol"),
         (lambda r: r["protocol"]["metrics"].update(energy_score=2), "this popeq computes"),
-        (lambda r: r.update(status="failed", prompts_done=3), "the run is failed (3 of 30 prompts)"),
+        (lambda r: r.update(status="failed", prompts_done=3), "is failed, 3 of 30 prompts"),
         (lambda r: r.update(predictions_sha256="0" * 64), "SHA-256 differs"),
     ],
 )
@@ -121,11 +121,11 @@ def test_what_cannot_be_compared_ends_with_3(popeq_inside, runs, tmp_path, chang
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere", "prior"], "nor predictor with a complete run"),
+        (["nowhere", "prior"], "no run folder, folder of runs or predictor with a run in"),
         (["prior", "prior", "--metric", "nonsense"], "no score is called 'nonsense'"),
         (["prior"], "Missing argument 'HEAD'"),
         (["prior", "prior", "--margin", "-1"], "not in the range"),
-        (["prior", "prior", "--dataset", "simulated-120-b"], "the data set here is of revision"),
+        (["prior", "prior", "--dataset", "simulated-120-b"], "no run is of the data set 'simulated-120-b'"),
     ],
 )
 def test_wrong_use_is_3_not_2(popeq_inside, runs, arguments, says):

@@ -25,13 +25,13 @@ def test_the_rank_correlation_of_each_prompt(finished, tmp_path):
         ordered = sorted(train, key=lambda t: sign * apart[t])
         return [{"prompt_id": t, "similarity": sign * -apart[t]} for t in ordered]
 
-    told = [
+    retrieved = [
         {"prompt_id": own[0], "retrieved": found(own[0], 1)},
         {"prompt_id": own[1], "retrieved": found(own[1], -1)},
         {"prompt_id": own[2], "retrieved": found(own[2], 1)[:1]},
         {"prompt_id": data.test_ids[3], "retrieved": []},
     ]
-    (folder / "explanations.jsonl").write_text("".join(json.dumps(t) + "\n" for t in told))
+    (folder / "explanations.jsonl").write_text("".join(json.dumps(t) + "\n" for t in retrieved))
     table = retrieval_table(Run.open(folder), data)
     assert list(table["prompt_id"]) == list(own)
     assert table["rank_correlation"][0] == pytest.approx(1.0)

@@ -45,9 +45,9 @@ def test_power_is_within_five_points_of_a_direct_simulation(prompts, panel):
     panels = Panels([[f"l{j}" for j in range(panel)]] * prompts)
     worlds = [world(rng, prompts, panel)[0] for _ in range(2000)]
     direct = np.mean([mean_inference(*own.values(HEADLINE), panels).p_value < 0.05 for own in worlds])
-    told = []
+    estimates = []
     for _ in range(40):
         pilot = world(rng, 60, 11)
         parts = components(*pilot, [tuple(f"l{j}" for j in range(11))] * 60)
-        told.append(power_of(parts, SHIFT, prompts, panel))
-    assert np.mean(told) == pytest.approx(direct, abs=0.05)
+        estimates.append(power_of(parts, SHIFT, prompts, panel))
+    assert np.mean(estimates) == pytest.approx(direct, abs=0.05)

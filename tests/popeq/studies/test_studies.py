@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 from tests.conftest import ROOT, write_small_dataset
 
@@ -17,7 +20,7 @@ from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import find_runs
 from popeq.studies.ablate import ablate, collapse, edges
 from popeq.studies.ceiling import ceiling
-from popeq.studies.transfer import transfer
+from popeq.studies.transfer import shared_sentences, transfer
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,29 @@ def test_transfer_scores_against_the_other_panel(made):
     assert row["prompts"] == 30
 
 
+def test_every_number_there_is_that_of_a_scorer_of_the_other_data_set(made):
+    """The diagnostics too: they compare the samples with the listeners that they are scored against."""
+    scorer, entries = made
+    other = popeq.load_dataset("simulated-120-b")
+    samples = entries[0].runs[0].samples(scorer.prompt_ids)
+    shared = shared_sentences(scorer, other)
+    assert shared.keep == tuple(range(30))
+    found, expected = (s.score(samples).frame for s in (shared.there, Scorer(other, scorer.protocol)))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    here = shared.here.score(samples).frame
+    assert not np.allclose(here["spread_ratio"], expected["spread_ratio"])
+    part = shared.only([3, 7]).there.score(samples[[3, 7]]).frame
+    pd.testing.assert_frame_equal(part, expected.iloc[[3, 7]].reset_index(drop=True), check_exact=True)
+
+
+def test_a_scorer_cannot_be_changed(made):
+    scorer, _ = made
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scorer.dataset = popeq.load_dataset("simulated-120-b")
+    with pytest.raises(ValueError, match="at least one prompt"):
+        scorer.only([])
+
+
 def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):
     scorer, entries = made
     split = split_board(build(entries, scorer, lines=[]), scorer)
@@ -86,7 +112,7 @@ def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
 
 
 def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, monkeypatch, whole_lines):
-    monkeypatch.setattr("popeq.studies.ceiling._PANELS", (5, 11, 88))
+    monkeypatch.setattr("popeq.studies.ceiling.PANELS", (5, 11, 88))
     scorer, entries = made
     study = ceiling(scorer)
     table = study.table.set_index(["line", "how"])
@@ -102,8 +128,8 @@ def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, mo
     half = table.loc["half against half"].iloc[0]
     fresh = table.loc["fresh panel of 11"][f"{HEADLINE}_mean"]
     assert perfect[f"{HEADLINE}_mean"] < fresh.min() <= fresh.max() < half[f"{HEADLINE}_mean"]
-    (told,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
-    curve = [float(word) for word in told.split(": ")[1].split(" dB")[0].split(", ")]
+    (note,) = [note for note in study.notes if note.startswith("A perfect predictor against panels")]
+    curve = [float(word) for word in note.split(": ")[1].split(" dB")[0].split(", ")]
     assert len(curve) == 3
     assert curve == sorted(curve, reverse=True)
     assert curve[1] == pytest.approx(perfect[f"{HEADLINE}_mean"], abs=0.02), "the prompts have 11 listeners"

@@ -1,4 +1,4 @@
-"""How far apart disjoint halves of a prompt's listeners are, measured and in pseudo-populations."""
+"""Split-half estimates: the distance of disjoint halves of a prompt's listeners, and of other group sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from popeq.typing import Floats
 DISTANCES = ("kantorovich", "reflective_kantorovich")
 _SPLITS = 12
 #: Pseudo-panels over all prompts (their ratio is then within 1 %), and the least and most of one prompt.
-_PANELS, _LEAST_PANELS, _MOST_PANELS = 1440, 6, 64
+PANELS, LEAST_PANELS, MOST_PANELS = 1440, 6, 64
 #: Cells along an axis, least and most: coarser than the protocol's grid where listeners are spread wider than
 #: a cell, which moves the lines by 0.3 % and is five times as fast; the most for a spread below half a dB.
 _CELLS = 16, 24
@@ -31,7 +31,7 @@ _SMOOTHING = 0.75
 
 
 @dataclass(frozen=True, eq=False)
-class Halves:
+class SplitHalf:
     """Mean distance of two disjoint halves by prompt, ``distance`` (P,), dB, and each listener's influence on
     it, ``influence[p]`` (m_p,), dB."""
 
@@ -41,18 +41,18 @@ class Halves:
 
 def pseudo_panels() -> str:
     """How many pseudo-panels the lines are estimated from, in words: with other numbers the lines differ."""
-    return f"{_PANELS} pseudo-panels, {_LEAST_PANELS} to {_MOST_PANELS} of a prompt"
+    return f"{PANELS} pseudo-panels, {LEAST_PANELS} to {MOST_PANELS} of a prompt"
 
 
 @lru_cache(maxsize=4)
-def halves_of(scorer: Scorer, jobs: int = 1) -> dict[str, Halves]:
+def split_half(scorer: Scorer, jobs: int = 1) -> dict[str, SplitHalf]:
     """The mean distance of halves over random splits of each prompt's listeners, by distance.
 
     Its expectation is that of two independent groups of half the size: nothing is estimated but a mean.
     """
     measured = parallel_map(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
     return {
-        name: Halves(
+        name: SplitHalf(
             np.array([distance[i] for distance, _ in measured]),
             tuple(influence[i] for _, influence in measured),
         )
@@ -97,7 +97,7 @@ def ratios_to(scorer: Scorer, drawn: int, panel: int | None, jobs: int = 1) -> d
 @lru_cache(maxsize=32)
 def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs: int) -> Floats:
     """Mean distances (P, 2), by DISTANCES, of ``drawn`` points from a panel; of two halves if None."""
-    repeats = min(_MOST_PANELS, max(_LEAST_PANELS, -(-_PANELS // len(scorer.targets))))
+    repeats = min(MOST_PANELS, max(LEAST_PANELS, -(-PANELS // len(scorer.targets))))
     tasks = [
         (p, target, drawn, panel, repeats)
         for p, target in zip(scorer.prompt_ids, scorer.targets, strict=True)

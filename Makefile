@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-cloud static-preset
 RETRIEVAL := icl-zero icl-static icl-rag icl-rag-qa knn
 TUNED := lora-head prefix-head lora-ntp prefix-ntp head-mixture
-# What stands on the committed board of each data set; add a predictor here and run 'make board'.
+# What is on the committed board of each data set; add a predictor here and run 'make board'.
 BOARD_simulated-120 := $(BASELINES) $(RETRIEVAL) $(TUNED)
 BOARD_REAL := $(BASELINES) knn
 # The tested people of safe-lab are in its training answers, those of safe-lab-unseen are not.

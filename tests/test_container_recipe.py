@@ -69,7 +69,7 @@ def test_the_containerfile_copies_and_installs_what_is_there():
 
 def test_the_container_has_no_network_no_rights_and_one_folder():
     words = command("podman", "run")
-    flags = words[: words.index("popeq-stranger")]
+    flags = words[: words.index("popeq-third-party")]
     pairs = dict(itertools.pairwise(flags))
     assert {"--rm", "--read-only"} <= set(flags)
     assert pairs["--network"] == "none"

@@ -50,6 +50,12 @@ class Comparison:
         return html_table(self.metrics, self.notes)
 
 
+def by_prompt(scorer: Scorer, metric: str, **entries: Entry) -> pd.DataFrame:
+    """One row a prompt: ``prompt_id, text, category``, and one score of each entry, dB, under its name."""
+    columns = {name: entry.table.scores(metric) for name, entry in entries.items()}
+    return scorer.about[["prompt_id", "text", "category"]].assign(**columns)
+
+
 def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
     """The paired comparison of two entries of one data set revision and protocol."""
     rows = []
@@ -77,16 +83,7 @@ def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
                 "equal": int((difference == 0).sum()),
             }
         )
-    text = scorer.dataset.prompts.set_index("prompt_id")["text"]
-    prompts = pd.DataFrame(
-        {
-            "prompt_id": a.table.frame["prompt_id"],
-            "text": [text[p] for p in a.table.frame["prompt_id"]],
-            "category": a.table.frame["category"],
-            "a": a.table.scores(HEADLINE),
-            "b": b.table.scores(HEADLINE),
-        }
-    )
+    prompts = by_prompt(scorer, HEADLINE, a=a, b=b)
     prompts["difference"] = prompts["a"] - prompts["b"]
     order = prompts["difference"].abs().sort_values(ascending=False, kind="stable").index
     return Comparison(

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from popeq.board.comparison import by_prompt
 from popeq.board.differences import mean_difference
 from popeq.board.scoring import Scorer
 from popeq.board.selection import entry_of
@@ -137,19 +138,9 @@ def regress(
         b, h = (entry_of(runs, scorer) for runs in (base, head))
     except PopeqError as error:
         raise NotComparableError(str(error)) from None
-    frame = h.table.frame
-    if not len(frame):
+    if not scorer.prompt_ids:
         raise NotComparableError("no prompt was scored")
-    text = dataset.prompts.set_index("prompt_id")["text"]
-    prompts = pd.DataFrame(
-        {
-            "prompt_id": frame["prompt_id"],
-            "text": [text[p] for p in frame["prompt_id"]],
-            "category": frame["category"],
-            "base": b.table.scores(metric),
-            "head": h.table.scores(metric),
-        }
-    )
+    prompts = by_prompt(scorer, metric, base=b, head=h)
     prompts["difference"] = prompts["head"] - prompts["base"]
     shift = mean_difference(h.table, b.table, metric, scorer.panels)
     worst_first = prompts.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)

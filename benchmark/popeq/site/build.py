@@ -171,7 +171,7 @@ def _least_shift(part: Part) -> str:
     """The least shift that a category can show, in words."""
     shift = part.least_shift
     if part.group.small or not np.isfinite(shift):
-        return "too few"
+        return "too few prompts"
     return f"can show about {shift:.2f} dB"
 
 

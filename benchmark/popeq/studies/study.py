@@ -88,4 +88,6 @@ def simulated_note(scorer: Scorer) -> list[str]:
     """A note on what a study of simulated listeners cannot show; none for real ones."""
     if not scorer.dataset.card.simulated:
         return []
-    return [f"{scorer.dataset.card.label}: SIMULATED listeners; the result is of the generator, not people."]
+    return [
+        f"{scorer.dataset.card.label}: SIMULATED listeners; the result describes the generator, not people."
+    ]

@@ -52,7 +52,7 @@ class ContentCache:
     def get(self, question: object) -> Any:
         """The answer that ``put`` has kept for a question; None if there is none."""
         try:
-            entry = json.loads(self.path(question).read_text(encoding="utf-8"))
+            entry = json.loads(self.path(question).read_bytes().decode("utf-8", "surrogatepass"))
         except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(entry, dict) or canonical(entry.get("question")) != canonical(question):

@@ -25,10 +25,7 @@ class TextAudioNear(SimilarPrompts):
     """
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Embed the sentences, and learn how a track changes the settings chosen for one sentence."""
         super().fit(train, validation, rng)

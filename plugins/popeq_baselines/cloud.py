@@ -48,10 +48,7 @@ class Cloud:
         self.headline_db = np.nan
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Descend from pooled training responses; the same generator gives the same cloud."""
         settings = DensitySettings()

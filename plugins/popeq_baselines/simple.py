@@ -27,10 +27,7 @@ class _Unfitted:
         self.space = space
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Nothing to learn."""
 
@@ -50,10 +47,7 @@ class Prior:
         self.pool = np.empty((0, 2))
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Pool the responses; every response counts the same."""
         self.pool = np.concatenate([p.responses for p in train])
@@ -83,10 +77,7 @@ class Best(Flat):
     """
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Find the geometric median."""
         points = np.concatenate([p.responses for p in train])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+from popeq.typing import Floats
 
 #: Settings are whole tenths of a dB in [-6, 6] on either axis: 121 x 121 answers.
 TENTHS = range(-60, 61)
@@ -49,7 +50,7 @@ def number_text(tenths: int) -> str:
     return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
 
 
-def answer_text(points: Sequence[Sequence[float]] | NDArray[np.float64], form: AnswerFormat) -> str:
+def answer_text(points: Sequence[Sequence[float]] | Floats, form: AnswerFormat) -> str:
     """Settings (pairs, 2) in dB, rounded to tenths, as an answer of that format."""
     tenths = np.rint(np.asarray(points, dtype=np.float64).reshape(-1, 2) * 10).astype(int)
     pairs = [f"[{number_text(int(x))}, {number_text(int(y))}]" for x, y in tenths]
@@ -58,7 +59,7 @@ def answer_text(points: Sequence[Sequence[float]] | NDArray[np.float64], form: A
     return pairs[0] if form.pairs == 1 else f"[{', '.join(pairs)}]"
 
 
-def parse_answer(text: str, form: AnswerFormat) -> NDArray[np.float64] | None:
+def parse_answer(text: str, form: AnswerFormat) -> Floats | None:
     """The settings (pairs, 2) in dB of an answer, or None if it is anything but one.
 
     Strict: only white space around it is allowed; a number outside [-6, 6], another count or another form

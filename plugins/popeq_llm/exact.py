@@ -7,9 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from popeq.typing import Floats
+from popeq.typing import Floats, Ints
 from popeq_llm.tree import TreeRows
 from popeq_llm.trie import Trie
 
@@ -33,7 +32,7 @@ class ExactAnswers:
         """Share of unconstrained answers that would have been valid (as far as tokens were fed)."""
         return float(np.exp(self.log_probability).sum())
 
-    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def draw(self, n: int, rng: np.random.Generator) -> Ints:
         """``n`` independent answers (indices), in random order."""
         counts = rng.multinomial(n, self.probability / self.probability.sum())
         return rng.permutation(np.repeat(np.arange(len(counts)), counts))
@@ -48,11 +47,11 @@ class _Feeding:
     #: (N, depth) slots of each node's ancestors and its own; N where there are fewer
     ancestors: torch.Tensor
     #: (N + 1, C) children of the root and of each fed node, and their tokens; -1 where there are fewer
-    children: NDArray[np.int64]
+    children: Ints
     tokens: torch.Tensor
     #: nodes of each depth and their parents, from depth 1 on
-    levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
-    leaves: NDArray[np.int64]
+    levels: tuple[tuple[Ints, Ints], ...]
+    leaves: Ints
 
 
 @lru_cache(maxsize=4)

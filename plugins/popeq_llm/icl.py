@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import RunError, UsageError
 from popeq.space import PLANE, Space
+from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.encoder import open_encoder
 from popeq_llm.models import Chat, open_model
@@ -52,10 +52,7 @@ class _Asking(Generic[P]):
         self._asked: dict[str, _Asked] = {}
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Read the template, make the examples ready, open the model; nothing is trained.
 
@@ -65,9 +62,7 @@ class _Asking(Generic[P]):
         self._prepare(train)
         self.model = open_model(self.parameters)
 
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` independent answers to each prompt, dB."""
         return np.stack([points[:, 0] for points in self._answers(prompts, n, rngs)])
 
@@ -108,7 +103,7 @@ class _Asking(Generic[P]):
 
     def _answers(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[Floats]:
         """``n`` answers of the predictor's format to each prompt, (n, pairs, 2)."""
         shown = self._examples(prompts)
         chats = [
@@ -122,7 +117,7 @@ class _Asking(Generic[P]):
             for prompt, answers in zip(prompts, given.answers, strict=True)
         ]
 
-    def _parsed(self, prompt: Prompt, answer: str) -> NDArray[np.float64]:
+    def _parsed(self, prompt: Prompt, answer: str) -> Floats:
         points = parse_answer(answer, self.form)
         if points is None:
             raise RunError(
@@ -187,9 +182,7 @@ class RagQa(_Retrieving[QaParameters]):
     name = "icl-rag-qa"
     form = AnswerFormat(11)
 
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` draws for each prompt, dB; no setting is drawn again before every other has been.
 
         The distribution of each draw is that of the paper's uniform draws with replacement, with less chance

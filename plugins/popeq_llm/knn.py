@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
@@ -29,10 +28,7 @@ class SimilarPrompts:
         self._retrieved: dict[str, tuple[Retrieved, ...]] = {}
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Embed the training sentences."""
         self.retriever = Retriever(train, open_encoder(self.parameters.encoder))
@@ -81,10 +77,7 @@ class NearestPrompts(SimilarPrompts):
     """``knn``: the same, but ``fit`` raises UsageError if there are fewer than ``k`` training prompts."""
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Embed the training sentences."""
         check_count("knn", "k", self.parameters.k, train)
@@ -99,9 +92,7 @@ def neighbour_weights(similarity: Sequence[float], temperature: float) -> Floats
     return np.asarray(weights / weights.sum())
 
 
-def weighted_draws(
-    responses: Sequence[Floats], weights: Floats, n: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def weighted_draws(responses: Sequence[Floats], weights: Floats, n: int, rng: np.random.Generator) -> Floats:
     """``n`` draws (n, 2), dB: a set of responses (m_i, 2) by its weight, then one of the set, all alike."""
     each = np.concatenate([np.full(len(r), w / len(r)) for w, r in zip(weights, responses, strict=True)])
     return np.concatenate(responses)[rng.choice(len(each), size=n, p=each)]

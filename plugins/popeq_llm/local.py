@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from popeq.errors import RunError, UsageError
+from popeq.typing import Floats, Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
 from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
@@ -128,7 +128,7 @@ class LocalModel:
         return self._in_batches(contexts, size, work)
 
     @torch.inference_mode()
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[Floats]:
         """Log-probability of each answer to its chat: one pass a chat, shared beginnings evaluated once."""
         scores = []
         for chat, given in zip(chats, answers, strict=True):
@@ -149,7 +149,7 @@ class LocalModel:
             contexts, (trie,) = self._contexts(chats, AnswerFormat())
             vocabulary = torch.from_numpy(fold(trie).vocabulary)
 
-            def work(part: Sequence[tuple[list[int], int]]) -> list[NDArray[np.int64]]:
+            def work(part: Sequence[tuple[list[int], int]]) -> list[Ints]:
                 rows = self._tree_rows([context for context, _ in part], vocabulary)
                 # Made anew, so that a batch that runs out of memory draws the same when it is halved.
                 return split_samples(rows, trie, n, [np.random.default_rng(seed) for _, seed in part])

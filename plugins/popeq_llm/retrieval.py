@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
 from popeq.runs.job import Labelled
+from popeq.typing import Floats
 from popeq_llm.encoder import Encoder
 
 #: Similarities are rounded to this many decimals before anything is ranked or weighted with them, so that
@@ -84,7 +85,7 @@ class Retriever:
         return tuple(self._ids[i] for i in chosen)
 
 
-def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def typical_settings(points: Floats, count: int) -> Floats:
     """``count`` of the settings (m, 2), dB, that represent all of them; all of them if there are fewer.
 
     Chosen one by one, each time the setting that brings the energy distance between the chosen ones and all
@@ -104,7 +105,7 @@ def typical_settings(points: NDArray[np.float64], count: int) -> NDArray[np.floa
     return points[chosen]
 
 
-def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded(similarity: Floats) -> Floats:
     return np.round(similarity, DECIMALS)
 
 

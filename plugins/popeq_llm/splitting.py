@@ -14,9 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from popeq.typing import Ints
+from popeq.typing import Floats, Ints
 from popeq_llm.tree import TreeRows
 from popeq_llm.trie import Trie
 
@@ -84,9 +83,7 @@ def _end(trie: Trie, node: int, index: dict[int, int]) -> int:
 
 
 @torch.inference_mode()
-def split_samples(
-    rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.Generator]
-) -> list[NDArray[np.int64]]:
+def split_samples(rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.Generator]) -> list[Ints]:
     """``n`` answers (indices) for each row's context; row i draws from ``rngs[i]`` alone."""
     radix = fold(trie)
     count = len(rngs)
@@ -116,11 +113,11 @@ def split_samples(
     return list(-1 - at)
 
 
-def _chances(logits: NDArray[np.float64], columns: Ints) -> NDArray[np.float64]:
+def _chances(logits: Floats, columns: Ints) -> Floats:
     """Cumulative probabilities of each prefix's children, (K, C); the last of each row is exactly 1."""
     own = np.where(columns >= 0, np.take_along_axis(logits, columns, axis=1), -np.inf)
     total = np.exp(own - own.max(axis=1, keepdims=True)).cumsum(axis=1)
-    chances: NDArray[np.float64] = total / total[:, -1:]
+    chances: Floats = total / total[:, -1:]
     return chances
 
 

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
-import numpy as np
 from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from numpy.typing import NDArray
 
 from popeq.errors import UsageError
+from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.models import Chat, Message
 
 Kind = Literal["zero", "few", "qa", "paraphrase"]
 #: A sentence and the settings (m, 2) in dB that listeners chose for it.
-Example = tuple[str, NDArray[np.float64]]
+Example = tuple[str, Floats]
 
 _BLOCKS = ("system", "user")
 _EXAMPLE = {"sentence": "<an example's sentence>", "settings": "<an example's settings>"}
@@ -75,7 +74,7 @@ class Template:
         return (Message("system", system), user) if system else (user,)
 
 
-def settings_text(points: NDArray[np.float64]) -> str:
+def settings_text(points: Floats) -> str:
     """Settings (m, 2) in dB as an example shows them: ``[x, y], [x, y]``, rounded to tenths."""
     return ", ".join(answer_text([point], AnswerFormat()) for point in points)
 

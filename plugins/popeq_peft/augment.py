@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt
+from popeq.typing import Floats
 
 _SWAPPED = 0.5
 _WORD = re.compile(r"[^\W\d_]+")
@@ -23,7 +23,7 @@ class Example:
     """A sentence to train on, and its listeners' settings (m, 2), dB."""
 
     text: str
-    responses: NDArray[np.float64]
+    responses: Floats
 
 
 @dataclass(frozen=True)

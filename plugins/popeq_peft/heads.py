@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from popeq.atomic import write_bytes
 from popeq.contract import LabelledPrompt
 from popeq.errors import UsageError
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
 from popeq_peft.losses import padded_responses
@@ -82,7 +82,7 @@ class Bounded(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         return self.centre + self.half_size * torch.tanh(raw)
 
-    def inverse(self, points: NDArray[np.float64]) -> Tensor:
+    def inverse(self, points: Floats) -> Tensor:
         """Numbers that give these points; those near an edge are moved a little inside."""
         unit = (torch.as_tensor(points).float() - self.centre) / self.half_size
         return torch.atanh(unit.clamp(-_INSIDE, _INSIDE))
@@ -98,9 +98,7 @@ class PointHead(nn.Module):
         so that training begins at the pooled distribution and not in the middle of the box.
     """
 
-    def __init__(
-        self, width: int, hidden: int, start: NDArray[np.float64], dropout: float, space: Space
-    ) -> None:
+    def __init__(self, width: int, hidden: int, start: Floats, dropout: float, space: Space) -> None:
         super().__init__()
         self.points = len(start)
         self.norm = nn.LayerNorm(width)
@@ -195,7 +193,7 @@ def new_member(
         return HeadMember(backbone, Pooling(pooling, backbone.width, backbone.causal), head())
 
 
-def pooled_responses(train: Sequence[LabelledPrompt], rng: np.random.Generator) -> NDArray[np.float64]:
+def pooled_responses(train: Sequence[LabelledPrompt], rng: np.random.Generator) -> Floats:
     """All training responses (m, 2), dB; a random part of them if there are more than 2,000."""
     pooled = np.concatenate([p.responses for p in train])
     if len(pooled) > _MOST_POOLED:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from popeq.space import Space
+from popeq.typing import Floats
 
 #: Rise of a mean negative log-likelihood by which training has diverged, nats: about what a uniform density
 #: on +-6 dB costs.
@@ -23,7 +23,7 @@ def divergence_db(space: Space) -> float:
     return float(np.sqrt(space.size.prod())) / 5.0
 
 
-def padded_responses(responses: Sequence[NDArray[np.float64]]) -> tuple[Tensor, Tensor]:
+def padded_responses(responses: Sequence[Floats]) -> tuple[Tensor, Tensor]:
     """Point sets of different sizes as (B, most, 2), dB, and a mask (B, most) that says what is a point."""
     most = max(len(r) for r in responses)
     points = torch.zeros((len(responses), most, 2))

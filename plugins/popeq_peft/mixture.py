@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_llm.loading import TINY
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
@@ -73,7 +73,7 @@ class Mixture:
         shares = self.log_weights.exp()
         return across - torch.einsum("bk,bkl,bl->b", shares, pairs, shares) / 2
 
-    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    def sample(self, n: int, rng: np.random.Generator) -> Floats:
         """``n`` independent draws from the first row, (n, 2), dB: a component each, a Gaussian, folded in."""
         weights = self.log_weights[0].detach().double().exp().cpu().numpy()
         chosen = rng.choice(len(weights), size=n, p=weights / weights.sum())
@@ -81,15 +81,15 @@ class Mixture:
         return fold(rng.normal(means, sds), self.space)
 
 
-def fold(points: NDArray[np.float64], space: Space) -> NDArray[np.float64]:
+def fold(points: Floats, space: Space) -> Floats:
     """Points (n, 2) reflected at the edges until they are inside the box."""
     u = np.mod((points - space.low) / space.size, 2.0)
     return space.clip(space.low + space.size * np.where(u > 1.0, 2.0 - u, u))
 
 
 def pooled_components(
-    points: NDArray[np.float64], count: int, space: Space, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    points: Floats, count: int, space: Space, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
     """Weights (K,), means and SDs (K, 2) of a mixture of ``count`` Gaussians fitted to points (m, 2) by EM.
 
     The centres start at points drawn far apart (k-means++). With few points, K is at most their number.
@@ -124,7 +124,7 @@ class MixtureHead(nn.Module):
     def __init__(
         self,
         width: int,
-        pooled: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+        pooled: tuple[Floats, Floats, Floats],
         dropout: float,
         space: Space,
     ) -> None:
@@ -202,7 +202,7 @@ class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[Floats]:
         return [
             member.head(member.alone(prompt.text)).sample(n, rng)
             for prompt, rng in zip(prompts, rngs, strict=True)

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
 from popeq.space import PLANE, Space
+from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.local import LocalModel
 from popeq_llm.templates import load_template
@@ -173,7 +173,7 @@ class _NextTokenPredictor(FineTuned[NP, Writer], Generic[NP]):
         held = [self._packed(member, p.prompt.text, p.responses) for p in validation]
         return _NextTokenTask(member, rows, held, self.parameters.learning_rate, self.parameters.batch_size)
 
-    def _packed(self, member: Writer, text: str, responses: NDArray[np.float64]) -> Packed:
+    def _packed(self, member: Writer, text: str, responses: Floats) -> Packed:
         """The prompt of a sentence and its listeners' answers, as the tokenizer writes them together."""
         tokenizer = member.backbone.tokenizer
         before = member.engine.render(self.template.chat(text))
@@ -190,7 +190,7 @@ class _NextTokenPredictor(FineTuned[NP, Writer], Generic[NP]):
 
     def _draw(
         self, member: Writer, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[Floats]:
         chats = [self.template.chat(p.text) for p in prompts]
         drawn = []
         for answers in member.engine.generate(chats, n, _ONE, rngs).answers:

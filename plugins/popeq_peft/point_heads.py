@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_llm.retrieval import typical_settings
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone
@@ -50,7 +50,7 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
             backbone, np.concatenate([start, start[np.arange(missing) % len(start)]]), seed
         )
 
-    def _member_of(self, backbone: Backbone, start: NDArray[np.float64], seed: int) -> HeadMember:
+    def _member_of(self, backbone: Backbone, start: Floats, seed: int) -> HeadMember:
         p = self.parameters
         return new_member(
             backbone,
@@ -83,7 +83,7 @@ class _PointHeadPredictor(FineTuned[HP, HeadMember], Generic[HP]):
 
     def _draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[Floats]:
         drawn = []
         passes = math.ceil(n / self.parameters.points)
         if passes > 1 and self.parameters.dropout == 0:

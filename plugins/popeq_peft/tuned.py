@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
+from popeq.typing import Floats
 from popeq_llm.loading import torch_threads
 from popeq_peft.augment import Example, augmented, hold_out
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
@@ -63,10 +63,7 @@ class FineTuned(Generic[P, M]):
         self._report = report
 
     def fit(
-        self,
-        train: Sequence[LabelledPrompt],
-        validation: Sequence[LabelledPrompt],
-        rng: np.random.Generator,
+        self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
     ) -> None:
         """Train, or read what ``adapter`` names, or what a stopped run left in its folder.
 
@@ -144,9 +141,7 @@ class FineTuned(Generic[P, M]):
             finally:
                 self._folder = None
 
-    def sample(
-        self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> NDArray[np.float64]:
+    def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` settings for each prompt, an equal share (as far as it goes) from each member, shuffled."""
         with torch_threads(self.parameters.threads), torch.inference_mode():
             samples = []
@@ -183,7 +178,7 @@ class FineTuned(Generic[P, M]):
 
     def _draw(
         self, member: M, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> Sequence[NDArray[np.float64]]:
+    ) -> Sequence[Floats]:
         """``n`` settings for each prompt from one member."""
         raise NotImplementedError
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.api import load_dataset
 from popeq.contract import Prompt
 from popeq.errors import PopeqError, UnknownNameError
 from popeq.space import HIGH_HZ, LOW_HZ, Space
+from popeq.typing import Floats
 from popeq_audio.asking import Answer, ask
 from popeq_audio.bands import BANDS, gain_table
 from popeq_audio.checks import checked_sentence
@@ -26,7 +26,7 @@ CURVE_HZ = np.geomspace(LOW_HZ, HIGH_HZ, 60)
 _CELLS = 40
 
 
-def density_json(points: NDArray[np.float64], space: Space) -> list[list[float]]:
+def density_json(points: Floats, space: Space) -> list[list[float]]:
     """Reflective density for drawing: rows of x, columns of y, its largest value 1."""
     field = density(points, space, _CELLS)
     rows: list[list[float]] = np.round(field / field.max(), 4).tolist()

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq import api
 from popeq.atomic import new_folder
@@ -220,7 +219,7 @@ def _trial(
     dataset: Dataset,
     found: Sequence[tuple[str, Point, float | None]],
     track: str,
-    excerpt: tuple[NDArray[np.float64], int],
+    excerpt: tuple[Floats, int],
     resources: Path,
     kind: Kind,
     seed: int,

@@ -103,8 +103,8 @@ def _power(scorer: Scorer, least_shift: float) -> Note:
     if not np.isfinite(least_shift):
         return Note(
             "power",
-            f"{size} are too few: nothing is concluded with fewer than {LEAST_PROMPTS} prompts or a single "
-            "listener.",
+            f"{size}: too few prompts to tell. Nothing is concluded with fewer than {LEAST_PROMPTS} prompts "
+            "or a single listener.",
         )
     return Note(
         "power",

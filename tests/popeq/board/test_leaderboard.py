@@ -201,7 +201,7 @@ def test_four_prompts_are_too_few_to_tell(board):
     assert rows["rank"].tolist() == [1] * 4
     assert rows["rank_worst"].tolist() == [4] * 4
     assert board.table["skill"].isna().all()
-    assert any("are too few: nothing is concluded" in note for note in board.notes)
+    assert any("too few prompts to tell. Nothing is concluded" in note for note in board.notes)
 
 
 def test_runs_that_were_only_found_are_left_out_by_name(finished, tmp_path):

@@ -19,10 +19,11 @@ Call = Callable[[], object]
 class Row:
     """One line of the table.
 
-    ``floor_s`` is the time of a part of the work that no method can avoid, ``peer_s`` that of another
-    implementation; both are measured beside ``seconds`` in the same process. ``least_ratio`` (of ``peer_s``
-    to ``seconds``), ``most_s`` and ``claim`` (words, and whether it is true) are limits: ``make bench`` fails
-    beyond them. A limit is far from the usual figure, because ratios differ between processors.
+    ``floor_s`` is the time of a part of the work that an exact method cannot avoid, done by NumPy or SciPy
+    (compiled code can take less); ``peer_s`` is that of another implementation. Both are measured beside
+    ``seconds`` in the same process. ``least_ratio`` (of ``peer_s`` to ``seconds``), ``most_s`` and ``claim``
+    (words, and whether it is true) are limits: ``make bench`` fails beyond them. A limit is worse than every
+    figure seen on an idle machine, because ratios differ between processors.
     """
 
     measurement: str

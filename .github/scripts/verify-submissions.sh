@@ -30,12 +30,12 @@ while read -r run; do
     elif [ "$(ls -A "$results/$run" | sort | sed 's/^predictions\.csv\.bz2$/predictions.csv/' | tr '\n' ' ')" != "card.json predictions.csv run.json " ]; then
         echo "**Refused**: it holds other files than run.json, predictions.csv or predictions.csv.bz2, and card.json."
         status=1
-    elif popeq verify "$results/$run" --format markdown > "$before/told" 2>&1; then
-        cat "$before/told"
+    elif popeq verify "$results/$run" --format markdown > "$before/output" 2>&1; then
+        cat "$before/output"
     else
         echo "**Refused**: it does not verify."
         echo
-        cat "$before/told"
+        cat "$before/output"
         status=1
     fi
     echo

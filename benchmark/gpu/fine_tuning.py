@@ -177,11 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PopeqError as error:
         print(f"fine_tuning: {error}", file=sys.stderr)
         return error.exit_code
-    told = about(asked.shape, device)
+    facts = about(asked.shape, device)
     print(tabulate(rows, headers="keys", floatfmt=".3g", missingval="out of memory"))
-    print("\n".join(f"{name}: {value}" for name, value in told.items()))
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     if asked.json:
-        write_text(asked.json, json.dumps({**told, "rows": rows}, indent=2) + "\n")
+        write_text(asked.json, json.dumps({**facts, "rows": rows}, indent=2) + "\n")
     return 0
 
 

@@ -150,13 +150,13 @@ def sampling(
         rows.append(
             {"way": name, "samples_per_s": drawn, "tokens_per_s": drawn * longest, "seconds": seconds}
         )
-    told = {
+    facts = {
         "weights, GiB": weights / 2**30,
         "bandwidth, GB/s": speed / 1e9,
         "limit of one token a pass, tokens/s": speed / weights,
         "tokens a setting": longest,
     }
-    return rows, told
+    return rows, facts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,12 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PopeqError as error:
         print(f"scoring_and_sampling: {error}", file=sys.stderr)
         return error.exit_code
-    told = {**about(asked.shape, device), **limits}
+    facts = {**about(asked.shape, device), **limits}
     for rows in (scored, drawn):
         print(tabulate(rows, headers="keys", floatfmt=".3g"), end="\n\n")
-    print("\n".join(f"{name}: {value}" for name, value in told.items()))
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     if asked.json:
-        content = {**told, "scoring": scored, "sampling": drawn}
+        content = {**facts, "scoring": scored, "sampling": drawn}
         write_text(asked.json, json.dumps(content, indent=2) + "\n")
     return 0
 

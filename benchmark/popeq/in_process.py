@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.contract import LabelledPrompt, Predictor, PredictorSpec, Prompt, install_hint, load_object
+from popeq.contract import (
+    LabelledPrompt,
+    Parameters,
+    Predictor,
+    PredictorSpec,
+    Prompt,
+    install_hint,
+    load_object,
+)
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import DEFAULT_DATASET, as_dataset
@@ -47,7 +55,7 @@ class LoadedPredictor:
             For an unknown data set, or a predictor that cannot be loaded or fitted.
         """
         train, validation, self.space = self._parts(data)
-        predictor = self._new(self.space)
+        predictor = new_predictor(self.spec, self.parameters, self.space)
         predictor.fit(train, validation, generator(self.seed, self.spec.name, "fit", "split"))
         self.predictor = predictor
         return self
@@ -60,13 +68,14 @@ class LoadedPredictor:
         Raises
         ------
         UsageError
-            If it is not fitted, there is no prompt, or ``n`` is below 1.
+            If it is not fitted, there is no prompt or something else than prompts, or ``n`` is below 1.
         ContractError
             If the predictor gives back what the contract does not allow.
         """
         if self.predictor is None:
             raise UsageError(f"{self.spec.name}: is not fitted; call fit() first")
-        if isinstance(prompts, str) or not len(prompts) or n < 1:
+        texts = () if isinstance(prompts, str) else prompts
+        if not len(texts) or not all(isinstance(p, str | Prompt) for p in texts) or n < 1:
             raise UsageError("sample() takes a list of at least one sentence or prompt, and n from 1")
         asked = for_predictor(
             (Prompt(p, p, "asked") if isinstance(p, str) else p for p in prompts), self.spec.wants_audio
@@ -77,28 +86,36 @@ class LoadedPredictor:
     def _parts(
         self, data: str | Path | Dataset | Sequence[LabelledPrompt]
     ) -> tuple[list[LabelledPrompt], list[LabelledPrompt], Space]:
+        audio = self.spec.wants_audio
         if isinstance(data, str | Path | Dataset):
             dataset = as_dataset(data)
-            stage = dataset.stages[0]
-            everything = tuple(sorted(dataset.prompts["prompt_id"]))
-            train_ids, validation_ids = (
-                (everything, ()) if dataset.by_folds else (stage.train, stage.validation)
-            )
-            train, validation = dataset.labelled(train_ids), dataset.labelled(validation_ids)
-            space = dataset.space
-        else:
-            train, validation, space = list(data), [], PLANE
-        audio = self.spec.wants_audio
-        return labelled_for_predictor(train, audio), labelled_for_predictor(validation, audio), space
+            return *training_data(dataset, audio), dataset.space
+        if not len(data):
+            raise UsageError("fit() needs at least one labelled prompt")
+        return labelled_for_predictor(data, audio), [], PLANE
 
-    def _new(self, space: Space) -> Predictor:
-        try:
-            factory = load_object(self.spec.factory)
-        except ImportError as error:
-            hint = install_hint(self.spec.extra)
-            raise UsageError(f"{self.spec.name}: cannot be loaded: {error}{hint}") from None
-        predictor: Predictor = factory(self.parameters, space)
-        return predictor
+
+def training_data(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
+    """Training and validation prompts as a run's worker gets them: no test answers where there is a split.
+
+    With folds, which have no test prompts of their own, all prompts are training prompts.
+    """
+    stage = dataset.stages[0]
+    ids = (stage.train, stage.validation)
+    if dataset.by_folds:
+        ids = (tuple(sorted(dataset.prompts["prompt_id"])), ())
+    train, validation = (labelled_for_predictor(dataset.labelled(part), wants_audio) for part in ids)
+    return train, validation
+
+
+def new_predictor(spec: PredictorSpec, parameters: Parameters, space: Space) -> Predictor:
+    """A predictor that is not fitted. Raises UsageError if its module cannot be imported."""
+    try:
+        factory = load_object(spec.factory)
+    except ImportError as error:
+        raise UsageError(f"{spec.name}: cannot be loaded: {error}{install_hint(spec.extra)}") from None
+    predictor: Predictor = factory(parameters, space)
+    return predictor
 
 
 def load_predictor(name: str | PredictorSpec, *, seed: int = 0, **parameters: object) -> LoadedPredictor:

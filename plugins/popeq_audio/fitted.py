@@ -14,19 +14,16 @@ from popeq.atomic import new_folder
 from popeq.caches import ContentCache
 from popeq.contract import (
     Describes,
-    LabelledPrompt,
     Predictor,
     PredictorSpec,
     Resumable,
     Saves,
-    install_hint,
-    load_object,
 )
 from popeq.dataset import Dataset
-from popeq.errors import PopeqError, UsageError
+from popeq.errors import PopeqError
+from popeq.in_process import new_predictor, training_data
 from popeq.lookup import load_dataset
 from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.runs.job import labelled_for_predictor
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
 
@@ -88,40 +85,22 @@ def open_fitted(
     state = ContentCache("fitted", ending="").path([plan.key, stage, _SCHEMA])
     if not fresh and (kept := _read(plan, state)):
         return Fitted(plan, kept, "loaded")
-    predictor = _new(plan)
+    predictor = new_predictor(plan.predictor, plan.parameters, loaded.space)
     if isinstance(predictor, Resumable):
         _use_folder(predictor, state, fresh)
-    train, validation = _labelled(loaded, plan.predictor.wants_audio)
+    train, validation = training_data(loaded, plan.predictor.wants_audio)
     predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
     if isinstance(predictor, Saves):
         _write(predictor, state)
     return Fitted(plan, predictor, "fitted")
 
 
-def _labelled(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
-    """Training and validation prompts as a run's worker gets them: no test answers where there is a split."""
-    if dataset.by_folds:
-        ids: tuple[list[str], list[str]] = (sorted(dataset.prompts["prompt_id"]), [])
-    else:
-        stage = dataset.stages[0]
-        ids = (list(stage.train), list(stage.validation))
-    train, validation = (labelled_for_predictor(dataset.labelled(part), wants_audio) for part in ids)
-    return train, validation
-
-
-def _new(plan: Plan) -> Predictor:
-    try:
-        factory = load_object(plan.predictor.factory)
-    except ImportError as error:
-        hint = install_hint(plan.predictor.extra)
-        raise UsageError(f"{plan.predictor.name}: cannot be loaded: {error}{hint}") from None
-    predictor: Predictor = factory(plan.parameters, plan.dataset.space)
-    return predictor
-
-
 def _read(plan: Plan, state: Path) -> Predictor | None:
     """The predictor that ``_write`` kept; None if there is none, or it is damaged."""
-    if not state.is_dir() or not isinstance(predictor := _new(plan), Saves):
+    if not state.is_dir():
+        return None
+    predictor = new_predictor(plan.predictor, plan.parameters, plan.dataset.space)
+    if not isinstance(predictor, Saves):
         return None
     try:
         predictor.load(state)

@@ -48,6 +48,8 @@ def test_sentences_and_labelled_prompts_do_as_well(tmp_path):
         (lambda: popeq.load_predictor("prior").sample(["warm"]), UsageError, r"not fitted; call fit\(\)"),
         (lambda: popeq.load_predictor("prior").fit().sample("warm"), UsageError, "a list of"),
         (lambda: popeq.load_predictor("prior").fit().sample([]), UsageError, "at least one"),
+        (lambda: popeq.load_predictor("prior").fit().sample([1]), UsageError, "sentence or prompt"),
+        (lambda: popeq.load_predictor("prior").fit([]), UsageError, "at least one labelled prompt"),
     ],
 )
 def test_wrong_use_is_one_line(make, error, message):

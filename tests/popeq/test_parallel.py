@@ -7,7 +7,9 @@ import tempfile
 import threading
 import time
 
+import numpy as np  # noqa: F401  brings a BLAS
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from popeq.parallel import in_background, parallel_imap, parallel_map
 
@@ -52,6 +54,18 @@ def test_aside_this_process_goes_on_until_the_result_is_asked_for():
         assert started.wait(60.0)
         asked.set()
         assert result()
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_task_has_one_blas_thread_wherever_it_runs(jobs):
+    """A product of matrices by several threads differs in its last bit, and with it a score."""
+    with threadpool_limits(2, user_api="blas"):
+        assert parallel_map(blas_threads, [(), (), ()], jobs) == [{1}] * 3
+        assert blas_threads() == {2}
 
 
 def test_with_one_job_nothing_is_done_before_it_is_asked_for():

@@ -14,6 +14,7 @@ import pytest
 
 import popeq
 from popeq.errors import UsageError
+from popeq.plugins import registry
 from popeq.space import PLANE
 from popeq_audio.asking import Answer, ask, printed
 from popeq_audio.fitted import open_fitted
@@ -46,6 +47,9 @@ class Trains:
 
     learnt = 0
 
+    def __init__(self, parameters, space):
+        pass
+
     def use_folder(self, folder):
         self.file = folder / "weights.json"
 
@@ -56,9 +60,10 @@ class Trains:
 
 
 def test_what_has_been_trained_is_not_trained_again(own_cache, monkeypatch):
-    monkeypatch.setattr("popeq_audio.fitted._new", lambda _: Trains())
+    spec = popeq.PredictorSpec("trains", "learns once", f"{__name__}:Trains")
+    monkeypatch.setitem(registry().predictors, "trains", spec)
     for fresh, trainings in ((False, 1), (False, 1), (True, 2), (False, 2)):
-        open_fitted("prior", seed=8, fresh=fresh)
+        open_fitted("trains", seed=8, fresh=fresh)
         assert Trains.learnt == trainings
 
 

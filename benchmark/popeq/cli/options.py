@@ -160,7 +160,20 @@ class PredictorCommand(click.Command):
             if _flag(name) not in taken
         }
         ctx.meta[_OPTIONS] = [_parameter_option(name, field) for name, field in sorted(fields.items())]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            having = [
+                name
+                for name, spec in sorted(known.items())
+                if error.option_name in map(_flag, spec.parameters.model_fields)
+            ]
+            if not having:
+                raise
+            raise UsageError(
+                f"{error.option_name}: is a parameter of {', '.join(having)}; "
+                f"{'named here: ' + ', '.join(named) if named else 'no predictor is named here'}"
+            ) from None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *ctx.meta.get(_OPTIONS, [])]

@@ -56,10 +56,6 @@ class Local:
         return supervise(task, self.slots, deadline, cancel, on_prompt, on_progress)
 
 
-#: One process at a time.
-LOCAL = Local()
-
-
 class _Flag:
     """An event that a file sets."""
 

@@ -78,7 +78,7 @@ def _plain_columns(pyarrow: Any, schema: Any, table: Table, columns: Sequence[st
     for name in columns:
         found = schema.get_all_field_indices(name)
         if len(found) != 1:
-            table.problem("the column is missing" if not found else "the column stands twice", None, name)
+            table.problem("the column is missing" if not found else "the column is there twice", None, name)
             continue
         kind = schema.field(found[0]).type
         if name == "prompt_id":

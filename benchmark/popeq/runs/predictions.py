@@ -81,7 +81,7 @@ def _points(table: Table, prompt_ids: Sequence[str], n: int, space: Space) -> ND
             unknown.setdefault(row.cells["prompt_id"], []).append(row)
         elif sample is not None:
             if before := first[prompt, sample]:
-                message = f"sample {sample} of {row.cells['prompt_id']!r} stands already in row {before}"
+                message = f"sample {sample} of {row.cells['prompt_id']!r} is already in row {before}"
                 table.problem(message, row, "sample")
             first[prompt, sample] = before or row.line
             points[prompt, sample] = point

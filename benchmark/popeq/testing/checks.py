@@ -42,8 +42,8 @@ class Check:
         except ContractError as error:
             raise ContractBrokenError(f"{self.asks}; {error}") from None
         except (Exception, SystemExit) as error:
-            told = " ".join(str(error).split())
-            raise ContractBrokenError(f"{self.asks}; raised {type(error).__name__}: {told}") from error
+            message = " ".join(str(error).split())
+            raise ContractBrokenError(f"{self.asks}; raised {type(error).__name__}: {message}") from error
 
 
 class _CameBackError(Exception):

@@ -90,11 +90,12 @@ def examine(
             status = contained.process.poll()
         if len(found) < len(CHECKS) and (stopped or not measured):
             check = CHECKS[len(found)]
-            why = {
-                "timeout": f"did not end within the {settings.timeout_s:g} s of all checks",
-                "memory": f"took more than {memory_bytes / GIB:.3g} GiB",
-                "": how_it_died(status) if status is not None else "the process ended",
-            }[stopped]
+            if stopped == "timeout":
+                why = f"did not end within the {settings.timeout_s:g} s of all checks"
+            elif stopped == "memory":
+                why = f"took more than {memory_bytes / GIB:.3g} GiB"
+            else:
+                why = how_it_died(status) if status is not None else "the process ended"
             finding = Finding(check.name, check.asks, f"{check.asks}; {why}", time.monotonic() - started)
             found.append(finding)
             on_finding(finding)

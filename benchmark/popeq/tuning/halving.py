@@ -85,15 +85,15 @@ def _replayed(study: Any, ranges: Mapping[str, Range], trial: TrialRecord, reduc
     from optuna.trial import TrialState
 
     study.enqueue_trial({name: trial.parameters[name] for name in ranges})
-    told = study.ask(_distributions(ranges))
+    waiting = study.ask(_distributions(ranges))
     stop = False
     for i, rung in enumerate(trial.rungs):
-        told.report(math.nan if rung.score_db is None else rung.score_db, step=reduction**i)
-        stop = told.should_prune()
+        waiting.report(math.nan if rung.score_db is None else rung.score_db, step=reduction**i)
+        stop = waiting.should_prune()
     if trial.state == "complete":
-        study.tell(told, trial.rungs[-1].score_db)
+        study.tell(waiting, trial.rungs[-1].score_db)
     elif trial.state != "running":
-        study.tell(told, state=TrialState.PRUNED)
+        study.tell(waiting, state=TrialState.PRUNED)
     return stop
 
 

@@ -40,7 +40,7 @@ from popeq.tuning.view import asking, tuning_view
 #: Folder, in that of the search, of the run under way and of those that failed.
 _UNDER_WAY = "rungs"
 #: So many failed trials at the very beginning end a search: what is wrong is not the settings.
-_HOPELESS = 3
+_MOST_FAILED = 3
 
 
 def tune(
@@ -159,7 +159,9 @@ class _Tuner:
                     break
                 self._keep([*self.record.trials, TrialRecord(parameters=setting)])
             self._rung()
-            if len(self.record.trials) == _HOPELESS and all(t.state == "failed" for t in self.record.trials):
+            if len(self.record.trials) == _MOST_FAILED and all(
+                t.state == "failed" for t in self.record.trials
+            ):
                 break
         return self._end()
 

@@ -77,7 +77,7 @@ def test_everything_wrong_is_told_at_once_with_its_row(tmp_path, ending):
         f"row {first + 1}, column y_db: inf is not a finite number",
         f"row {first + 2}, column sample: '7' is not a whole number from 0 to 2",
         f"row {first + 3}, column prompt_id: 'p3' is not to be predicted in this data set (1 row(s))",
-        f"row {first + 5}, column sample: sample 1 of 'p2' stands already in row {first + 4}",
+        f"row {first + 5}, column sample: sample 1 of 'p2' is already in row {first + 4}",
         "prompt 'p1' lacks sample 2",
         "prompt 'p2' lacks samples 0, 2",
     ):

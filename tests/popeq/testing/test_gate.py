@@ -122,8 +122,8 @@ def test_the_pytest_plugin_passes_fails_and_tells(root):
     assert done.returncode == 1
     timed = json.loads((root / "speed.json").read_text())["benchmarks"]
     for phase, found in zip(("fit", "sample"), timed, strict=True):
-        told = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 24}
-        assert told.items() <= found["extra_info"].items()
+        facts = {"predictor": "prior", "phase": phase, "dataset": "small (simulated)", "prompts": 24}
+        assert facts.items() <= found["extra_info"].items()
         assert found["extra_info"]["samples"] == 660
         assert found["stats"]["rounds"] == 3
         assert found["stats"]["min"] > 0

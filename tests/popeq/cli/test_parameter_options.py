@@ -1,0 +1,53 @@
+"""Options that come from parameter models, and settings that come from one object."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def parameters_of(folder):
+    (record,) = folder.glob("*/run.json")
+    return json.loads(record.read_text())["predictor"]["parameters"]
+
+
+def test_an_option_is_short_for_a_parameter(popeq_inside, small, tmp_path):
+    given = ("--dataset", small, "--quiet")
+    for name, words in (("long", ("-o", "k=3")), ("short", ("--k", "3"))):
+        done = popeq_inside("run", "knn", *given, *words, "--runs", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    assert parameters_of(tmp_path / "short") == parameters_of(tmp_path / "long")
+    assert parameters_of(tmp_path / "short")["k"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "knn", "--k", "3", "-o", "k=2"), "popeq: -o k: given twice"),
+        (("run", "prior", "--k", "3"), "popeq: --k: is a parameter of knn"),
+        (("run", "prior", "--k", "3"), "named here: prior"),
+        (("run", "knm", "--k", "3"), "no predictor is named here"),
+        (("check", "prior", "--k", "3"), "popeq: --k: is a parameter of knn"),
+        (("run", "knn", "--kk", "3"), "No such option '--kk'"),
+        (("run", "knn", "--k", "x"), "k=x: Input should be a valid integer"),
+    ],
+)
+def test_a_wrong_option_says_where_it_belongs(popeq_inside, words, message):
+    done = popeq_inside(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_the_parameters_of_the_predictors_that_are_named(popeq_inside):
+    named, nobody = popeq_inside("run", "knn", "--help").stdout, popeq_inside("run", "--help").stdout
+    assert "Parameters of the predictors" in named
+    assert "--k INTEGER" in named
+    assert "--k INTEGER" not in nobody
+    assert "--memory" in nobody
+
+
+def test_a_command_has_its_own_default_of_a_setting(popeq_inside):
+    assert "600.0" in popeq_inside("check", "--help").stdout
+    assert "3600.0" in popeq_inside("run", "--help").stdout

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
+import termios
 
 import pytest
+from pydantic import Field
+from tests.conftest import environment
+
+import popeq as api
+from popeq.plugins import registry
 
 
 def parameters_of(folder):
@@ -51,3 +61,40 @@ def test_help_shows_the_parameters_of_the_predictors_that_are_named(popeq_inside
 def test_a_command_has_its_own_default_of_a_setting(popeq_inside):
     assert "600.0" in popeq_inside("check", "--help").stdout
     assert "3600.0" in popeq_inside("run", "--help").stdout
+
+
+class Options(api.Parameters):
+    jobs: int = Field(7, description="the predictor's own number of jobs")
+
+
+def test_an_option_of_the_command_stays_the_commands(popeq_inside, monkeypatch):
+    spec = api.PredictorSpec("odd", "has a parameter called jobs", "nowhere:Odd", parameters=Options)
+    monkeypatch.setitem(registry().predictors, "odd", spec)
+    shown = popeq_inside("run", "odd", "--help").stdout
+    assert shown.count("--jobs INTEGER") == 1
+    assert "the predictor's own number" not in shown
+
+
+def test_the_bar_counts_prompts_on_a_terminal(small, tmp_path):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    command = [sys.executable, "-c", "from popeq.cli import main; main()", "run", "prior"]
+    with subprocess.Popen(
+        [*command, "--dataset", str(small), "--runs", str(tmp_path / "runs")],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=environment({"TERM": "xterm"}),
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(ours, 1 << 12)
+            except OSError:  # the other end is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"4/4" in shown

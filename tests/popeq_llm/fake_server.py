@@ -18,6 +18,9 @@ from popeq_llm.answers import AnswerFormat, answer_text
 
 #: Everything that goes wrong between a client and a server; each is one bad response to one request.
 FAULTS = ("429", "429-later", "500", "503", "slow", "drip", "cut", "cut-body", "malformed", "html", "shape")
+#: Faults after which the connection is of no more use. After the others it stays open, as HTTP/1.1 has it: a
+#: server that closes it without saying so cuts off the next request, which would be another fault.
+_BROKEN_OFF = {"slow", "drip", "cut", "cut-body"}
 PROBE_WORDS = "chosen at random"
 
 
@@ -120,7 +123,8 @@ class Loopback:
             send(handler, 200, choices(["[1.0, 1.0]"] * ((body.get("n", 1) + 1) if fault == "more" else 0)))
         else:
             raise ValueError(fault)
-        handler.close_connection = True
+        if fault in _BROKEN_OFF:
+            handler.close_connection = True
 
 
 class FakeServer(Loopback):

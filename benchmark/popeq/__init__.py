@@ -1,6 +1,7 @@
 """popeq: how well a predictor turns a sentence into the distribution of EQ settings that listeners choose.
 
-The main job: ``load_dataset``, ``run``, ``score``, ``leaderboard``, ``compare``. In a notebook:
+The main job: ``load_dataset``, ``run``, ``score``, ``leaderboard``, ``compare``, ``verify``, ``regress``, and
+the studies ``ceiling``, ``power``, ``transfer``, ``ablate``. In a notebook:
 ``list_predictors``, ``list_datasets``, ``load_predictor``. For plugin authors: ``hookimpl``, ``Prompt``,
 ``LabelledPrompt``, ``Predictor``, ``Parameters`` and the specs. Names are imported when first used, so that
 ``import popeq`` costs nothing.
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
     from popeq.site.build import build_site
     from popeq.space import PLANE, Space
+    from popeq.studying import ablate, ceiling, power, regress, transfer
     from popeq.sweeping import sweep
     from popeq.tuning.tuner import tune
+    from popeq.verifying import verify
 
 _HOMES = {
     "popeq.api": (
@@ -72,8 +75,10 @@ _HOMES = {
     "popeq.runs.reporting": ("ProgressBar", "Reporter"),
     "popeq.runs.settings": ("RunSettings",),
     "popeq.space": ("PLANE", "Space"),
+    "popeq.studying": ("ablate", "ceiling", "power", "regress", "transfer"),
     "popeq.sweeping": ("sweep",),
     "popeq.tuning.tuner": ("tune",),
+    "popeq.verifying": ("verify",),
 }
 _MODULES = ("errors", "metrics", "statistics", "testing")
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -103,7 +108,9 @@ __all__ = [
     "RunSettings",
     "Space",
     "UsageError",
+    "ablate",
     "build_site",
+    "ceiling",
     "compare",
     "content_identity",
     "errors",
@@ -114,14 +121,18 @@ __all__ = [
     "load_dataset",
     "load_predictor",
     "metrics",
+    "power",
+    "regress",
     "run",
     "score",
     "statistics",
     "sweep",
     "testing",
+    "transfer",
     "tune",
     "tuned",
     "tuned_choice",
+    "verify",
 ]
 
 

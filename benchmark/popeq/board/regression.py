@@ -16,6 +16,7 @@ from popeq.board.selection import entry_of
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError
 from popeq.metrics import HEADLINE, SCORES
+from popeq.render import html_table
 from popeq.runs.folder import Run
 from popeq.statistics import LEAST_PROMPTS, MeanEstimate
 
@@ -61,6 +62,10 @@ class Regression:
     def exit_code(self) -> int:
         """0 pass, 1 regressed, 2 inconclusive."""
         return EXIT_CODES[self.verdict]
+
+    def _repr_html_(self) -> str:
+        """The losses of single prompts and the verdict, in a notebook."""
+        return html_table(self.prompts, self.lines)
 
     @property
     def lines(self) -> list[str]:

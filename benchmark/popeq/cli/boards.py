@@ -12,6 +12,7 @@ from popeq.cli.options import (
     dataset_option,
     format_option,
     jobs_option,
+    print_table,
     recompute_option,
     runs_option,
 )
@@ -55,7 +56,6 @@ def show(
     """
     from popeq import api
     from popeq.board.markdown import insert
-    from popeq.render import render
 
     if into is not None and by is not None:
         raise click.UsageError("--into takes the whole board; leave --by out")
@@ -64,9 +64,7 @@ def show(
         insert(board, into)
         click.echo(f"written: {into}")
         return
-    click.echo(render(board.table, form, board.notes, keys=4 if by else 3))  # type: ignore[arg-type]
-    if form == "csv":
-        click.echo("\n".join(board.notes), err=True)
+    print_table(board.table, form, board.notes, keys=4 if by else 3)
 
 
 @leaderboard.command("build")
@@ -114,7 +112,6 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
     from popeq.board.categories import split_table
     from popeq.board.leaderboard import summary_table
     from popeq.board.retrieval import retrieval_table
-    from popeq.render import render
     from popeq.runs.folder import Run
 
     opened = Run.open(run)
@@ -129,7 +126,7 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
     if by:
         scorer, (entry,), notes = api.entries_of([opened], loaded)
         table, small = split_table(scorer, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep)))
-        click.echo(render(table, form, [*about, *(note.text for note in notes), *small], keys=1))  # type: ignore[arg-type]
+        print_table(table, form, [*about, *(note.text for note in notes), *small])
         return
     table = api.score(opened, loaded)
     retrieved = retrieval_table(opened, loaded)
@@ -140,9 +137,7 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
             f"retrieval: mean rank correlation of text with distributional similarity {mean:.2f} "
             f"({len(retrieved)} prompts; near 0, similar sentences do not have similar settings)"
         )
-    click.echo(render(table, form, about, keys=1))  # type: ignore[arg-type]
-    if form == "csv":
-        click.echo("\n".join(about), err=True)
+    print_table(table, form, about)
 
 
 @click.command()
@@ -185,9 +180,7 @@ def compare(
     )
     if form == "csv":
         click.echo(summary, err=True)
-    else:
-        click.echo(f"{summary}\n")
-    click.echo(render(result.metrics, form, result.notes, keys=2 if by else 1))  # type: ignore[arg-type]
+    print_table(result.metrics, form, result.notes, title=summary, keys=2 if by else 1)
     if shown:
-        click.echo("" if form == "csv" else "\nPrompts that differ most (reflective_kantorovich):\n")
-        click.echo(render(prompts, form, keys=1))  # type: ignore[arg-type]
+        click.echo()
+        print_table(prompts, form, title="Prompts that differ most (reflective_kantorovich):")

@@ -17,6 +17,8 @@ from popeq.errors import UsageError
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 if typing.TYPE_CHECKING:
+    import pandas as pd
+
     from popeq.dataset import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -229,6 +231,20 @@ def given_parameters(options: Sequence[str]) -> dict[str, str]:
 
     short = click.get_current_context().meta.get(_VALUES, {})
     return parse_options([*options, *(f"{name}={value}" for name, value in short.items())])
+
+
+def print_table(
+    table: pd.DataFrame, form: str, notes: Sequence[str] = (), *, title: str = "", keys: int = 1
+) -> None:
+    """Print a table in one of the forms of ``--format``, below its title where people read it; with CSV the
+    notes go to the error stream."""
+    from popeq.render import render
+
+    if title and form in ("text", "markdown"):
+        click.echo(f"{title}\n")
+    click.echo(render(table, form, notes, keys=keys))  # type: ignore[arg-type]
+    if form == "csv" and notes:
+        click.echo("\n".join(notes), err=True)
 
 
 def warn_of_broken_plugins() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq.cli.options import answers_option, given_dataset, runs_option
+from popeq.cli.options import dataset_option, print_table, runs_option
+
+if TYPE_CHECKING:
+    from popeq.dataset import Dataset
 
 
 class _WrongUse(click.UsageError):
@@ -23,6 +27,17 @@ class _Gate(click.Command):
         except click.UsageError as error:
             raise _WrongUse(error.format_message(), ctx) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        from popeq.board.regression import NotComparableError
+        from popeq.errors import PopeqError
+
+        try:
+            return super().invoke(ctx)
+        except NotComparableError:
+            raise
+        except PopeqError as error:
+            raise NotComparableError(str(error)) from None
+
 
 @click.command(cls=_Gate)
 @click.argument("base")
@@ -36,8 +51,7 @@ class _Gate(click.Command):
     help="Loss in dB that is tolerated.",
 )
 @click.option("--metric", default="reflective_kantorovich", show_default=True, help="Score to compare.")
-@click.option("--dataset", default=None, help="Data set: a name or a folder. [default: that of BASE]")
-@answers_option
+@dataset_option
 @click.option(
     "--prompts",
     "shown",
@@ -53,8 +67,7 @@ def regress(
     head: str,
     margin_db: float,
     metric: str,
-    dataset: str | None,
-    answers: Path | None,
+    dataset: str | Dataset | None,
     shown: int,
     as_json: bool,
     runs_dir: Path,
@@ -68,23 +81,10 @@ def regress(
     margin), 2 inconclusive, 3 not comparable (other data set revision, protocol or metric version, nothing
     to compare, or wrong use).
     """
-    from popeq.board.regression import NotComparableError
-    from popeq.board.regression import regress as compare
-    from popeq.board.selection import runs_of
-    from popeq.errors import PopeqError
-    from popeq.lookup import as_dataset, dataset_of
+    from popeq import studying
     from popeq.render import render
 
-    try:
-        given = given_dataset(dataset, answers)
-        loaded = None if given is None else as_dataset(given)
-        name = None if loaded is None else loaded.name
-        old, new = (runs_of(side, runs_dir, name) for side in (base, head))
-        found = compare(old, new, dataset_of(old, loaded), metric=metric, margin_db=margin_db)
-    except NotComparableError:
-        raise
-    except PopeqError as error:
-        raise NotComparableError(str(error)) from None
+    found = studying.regress(base, head, dataset, runs_dir=runs_dir, metric=metric, margin_db=margin_db)
     worst = found.prompts.head(shown)
     if as_json:
         result = {
@@ -104,8 +104,8 @@ def regress(
     else:
         click.echo("\n".join(found.lines))
         if shown:
-            click.echo("\nLargest losses (dB, positive: HEAD is worse):\n")
-            click.echo(render(worst, "text", keys=1))
+            click.echo()
+            print_table(worst, "text", title="Largest losses (dB, positive: HEAD is worse):")
     raise click.exceptions.Exit(found.exit_code)
 
 

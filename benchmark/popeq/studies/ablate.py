@@ -33,7 +33,7 @@ def collapse(samples: Floats, to: str) -> Floats:
     return np.broadcast_to(centre, samples.shape).copy()
 
 
-def ablate(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = False) -> Study:
+def ablation(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = False) -> Study:
     """Each entry against its own mean and median collapsed to one point.
 
     Predictions of one point a prompt are left out: they are collapsed already.
@@ -107,7 +107,7 @@ def _table(cases: Sequence[tuple[str, PromptTable, dict[str, PromptTable]]], sco
     return pd.DataFrame(rows)
 
 
-def edges(entries: Sequence[Entry], scorer: Scorer) -> Study:
+def edge_study(entries: Sequence[Entry], scorer: Scorer) -> Study:
     """Standard against reflective density by how close the listeners sit to the edge: three equal groups of
     prompts, and for each method what the boundary correction adds to its score."""
     shares = np.array([_edge_share(t.responses, scorer) for t in scorer.targets])

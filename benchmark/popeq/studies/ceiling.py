@@ -32,7 +32,7 @@ _SCORES = (HEADLINE, "kantorovich")
 HALVES = "half against half"
 
 
-def ceiling(scorer: Scorer, *, by_category: bool = False) -> Study:
+def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
     """The reference lines with intervals over prompts and listeners, and where they would lie with panels of
     other sizes.
 

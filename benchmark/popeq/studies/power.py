@@ -89,7 +89,7 @@ def power_of(parts: Components, shift: float, prompts: int, panel: int) -> float
     return 1.0 - float(nctdtr(df, centre, stdtrit(df, 1.0 - LEVEL / 2.0)))
 
 
-def power(
+def power_study(
     a: Entry, b: Entry, scorer: Scorer, *, difference: float | None = None, by_category: bool = False
 ) -> Study:
     """Power over numbers of prompts and listeners, and the fewest prompts for 80 %.

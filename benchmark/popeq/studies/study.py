@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from popeq.board.scoring import Scorer
-from popeq.errors import UsageError
+from popeq.drawing import check_picture, save
+from popeq.render import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +31,10 @@ class Study:
     draw: Callable[[Axes], None] = field(repr=False)
     keys: int = 1
 
+    def _repr_html_(self) -> str:
+        """The table and notes, in a notebook."""
+        return html_table(self.table, self.notes)
+
     def picture(self, path: Path) -> None:
         """Write the picture, the same bytes for the same study; .svg or .png.
 
@@ -40,8 +43,7 @@ class Study:
         UsageError
             If the ending is another one, or the file cannot be written.
         """
-        if path.suffix.lower() not in (".png", ".svg"):
-            raise UsageError(f"{path}: pictures are .png or .svg")
+        check_picture(path)
         import matplotlib as mpl
         from matplotlib.figure import Figure
 
@@ -64,24 +66,7 @@ class Study:
             axes.set_axisbelow(True)
             if axes.get_legend_handles_labels()[1]:
                 figure.legend(loc="outside lower left", ncols=3, fontsize=8)
-            with _quiet(), _writable(path):
-                figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """A glyph that the font lacks is drawn as a box, which is enough."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        yield
-
-
-@contextlib.contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+            save(figure, path)
 
 
 def simulated_note(scorer: Scorer) -> list[str]:

@@ -65,7 +65,9 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def transfer(entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_category: bool = False) -> Study:
+def transfer_study(
+    entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_category: bool = False
+) -> Study:
     """Each entry's score against its own listeners and against those of ``other``, on the same sentences.
 
     Raises

@@ -18,9 +18,9 @@ from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import find_runs
-from popeq.studies.ablate import ablate, collapse, edges
-from popeq.studies.ceiling import ceiling
-from popeq.studies.transfer import shared_sentences, transfer
+from popeq.studies.ablate import ablation, collapse, edge_study
+from popeq.studies.ceiling import ceiling_study
+from popeq.studies.transfer import shared_sentences, transfer_study
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def made():
 
 def test_ablation_scores_the_collapsed_samples(made, tmp_path):
     scorer, (prior, flat) = made
-    study = ablate([prior, flat], scorer)
+    study = ablation([prior, flat], scorer)
     assert list(study.table["predictor"]) == ["prior"]
     assert any("static-flat" in note for note in study.notes)
     points = scorer.score(collapse(prior.runs[0].samples(scorer.prompt_ids), "mean"))
@@ -48,7 +48,7 @@ def test_ablation_scores_the_collapsed_samples(made, tmp_path):
 def test_transfer_scores_against_the_other_panel(made):
     scorer, entries = made
     other = popeq.load_dataset("simulated-120-b")
-    study = transfer(entries, scorer, other)
+    study = transfer_study(entries, scorer, other)
     row = study.table.set_index("predictor").loc["prior"]
     samples = entries[0].runs[0].samples(scorer.prompt_ids)
     there = [Scorer(other, scorer.protocol).score(samples).scores(HEADLINE)]
@@ -96,7 +96,7 @@ def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):
 def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
     """Against listeners counted by hand, and scores taken from the entries' own tables."""
     scorer, entries = made
-    study = edges(entries, scorer)
+    study = edge_study(entries, scorer)
     at_edge = [np.mean(np.any(np.abs(t.responses) >= 5.5, axis=1)) for t in scorer.targets]
     order = np.argsort(at_edge, kind="stable")
     table = study.table.set_index(["listeners", "predictor"])
@@ -114,7 +114,7 @@ def test_edges_group_the_prompts_by_their_listeners_at_an_edge(made):
 def test_ceiling_falls_with_the_panel_and_stands_where_the_board_has_it(made, monkeypatch, whole_lines):
     monkeypatch.setattr("popeq.studies.ceiling.PANELS", (5, 11, 88))
     scorer, entries = made
-    study = ceiling(scorer)
+    study = ceiling_study(scorer)
     table = study.table.set_index(["line", "how"])
     assert {line for line, _ in table.index} == {
         "perfect predictor",
@@ -144,4 +144,4 @@ def test_ceiling_needs_two_disjoint_groups(tmp_path):
     (folder / "responses.csv").write_text("\n".join(kept))
     data = popeq.load_dataset(folder)
     with pytest.raises(UsageError, match="3 listeners; disjoint halves need 4"):
-        ceiling(Scorer(data, PROTOCOL_1))
+        ceiling_study(Scorer(data, PROTOCOL_1))

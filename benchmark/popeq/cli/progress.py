@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -20,10 +19,7 @@ class RunLines(ProgressBar):
         click.echo(text)
 
     def ended(self, run: Run, drawn: bool) -> None:
-        from tqdm import tqdm
-
-        with tqdm.external_write_mode(file=sys.stdout):
-            click.echo("\n".join(_lines(run, drawn)))
+        click.echo("\n".join(_lines(run, drawn)))
 
 
 def _lines(run: Run, drawn: bool) -> list[str]:

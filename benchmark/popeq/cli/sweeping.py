@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import CONTAINMENT, format_option, settings_options, warn_of_broken_plugins
+from popeq.cli.options import (
+    CONTAINMENT,
+    format_option,
+    print_table,
+    settings_options,
+    warn_of_broken_plugins,
+)
 from popeq.runs.reporting import ProgressBar
 
 if TYPE_CHECKING:
@@ -37,21 +43,18 @@ def sweep(
     What is complete is not drawn again; what was stopped goes on where it was. At the end comes a board for
     each data set. docs/scale.md says what stands in the file.
     """
-    from popeq.render import render
     from popeq.sweeping import expand, read_sweep
     from popeq.sweeping import sweep as run_sweep
 
     warn_of_broken_plugins()
-    shown = SweepTable(settings.runs_dir, live=sys.stderr.isatty(), quiet=quiet)
     if dry_run:
-        shown.take(expand(read_sweep(file), file.parent))
-        click.echo(shown.text())
+        planned = SweepTable(settings.runs_dir, quiet=True)
+        planned.planned(expand(read_sweep(file), file.parent))
+        click.echo(planned.above())
         return
-    swept = run_sweep(file, settings=settings, reporter=shown)
+    swept = run_sweep(file, settings=settings, reporter=SweepTable(settings.runs_dir, quiet))
     for name, board in swept.boards.items():
-        if form in ("text", "markdown"):
-            click.echo(f"\n{name}\n")
-        click.echo(render(board.table, form, board.notes))  # type: ignore[arg-type]
+        print_table(board.table, form, board.notes, title=f"\n{name}", keys=2)
     for note in swept.notes:
         click.echo(note, err=form not in ("text", "markdown"))
     if any(run.record.status != "complete" for run in swept.runs):
@@ -79,22 +82,25 @@ class _Row:
             f"{complete}/{self.seeds}",
             f"{drawn}/{self.seeds * self.prompts}",
             state,
-            round(seconds, 1),
+            seconds,
         ]
 
 
 class SweepTable(ProgressBar):
-    """The table of a sweep: a row for each predictor, set of parameters and data set. ``live``: redrawn in
-    place on a terminal; else a line is printed for each run that ends."""
+    """The table of a sweep: a row for each predictor, set of parameters and data set.
 
-    def __init__(self, runs_dir: Path, live: bool, quiet: bool) -> None:
+    On a terminal it is above the bar and kept up to date; else a line is printed for each run that ends, and
+    the table before and after all.
+    """
+
+    def __init__(self, runs_dir: Path, quiet: bool) -> None:
         super().__init__(quiet)
-        self.runs_dir, self.live, self.quiet = runs_dir, live and not quiet, quiet
-        self._lines = 0
+        self.runs_dir = runs_dir
+        self.live = sys.stderr.isatty()
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self._row_of: dict[str, _Row] = {}
 
-    def take(self, plans: Sequence[Plan]) -> None:
+    def planned(self, plans: Sequence[Plan]) -> None:
         """Make the rows of all runs to be, with those that are there already."""
         from popeq.runs.folder import find_runs
 
@@ -108,16 +114,13 @@ class SweepTable(ProgressBar):
             row.seeds += 1
             self._row_of[plan.key] = row
         for run in find_runs(self.runs_dir)[0]:
-            if run.record.key in self._row_of:
-                self._note(run)
+            self._note(run)
+        if not (self.quiet or self.live):
+            click.echo(self.above(), err=True)
 
     def _note(self, run: Run) -> None:
-        self._row_of[run.record.key].done[run.record.key] = run
-
-    def planned(self, plans: Sequence[Plan]) -> None:
-        self.take(plans)
-        if not self.quiet:
-            self._show_table()
+        if run.record.key in self._row_of:
+            self._row_of[run.record.key].done[run.record.key] = run
 
     def remark(self, text: str) -> None:
         if not self.quiet:
@@ -125,9 +128,7 @@ class SweepTable(ProgressBar):
 
     def ended(self, run: Run, drawn: bool) -> None:
         self._note(run)
-        if self.live:
-            self._show_table()
-        elif drawn and not self.quiet:
+        if drawn and not (self.quiet or self.live):
             record = run.record
             click.echo(
                 f"{record.status}: {record.predictor.name}, {record.dataset.name}, seed {record.seed}, "
@@ -137,19 +138,14 @@ class SweepTable(ProgressBar):
 
     def close(self) -> None:
         super().close()
-        if self._rows and not self.quiet and not self.live:
-            click.echo(self.text(), err=True)
+        if not (self.quiet or self.live):
+            click.echo(self.above(), err=True)
 
-    def text(self) -> str:
+    def above(self) -> str:
         """The table."""
-        from tabulate import tabulate
+        import pandas as pd
 
-        head = ["predictor", "parameters", "data set", "runs", "prompts", "state", "time_s"]
-        return str(tabulate([row.cells() for row in self._rows.values()], head, disable_numparse=True))
+        from popeq.render import render
 
-    def _show_table(self) -> None:
-        """Print the table, over the last one if live."""
-        text = self.text()
-        up = f"\x1b[{self._lines}A\x1b[J" if self.live and self._lines else ""
-        click.echo(up + text, err=True)
-        self._lines = text.count("\n") + 1
+        names = ["predictor", "parameters", "data set", "runs", "prompts", "state", "time_s"]
+        return render(pd.DataFrame([row.cells() for row in self._rows.values()], columns=names), "text")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq.cli.options import CONTAINMENT, format_option, settings_options, warn_of_broken_plugins
+from popeq.cli.options import (
+    CONTAINMENT,
+    format_option,
+    print_table,
+    settings_options,
+    warn_of_broken_plugins,
+)
 
 if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
@@ -60,7 +66,6 @@ def tune(
     Only training and validation prompts are used; the test split is cut off before anything runs. The same
     command goes on where it was stopped, and with more --trials where it ended.
     """
-    from popeq.render import render
     from popeq.runs.plan import parse_options
     from popeq.tuning.tuner import tune as search
 
@@ -77,10 +82,7 @@ def tune(
         settings=settings,
         on_rung=None if quiet else _tell,
     )
-    notes = _notes(record)
-    click.echo(render(_table(record), form, notes, keys=1))  # type: ignore[arg-type]
-    if form == "csv":
-        click.echo("\n".join(notes), err=True)
+    print_table(_table(record), form, _notes(record))
 
 
 def _tell(record: TuningRecord, index: int) -> None:

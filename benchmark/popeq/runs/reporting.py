@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from popeq.runs.folder import Run
     from popeq.runs.plan import Plan
     from popeq.runs.record import RunRecord
+    from popeq.terminal import Bar
 
 
 class Reporter:
@@ -45,24 +44,27 @@ class ProgressBar(Reporter):
     """A bar of the prompts drawn, on a terminal alone; ``quiet``: no bar anywhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._hidden = True if quiet else None
-        self._bar: tqdm | None = None
+        self.quiet = quiet
+        self._bar: Bar | None = None
+
+    def above(self) -> str:
+        """A text that is shown above the bar and kept up to date."""
+        return ""
 
     def started(self, prompts: int, done: int) -> None:
-        from tqdm import tqdm
+        from popeq.terminal import Bar
 
-        self.close()
-        self._bar = tqdm(total=prompts, initial=done, unit="prompt", disable=self._hidden)
+        self._bar = Bar("prompts", prompts, done, hidden=self.quiet, above=self.above)
 
     def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
         if self._bar is not None:
-            self._bar.update()
+            self._bar.step()
 
     def progress(self, record: RunRecord, line: str) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{record.predictor.name}: {line}")
+            self._bar.say(f"{record.predictor.name}: {line}")
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.close()
+            self._bar.stop()
         self._bar = None

@@ -1,0 +1,63 @@
+"""The progress bar, on a terminal alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class Bar(Progress):
+    """A bar of ``total`` units on the error stream, and above it what ``above`` gives; begins at once.
+
+    Nothing is shown where the error stream is no terminal, or if ``hidden``.
+    """
+
+    def __init__(
+        self,
+        unit: str,
+        total: float,
+        done: int = 0,
+        *,
+        hidden: bool = False,
+        above: Callable[[], str] = lambda: "",
+    ) -> None:
+        console = Console(stderr=True)
+        self._above = above
+        super().__init__(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            disable=hidden or not console.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),  # else what is printed would not reach its file or pipe
+        )
+        self._task = self.add_task("", total=total, completed=done)
+        self.start()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The text above, and the bar."""
+        if text := self._above():
+            yield Text(text)
+        yield from super().get_renderables()
+
+    def step(self, count: float = 1) -> None:
+        """So many units more are done."""
+        self.advance(self._task, count)
+
+    def say(self, line: str) -> None:
+        """Show a line beside the bar."""
+        self.update(self._task, description=line)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from popeq.space import PLANE, Space
     from popeq.studying import ablate, ceiling, power, regress, transfer
     from popeq.sweeping import sweep
+    from popeq.tuning.settings import SearchSettings
     from popeq.tuning.tuner import tune
     from popeq.verifying import verify
 
@@ -77,6 +78,7 @@ _HOMES = {
     "popeq.space": ("PLANE", "Space"),
     "popeq.studying": ("ablate", "ceiling", "power", "regress", "transfer"),
     "popeq.sweeping": ("sweep",),
+    "popeq.tuning.settings": ("SearchSettings",),
     "popeq.tuning.tuner": ("tune",),
     "popeq.verifying": ("verify",),
 }
@@ -106,6 +108,7 @@ __all__ = [
     "Reporter",
     "Run",
     "RunSettings",
+    "SearchSettings",
     "Space",
     "UsageError",
     "ablate",

@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
-from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
+from popeq.runs.settings import DEFAULT_SETTINGS
+from popeq.settings import Settings
 
 if typing.TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,12 @@ def given_dataset(dataset: str | None, answers: Path | None) -> str | Dataset | 
 
 
 #: Options of settings whose names are not those of the fields.
-_FLAGS = {"runs_dir": "--runs", "timeout_s": "--timeout", "memory_gb": "--memory"}
+_FLAGS = {
+    "runs_dir": ("--runs",),
+    "timeout_s": ("--timeout",),
+    "memory_gb": ("--memory",),
+    "output": ("-o", "--output"),
+}
 #: What a predictor's process may use.
 CONTAINMENT = ("memory_gb", "online", "pass_env")
 
@@ -92,35 +98,40 @@ def settings_options(*names: str, **defaults: object) -> Callable[[F], F]:
 
     ``defaults`` are other defaults than the fields' own.
     """
+    return options_of(DEFAULT_SETTINGS.with_changes(**defaults), "settings", names)
+
+
+def options_of(settings: Settings, into: str, names: Sequence[str] = ()) -> Callable[[F], F]:
+    """Options for some fields of settings, for all of them without ``names``; the command gets the settings
+    that are given with what the options change, as its parameter ``into``."""
+    chosen = names or tuple(type(settings).model_fields)
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def call(*args: Any, **values: Any) -> Any:
-            own = {name: values.pop(name) for name in names}
-            return command(*args, settings=DEFAULT_SETTINGS.with_changes(**own), **values)
+            own = {name: values.pop(name) for name in chosen}
+            return command(*args, **{into: settings.with_changes(**own)}, **values)
 
         decorated: Any = call
-        for name in reversed(names):
-            decorated = _settings_option(name, defaults.get(name))(decorated)
+        for name in reversed(chosen):
+            decorated = _settings_option(settings, name)(decorated)
         return typing.cast(F, decorated)
 
     return decorate
 
 
-def _settings_option(name: str, default: object) -> Callable[[Any], Any]:
-    field = RunSettings.model_fields[name]
-    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
-    given = field.default if default is None else default
+def _settings_option(settings: Settings, name: str) -> Callable[[Any], Any]:
+    field, default = type(settings).model_fields[name], getattr(settings, name)
+    flags = (*_FLAGS.get(name, (_flag(name),)), name)
     if field.annotation is bool:
-        return click.option(flag, name, is_flag=True, default=given, help=field.description)
+        return click.option(*flags, is_flag=True, default=default, help=field.description)
     if name == "pass_env":
-        return click.option(flag, name, multiple=True, metavar="NAME", help=field.description)
+        return click.option(*flags, multiple=True, metavar="NAME", help=field.description)
     return click.option(
-        flag,
-        name,
+        *flags,
         type=_click_type(field),
-        default=given,
-        show_default=given is not None,
+        default=default,
+        show_default=default is not None,
         help=field.description,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,53 +9,32 @@ import click
 from popeq.cli.options import (
     CONTAINMENT,
     format_option,
+    options_of,
     print_table,
     settings_options,
     warn_of_broken_plugins,
 )
+from popeq.tuning.settings import DEFAULT_SEARCH
 
 if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
     from popeq.tuning.record import TrialRecord, TuningRecord
+    from popeq.tuning.settings import SearchSettings
 
 
 @click.command()
 @click.argument("predictor")
 @click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
-@click.option(
-    "--trials", type=click.IntRange(min=1), default=30, show_default=True, help="Settings to try in all."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of search and runs.")
 @click.option("--set", "fixed", multiple=True, metavar="NAME=VALUE", help="Hold a parameter. Repeatable.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    help="Folder of the search. [default: tuning/PREDICTOR-DATASET-SEED]",
-)
-@click.option(
-    "--rungs", type=click.IntRange(min=1), default=3, show_default=True, help="Budgets a good trial is given."
-)
-@click.option(
-    "--reduction",
-    type=click.IntRange(min=2),
-    default=3,
-    show_default=True,
-    help="Ratio of one budget to the next; about one trial in so many goes on.",
-)
+@options_of(DEFAULT_SEARCH, "search")
 @settings_options("timeout_s", *CONTAINMENT)
 @format_option
-@click.option("--quiet", is_flag=True, help="No line for each rung.")
+@click.option("--quiet", is_flag=True, help="No line for each round.")
 def tune(
     predictor: str,
     dataset: str,
-    trials: int,
-    seed: int,
     fixed: tuple[str, ...],
-    output: Path | None,
-    rungs: int,
-    reduction: int,
+    search: SearchSettings,
     settings: RunSettings,
     form: str,
     quiet: bool,
@@ -67,37 +45,33 @@ def tune(
     command goes on where it was stopped, and with more --trials where it ended.
     """
     from popeq.runs.plan import parse_options
-    from popeq.tuning.tuner import tune as search
+    from popeq.tuning.tuner import tune as run_search
 
     warn_of_broken_plugins()
-    record = search(
+    record = run_search(
         predictor,
         dataset,
-        trials=trials,
-        seed=seed,
         fixed=parse_options(fixed, flag="--set"),
-        output=output,
-        rungs=rungs,
-        reduction=reduction,
+        search=search,
         settings=settings,
-        on_rung=None if quiet else _tell,
+        on_round=None if quiet else _tell,
     )
     print_table(_table(record), form, _notes(record))
 
 
 def _tell(record: TuningRecord, index: int) -> None:
     trial = record.trials[index]
-    rung = trial.rungs[-1]
+    last = trial.rounds[-1]
     what = {
         "complete": "complete",
         "stopped": "stopped here",
         "running": "goes on",
         "failed": f"FAILED: {trial.message}",
     }[trial.state]
-    score = "" if rung.score_db is None else f"{rung.score_db:.3f} dB, "
+    score = "" if last.score_db is None else f"{last.score_db:.3f} dB, "
     setting = " ".join(f"{k}={v}" for k, v in trial.parameters.items())
     click.echo(
-        f"trial {index}, {rung.budget} {record.search.budget.parameter}: {score}{what} ({setting})", err=True
+        f"trial {index}, {last.budget} {record.search.budget.parameter}: {score}{what} ({setting})", err=True
     )
 
 
@@ -108,7 +82,7 @@ def _table(record: TuningRecord) -> Any:
     def rank(index: int) -> tuple[bool, int, float]:
         trial = record.trials[index]
         score = _number(trial, "score_db")
-        return trial.state != "complete", -len(trial.rungs), float("inf") if score is None else score
+        return trial.state != "complete", -len(trial.rounds), float("inf") if score is None else score
 
     rows = []
     for index in sorted(range(len(record.trials)), key=rank):
@@ -117,11 +91,11 @@ def _table(record: TuningRecord) -> Any:
             {
                 "trial": index,
                 "state": trial.state,
-                record.search.budget.parameter: trial.rungs[-1].budget if trial.rungs else 0,
+                record.search.budget.parameter: trial.rounds[-1].budget if trial.rounds else 0,
                 "mean_db": _number(trial, "score_db"),
                 "median_db": _number(trial, "median_db"),
-                "fits": len(trial.rungs),
-                "time_s": sum(r.wall_s for r in trial.rungs),
+                "fits": len(trial.rounds),
+                "time_s": sum(r.wall_s for r in trial.rounds),
                 **{name: str(trial.parameters[name]) for name in record.search.ranges},
             }
         )
@@ -132,13 +106,13 @@ def _table(record: TuningRecord) -> Any:
 
 
 def _number(trial: TrialRecord, name: str) -> float | None:
-    return getattr(trial.rungs[-1], name) if trial.rungs else None
+    return getattr(trial.rounds[-1], name) if trial.rounds else None
 
 
 def _notes(record: TuningRecord) -> list[str]:
     assert record.best is not None
     search, cost = record.search, record.cost
-    best = record.trials[record.best].rungs[-1]
+    best = record.trials[record.best].rounds[-1]
     data = f"{search.dataset}{' (simulated)' if record.simulated else ''}"
     states = [t.state for t in record.trials]
     notes = [
@@ -160,4 +134,4 @@ def _notes(record: TuningRecord) -> list[str]:
 def _prompts(record: TuningRecord) -> set[str]:
     """The validation prompts that the best trial was scored by."""
     assert record.best is not None
-    return {p for r in record.trials[record.best].rungs for p in r.scores}
+    return {p for r in record.trials[record.best].rounds for p in r.scores}

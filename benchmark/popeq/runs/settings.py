@@ -6,22 +6,21 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from popeq.errors import UnknownNameError, UsageError
+from popeq.errors import UsageError
 from popeq.runs.containment import GIB, memory_of_the_machine
+from popeq.settings import Settings
 
 EngineName = Literal["local", "dask", "ray"]
 
 
-class RunSettings(BaseModel):
+class RunSettings(Settings):
     """Limits, places and processes of runs; docs/containment.md says what they do not stop.
 
     No field changes a prediction: two runs that differ in settings alone are the same run. The options of the
     command line are made from these fields.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runs_dir: Path = Field(Path("runs"), description="Folder of the runs.")
     jobs: int = Field(1, ge=1, description="Processes side by side on this machine.")
@@ -43,25 +42,6 @@ class RunSettings(BaseModel):
         (), description="Hand on an environment variable, such as a token. Repeatable."
     )
     fresh: bool = Field(False, description="Draw again even what is complete.")
-
-    def with_changes(self, **changes: object) -> RunSettings:
-        """These settings with some fields changed.
-
-        Raises
-        ------
-        UsageError
-            For a name that is no setting, or a value that it does not take.
-        """
-        for name in changes:
-            if name not in type(self).model_fields:
-                raise UnknownNameError("setting of runs", name, type(self).model_fields)
-        try:
-            return type(self).model_validate({**dict(self), **changes})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            about = type(self).model_fields[name].description
-            raise UsageError(f"{name}={changes.get(name)}: {first['msg']} ({about})") from None
 
     def checked(self) -> RunSettings:
         """Itself. Raises UsageError for a variable of ``pass_env`` that is not set here."""

@@ -2,7 +2,7 @@
 
 Nothing is kept between questions but the trials themselves, so a search that was killed goes on exactly as
 one that was not. Optuna's ``SuccessiveHalvingPruner`` (Li et al. 2020, arXiv 1810.05934, one trial at a time)
-decides at each rung, its TPE sampler proposes.
+decides at each round, its TPE sampler proposes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def proposal(
 
 
 def goes_on(ranges: Mapping[str, Range], trials: Sequence[TrialRecord], seed: int, reduction: int) -> bool:
-    """Whether the last trial is worth the next rung's budget, after the rungs that it has."""
+    """Whether the last trial is worth the next round's budget, after the rounds that it has."""
     study = _study(ranges, trials[:-1], seed, reduction)
     return not _replayed(study, ranges, trials[-1], reduction)
 
@@ -81,17 +81,17 @@ def _study(
 
 
 def _replayed(study: Any, ranges: Mapping[str, Range], trial: TrialRecord, reduction: int) -> bool:
-    """Tell a study of a trial; returns whether its last rung is to be the last."""
+    """Tell a study of a trial; returns whether its last round is to be the last."""
     from optuna.trial import TrialState
 
     study.enqueue_trial({name: trial.parameters[name] for name in ranges})
     waiting = study.ask(_distributions(ranges))
     stop = False
-    for i, rung in enumerate(trial.rungs):
-        waiting.report(math.nan if rung.score_db is None else rung.score_db, step=reduction**i)
+    for i, last in enumerate(trial.rounds):
+        waiting.report(math.nan if last.score_db is None else last.score_db, step=reduction**i)
         stop = waiting.should_prune()
     if trial.state == "complete":
-        study.tell(waiting, trial.rungs[-1].score_db)
+        study.tell(waiting, trial.rounds[-1].score_db)
     elif trial.state != "running":
         study.tell(waiting, state=TrialState.PRUNED)
     return stop

@@ -15,6 +15,7 @@ from popeq.ranges import declared_ranges
 from popeq.runs.identity import identity_of
 from popeq.runs.plan import typed_parameters
 from popeq.tuning.record import Budget, Search
+from popeq.tuning.settings import SearchSettings
 
 
 def plan_search(
@@ -22,9 +23,7 @@ def plan_search(
     view: Dataset,
     given: str,
     fixed: Mapping[str, object],
-    seed: int,
-    rungs: int,
-    reduction: int,
+    settings: SearchSettings,
 ) -> Search:
     """What is searched. ``given``: how the data set was asked for; the others as for ``popeq.tune``.
 
@@ -47,7 +46,8 @@ def plan_search(
             else "no parameter of it declares a range to search (docs/tuning.md says how)"
         )
         raise UsageError(f"{spec.name}: nothing to tune: {why}")
-    budgets = [math.ceil(full / reduction ** (rungs - 1 - k)) for k in range(rungs)]
+    rounds, reduction = settings.rounds, settings.reduction
+    budgets = [math.ceil(full / reduction ** (rounds - 1 - k)) for k in range(rounds)]
     return Search(
         predictor=spec.name,
         source=registry().source_of(spec.name),
@@ -56,12 +56,12 @@ def plan_search(
         revision=view.revision,
         protocol=DEFAULT_PROTOCOL.fingerprint,
         metric=HEADLINE,
-        seed=seed,
+        seed=settings.seed,
         ranges=ranges,
         fixed={name: held.get(name) for name in fixed},
         budget=Budget(
             parameter="epochs" if by_epochs else "prompts",
-            rungs=sorted(set(budgets)),
+            rounds=sorted(set(budgets)),
             reduction=reduction,
         ),
     )

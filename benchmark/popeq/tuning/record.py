@@ -13,7 +13,7 @@ from popeq.atomic import write_text
 from popeq.errors import RunError
 from popeq.ranges import Range
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD = "tuning.json"
 
 
@@ -22,13 +22,13 @@ class _Section(BaseModel):
 
 
 class Budget(_Section):
-    """What a trial is given at each rung."""
+    """What a trial is given at each round."""
 
     parameter: Literal["epochs", "prompts"] = Field(
         description="epochs: passes over the training prompts; prompts: how many validation prompts count"
     )
-    rungs: list[int] = Field(min_length=1, description="from the least to the full budget")
-    reduction: int = Field(ge=2, description="about one trial in so many goes on to the next rung")
+    rounds: list[int] = Field(min_length=1, description="from the least to the full budget")
+    reduction: int = Field(ge=2, description="about one trial in so many goes on to the next round")
 
 
 class Search(_Section):
@@ -47,7 +47,7 @@ class Search(_Section):
     budget: Budget
 
 
-class RungRecord(_Section):
+class RoundRecord(_Section):
     """One fit of a trial and the prompts that were drawn with it."""
 
     budget: int = Field(description="epochs, or validation prompts so far")
@@ -61,23 +61,23 @@ class RungRecord(_Section):
 
 
 class TrialRecord(_Section):
-    """One setting. ``stopped``: not good enough to go on to the next rung."""
+    """One setting. ``stopped``: not good enough to go on to the next round."""
 
     parameters: dict[str, Any] = Field(description="the searched parameters")
     state: Literal["running", "complete", "stopped", "failed"] = "running"
-    rungs: list[RungRecord] = []
+    rounds: list[RoundRecord] = []
     message: str = Field("", description="why it failed")
 
     @property
-    def last(self) -> RungRecord | None:
-        return self.rungs[-1] if self.rungs else None
+    def last(self) -> RoundRecord | None:
+        return self.rounds[-1] if self.rounds else None
 
 
 class Cost(_Section):
     """What the search has cost; the time of an attempt that was killed is not in it."""
 
     trials: int
-    fits: int = Field(description="trainings, counting each rung of each trial")
+    fits: int = Field(description="trainings, counting each round of each trial")
     fit_s: float = Field(description="seconds in fit")
     wall_s: float = Field(description="seconds over all runs")
 
@@ -106,7 +106,10 @@ def read_tuning(path: Path) -> TuningRecord | None:
         raise RunError(f"{path}: cannot be read: {error}; move it away to begin again") from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
-        raise RunError(f"{path}: has schema version {version}, this popeq reads {SCHEMA_VERSION}")
+        raise RunError(
+            f"{path}: has schema version {version}, this popeq reads {SCHEMA_VERSION}; move it away to begin "
+            "again"
+        )
     try:
         return TuningRecord.model_validate(raw)
     except ValidationError as error:

@@ -28,17 +28,18 @@ from popeq.tuning.planning import plan_search
 from popeq.tuning.record import (
     RECORD,
     Cost,
-    RungRecord,
+    RoundRecord,
     Search,
     TrialRecord,
     TuningRecord,
     read_tuning,
     write_tuning,
 )
+from popeq.tuning.settings import DEFAULT_SEARCH, SearchSettings
 from popeq.tuning.view import asking, tuning_view
 
 #: Folder, in that of the search, of the run under way and of those that failed.
-_UNDER_WAY = "rungs"
+_UNDER_WAY = "rounds"
 #: So many failed trials at the very beginning end a search: what is wrong is not the settings.
 _MOST_FAILED = 3
 
@@ -47,37 +48,33 @@ def tune(
     predictor: str | PredictorSpec,
     dataset: str | Path | Dataset = api.DEFAULT_DATASET,
     *,
-    trials: int = 30,
-    seed: int = 0,
     fixed: Mapping[str, object] | None = None,
-    output: Path | str | None = None,
-    rungs: int = 3,
-    reduction: int = 3,
+    search: SearchSettings = DEFAULT_SEARCH,
     settings: RunSettings = DEFAULT_SETTINGS,
-    on_rung: Callable[[TuningRecord, int], None] | None = None,
+    on_round: Callable[[TuningRecord, int], None] | None = None,
+    **changes: object,
 ) -> TuningRecord:
     """Search the ranges that a predictor's parameters declare (``popeq.ranges``) for the best setting.
 
     A trial is scored by the mean headline score of the validation prompts, whose answers stay out of the
     process that predicts them; the data set's test split is cut off before anything runs. The first trial is
-    the predictor's defaults. Each rung is a run of its own with more epochs (a predictor that has the
+    the predictor's defaults. Each round is a run of its own with more epochs (a predictor that has the
     parameter ``epochs``) or more validation prompts (any other).
 
     Parameters
     ----------
-    trials
-        Settings to try. More of them later go on from those that are there.
     fixed
         Parameters by name that are held and not searched.
-    output
-        Folder of ``tuning.json`` and of runs under way; default ``tuning/PREDICTOR-DATASET-SEED``. A search
-        that was stopped goes on from it.
-    rungs, reduction
-        Budgets grow by ``reduction`` from one rung to the next, and about one trial in ``reduction`` goes on.
+    search
+        How many settings are tried, with which budgets, and the folder of ``tuning.json`` and of runs under
+        way, from which a search that was stopped goes on. Budgets grow by ``reduction`` from one round to the
+        next, and about one trial in ``reduction`` goes on.
     settings
         How each run is carried out.
-    on_rung
-        Called as ``on_rung(record, trial)`` after each rung.
+    on_round
+        Called as ``on_round(record, trial)`` after each round.
+    changes
+        Fields of ``search`` and of ``settings`` by name, such as ``trials=40``.
 
     Raises
     ------
@@ -88,14 +85,15 @@ def tune(
         If no trial could be fitted, or another process works in the folder.
     """
     check_optuna()
-    if trials < 1 or rungs < 1 or reduction < 2 or seed < 0:
-        raise UsageError("trials and rungs must be at least 1, the reduction at least 2, the seed at least 0")
-    settings = settings.checked()
+    own = {name: changes.pop(name) for name in SearchSettings.model_fields if name in changes}
+    search = search.with_changes(**own)
+    settings = settings.with_changes(**changes).checked()
     loaded = api.as_dataset(dataset)
     view, given = tuning_view(loaded), given_name(loaded)
     spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
-    search = plan_search(spec, view, given, fixed or {}, seed, rungs, reduction)
-    folder = Path(output or Path("tuning") / f"{spec.name}-{view.name.removesuffix('-tuning')}-{seed}")
+    planned = plan_search(spec, view, given, fixed or {}, search)
+    place = f"{spec.name}-{view.name.removesuffix('-tuning')}-{search.seed}"
+    folder = search.output or Path("tuning") / place
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +103,7 @@ def tune(
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
     try:
-        return _Tuner(spec, view, search, folder, settings, on_rung).run(trials)
+        return _Tuner(spec, view, planned, folder, settings, on_round).run(search.trials)
     finally:
         lock.release()
 
@@ -120,13 +118,13 @@ class _Tuner:
         search: Search,
         folder: Path,
         settings: RunSettings,
-        on_rung: Callable[[TuningRecord, int], None] | None,
+        on_round: Callable[[TuningRecord, int], None] | None,
     ) -> None:
         self.spec, self.view, self.search, self.folder = spec, view, search, folder
-        self.on_rung = on_rung
+        self.on_round = on_round
         self.settings = settings.with_changes(runs_dir=folder / _UNDER_WAY)
         self.record = self._begun()
-        # Which prompts count at the lower rungs, the same for every trial.
+        # Which prompts count at the lower rounds, the same for every trial.
         order = generator("tune", search.seed, "prompts").permutation(view.test_ids)
         self.order = [str(p) for p in order]
         self.scorers: dict[tuple[str, ...], Scorer] = {}
@@ -158,7 +156,7 @@ class _Tuner:
                 if setting is None:
                     break
                 self._keep([*self.record.trials, TrialRecord(parameters=setting)])
-            self._rung()
+            self._round()
             if len(self.record.trials) == _MOST_FAILED and all(
                 t.state == "failed" for t in self.record.trials
             ):
@@ -174,7 +172,7 @@ class _Tuner:
     def _asked(self, trials: list[TrialRecord]) -> tuple[Mapping[str, Range], list[TrialRecord], int, int]:
         return self.search.ranges, trials, self.search.seed, self.search.budget.reduction
 
-    def _rung(self) -> None:
+    def _round(self) -> None:
         """Give the last trial its next budget, and say what becomes of it."""
         *before, trial = self.record.trials
         held = typed_parameters(self.spec, self.search.fixed, flag="--set")
@@ -183,24 +181,24 @@ class _Tuner:
                 f"{self.spec.name}: its code, or a model of its, changed during the search in {self.folder}; "
                 "begin another with -o"
             )
-        budgets = self.search.budget.rungs
-        rung, message = self._fitted(trial, budgets[len(trial.rungs)])
-        trial = trial.model_copy(update={"rungs": [*trial.rungs, rung], "message": message})
-        if rung.score_db is None:
+        budgets = self.search.budget.rounds
+        last, message = self._fitted(trial, budgets[len(trial.rounds)])
+        trial = trial.model_copy(update={"rounds": [*trial.rounds, last], "message": message})
+        if last.score_db is None:
             state = "failed"
-        elif len(trial.rungs) == len(budgets):
+        elif len(trial.rounds) == len(budgets):
             state = "complete"
         else:
             state = "running" if goes_on(*self._asked([*before, trial])) else "stopped"
         self._keep([*before, trial.model_copy(update={"state": state})])
         self._tidy()
-        if self.on_rung:
-            self.on_rung(self.record, len(before))
+        if self.on_round:
+            self.on_round(self.record, len(before))
 
-    def _fitted(self, trial: TrialRecord, budget: int) -> tuple[RungRecord, str]:
-        """Fit once and draw what this rung asks for."""
+    def _fitted(self, trial: TrialRecord, budget: int) -> tuple[RoundRecord, str]:
+        """Fit once and draw what this round asks for."""
         by_epochs = self.search.budget.parameter == "epochs"
-        drawn = {prompt: score for r in trial.rungs for prompt, score in r.scores.items()}
+        drawn = {prompt: score for r in trial.rounds for prompt, score in r.scores.items()}
         options = {**self.search.fixed, **trial.parameters}
         if by_epochs:
             asked, drawn, options = self.order, {}, {**options, "epochs": budget}
@@ -216,16 +214,16 @@ class _Tuner:
                 settings=self.settings,
             )
         except UsageError as error:  # parameters that do not go together
-            return _rung_record(budget, None, {}, {}), str(error)
+            return _round_record(budget, None, {}, {}), str(error)
         if run.record.status != "complete":
             first = run.record.failures[0]
-            return _rung_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
+            return _round_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
         if view.test_ids not in self.scorers:
             self.scorers[view.test_ids] = Scorer(view, DEFAULT_PROTOCOL)
         scorer = self.scorers[view.test_ids]
         frame = scorer.score(run.samples(view.test_ids, view.space)).frame
         scores = dict(zip(frame["prompt_id"], frame[self.search.metric].astype(float), strict=True))
-        return _rung_record(budget, run, scores, drawn | scores), ""
+        return _round_record(budget, run, scores, drawn | scores), ""
 
     def _tidy(self) -> None:
         """Remove runs whose scores are kept; what failed is left to be looked at."""
@@ -235,14 +233,14 @@ class _Tuner:
 
     def _keep(self, trials: list[TrialRecord], **changes: Any) -> None:
         """Write how far the search is."""
-        rungs = [r for t in trials for r in t.rungs]
+        rounds = [r for t in trials for r in t.rounds]
         complete = [i for i, t in enumerate(trials) if t.state == "complete"]
-        best = min(complete, key=lambda i: (trials[i].rungs[-1].score_db, i), default=None)
+        best = min(complete, key=lambda i: (trials[i].rounds[-1].score_db, i), default=None)
         cost = Cost(
             trials=len(trials),
-            fits=len(rungs),
-            fit_s=sum(r.fit_s for r in rungs),
-            wall_s=sum(r.wall_s for r in rungs),
+            fits=len(rounds),
+            fit_s=sum(r.fit_s for r in rounds),
+            wall_s=sum(r.wall_s for r in rounds),
         )
         command = None if best is None else self._command(trials[best])
         changes = {"status": "unfinished", **changes}
@@ -264,12 +262,12 @@ class _Tuner:
         return self.record
 
 
-def _rung_record(
+def _round_record(
     budget: int, run: Run | None, scores: Mapping[str, float], so_far: Mapping[str, float]
-) -> RungRecord:
+) -> RoundRecord:
     stages = run.record.stages if run else []
     values = list(so_far.values())
-    return RungRecord(
+    return RoundRecord(
         budget=budget,
         scores=dict(scores),
         score_db=float(np.mean(values)) if values else None,

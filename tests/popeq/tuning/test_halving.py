@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from popeq.ranges import Choices, Interval
 from popeq.tuning.halving import goes_on, proposal, within
-from popeq.tuning.record import RungRecord, TrialRecord
+from popeq.tuning.record import RoundRecord, TrialRecord
 
 RANGES = {
     "rate": Interval(low=1e-3, high=1.0, log=True),
@@ -19,8 +19,8 @@ RANGES = {
 SETTING = {"rate": 0.1, "size": 3, "pooling": "mean"}
 
 
-def rung(score, budget=1):
-    return RungRecord(
+def one_round(score, budget=1):
+    return RoundRecord(
         budget=budget,
         scores={},
         score_db=score,
@@ -32,14 +32,14 @@ def rung(score, budget=1):
     )
 
 
-def searched(scores, reduction, rungs=3):
-    """The trials of a search in which trial i has ``scores[i]`` at its rungs."""
+def searched(scores, reduction, rounds=3):
+    """The trials of a search in which trial i has ``scores[i]`` at its rounds."""
     trials = []
     for i, own in enumerate(scores):
         trial = TrialRecord(parameters=SETTING | {"rate": 0.001 * (i + 1)})
-        for k in range(rungs):
-            trial = trial.model_copy(update={"rungs": [*trial.rungs, rung(own[k])]})
-            if k == rungs - 1:
+        for k in range(rounds):
+            trial = trial.model_copy(update={"rounds": [*trial.rounds, one_round(own[k])]})
+            if k == rounds - 1:
                 trial = trial.model_copy(update={"state": "complete"})
             elif not goes_on(RANGES, [*trials, trial], 0, reduction):
                 trial = trial.model_copy(update={"state": "stopped"})
@@ -69,15 +69,15 @@ def test_the_same_trials_go_on_as_in_optunas_own_loop(scores, reduction):
     study.optimize(objective, n_trials=len(scores))
     theirs = [(t.state.name, len(t.intermediate_values)) for t in study.trials]
     names = {"complete": "COMPLETE", "stopped": "PRUNED"}
-    ours = [(names[t.state], len(t.rungs)) for t in searched(scores, reduction)]
+    ours = [(names[t.state], len(t.rounds)) for t in searched(scores, reduction)]
     assert ours == theirs
 
 
-def test_a_clear_ranking_is_halved_at_every_rung():
+def test_a_clear_ranking_is_halved_at_every_round():
     scores = [[float(i)] * 3 for i in range(27)]  # the best comes first: nothing after it is promoted
-    assert [len(t.rungs) for t in searched(scores, 3)] == [3] + [1] * 26
+    assert [len(t.rounds) for t in searched(scores, 3)] == [3] + [1] * 26
     worst_first = [[float(-i)] * 3 for i in range(27)]  # each is the best so far: all go on
-    assert {len(t.rungs) for t in searched(worst_first, 3)} == {3}
+    assert {len(t.rounds) for t in searched(worst_first, 3)} == {3}
 
 
 def test_proposals_lie_in_the_ranges_depend_on_the_trials_alone_and_do_not_repeat():
@@ -89,9 +89,9 @@ def test_proposals_lie_in_the_ranges_depend_on_the_trials_alone_and_do_not_repea
     assert first["rate"] == float(f"{first['rate']:.3g}")
     assert isinstance(first["size"], int)
     two = {"on": Choices(choices=[True, False])}
-    tried = [TrialRecord(parameters={"on": True}, state="complete", rungs=[rung(1.0)])]
+    tried = [TrialRecord(parameters={"on": True}, state="complete", rounds=[one_round(1.0)])]
     assert proposal(two, tried, 0, 3) == {"on": False}
-    both = [*tried, TrialRecord(parameters={"on": False}, state="complete", rungs=[rung(2.0)])]
+    both = [*tried, TrialRecord(parameters={"on": False}, state="complete", rounds=[one_round(2.0)])]
     assert proposal(two, both, 0, 3) is None
 
 
@@ -103,7 +103,7 @@ def test_it_learns_where_the_good_ones_are_from_failures_and_stopped_trials_too(
         state = "failed" if rate > 0.8 else "complete" if i % 2 else "stopped"
         score = None if state == "failed" else abs(rate - 0.3)
         kept = 3 if state == "complete" else 1
-        own = {"parameters": {"rate": rate}, "state": state, "rungs": [rung(score)] * kept}
+        own = {"parameters": {"rate": rate}, "state": state, "rounds": [one_round(score)] * kept}
         trials.append(TrialRecord(**own))
     found = [proposal(ranges, trials, seed, 3)["rate"] for seed in range(12)]
     assert sum(abs(rate - 0.3) < 0.1 for rate in found) >= 6  # by chance it would be 2 or 3

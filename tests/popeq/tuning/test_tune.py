@@ -35,9 +35,9 @@ def told(record):
     raw = record.model_dump(mode="json")
     raw.pop("cost")
     for trial in raw["trials"]:
-        for rung in trial["rungs"]:
+        for made in trial["rounds"]:
             for key in ("fit_s", "sample_s", "wall_s", "peak_memory_mb"):
-                assert rung.pop(key) >= 0
+                assert made.pop(key) >= 0
     return raw
 
 
@@ -54,16 +54,16 @@ def test_the_test_split_is_unreachable_and_changes_nothing(data, tmp_path):
     for name, given in (("whole", data), ("blind", blind)):
         diary = tmp_path / f"{name}.jsonl"
         record = popeq.tune(
-            REMEMBERS, given, trials=2, fixed={"diary": str(diary)}, output=tmp_path / name, rungs=2
+            REMEMBERS, given, trials=2, fixed={"diary": str(diary)}, output=tmp_path / name, rounds=2
         )
         seen = [json.loads(line) for line in diary.read_text().splitlines()]
         records.append(json.loads(json.dumps(told(record)).replace(str(diary), "DIARY")))
         diaries.append(seen)
     assert records[0] == records[1]
     budget = record.search.budget
-    assert (budget.parameter, budget.rungs) == ("prompts", [1, 2])  # of a predictor without epochs
-    first, second = record.trials[0].rungs
-    assert len(first.scores) == len(second.scores) == 1  # only what a rung adds is drawn
+    assert (budget.parameter, budget.rounds) == ("prompts", [1, 2])  # of a predictor without epochs
+    first, second = record.trials[0].rounds
+    assert len(first.scores) == len(second.scores) == 1  # only what a round adds is drawn
     both = first.scores | second.scores
     assert set(both) == by_split(data, "validation")
     assert second.score_db == pytest.approx(sum(both.values()) / 2)
@@ -94,7 +94,11 @@ def test_the_view_holds_training_and_validation_prompts_only(data):
 
 
 def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
-    how = {"fixed": {"width": 3, "diary": str(tmp_path / "diary")}, "output": tmp_path / "search", "rungs": 2}
+    how = {
+        "fixed": {"width": 3, "diary": str(tmp_path / "diary")},
+        "output": tmp_path / "search",
+        "rounds": 2,
+    }
     record = popeq.tune(LEARNS, data, trials=6, seed=5, **how)
     fitted = (tmp_path / "diary").read_text()
     check_budgets(record, [int(line) for line in fitted.split()])
@@ -115,19 +119,19 @@ def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
 
 
 def check_budgets(record, fitted):
-    """Epochs are the budget, and what was fitted are the rungs."""
-    assert (record.search.budget.parameter, record.search.budget.rungs) == ("epochs", [3, 9])
-    assert fitted == [r.budget for t in record.trials for r in t.rungs]
+    """Epochs are the budget, and what was fitted are the rounds."""
+    assert (record.search.budget.parameter, record.search.budget.rounds) == ("epochs", [3, 9])
+    assert fitted == [r.budget for t in record.trials for r in t.rounds]
     assert record.cost.fits == len(fitted) < 2 * 6
     assert {t.state for t in record.trials} == {"complete", "stopped", "failed"}
     for trial in record.trials:
-        assert [r.budget for r in trial.rungs] == [3, 9][: len(trial.rungs)]
-        assert (trial.state == "complete") == (len(trial.rungs) == 2 and not trial.message)
+        assert [r.budget for r in trial.rounds] == [3, 9][: len(trial.rounds)]
+        assert (trial.state == "complete") == (len(trial.rounds) == 2 and not trial.message)
 
 
 def check_choice(record):
     """The best of the full budget, and the command that uses it."""
-    complete = {i: t.rungs[-1].score_db for i, t in enumerate(record.trials) if t.state == "complete"}
+    complete = {i: t.rounds[-1].score_db for i, t in enumerate(record.trials) if t.state == "complete"}
     assert record.best == min(complete, key=complete.get)
     best = record.trials[record.best]
     assert best.parameters["rate"] > 0.1  # 0.05, the default, is far from home after nine epochs
@@ -137,8 +141,8 @@ def check_choice(record):
     assert f"-o rate={best.parameters['rate']}" in record.command
     assert "-o width=3" in record.command
     assert record.command.startswith("popeq run subject --dataset ")
-    scores = best.rungs[-1].scores.values()
-    assert best.rungs[-1].score_db == pytest.approx(sum(scores) / len(scores))
+    scores = best.rounds[-1].scores.values()
+    assert best.rounds[-1].score_db == pytest.approx(sum(scores) / len(scores))
 
 
 def check_failures(record):
@@ -147,21 +151,21 @@ def check_failures(record):
         if trial.state == "failed":
             assert trial.parameters["rate"] > 0.6
             assert f"rate {trial.parameters['rate']:g} blew up" in trial.message
-            assert trial.rungs[-1].score_db is None
+            assert trial.rounds[-1].score_db is None
             left = trial.message.partition("(see ")[2].removesuffix(")")
             assert list(Path(left).glob("traceback-*.txt"))
 
 
 def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     diary = tmp_path / "diary"
-    how = {"trials": 2, "rungs": 2, "fixed": {"diary": str(diary), "pause_s": 0.15}}
+    how = {"trials": 2, "rounds": 2, "fixed": {"diary": str(diary), "pause_s": 0.15}}
     whole = popeq.tune(LEARNS, data, output=tmp_path / "whole", **how)
     expected = diary.read_text().split()
     diary.unlink()
     folder = tmp_path / "killed"
     killed = FORKS.Process(target=tune_learns, args=(str(data.folder), {"output": str(folder), **how}))
     killed.start()
-    while not diary.exists() or len(diary.read_text().split()) < 2:  # in the second rung's fit
+    while not diary.exists() or len(diary.read_text().split()) < 2:  # in the second round's fit
         assert killed.is_alive()
         time.sleep(0.01)
     killed.kill()
@@ -171,11 +175,11 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     assert told(again) == told(whole)
     assert again.status == "complete"
     assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
-    assert not list((folder / "rungs").glob("*/run.json"))
+    assert not list((folder / "rounds").glob("*/run.json"))
 
 
 def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data, tmp_path):
-    how = {"fixed": {"diary": str(tmp_path / "later" / "diary")}, "output": tmp_path / "s", "rungs": 1}
+    how = {"fixed": {"diary": str(tmp_path / "later" / "diary")}, "output": tmp_path / "s", "rounds": 1}
     with pytest.raises(RunError, match=r"subject: no setting could be fitted; the first: error: .*No such"):
         popeq.tune(LEARNS, data, trials=20, **how)
     assert [t.state for t in read_tuning(tmp_path / "s" / RECORD).trials] == ["failed"] * 3
@@ -189,7 +193,7 @@ def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data
         ({"fixed": {"rte": 1}}, "no parameter of subject is called 'rte'; did you mean 'rate'"),
         ({"fixed": {"rate": 2}}, "subject: --set rate=2: Input should be less than 1"),
         ({"fixed": {"rate": 0.1, "width": 1}}, "nothing to tune: every parameter with a range is held"),
-        ({"trials": 0}, "at least 1"),
+        ({"trials": 0}, "trials=0: .*greater than or equal to 1"),
         ({"settings": popeq.RunSettings(pass_env=("NO_SUCH",))}, "--pass-env NO_SUCH: there is no such"),
     ],
 )
@@ -223,7 +227,7 @@ def test_the_command_line(popeq_inside, tmp_path):
         small,
         "--trials",
         "2",
-        "--rungs",
+        "--rounds",
         "1",
         "--set",
         "k=3",

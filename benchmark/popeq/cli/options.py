@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 import click
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
@@ -114,26 +113,26 @@ def options_of(settings: Settings, into: str, names: Sequence[str] = ()) -> Call
 
         decorated: Any = call
         for name in reversed(chosen):
-            decorated = _settings_option(settings, name)(decorated)
+            field = type(settings).model_fields[name]
+            flags, how = _declaration(name, field, getattr(settings, name))
+            decorated = click.option(*flags, **how)(decorated)
         return typing.cast(F, decorated)
 
     return decorate
 
 
-def _settings_option(settings: Settings, name: str) -> Callable[[Any], Any]:
-    field, default = type(settings).model_fields[name], getattr(settings, name)
-    flags = (*_FLAGS.get(name, (_flag(name),)), name)
-    if field.annotation is bool:
-        return click.option(*flags, is_flag=True, default=default, help=field.description)
-    if name == "pass_env":
-        return click.option(*flags, multiple=True, metavar="NAME", help=field.description)
-    return click.option(
-        *flags,
-        type=_click_type(field),
-        default=default,
-        show_default=default is not None,
-        help=field.description,
-    )
+def _declaration(name: str, field: FieldInfo, default: object) -> tuple[list[str], dict[str, Any]]:
+    """What click makes an option of a field from: its names, and all else."""
+    flags = [*_FLAGS.get(name, (_flag(name),)), name]
+    if field.annotation is bool and not default:
+        how: dict[str, Any] = {"is_flag": True, "default": False}
+    elif field.annotation is bool:
+        flags, how = [f"{_flag(name)}/--no-{name.replace('_', '-')}", name], {"default": True}
+    elif field.annotation == tuple[str, ...]:
+        how = {"multiple": True, "metavar": "NAME"}
+    else:
+        how = {"type": _click_type(field), "default": default, "show_default": default is not None}
+    return flags, {**how, "required": field.is_required(), "help": field.description}
 
 
 def _click_type(field: FieldInfo) -> Any:
@@ -269,20 +268,8 @@ def warn_of_broken_plugins() -> None:
 def option_for(name: str, model: type[Parameters]) -> click.Option:
     """A click option for one field of a parameters model."""
     field = model.model_fields[name]
-    required = field.is_required()
-    default = None if required or field.default is PydanticUndefined else field.default
-    description = field.description or ""
-    if field.annotation is bool:
-        flags = f"{_flag(name)}/--no-{name.replace('_', '-')}"
-        return click.Option([flags, name], default=default, help=description)
-    return click.Option(
-        [_flag(name), name],
-        type=_click_type(field),
-        default=default,
-        required=required,
-        help=description,
-        show_default=default is not None,
-    )
+    flags, how = _declaration(name, field, None if field.is_required() else field.default)
+    return click.Option(flags, **how)
 
 
 def validated(model: type[Parameters], values: dict[str, Any], command: str) -> Parameters:

@@ -64,7 +64,7 @@ class UnknownNameError(UsageError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a file; as text it is one line, whatever a stranger wrote.
+    """One thing that is wrong in a file; as text it is one line, whatever the file holds.
 
     ``row`` is the line of the file, the header being line 1.
     """

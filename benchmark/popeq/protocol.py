@@ -24,7 +24,7 @@ METRIC_VERSIONS = {
     "energy_score": 1,
 }
 
-#: What a stranger's run.json may ask for at most, so that scoring it stays a matter of memory that there is.
+#: The most that a run.json from elsewhere may ask for, so that memory suffices to score it.
 MOST_SAMPLES, MOST_CELLS = 100_000, 128
 
 

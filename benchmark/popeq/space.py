@@ -1,4 +1,4 @@
-"""The bounded plane of equaliser settings and the curve that each point stands for."""
+"""The bounded plane of equaliser settings and the curve that each point means."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def sweep(
     """Draw every run that FILE describes: predictors x parameters x data sets x seeds.
 
     What is complete is not drawn again; what was stopped goes on where it was. At the end comes a board for
-    each data set. docs/scale.md says what stands in the file.
+    each data set. docs/scale.md describes the file.
     """
     from popeq.sweeping import expand, read_sweep
     from popeq.sweeping import sweep as run_sweep

@@ -13,7 +13,7 @@ from popeq.dataset_folder import withheld_revisions
 from popeq.errors import UsageError
 from popeq.seeding import generator
 
-#: One training prompt in so many stands in for the validation prompts, which are predicted.
+#: One training prompt in so many is used for validation, because the validation prompts are predicted.
 _HELD_OUT = 5
 
 

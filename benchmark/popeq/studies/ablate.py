@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popeq.board.categories import split_table
+from popeq.board.categories import Group
 from popeq.board.differences import mean_difference, mean_score
 from popeq.board.entries import Entry
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import mean_inference
-from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note, table_by
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -48,16 +48,13 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fa
             continue
         points = {to: average([scorer.score(collapse(s, to)) for s in drawn]) for to in COLLAPSED}
         cases.append((entry.label, entry.table, points))
-    split_notes: list[str] = []
-    table = _table(cases, scorer)
-    if by_category:
-        table, split_notes = split_table(
-            scorer,
-            lambda g: _table(
-                [(n, t.take(g.keep), {k: p.take(g.keep) for k, p in c.items()}) for n, t, c in cases],
-                scorer.only(g.keep),
-            ),
-        )
+
+    def table_of(group: Group) -> pd.DataFrame:
+        keep = group.keep
+        cut = [(n, t.take(keep), {k: p.take(keep) for k, p in c.items()}) for n, t, c in cases]
+        return _table(cut, scorer.only(keep))
+
+    table, split_notes = table_by(scorer, table_of, by_category)
     notes = [
         f"Shift: the distribution minus its one point, mean over prompts of {HEADLINE} in dB; negative: the "
         "distribution is better. Intervals and p are of each row, over prompts and listeners.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popeq.board.categories import Group, split_table
+from popeq.board.categories import Group
 from popeq.board.leaderboard import score_cells
 from popeq.board.reference_lines import (
     FRESH,
@@ -22,7 +22,7 @@ from popeq.board.scoring import Scorer
 from popeq.board.split_half import split_half
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,10 +62,7 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
     curve = {
         panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in PANELS
     }
-    split_notes: list[str] = []
-    table = _table(lines, scorer)
-    if by_category:
-        table, split_notes = split_table(scorer, lambda g: _group_table(lines, scorer, g))
+    table, split_notes = table_by(scorer, lambda group: _table(lines, scorer, group), by_category)
     notes = [
         "Expected scores in dB, lower is better, of what has no row on a board. 95 % intervals, over prompts "
         "and listeners.",
@@ -101,14 +98,10 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
     return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
 
 
-def _group_table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:
-    return _table([line.take(group.keep) for line in lines], scorer.only(group.keep))
-
-
-def _table(lines: list[ReferenceLine], scorer: Scorer) -> pd.DataFrame:
+def _table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:
     rows = [
-        {"line": line.name, "prompts": len(scorer.prompt_ids)}
-        | score_cells(line, scorer.panels, medians=False)
+        {"line": line.name, "prompts": len(group.keep)}
+        | score_cells(line.take(group.keep), scorer.only(group.keep).panels, medians=False)
         | {"how": line.how}
         for line in lines
     ]

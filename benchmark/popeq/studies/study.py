@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from popeq.board.categories import Group, split_table
 from popeq.board.scoring import Scorer
 from popeq.drawing import check_picture, save
 from popeq.render import html_table
@@ -67,6 +68,15 @@ class Study:
             if axes.get_legend_handles_labels()[1]:
                 figure.legend(loc="outside lower left", ncols=3, fontsize=8)
             save(figure, path)
+
+
+def table_by(
+    scorer: Scorer, table_of: Callable[[Group], pd.DataFrame], by_category: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table of all prompts, or one split by category with notes on categories that are too small."""
+    if by_category:
+        return split_table(scorer, table_of)
+    return table_of(Group("all", tuple(range(len(scorer.prompt_ids))))), []
 
 
 def simulated_note(scorer: Scorer) -> list[str]:

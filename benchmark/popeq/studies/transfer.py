@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, rankdata
 
-from popeq.board.categories import Group, split_table
+from popeq.board.categories import Group
 from popeq.board.differences import mean_score
 from popeq.board.entries import Entry
 from popeq.board.scoring import PromptTable, Scorer, average
@@ -18,7 +18,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.statistics import MeanEstimate, Panels, mean_inference
-from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.studies.study import COLOURS, Study, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,10 +82,7 @@ def transfer_study(
     for entry in entries:
         scored = [shared.there.score(run.samples(ids, space)[place]) for run in entry.runs]
         pairs.append((entry.label, entry.table.take(shared.keep), average(scored)))
-    split_notes: list[str] = []
-    table = _table(pairs, shared)
-    if by_category:
-        table, split_notes = split_table(shared.here, lambda g: _part(pairs, shared, g))
+    table, split_notes = table_by(shared.here, lambda group: _table(pairs, shared, group), by_category)
     own, far = table_means(pairs)
     notes = [
         f"{len(shared.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
@@ -127,14 +124,11 @@ def _agreement(own: Sequence[float], far: Sequence[float]) -> str:
     return f"Order of {len(own)} methods by their means here and there: Kendall's tau {tau:.2f}."
 
 
-def _part(
+def _table(
     pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences, group: Group
 ) -> pd.DataFrame:
-    cut = [(label, here.take(group.keep), there.take(group.keep)) for label, here, there in pairs]
-    return _table(cut, shared.only(group.keep))
-
-
-def _table(pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences) -> pd.DataFrame:
+    pairs = [(label, here.take(group.keep), there.take(group.keep)) for label, here, there in pairs]
+    shared = shared.only(group.keep)
     ranks = [rankdata(means, method="min").astype(int).tolist() for means in table_means(pairs)]
     panels = shared.here.panels, shared.there.panels
     rows = []

@@ -14,7 +14,7 @@ from popeq.atomic import write_text
 from popeq.errors import UsageError
 from popeq.space import HIGH_HZ, LOW_HZ, curve_to_setting
 from popeq.typing import Floats
-from popeq_audio.files import read_mono
+from popeq_audio.files import read_start
 
 OCTAVES_HZ = (31.25, 62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
 NAMES = (
@@ -30,6 +30,7 @@ NAMES = (
 _FRAME_S = 0.19
 _BANDS = 30
 _FLOOR_DB = -80.0
+_MOST_S = 600.0
 
 
 def describe(sound: Floats, rate_hz: float) -> dict[str, float]:
@@ -81,7 +82,7 @@ def describe_file(path: Path) -> dict[str, float]:
 
     Raises UsageError if it cannot be read or is silent.
     """
-    sound, rate = read_mono(path)
+    sound, rate = read_start(path, _MOST_S, mono=True)
     try:
         return describe(sound, rate)
     except ValueError as error:

@@ -65,14 +65,18 @@ def blocks(source: Any, frames: int) -> Iterator[Floats]:
         yield block
 
 
-def read_mono(path: Path, most_s: float = 600.0) -> tuple[Floats, int]:
-    """The mean of the channels (n,) and the rate, of the first ``most_s`` seconds."""
+def read_start(path: Path, most_s: float, *, mono: bool = False) -> tuple[Floats, int]:
+    """The first ``most_s`` seconds of a file and its rate, Hz. Raises as ``open_audio``.
+
+    The sound is (n, channels), or (n,) with ``mono``, which takes the mean of the channels.
+    """
     with open_audio(path) as source:
         most = int(most_s * source.samplerate)
         parts, taken = [], 0
         for block in blocks(source, 1 << 16):
-            parts.append(block[: most - taken].mean(axis=1))
-            taken += len(parts[-1])
+            part = block[: most - taken]
+            parts.append(part.mean(axis=1) if mono else part)
+            taken += len(part)
             if taken >= most:
                 break
         return np.concatenate(parts), int(source.samplerate)

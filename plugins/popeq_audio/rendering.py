@@ -48,11 +48,18 @@ class Rendered:
         return self.filtered.true_peak_dbtp + self.gain_db
 
 
+def levels(sound: Floats, rate_hz: int) -> Measured:
+    """Levels of a whole sound, (n, channels)."""
+    meters = _Meters(rate_hz, sound.shape[1])
+    meters.add(sound)
+    return meters.measured()
+
+
 def measure(
     source: Any, point: ArrayLike, block_frames: int, progress: Callable[[int], None]
 ) -> tuple[Measured, Measured]:
     """Levels of an open file, and of it filtered; ``progress`` gets the number of frames of each block."""
-    meters = [_Meters(source), _Meters(source)]
+    meters = [_Meters(source.samplerate, source.channels) for _ in range(2)]
     for block in blocks(source, block_frames):
         meters[0].add(block)
         progress(len(block))
@@ -63,9 +70,9 @@ def measure(
 
 
 class _Meters:
-    def __init__(self, source: Any) -> None:
-        self._loudness = LoudnessMeter(source.samplerate, source.channels)
-        self._peak = TruePeakMeter(source.channels)
+    def __init__(self, rate_hz: int, channels: int) -> None:
+        self._loudness = LoudnessMeter(rate_hz, channels)
+        self._peak = TruePeakMeter(channels)
 
     def add(self, block: Floats) -> None:
         self._loudness.add(block)
@@ -106,7 +113,6 @@ def render(
     match: bool = True,
     ceiling_dbtp: float = CEILING_DBTP,
     lower_db: float = 0.0,
-    block_frames: int = BLOCK_FRAMES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rendered:
     """Filter a file with a setting's curve.
@@ -145,14 +151,14 @@ def render(
             if progress is not None:
                 progress(done, total)
 
-        before, after = measure(source, point, block_frames, add_done)
+        before, after = measure(source, point, BLOCK_FRAMES, add_done)
         gain, short = chosen_gain(before, after, match, ceiling_dbtp)
         gain -= lower_db
         factor = 10.0 ** (gain / 20.0)
         with new_audio(
             target_path, source.samplerate, source.channels, source.frames, source.subtype
         ) as target:
-            for block in filtered(source, point, block_frames):
+            for block in filtered(source, point):
                 target.write(block * factor)
                 add_done(len(block))
     return Rendered(before, after, gain, short)

@@ -22,6 +22,7 @@ from popeq_audio.listening.analysis import association, by_method, screened, to_
 from popeq_audio.listening.making import make_test
 from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import read_results
+from popeq_audio.listening.settings import ListeningTestSettings
 from popeq_audio.tracks import track
 
 
@@ -37,10 +38,8 @@ def made(tmp_path_factory):
             runs,
             [folder / "track.wav"],
             folder / kind,
-            kind=kind,
             settings=[(5.0, -5.0)],
-            count=4,
-            test_id="t1",
+            test=ListeningTestSettings(kind=kind, prompts=4, name="t1"),
         )
         made[kind] = (plan, folder / kind)
     return made
@@ -198,7 +197,7 @@ def test_an_export_comes_back_as_the_offered_settings_that_were_liked_best(made,
         tmp_path / "again",
         settings=[(1, 1), (-1, 2)],
         dataset=popeq.load_dataset(tmp_path / "chosen"),
-        count=2,
+        test=ListeningTestSettings(prompts=2),
     )
     assert again.simulated
 
@@ -211,9 +210,7 @@ def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
         [made["mushra"][1].parent / "track.wav"],
         tmp_path / "other",
         settings=[(5.0, -5.0)],
-        count=4,
-        seed=1,
-        test_id="t1",
+        test=ListeningTestSettings(prompts=4, seed=1, name="t1"),
     )
     assert other.test_id == plan.test_id
     assert other.plan_id != plan.plan_id

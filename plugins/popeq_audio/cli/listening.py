@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
 
 import click
 
-from popeq.cli.options import format_option
+from popeq.cli.options import format_option, options_of, print_table
 from popeq_audio.cli.options import Setting
+from popeq_audio.listening.settings import DEFAULT_TEST, ListeningTestSettings
 
 
 @click.group("listening-test")
@@ -29,60 +29,35 @@ def listening_test() -> None:
 @click.option(
     "--at", "settings", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
 )
-@click.option("--prompt", "prompts", multiple=True, metavar="ID", help="A test prompt; repeatable.")
-@click.option(
-    "--prompts", "count", type=click.IntRange(1), default=10, show_default=True, help="Else so many."
-)
-@click.option(
-    "--kind",
-    type=click.Choice(["mushra", "preference"]),
-    default="mushra",
-    show_default=True,
-    help="Rated beside a reference that hides once more, with anchor; or by fit alone.",
-)
+@click.option("--prompt", "chosen", multiple=True, metavar="ID", help="A test prompt; repeatable.")
 @click.option("--dataset", default=None, help="Data set of the prompts. [default: that of the runs]")
-@click.option("--seconds", type=click.FloatRange(1, 60), default=10.0, show_default=True, help="Of a track.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--name", "test_id", default="popeq", show_default=True, help="The test's id.")
+@options_of(DEFAULT_TEST, "test")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def export(
     runs: tuple[Path, ...],
     tracks: tuple[Path, ...],
     settings: tuple[tuple[float, float], ...],
-    prompts: tuple[str, ...],
-    count: int,
-    kind: Literal["mushra", "preference"],
+    chosen: tuple[str, ...],
     dataset: str | None,
-    seconds: float,
-    seed: int,
-    test_id: str,
+    test: ListeningTestSettings,
     output: Path,
 ) -> None:
     """Make a webMUSHRA test of what RUNs recommend, every sound of a trial equally loud.
 
     Copy OUTPUT/webmushra/configs into a webMUSHRA installation; keep OUTPUT/plan.json from the listeners.
     """
-    import re
-
     from popeq import api
-    from popeq.errors import UsageError
     from popeq.runs.folder import Run
     from popeq_audio.listening.making import make_test
 
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", test_id):
-        raise UsageError(f"--name {test_id!r}: must be small letters, digits and '-', 40 at most")
     plan = make_test(
         [Run.open(run) for run in runs],
         tracks,
         output,
-        kind=kind,
         settings=settings,
-        prompts=prompts,
-        count=count,
+        prompts=chosen,
         dataset=None if dataset is None else api.load_dataset(dataset),
-        seconds=seconds,
-        seed=seed,
-        test_id=test_id,
+        test=test,
     )
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
@@ -111,10 +86,9 @@ def export(
 )
 @format_option
 def analyse(
-    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: Any
+    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: str
 ) -> None:
     """Read webMUSHRA's RESULTS.csv: does the distance predict preference?"""
-    from popeq.render import render
     from popeq_audio.listening.analysis import MEASURES, association, by_method, screened
     from popeq_audio.listening.plan import Plan
     from popeq_audio.listening.results import read_results
@@ -145,9 +119,7 @@ def analyse(
         notes.append(
             "simulated " + ("answers" if simulated else f"listeners behind the distances ({plan.dataset})")
         )
-    click.echo(render(by_method(ratings), form, notes, keys=1))
-    if form == "csv":
-        click.echo("\n".join(notes), err=True)
+    print_table(by_method(ratings), form, notes)
     if output is not None:
         from popeq_audio.listening.analysis import to_dataset
 

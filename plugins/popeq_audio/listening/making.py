@@ -10,19 +10,20 @@ import numpy as np
 
 from popeq import api
 from popeq.atomic import new_folder
+from popeq.contract import LabelledPrompt
 from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.runs.folder import Run
 from popeq.seeding import generator
 from popeq.typing import Floats
 from popeq_audio.checks import need
-from popeq_audio.files import blocks, open_audio
+from popeq_audio.files import read_start
 from popeq_audio.filtering import Convolver, filter_taps, minimum_phase
-from popeq_audio.listening.plan import REFERENCE, Condition, Kind, Plan, Trial
+from popeq_audio.listening.plan import REFERENCE, Condition, Plan, Trial
+from popeq_audio.listening.settings import DEFAULT_TEST, Kind, ListeningTestSettings
 from popeq_audio.listening.webmushra import RESOURCES, configuration
-from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
 from popeq_audio.modes import find_modes
-from popeq_audio.rendering import CEILING_DBTP
+from popeq_audio.rendering import CEILING_DBTP, levels
 
 ANCHOR_HZ, ANCHOR_STOP_HZ, ANCHOR_STOP_DB = 3500.0, 4000.0, -60.0
 _FADE_S = 0.02
@@ -33,15 +34,7 @@ def read_excerpt(path: Path, seconds: float) -> tuple[Floats, int]:
 
     Raises UsageError if it cannot be read or is too short to have a loudness.
     """
-    with open_audio(path) as source:
-        rate, most = int(source.samplerate), int(seconds * source.samplerate)
-        parts, taken = [], 0
-        for block in blocks(source, 1 << 16):
-            parts.append(block[: most - taken])
-            taken += len(parts[-1])
-            if taken >= most:
-                break
-    sound = np.concatenate(parts)
+    sound, rate = read_start(path, seconds)
     if len(sound) < 0.5 * rate:
         raise UsageError(f"{path}: is shorter than half a second")
     fade = round(_FADE_S * rate)
@@ -70,28 +63,18 @@ def _convolved(sound: Floats, taps: Floats) -> Floats:
     return np.concatenate([convolver.process(sound), convolver.flush()])
 
 
-def loudness(sound: Floats, rate_hz: int) -> float:
-    """Integrated loudness, LUFS."""
-    meter = LoudnessMeter(rate_hz, sound.shape[1])
-    meter.add(sound)
-    return meter.integrated()
-
-
 def equally_loud(
     sounds: Mapping[str, Floats], rate_hz: int, wanted_lufs: float
 ) -> tuple[dict[str, Floats], float]:
     """The sounds at one loudness: that which is wanted, or as much lower as the worst of them needs in order
     to stay under the ceiling. Raises UsageError for silence."""
-    measured = {}
-    for name, sound in sounds.items():
-        meter = TruePeakMeter(sound.shape[1])
-        meter.add(sound)
-        measured[name] = (loudness(sound, rate_hz), 20.0 * math.log10(max(meter.peak(), 1e-9)))
-        if not math.isfinite(measured[name][0]):
+    measured = {name: levels(sound, rate_hz) for name, sound in sounds.items()}
+    for name, own in measured.items():
+        if not math.isfinite(own.loudness_lufs):
             raise UsageError(f"{name}: is too quiet to have a loudness")
-    highest = min(CEILING_DBTP - peak + lufs for lufs, peak in measured.values())
+    highest = min(CEILING_DBTP - own.true_peak_dbtp + own.loudness_lufs for own in measured.values())
     target = min(wanted_lufs, highest)
-    made = {name: s * 10.0 ** ((target - measured[name][0]) / 20.0) for name, s in sounds.items()}
+    made = {n: s * 10.0 ** ((target - measured[n].loudness_lufs) / 20.0) for n, s in sounds.items()}
     return made, target
 
 
@@ -102,23 +85,23 @@ def write(sound: Floats, rate_hz: int, path: Path) -> None:
 
 
 Point = tuple[float, float]
+#: What a trial compares: a method, its setting, and its score on the prompt.
+Offer = tuple[str, Point, float | None]
 
 
-def choose_prompts(dataset: Dataset, asked: Sequence[str], count: int, seed: int) -> list[str]:
-    """Those that were asked for, or ``count`` random test prompts.
+def choose_prompts(dataset: Dataset, asked: Sequence[str], test: ListeningTestSettings) -> list[str]:
+    """Those that were asked for, or ``test.prompts`` random test prompts.
 
     Raises UnknownNameError for one that is not tested.
     """
+    ids = dataset.test_ids
     for prompt_id in asked:
-        if prompt_id not in dataset.test_ids:
-            raise UnknownNameError(f"test prompt of {dataset.name}", prompt_id, dataset.test_ids)
+        if prompt_id not in ids:
+            raise UnknownNameError(f"test prompt of {dataset.name}", prompt_id, ids)
     if asked:
         return list(dict.fromkeys(asked))
-    ids = dataset.test_ids
-    chosen = generator(seed, "listening test", "prompts").choice(
-        len(ids), min(count, len(ids)), replace=False
-    )
-    return [ids[i] for i in sorted(chosen)]
+    rng = generator(test.seed, "listening test", "prompts")
+    return [ids[i] for i in sorted(rng.choice(len(ids), min(test.prompts, len(ids)), replace=False))]
 
 
 def make_test(
@@ -126,20 +109,25 @@ def make_test(
     tracks: Sequence[Path],
     folder: Path,
     *,
-    kind: Kind = "mushra",
     settings: Sequence[Point] = (),
     prompts: Sequence[str] = (),
-    count: int = 10,
     dataset: Dataset | None = None,
-    seconds: float = 10.0,
-    seed: int = 0,
-    test_id: str = "popeq",
+    test: ListeningTestSettings = DEFAULT_TEST,
 ) -> Plan:
     """Write a folder: ``plan.json``, and ``webmushra/configs`` to copy into a webMUSHRA installation.
 
     Each prompt is presented with one of the tracks, in turn. A run's sound is the setting that ``popeq
     ask`` would recommend from its samples; the reference is the middle of the largest mode of the prompt's
-    listeners. Names of sounds are dealt anew in every trial.
+    listeners. Names of sounds are assigned anew in every trial.
+
+    Parameters
+    ----------
+    settings
+        Settings (x, y) in dB that are compared as well.
+    prompts
+        Ids of test prompts; without any, ``test.prompts`` are chosen at random.
+    dataset
+        By default that of the runs.
 
     Raises
     ------
@@ -147,46 +135,41 @@ def make_test(
         For runs of different data, fewer than two things to compare, tracks that cannot be read, or a folder
         that is not empty.
     """
-    if len(runs) + len(settings) < (1 if kind == "mushra" else 2):
+    if len(runs) + len(settings) < (1 if test.kind == "mushra" else 2):
         raise UsageError("a listening test needs something to compare: RUNs, or settings with --at")
     if not tracks:
         raise UsageError("a listening test needs at least one --track")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: already exists; give -o a new folder, or remove that one first")
     loaded = _dataset(runs, dataset)
-    chosen = choose_prompts(loaded, prompts, count, seed)
+    chosen = choose_prompts(loaded, prompts, test)
     scores = [api.score(run, loaded).set_index("prompt_id")["reflective_kantorovich"] for run in runs]
-    excerpts = [read_excerpt(path, seconds) for path in tracks]
+    excerpts = [read_excerpt(path, test.seconds) for path in tracks]
     trials = []
     with new_folder(folder) as temporary:
         sounds = temporary / "webmushra" / RESOURCES / "sounds"  # until the plan has its id
-        for number, prompt_id in enumerate(chosen, 1):
-            track = (number - 1) % len(tracks)
-            found: list[tuple[str, Point, float | None]] = [
+        for number, prompt_id in enumerate(chosen):
+            found: list[Offer] = [
                 (run.record.run_id, _recommended(run, prompt_id, loaded), float(score[prompt_id]))
                 for run, score in zip(runs, scores, strict=True)
             ]
             found += [(f"at {x:g},{y:g}", (x, y), None) for x, y in settings]
-            trials.append(
-                _trial(
-                    f"trial{number:03d}",
-                    prompt_id,
-                    loaded,
-                    found,
-                    tracks[track].stem,
-                    excerpts[track],
-                    sounds,
-                    kind,
-                    seed,
-                )
-            )
+            trial_id, track = f"trial{number + 1:03d}", number % len(tracks)
+            order = generator(test.seed, "listening test", "order", trial_id).permutation(len(found) + 1)
+            offers = [(*found, None)[i] for i in order]  # None is the anchor
+            (labelled,) = loaded.labelled([prompt_id])
+            reference = find_modes(labelled.responses, loaded.space)[0].medoid
+            trial, made = _trial(labelled, reference, offers, excerpts[track], test.kind)
+            for name, sound in made.items():
+                write(sound, excerpts[track][1], sounds / trial_id / f"{name}.wav")
+            trials.append(trial.model_copy(update={"trial_id": trial_id, "track": tracks[track].stem}))
         plan = Plan(
-            test_id=test_id,
-            kind=kind,
+            test_id=test.name,
+            kind=test.kind,
             dataset=loaded.name,
             revision=loaded.revision,
             simulated=loaded.card.simulated,
-            seed=seed,
+            seed=test.seed,
             trials=trials,
         ).identified()
         plan.write(temporary)
@@ -214,52 +197,40 @@ def _recommended(run: Run, prompt_id: str, dataset: Dataset) -> Point:
 
 
 def _trial(
-    trial_id: str,
-    prompt_id: str,
-    dataset: Dataset,
-    found: Sequence[tuple[str, Point, float | None]],
-    track: str,
+    labelled: LabelledPrompt,
+    reference: Point,
+    offers: Sequence[Offer | None],
     excerpt: tuple[Floats, int],
-    resources: Path,
     kind: Kind,
-    seed: int,
-) -> Trial:
-    """Render and write one trial's sounds."""
+) -> tuple[Trial, dict[str, Floats]]:
+    """One trial, without its id and track, and its sounds by name; of ``offers``, None is the anchor."""
     sound, rate = excerpt
-    responses = dataset.points(prompt_id)
-    reference = find_modes(responses, dataset.space)[0].medoid
-    order = generator(seed, "listening test", "order", trial_id).permutation(len(found) + 1)
+    responses = labelled.responses
     conditions = []
     sounds = {REFERENCE: with_setting(sound, rate, reference)}
-    for place, i in enumerate(order, 1):
+    for place, offer in enumerate(offers, 1):
         name = f"sound{place}"
-        if i == len(found):
-            if kind == "mushra":
-                sounds[name] = anchor(sound, rate)
-                conditions.append(Condition(name=name, method="anchor"))
-            continue
-        method, point, score = found[i]
-        sounds[name] = with_setting(sound, rate, point)
-        conditions.append(
-            Condition(
-                name=name,
-                method=method,
-                x_db=point[0],
-                y_db=point[1],
-                kantorovich=score,
-                setting_distance=float(np.linalg.norm(responses - np.array(point), axis=1).mean()),
+        if offer is not None:
+            method, (x, y), score = offer
+            sounds[name] = with_setting(sound, rate, (x, y))
+            distance = float(np.linalg.norm(responses - (x, y), axis=1).mean())
+            conditions.append(
+                Condition(
+                    name=name, method=method, x_db=x, y_db=y, kantorovich=score, setting_distance=distance
+                )
             )
-        )
-    made, lufs = equally_loud(sounds, rate, loudness(sound, rate))
-    for name, one in made.items():
-        write(one, rate, resources / trial_id / f"{name}.wav")
-    return Trial(
-        trial_id=trial_id,
-        prompt_id=prompt_id,
-        text=dataset.unlabelled([prompt_id])[0].text,
-        track=track,
+        elif kind == "mushra":
+            sounds[name] = anchor(sound, rate)
+            conditions.append(Condition(name=name, method="anchor"))
+    made, lufs = equally_loud(sounds, rate, levels(sound, rate).loudness_lufs)
+    trial = Trial(
+        trial_id="",
+        prompt_id=labelled.prompt.prompt_id,
+        text=labelled.prompt.text,
+        track="",
         reference_x_db=reference[0],
         reference_y_db=reference[1],
         loudness_lufs=lufs,
         conditions=conditions,
     )
+    return trial, made

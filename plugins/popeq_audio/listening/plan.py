@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.errors import UsageError
+from popeq_audio.listening.settings import Kind
 
 PLAN = "plan.json"
-Kind = Literal["mushra", "preference"]
 REFERENCE = "reference"
 #: Steps of the scale of a preference test, from 1 (fits not at all).
 STEPS = 7

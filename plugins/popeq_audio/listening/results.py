@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popeq.errors import InvalidInputError, Problem, UsageError
-from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Kind, Plan, Trial
+from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Plan, Trial
+from popeq_audio.listening.settings import Kind
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,18 @@ from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
+from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, find_out, kept_abilities
 from popeq_llm.served_answers import form_text, is_entry, response_format, right_answer
 from popeq_llm.served_client import (
     CancelledError,
+    Choice,
     Client,
     MiscountedError,
     Patience,
     RefusedError,
     ServerError,
     UnreachableError,
+    line,
 )
 from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
 
@@ -34,11 +36,10 @@ _ENOUGH_FAILURES = 3
 class ServedModel:
     """A model on a server that answers ``POST {base_url}/chat/completions``.
 
-    The key is read from the variable ``api_key_env`` at each request and kept nowhere. Every request carries
-    a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same call
-    asks the same and pays nothing twice. What the server can do (several choices a request, JSON schemas) is
-    found out once by asking, and kept as well. Raises PromptsError, in one line, for prompts that
-    cannot be completed.
+    The key is read from the variable ``OPENAI_API_KEY`` at each request and kept nowhere. Every request
+    carries a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same
+    call asks the same and pays nothing twice. What the server can do (several choices a request, JSON
+    schemas) is found out once by asking, and kept as well.
     """
 
     def __init__(
@@ -46,38 +47,20 @@ class ServedModel:
         name: str,
         base_url: str | None,
         *,
-        api_key_env: str = "OPENAI_API_KEY",
         temperature: float = 1.0,
-        structured: Structured = "auto",
         per_request: int = 16,
-        max_tokens: int | None = None,
         concurrency: int = 8,
         timeout_s: float = 120.0,
         patience: Patience | None = None,
-        cache: Path | None = None,
     ) -> None:
         if not name or not base_url:
             raise UsageError("a served model needs a name and its server: --model openai:NAME --base-url URL")
-        if temperature < 0 or timeout_s <= 0 or concurrency < 1 or per_request < 1:
-            raise UsageError(
-                "temperature cannot be negative, timeout_s is above 0, concurrency and per_request at least 1"
-            )
-        if structured not in ("auto", "json_schema", "none"):
-            raise UsageError(f"structured is auto, json_schema or none, not {structured!r}")
-        self.name = name
-        self.temperature = temperature
-        self.structured = structured
-        self.per_request = per_request
-        self.max_tokens = max_tokens
-        self.concurrency = concurrency
-        self._client = Client(base_url, api_key_env, concurrency, timeout_s, patience or Patience())
-        self._cache = ContentCache("served", folder=cache)
+        self.name, self.temperature = name, temperature
+        self.per_request, self.concurrency = per_request, concurrency
+        self._client = Client(base_url, concurrency, timeout_s, patience or Patience())
+        self.base_url = self._client.base_url
+        self._cache = ContentCache("served")
         self._abilities: dict[int, Abilities] = {}
-
-    @property
-    def base_url(self) -> str:
-        """Where the server is."""
-        return self._client.base_url
 
     @property
     def info(self) -> ModelInfo:
@@ -101,7 +84,7 @@ class ServedModel:
 
         Wrong answers are asked again with new seeds, at most 4 n + 16 draws a chat. A chat that gets no
         answer costs the others nothing, unless the server answers nobody: then all that lack answers fail
-        with it. PromptsError names those that failed; what the server has answered is in the cache.
+        with it. Raises PromptsError, which names those that failed; what was answered is in the cache.
         """
         abilities = self._found_out(form)
         prompts = [Prompt(i, chat, n, rng) for i, (chat, rng) in enumerate(zip(chats, rngs, strict=True))]
@@ -132,25 +115,20 @@ class ServedModel:
             form = AnswerFormat()  # it is the probe's settings that show whether a server samples
         if form.pairs not in self._abilities:
             question = self._abilities_question(form)
-            found = Abilities.from_json(self._cache.get(question))
+            found = kept_abilities(self._cache.get(question))
             if found is None:
+
+                def ask(abilities: Abilities, seed: int) -> list[Choice]:
+                    body = self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
+                    return self._client.complete(body)
+
                 try:
-                    found = find_out(
-                        lambda abilities, seed: self._client.complete(
-                            self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
-                        ),
-                        form,
-                        self.per_request,
-                        self.structured,
-                        sampling=self.temperature > 0,
-                    )
-                except ServerError as failure:
-                    failed = str(failure)
-                else:
-                    failed = ""
-                if found is None:
-                    raise RunError(f"{self.name} at {self.base_url}: {failed}")
-                self._cache.put(question, found.as_json(), required=True)
+                    found = find_out(ask, form, self.per_request)
+                except ServerError as error:
+                    failure = str(error)
+                if found is None:  # outside of the handler, whose exception would show the request
+                    raise RunError(f"{self.name} at {self.base_url}: {failure}")
+                self._cache.put(question, asdict(found), required=True)
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
@@ -159,7 +137,7 @@ class ServedModel:
         return {
             "kind": "abilities",
             "base_url": self.base_url,
-            "structured": self.structured,
+            "structured": "auto",
             "pairs": form.pairs,
             "body": asked,
         }
@@ -174,7 +152,7 @@ class ServedModel:
             "temperature": self.temperature,
             "top_p": 1.0,
             "seed": seed,
-            abilities.limit: self.max_tokens or tokens,
+            abilities.limit: tokens,
         }
         if count > 1:
             body["n"] = count
@@ -218,7 +196,7 @@ class ServedModel:
             drawn = Drawn([right_answer(choice, form) for choice in choices])
             for choice, answer in zip(choices, drawn.answers, strict=True):
                 if answer is None:
-                    drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
+                    drawn.wrong = f"{line(choice.text, 60)!r} (finish reason {choice.finish!r})"
         self._cache.put(question.key, drawn.answers, required=True)
         return drawn
 
@@ -263,7 +241,7 @@ class ServedModel:
             )
 
     def _where(self, prompt: Prompt) -> str:
-        said = self._client.line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
+        said = line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
         return f"{self.name} at {self.base_url} ({said!r})"
 
 

@@ -1,4 +1,4 @@
-"""In-context predictors show the right examples, draw from the model's answers and tell what they asked."""
+"""In-context predictors show the right examples, draw from the model's answers and record what they asked."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ def test_zero_shows_the_sentence_alone():
 def test_rag_shows_the_nearest_last_with_listeners_settings():
     predictor = fitted("icl-rag", examples=2, settings_per_example=3)
     draw(predictor, [Prompt("q", "bright like glass eyes", "colour")])
-    told = predictor.explain("q")
-    assert [r["prompt_id"] for r in told["retrieved"]] == ["t2", "t3"]
-    assert told["retrieved"][0]["similarity"] > told["retrieved"][1]["similarity"] > 0
+    explained = predictor.explain("q")
+    assert [r["prompt_id"] for r in explained["retrieved"]] == ["t2", "t3"]
+    assert explained["retrieved"][0]["similarity"] > explained["retrieved"][1]["similarity"] > 0
     train = {p.prompt.prompt_id: p for p in training()}
     blocks = [
         f"Sentence: {SENTENCES[i]}\nSettings: {settings_text(typical_settings(train[i].responses, 3))}\n\n"
@@ -206,7 +206,7 @@ def load_template_sha(file, name):
 
 
 @pytest.mark.parametrize("name", ICL)
-def test_what_is_told_is_plain_json(name):
+def test_what_is_recorded_is_plain_json(name):
     predictor = fitted(name)
     described = json.loads(json.dumps(predictor.describe()))
     expected = {"model": "fake", "stand_in": True, "revision": "r1", "parameters": 7, "device": "cpu"}
@@ -217,11 +217,11 @@ def test_what_is_told_is_plain_json(name):
     assert {k: v for k, v in described.items() if k.startswith("encoder")} == expected
     predictor.model.rejected = 2
     draw(predictor, prompts()[:3])
-    told = json.loads(json.dumps(predictor.explain("q2")))
-    assert told["text"] == predictor.model.render(predictor.model.chats[2])
-    assert "{examples} {sentence}" in told["text"]
+    explained = json.loads(json.dumps(predictor.explain("q2")))
+    assert explained["text"] == predictor.model.render(predictor.model.chats[2])
+    assert "{examples} {sentence}" in explained["text"]
     drawn = SPECS[name].parameters().answers if name == "icl-rag-qa" else 20
-    assert (told["rejected"], told["rejected_share"]) == (4, 4 / (4 + drawn))
+    assert (explained["rejected"], explained["rejected_share"]) == (4, 4 / (4 + drawn))
     assert predictor.explain("q0")["rejected"] == 2
 
 

@@ -23,8 +23,8 @@ from popeq_llm.token_by_token import (
     answer_of,
     answer_segments,
     constrained_samples,
-    first_text,
     free_samples,
+    segment_texts,
 )
 from popeq_llm.tree import TreeRows, has_plain_head, takes_trees
 
@@ -188,7 +188,7 @@ class LocalModel:
         texts = [self.text.pieces(chat) for chat in chats]
         end = texts[0][-1] if len(texts[0]) > 1 else ""
         segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
-        path, answer = segments[0].path(0), first_text(form)
+        path, answer = segments[0].path(0), segment_texts(form)[0][0]
         contexts = []
         encoded = self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts])
         for pieces, ids in zip(texts, encoded, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ class ModelInfo:
     parameters: int | None = None
     device: str = ""
     dtype: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,9 @@ class LanguageModel(Protocol):
     @property
     def info(self) -> ModelInfo:
         """Name, revision and what it runs on."""
-        ...
 
     def render(self, chat: Chat) -> str:
         """The exact text that the model continues (for a served model: its messages as JSON)."""
-        ...
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
@@ -64,7 +62,6 @@ class LanguageModel(Protocol):
         Answers to ``chats[i]`` depend on ``chats[i]`` and ``rngs[i]`` alone, never on the other chats. Raises
         ``popeq.errors.PromptsError`` for chats that get none.
         """
-        ...
 
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -15,7 +14,6 @@ from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, find_out, kept_abilities
-from popeq_llm.served_answers import form_text, is_entry, response_format, right_answer
 from popeq_llm.served_client import (
     CancelledError,
     Choice,
@@ -27,7 +25,15 @@ from popeq_llm.served_client import (
     UnreachableError,
     line,
 )
-from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
+from popeq_llm.served_questions import (
+    FIRST_DRAWS,
+    Prompt,
+    Question,
+    form_text,
+    is_entry,
+    response_format,
+    right_answer,
+)
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3
@@ -92,7 +98,7 @@ class ServedModel:
         try:
             while unfinished := [p for p in prompts if p.is_open]:
                 asked = [
-                    (p, q, pool.submit(self._answer, q, form, p.stop))
+                    (p, q, pool.submit(self._answer, p, q, form))
                     for p in unfinished
                     for q in self._wave(p, abilities, form)
                 ]
@@ -175,32 +181,29 @@ class ServedModel:
             missing -= count
         return questions
 
-    def _answer(self, question: Question, form: Form, stop: threading.Event) -> Drawn:
+    def _answer(self, prompt: Prompt, question: Question, form: Form) -> list[str | None]:
         """A question's answers from the cache or the server; None is a wrong one."""
         held = self._cache.get(question.key)
         if is_entry(held, question.count, form):
-            return Drawn(list(held))
+            return list(held)
         try:
-            choices = self._client.complete(question.body, stop)
+            choices = self._client.complete(question.body, prompt.stop)
         except MiscountedError:
             choices = None
         except Exception:
-            stop.set()
+            prompt.stop.set()
             raise
         if choices is None:
-            singles = [self._answer(single, form, stop) for single in question.singles()]
-            drawn = Drawn(
-                [s.answers[0] for s in singles], "".join([s.wrong for s in singles if s.wrong][-1:])
-            )
+            answers = [a for single in question.singles() for a in self._answer(prompt, single, form)]
         else:
-            drawn = Drawn([right_answer(choice, form) for choice in choices])
-            for choice, answer in zip(choices, drawn.answers, strict=True):
+            answers = [right_answer(choice, form) for choice in choices]
+            for choice, answer in zip(choices, answers, strict=True):
                 if answer is None:
-                    drawn.wrong = f"{line(choice.text, 60)!r} (finish reason {choice.finish!r})"
-        self._cache.put(question.key, drawn.answers, required=True)
-        return drawn
+                    prompt.wrong = f"{line(choice.text, 60)!r} (finish reason {choice.finish!r})"
+        self._cache.put(question.key, answers, required=True)
+        return answers
 
-    def _settle(self, asked: dict[Future[Drawn], Prompt], form: Form) -> None:
+    def _settle(self, asked: dict[Future[list[str | None]], Prompt], form: Form) -> None:
         """Let some questions end, giving up the prompts whose questions fail.
 
         If prompt after prompt fails and no question is answered between, the server is taken to be down, and
@@ -241,7 +244,7 @@ class ServedModel:
             )
 
     def _where(self, prompt: Prompt) -> str:
-        said = line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
+        said = line(prompt.chat[-1].content[-80:], 60)
         return f"{self.name} at {self.base_url} ({said!r})"
 
 

@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from popeq_llm.answers import AnswerFormat
 from popeq_llm.models import Chat, Message
-from popeq_llm.served_answers import answer_of_json
 from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
+from popeq_llm.served_questions import answer_of_json
 
 #: A question with so many right answers that two equal ones mean that the server does not sample.
 PROBE: Chat = (

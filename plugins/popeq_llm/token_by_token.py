@@ -112,18 +112,28 @@ def free_samples(
 
 
 Segments = tuple[Trie, ...]
-Spell = Callable[[str], list[int]]
 
 
 @cache
-def answer_texts() -> tuple[str, ...]:
-    """Every ``x, y`` that an answer may hold, brackets left out."""
+def segment_texts(form: AnswerFormat) -> tuple[tuple[str, ...], ...]:
+    """The texts of an answer, cut between digits and brackets: in each segment a choice of one setting."""
     numbers = [number_text(t) for t in TENTHS]
-    return tuple(f"{x}, {y}" for x in numbers for y in numbers)
+    pairs = [f"{x}, {y}" for x in numbers for y in numbers]
+    if form.pairs == 1:
+        return (tuple(f"[{pair}]" for pair in pairs),)
+    first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)
+    return (first, *(later,) * (form.pairs - 1), ("]]",))
 
 
-def answer_segments(encode: Encode, spell: Spell, before: str, form: AnswerFormat) -> Segments:
-    """An answer as a row of tries, each with a choice of one setting, cut between digits and brackets.
+def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
+    """The text of an answer from its index in each segment."""
+    return "".join(texts[i] for texts, i in zip(segment_texts(form), chosen, strict=True))
+
+
+def answer_segments(
+    encode: Encode, spell: Callable[[str], list[int]], before: str, form: AnswerFormat
+) -> Segments:
+    """An answer as a row of tries, one for each of its segments.
 
     The tokens are those that the tokenizer itself writes. Only where it would merge across a cut are the
     later settings spelled out, a character a token.
@@ -132,21 +142,15 @@ def answer_segments(encode: Encode, spell: Spell, before: str, form: AnswerForma
     def trie(before: str, texts: Sequence[str]) -> Trie:
         return build_trie(*continuations(encode, before, texts))
 
-    pairs = answer_texts()
+    texts = segment_texts(form)
+    first = trie(before, texts[0])
     if form.pairs == 1:
-        return (trie(before, [f"[{pair}]" for pair in pairs]),)
-    opened = f"{before}[[{pairs[0]}"
-    first = trie(before, [f"[[{pair}" for pair in pairs])
-    later = [f"], [{pair}" for pair in pairs]
-    middle, end = trie(opened, later), trie(opened, ["]]"])
-    if middle.healed or end.healed:
-        middle, end = build_trie([spell(text) for text in later]), build_trie([spell("]]")])
+        return (first,)
+    later = [trie(before + texts[0][0], choices) for choices in (texts[1], texts[-1])]
+    if any(t.healed for t in later):
+        later = [build_trie([spell(text) for text in choices]) for choices in (texts[1], texts[-1])]
+    middle, end = later
     return (first, *(middle,) * (form.pairs - 1), end)
-
-
-def first_text(form: AnswerFormat) -> str:
-    """The text of the first segment's first choice."""
-    return f"[{answer_texts()[0]}]" if form.pairs == 1 else f"[[{answer_texts()[0]}"
 
 
 def constrained_samples(
@@ -168,10 +172,3 @@ def constrained_samples(
         return answers
 
     return _written(model, contexts, seeds, [writer() for _ in contexts])
-
-
-def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
-    """The text of an answer from the indices that ``constrained_samples`` gives."""
-    pairs = answer_texts()
-    inner = [f"[{pairs[i]}]" for i in chosen[: form.pairs]]
-    return inner[0] if form.pairs == 1 else f"[{', '.join(inner)}]"

@@ -15,6 +15,7 @@ from popeq.errors import RunError, UsageError
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
 from popeq_llm import popeq_predictors
+from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.models import Generated
 from popeq_llm.retrieval import Retriever, typical_settings
 from popeq_llm.templates import load_template, settings_text
@@ -102,13 +103,15 @@ def test_qa_draws_all_parsed_settings_equally_often(n):
 
 @pytest.mark.parametrize("n", [15, 5])
 def test_qa_gives_each_setting_the_same_chance_at_each_place(monkeypatch, n):
-    predictor, settings = fitted("icl-rag-qa", answers=1), np.arange(11.0)
-    pool = np.stack([settings, -settings], axis=1)[None]
-    monkeypatch.setattr(predictor, "_answers", lambda asked, *_: [pool] * len(asked))
+    predictor, settings = fitted("icl-rag-qa", answers=1), np.arange(11) / 10
+    answer = answer_text(np.stack([settings, -settings], axis=1), AnswerFormat(11))
+    monkeypatch.setattr(
+        FakeModel, "generate", lambda _, chats, *__: Generated([[answer]] * len(chats), (0,) * len(chats))
+    )
     asked = prompts()[:1] * 4000
     samples = predictor.sample(asked, n, [generator("places", i) for i in range(len(asked))])
     for place in range(n):
-        share = np.bincount(samples[:, place, 0].astype(int), minlength=11) / len(asked)
+        share = np.bincount(np.rint(10 * samples[:, place, 0]).astype(int), minlength=11) / len(asked)
         np.testing.assert_allclose(share, 1 / 11, atol=5 * np.sqrt(1 / 11 / len(asked)))
 
 
@@ -119,8 +122,6 @@ def test_qa_draws_do_not_depend_on_what_the_model_takes_from_the_generator(monke
     answers = [a for p in first.model.given.values() for a in p.round(1)]
 
     def cached(self, chats, n, form, rngs):
-        from popeq_llm.answers import answer_text
-
         return Generated([[answer_text(a, form) for a in answers]], (0,))
 
     monkeypatch.setattr(FakeModel, "generate", cached)

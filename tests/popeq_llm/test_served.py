@@ -17,8 +17,8 @@ from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
-from popeq_llm.served_answers import SETTING, answer_of_json
 from popeq_llm.served_client import Patience
+from popeq_llm.served_questions import SETTING, answer_of_json
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"
 ONE = AnswerFormat()

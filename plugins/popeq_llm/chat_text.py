@@ -106,13 +106,11 @@ class ChatText:
             token["content"] = self._renamed.get(token["content"], token["content"])
         content["post_processor"] = content["truncation"] = content["padding"] = None
         guarded = Tokenizer.from_str(json.dumps(content))
-        number = guarded.token_to_id
-        ids = {number(self._renamed[t]): i for t, i in self.control.items()}
-        # Other added tokens keep their names, but may have other numbers in the copy.
-        kept = {number(t["content"]): t["id"] for t in content["added_tokens"]}
+        # Tokens that keep their names may have other numbers in the copy, too.
+        ids = {guarded.token_to_id(t["content"]): t["id"] for t in content["added_tokens"]}
         unknown = {self.tokenizer.unk_token_id}  # what no token of the tokenizer can write
-        self._forbidden = frozenset(self.control.values()) - ids.keys() - kept.keys() - unknown
-        return guarded, {**kept, **ids}
+        self._forbidden = frozenset(self.control.values()) - ids.keys() - unknown
+        return guarded, ids
 
     def _encode_unguarded(self, texts: Sequence[Pieces]) -> list[list[int]]:
         for pieces in texts:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
 from popeq.typing import Floats, Ints
+from popeq_llm.splitting import child_logits, fold
 from popeq_llm.tree import TreeRows
-from popeq_llm.trie import Trie, padded
+from popeq_llm.trie import Trie
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,72 +28,26 @@ class ExactAnswers:
         return rng.permutation(np.repeat(np.arange(len(counts)), counts))
 
 
-@dataclass(frozen=True, eq=False)
-class _Feeding:
-    """How a trie is fed: its N undecided nodes in order, and whose log-probabilities their logits give."""
-
-    ids: torch.Tensor
-    depths: torch.Tensor
-    #: (N, depth) slots of each node's ancestors and its own; N where there are fewer
-    ancestors: torch.Tensor
-    #: (N + 1, C) children of the root and of each fed node, and their tokens; -1 where there are fewer
-    children: Ints
-    tokens: torch.Tensor
-
-
-@lru_cache(maxsize=4)
-def _feeding(trie: Trie) -> _Feeding:
-    fed = [v for v in range(1, len(trie.token)) if trie.undecided[v]]
-    above: dict[int, list[int]] = {0: []}
-    for slot, v in enumerate(fed):
-        above[v] = [*above[trie.parent[v]], slot]
-    children = padded([trie.children[v] for v in (0, *fed)], -1)
-    return _Feeding(
-        ids=torch.tensor([trie.token[v] for v in fed], dtype=torch.long),
-        depths=torch.tensor([trie.depth[v] - 1 for v in fed], dtype=torch.long),
-        ancestors=torch.from_numpy(padded([above[v] for v in fed], len(fed))),
-        children=children,
-        tokens=torch.from_numpy(np.where(children >= 0, np.array(trie.token)[children], -1)),
-    )
-
-
-def fed_nodes(trie: Trie) -> int:
-    """How many tokens a row is fed for the distribution over a trie."""
-    return len(_feeding(trie).ids)
-
-
 @torch.inference_mode()
-def exact_answers(rows: TreeRows, trie: Trie, *, chunk: int = 512) -> list[ExactAnswers]:
-    """The distribution of each row's context: every undecided node is fed once, ``chunk`` nodes at a time.
+def exact_answers(rows: TreeRows, trie: Trie) -> list[ExactAnswers]:
+    """The distribution of each row's context: every decision of the trie is evaluated once, level by level.
 
-    Forced ends are not fed: they do not change constrained decoding, and with single digits they are four
-    fifths of the nodes. ``rows`` give the logits of the whole vocabulary.
+    ``rows`` give the logits of the trie's vocabulary (``fold``).
     """
-    count, plan = len(rows.lengths), _feeding(trie)
-    # What each token adds to its parent's log-probability: nothing where it is forced.
-    logs = np.zeros((count, len(trie.token)))
-    _add(logs, plan, slice(0, 1), rows.first[:, None])
-    for start in range(0, len(plan.ids), chunk):
-        end = min(start + chunk, len(plan.ids))
-        ids, depths = plan.ids[start:end], plan.depths[start:end]
-        sees = torch.zeros((len(ids), len(plan.ids) + 1), dtype=torch.bool)
-        sees.scatter_(1, plan.ancestors[start:end], True)
-        logits = rows.feed(
-            ids.expand(count, -1), depths.expand(count, -1), sees[:, :end].expand(count, -1, -1), len(ids)
-        )
-        _add(logs, plan, slice(start + 1, end + 1), logits)
-    depth, parent = np.array(trie.depth), np.array(trie.parent)
-    for level in range(1, depth.max() + 1):
-        nodes = np.flatnonzero(depth == level)
-        logs[:, nodes] += logs[:, parent[nodes]]
-    return [ExactAnswers(np.exp(row[list(trie.leaves)])) for row in logs]
-
-
-def _add(logs: Floats, plan: _Feeding, fed: slice, logits: torch.Tensor) -> None:
-    """Note the log-probability of each child below its parent, from the parents' logits (rows, S, V)."""
-    tokens = plan.tokens[fed].to(logits.device)
-    real = plan.children[fed] >= 0
-    children = plan.children[fed][real]
-    for r, row in enumerate(logits):
-        own = row.gather(1, tokens.clamp(min=0)).double().masked_fill(tokens < 0, -torch.inf)
-        logs[r, children] = torch.log_softmax(own, dim=1).cpu().numpy()[real]
+    radix, count = fold(trie), len(rows.lengths)
+    answers = np.zeros((count, len(trie.leaves)))  # log-probabilities; 0 for an answer that is the only one
+    level = np.arange(min(1, len(radix.depth)))  # the decisions of a level; here the first
+    above, seen = np.arange(count), torch.zeros((count, 0), dtype=torch.bool)
+    reached = np.zeros((count, len(level)))  # log-probability of each of them
+    while len(level):
+        owner, place = np.divmod(np.arange(count * len(level)), len(level))
+        logits, seen = child_logits(rows, radix, owner, level[place], seen[torch.from_numpy(above)])
+        logs = torch.log_softmax(torch.from_numpy(logits), dim=1).numpy()
+        logs = logs.reshape(count, len(level), -1) + reached[:, :, None]
+        target, real = radix.target[level], radix.column[level] >= 0
+        ends, inner = real & (target < 0), real & (target >= 0)
+        answers[:, -1 - target[ends]] = logs[:, ends]
+        reached = logs[:, inner]
+        above = (np.arange(count)[:, None] * len(level) + np.nonzero(inner)[0]).ravel()
+        level = target[inner]
+    return [ExactAnswers(np.exp(row)) for row in answers]

@@ -60,15 +60,11 @@ class _Asking(Generic[P]):
 
     def describe(self) -> dict[str, Any]:
         """The model, what it runs on, and how it is asked."""
-        info = self.model.info
+        info = asdict(self.model.info)
         return {
-            "model": info.name,
-            "stand_in": info.stand_in,
-            "revision": info.revision,
-            "parameters": info.parameters,
-            "device": info.device,
-            "dtype": info.dtype,
-            "notes": list(info.notes),
+            "model": info.pop("name"),
+            **info,
+            "notes": list(info["notes"]),
             "template": {"name": self.template.name, "sha256": self.template.sha256},
         }
 

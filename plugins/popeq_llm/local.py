@@ -14,7 +14,7 @@ from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
-from popeq_llm.exact import ExactAnswers, exact_answers, fed_nodes
+from popeq_llm.exact import ExactAnswers, exact_answers
 from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.splitting import fold, split_samples
@@ -40,18 +40,12 @@ _MOST_FED = 4096
 
 
 class LocalModel:
-    """A causal model on this machine.
+    """A causal model on this machine: ``popeq-tiny``, a folder, or a hub name.
 
-    Parameters
-    ----------
-    name
-        ``popeq-tiny``, a folder, or a hub name.
-    decode
-        How single settings are drawn: ``split`` (multinomial splitting over the trie of answers), ``exact``
-        (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split where
-        the model takes tree masks, else generate.
-    loaded
-        Model, tokenizer and revision, where they are loaded already (a fine-tuned one, say).
+    ``decode`` is how single settings are drawn: ``split`` (multinomial splitting over the trie of answers),
+    ``exact`` (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split
+    where the model takes tree masks, else generate. ``loaded`` are model, tokenizer and revision, where they
+    are loaded already (a fine-tuned one, say).
     """
 
     def __init__(
@@ -105,7 +99,9 @@ class LocalModel:
         if isinstance(form, FreeText):
             answers = self._free(chats, n, form, rngs)
         elif form.pairs > 1 or self.decode == "generate":
-            drawn = self._token_by_token(chats, n, form, rngs)
+            contexts, segments = self._contexts(chats, form)
+            draw = partial(constrained_samples, self.model, segments)
+            drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
             answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
         else:
             if self.decode == "exact":
@@ -118,8 +114,14 @@ class LocalModel:
     def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
         contexts, (trie,) = self._contexts(chats, AnswerFormat())
-        size = max(1, min(self._rows(contexts, len(self.tokenizer)), _MOST_FED // fed_nodes(trie)))
-        return self._in_batches(contexts, size, lambda part: exact_answers(self._tree_rows(part), trie))
+        radix = fold(trie)
+        vocabulary = torch.from_numpy(radix.vocabulary)
+        rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // radix.length.sum())
+
+        def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
+            return exact_answers(self._tree_rows(part, vocabulary), trie)
+
+        return self._in_batches(contexts, max(1, rows), work)
 
     def _split(self, chats: Sequence[Chat], n: int, rngs: Sequence[np.random.Generator]) -> list[Ints]:
         contexts, (trie,) = self._contexts(chats, AnswerFormat())
@@ -131,16 +133,6 @@ class LocalModel:
             return split_samples(rows, trie, n, [np.random.default_rng(seed) for seed in seeds])
 
         return [row for (row,) in self._by_seed(contexts, 1, rngs, len(vocabulary), work)]
-
-    def _token_by_token(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
-    ) -> list[list[list[int]]]:
-        contexts, segments = self._contexts(chats, form)
-
-        def work(contexts: list[list[int]], seeds: list[int]) -> list[list[int]]:
-            return constrained_samples(self.model, contexts, segments, seeds)
-
-        return self._by_seed(contexts, n, rngs, len(self.tokenizer), work)
 
     def _free(
         self, chats: Sequence[Chat], n: int, form: FreeText, rngs: Sequence[np.random.Generator]

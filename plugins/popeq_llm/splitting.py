@@ -22,28 +22,19 @@ from popeq_llm.trie import Trie, padded
 
 @dataclass(frozen=True, eq=False)
 class Radix:
-    """The nodes of a trie where answers part (the decisions, D of them), the first at or below the root.
+    """The nodes of a trie where answers part (the decisions, D of them), the first at or below the root."""
 
-    Attributes
-    ----------
-    vocabulary : (T,)
-        Every token that is ever chosen, ascending.
-    path, length : (D, L), (D,)
-        Tokens from the decision above (from the root for the first, whose length may be 0) down to each
-        decision, padded at the end.
-    depth : (D,)
-        Tokens from the root to each decision.
-    column : (D, C)
-        Place in ``vocabulary`` of each child's token; -1 where a decision has fewer than C children.
-    target : (D, C)
-        The decision that a child leads to, or -1 - a where it is sure to end in answer ``a``.
-    """
-
+    #: (T,) every token that is ever chosen, ascending
     vocabulary: Ints
+    #: (D, L) tokens from the decision above (from the root for the first) down to each decision, padded, and
+    #: (D,) how many they are: 0 if the first decision is the root
     path: Ints
     length: Ints
+    #: (D,) tokens from the root to each decision
     depth: Ints
+    #: (D, C) place in ``vocabulary`` of each child's token; -1 where a decision has fewer than C children
     column: Ints
+    #: (D, C) the decision that a child leads to, or -1 - a where it is sure to end in answer ``a``
     target: Ints
 
 
@@ -92,11 +83,11 @@ def split_samples(rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.G
         place = np.arange(count)[:, None] * len(radix.depth) + at
         prefixes, first, inverse = np.unique(place[walking], return_index=True, return_inverse=True)
         owner, decision = np.divmod(prefixes, len(radix.depth))
-        if radix.length[decision[0]] == 0:  # the root
-            logits = rows.first
-        else:
-            logits, seen = _feed(rows, radix, owner, decision, seen[torch.from_numpy(came[walking][first])])
-        chances = _chances(logits.cpu().double().numpy(), radix.column[decision])
+        above = torch.from_numpy(came[walking][first])
+        logits, seen = child_logits(rows, radix, owner, decision, seen[above])
+        # Cumulative probabilities of each prefix's children; the last of each row is exactly 1.
+        total = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
+        chances = total / total[:, -1:]
         came[walking] = inverse
         uniform = np.zeros((count, n))
         for r in np.flatnonzero(walking.any(axis=1)).tolist():
@@ -106,21 +97,26 @@ def split_samples(rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.G
     return list(-1 - at)
 
 
-def _chances(logits: Floats, columns: Ints) -> Floats:
-    """Cumulative probabilities of each prefix's children, (K, C); the last of each row is exactly 1."""
-    own = np.where(columns >= 0, np.take_along_axis(logits, columns, axis=1), -np.inf)
-    total = np.exp(own - own.max(axis=1, keepdims=True)).cumsum(axis=1)
-    return np.asarray(total / total[:, -1:])
+def child_logits(
+    rows: TreeRows, radix: Radix, owner: Ints, decision: Ints, above: torch.Tensor
+) -> tuple[Floats, torch.Tensor]:
+    """Logits of the children of some decisions, whose prefixes are fed, those of a row side by side.
+
+    ``owner`` (ascending) and ``decision`` are those of each of the K prefixes; ``above`` (K, fed) says which
+    slots it sees of those fed before. Gives logits (K, C), -inf where there are fewer children, and which
+    slots each prefix sees now (K, fed + new).
+    """
+    logits, seen = rows.first, above
+    if radix.length[decision[0]] > 0:  # else it is the root
+        logits, seen = _feed(rows, radix, owner, decision, above)
+    column = radix.column[decision]
+    found = np.take_along_axis(logits.cpu().double().numpy(), column, axis=1)
+    return np.where(column >= 0, found, -np.inf), seen
 
 
 def _feed(
     rows: TreeRows, radix: Radix, owner: Ints, decision: Ints, above: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Feed the tokens that lead to some decisions, those of a row side by side.
-
-    ``owner`` (ascending) and ``decision`` are those of each of the K prefixes; ``above`` (K, fed) says which
-    slots it sees of those fed before. Gives its logits (K, V) and what it sees now (K, fed + new).
-    """
     order, length = np.arange(len(owner)), radix.length[decision]
     start = np.searchsorted(owner, owner)  # the first prefix of the same row
     begin = length.cumsum() - length

@@ -34,8 +34,6 @@ _VARIABLES: dict[Kind, dict[str, Any]] = {
 }
 #: A section of the format before jinja2.
 _OLD_SECTION = re.compile(r"^---[ \t]+(system|example|user)[ \t]*$", re.MULTILINE)
-
-
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
 )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from popeq_llm.answers import TENTHS, AnswerFormat, number_text
 from popeq_llm.phi3 import new_cache
-from popeq_llm.trie import Encode, Trie, build_trie, continuations
+from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
 
 T = TypeVar("T")
 
@@ -25,13 +25,9 @@ class Stepping:
     """Rows of token ids, padded on the left, behind one cache."""
 
     def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
-        rows, width = len(contexts), max(map(len, contexts))
         self._model, self._cache = model, new_cache(model)
-        self._ids = torch.zeros((rows, width), dtype=torch.long)
-        self._mask = torch.zeros((rows, width), dtype=torch.long)
-        for r, context in enumerate(contexts):
-            self._ids[r, width - len(context) :] = torch.tensor(list(context))
-            self._mask[r, width - len(context) :] = 1
+        self._ids = torch.from_numpy(padded([context[::-1] for context in contexts], 0)).flip(1)
+        self._mask = torch.from_numpy(padded([[1] * len(context) for context in contexts], 0)).flip(1)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
 
     def logits(self) -> Tensor:
@@ -154,11 +150,11 @@ def answer_segments(
 
 
 def constrained_samples(
-    model: Any, contexts: Sequence[Sequence[int]], segments: Segments, seeds: Sequence[int]
+    model: Any, segments: Segments, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
 ) -> list[list[int]]:
     """One answer a row as the answer's index in each segment; row i draws its noise from ``seeds[i]`` alone.
 
-    ``contexts`` are the token ids of each row, what the first segment heals already taken off.
+    ``contexts`` are the token ids of each row, without those that the first segment heals.
     """
 
     def writer() -> Writer[list[int]]:

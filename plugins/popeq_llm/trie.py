@@ -38,14 +38,6 @@ class Trie:
             depths.append(depths[self.parent[v]] + 1)
         return tuple(depths)
 
-    @cached_property
-    def undecided(self) -> tuple[bool, ...]:
-        """Whether answers still part at a node or below it; elsewhere the rest is forced."""
-        parts = [len(c) > 1 for c in self.children]
-        for v in range(len(self.token) - 1, 0, -1):
-            parts[self.parent[v]] |= parts[v]
-        return tuple(parts)
-
     def path(self, answer: int) -> list[int]:
         """The tokens of an answer."""
         tokens, node = [], self.leaves[answer]

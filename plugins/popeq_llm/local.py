@@ -14,10 +14,9 @@ from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
-from popeq_llm.exact import ExactAnswers, exact_answers
 from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.splitting import fold, split_samples
+from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
 from popeq_llm.token_by_token import (
     Segments,
     answer_of,

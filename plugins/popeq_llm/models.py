@@ -73,19 +73,9 @@ def open_model(parameters: ModelParameters) -> LanguageModel:
     if parameters.model.startswith("openai:"):
         from popeq_llm.served import ServedModel
 
-        return ServedModel(
-            parameters.model.removeprefix("openai:"),
-            base_url=parameters.base_url,
-            temperature=parameters.temperature,
-            concurrency=parameters.concurrency,
-            timeout_s=parameters.timeout_s,
-        )
+        options = parameters.model_dump(include={"base_url", "temperature", "concurrency", "timeout_s"})
+        return ServedModel(parameters.model.removeprefix("openai:"), **options)
     from popeq_llm.local import LocalModel
 
-    return LocalModel(
-        parameters.model,
-        revision=parameters.revision,
-        device=parameters.device,
-        dtype=parameters.dtype,
-        decode=parameters.decode,
-    )
+    options = parameters.model_dump(include={"revision", "device", "dtype", "decode"})
+    return LocalModel(parameters.model, **options)

@@ -72,7 +72,8 @@ class ServedModel:
     def info(self) -> ModelInfo:
         """Name and server, with notes on what was found out about it so far."""
         notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
-        for abilities in list(self._abilities.values())[-1:]:
+        if self._abilities:
+            abilities = list(self._abilities.values())[-1]
             checked = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
             notes.append(f"up to {abilities.choices} answers a request, {checked}")
             if abilities.left_out:
@@ -81,7 +82,7 @@ class ServedModel:
 
     def render(self, chat: Chat) -> str:
         """The chat's messages as JSON, as they are sent."""
-        return canonical(_messages(chat))
+        return canonical([asdict(message) for message in chat])
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
@@ -154,7 +155,7 @@ class ServedModel:
         """A request's body: everything that the answer depends on."""
         body: dict[str, Any] = {
             "model": self.name,
-            "messages": _messages(chat),
+            "messages": [asdict(message) for message in chat],
             "temperature": self.temperature,
             "top_p": 1.0,
             "seed": seed,
@@ -246,7 +247,3 @@ class ServedModel:
     def _where(self, prompt: Prompt) -> str:
         said = line(prompt.chat[-1].content[-80:], 60)
         return f"{self.name} at {self.base_url} ({said!r})"
-
-
-def _messages(chat: Chat) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in chat]

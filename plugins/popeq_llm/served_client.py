@@ -242,10 +242,9 @@ def line(text: str, most: int = 160) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost"
 
 
 def _retry_after(value: str | None) -> float | None:

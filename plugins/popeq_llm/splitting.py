@@ -1,9 +1,9 @@
-"""Exact i.i.d. sampling of answers by splitting: every distinct prefix is evaluated once.
+"""What a model constrained to a trie answers, every distinct prefix evaluated once, a level at a time.
 
-The samples of all contexts walk down the trie together, a decision at a time. Samples at the same prefix
-share its evaluation; each then chooses its own next token, by inverting the distribution over the allowed
-ones at a uniform number of its own. The result is n independent draws from the model constrained to the
-trie (at each token, the allowed ones renormalised).
+Constrained: at each token, the allowed ones renormalised. ``split_samples`` draws n independent answers by
+splitting: the samples of all contexts walk down the trie together, a decision at a time. Samples at the same
+prefix share its evaluation; each then chooses its own next token, by inverting the distribution over the
+allowed ones at a uniform number of its own. ``exact_answers`` gives the whole distribution.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def split_samples(rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.G
         prefixes, first, inverse = np.unique(place[walking], return_index=True, return_inverse=True)
         owner, decision = np.divmod(prefixes, len(radix.depth))
         above = torch.from_numpy(came[walking][first])
-        logits, seen = child_logits(rows, radix, owner, decision, seen[above])
+        logits, seen = _child_logits(rows, radix, owner, decision, seen[above])
         # Cumulative probabilities of each prefix's children; the last of each row is exactly 1.
         total = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
         chances = total / total[:, -1:]
@@ -97,7 +97,47 @@ def split_samples(rows: TreeRows, trie: Trie, n: int, rngs: Sequence[np.random.G
     return list(-1 - at)
 
 
-def child_logits(
+@dataclass(frozen=True, eq=False)
+class ExactAnswers:
+    """One context's distribution over all answers of a trie, by answer index.
+
+    ``probability`` is that of constrained decoding: at each token the allowed ones renormalised.
+    """
+
+    probability: Floats
+
+    def draw(self, n: int, rng: np.random.Generator) -> Ints:
+        """``n`` independent answers (indices), in random order."""
+        counts = rng.multinomial(n, self.probability / self.probability.sum())
+        return rng.permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+@torch.inference_mode()
+def exact_answers(rows: TreeRows, trie: Trie) -> list[ExactAnswers]:
+    """The distribution of each row's context: every decision of the trie is evaluated once, level by level.
+
+    ``rows`` give the logits of the trie's vocabulary (``fold``).
+    """
+    radix, count = fold(trie), len(rows.lengths)
+    answers = np.zeros((count, len(trie.leaves)))  # log-probabilities; 0 for an answer that is the only one
+    level = np.arange(min(1, len(radix.depth)))  # the decisions of a level; here the first
+    above, seen = np.arange(count), torch.zeros((count, 0), dtype=torch.bool)
+    reached = np.zeros((count, len(level)))  # log-probability of each of them
+    while len(level):
+        owner, place = np.divmod(np.arange(count * len(level)), len(level))
+        logits, seen = _child_logits(rows, radix, owner, level[place], seen[torch.from_numpy(above)])
+        logs = torch.log_softmax(torch.from_numpy(logits), dim=1).numpy()
+        logs = logs.reshape(count, len(level), -1) + reached[:, :, None]
+        target, real = radix.target[level], radix.column[level] >= 0
+        ends, inner = real & (target < 0), real & (target >= 0)
+        answers[:, -1 - target[ends]] = logs[:, ends]
+        reached = logs[:, inner]
+        above = (np.arange(count)[:, None] * len(level) + np.nonzero(inner)[0]).ravel()
+        level = target[inner]
+    return [ExactAnswers(np.exp(row)) for row in answers]
+
+
+def _child_logits(
     rows: TreeRows, radix: Radix, owner: Ints, decision: Ints, above: torch.Tensor
 ) -> tuple[Floats, torch.Tensor]:
     """Logits of the children of some decisions, whose prefixes are fed, those of a row side by side.
@@ -117,6 +157,7 @@ def child_logits(
 def _feed(
     rows: TreeRows, radix: Radix, owner: Ints, decision: Ints, above: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """As ``_child_logits``, but all logits (K, T): feed the tokens that lead to some decisions."""
     order, length = np.arange(len(owner)), radix.length[decision]
     start = np.searchsorted(owner, owner)  # the first prefix of the same row
     begin = length.cumsum() - length

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from popeq_llm.exact import exact_answers
-from popeq_llm.splitting import fold, split_samples
+from popeq_llm.splitting import exact_answers, fold, split_samples
 from popeq_llm.trie import build_trie
 
 VOCABULARY = 12

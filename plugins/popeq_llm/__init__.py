@@ -14,47 +14,43 @@ from popeq_llm.parameters import (
     ZeroParameters,
 )
 
-#: An openai: model reads its key here.
-_KEYS = ("OPENAI_API_KEY",)
-
 
 @hookimpl
 def popeq_predictors() -> list[PredictorSpec]:
-    asking = partial(PredictorSpec, extra="llm", needs_env=_KEYS)
+    # An openai: model reads its key from that variable.
+    asking = partial(PredictorSpec, extra="llm", kind="in-context", needs_env=("OPENAI_API_KEY",))
     return [
         asking(
             "icl-zero",
             "asks a language model about the sentence alone (the paper's Text2Beosonic)",
             "popeq_llm.icl:Zero",
-            parameters=ZeroParameters,
-            kind="in-context",
+            ZeroParameters,
         ),
         asking(
             "icl-static",
             "asks a language model that is shown the same examples for every sentence",
             "popeq_llm.icl:Static",
-            parameters=StaticParameters,
-            kind="in-context",
+            StaticParameters,
         ),
         asking(
             "icl-rag",
             "asks a language model that is shown what listeners chose for the most similar sentences",
             "popeq_llm.icl:Rag",
-            parameters=RetrievalParameters,
+            RetrievalParameters,
             kind="retrieval",
         ),
         asking(
             "icl-rag-qa",
             "like icl-rag, but 11 predictions in one answer, then uniform draws among them",
             "popeq_llm.icl:RagQa",
-            parameters=QaParameters,
+            QaParameters,
             kind="retrieval",
         ),
         PredictorSpec(
             "knn",
             "the responses to the most similar training sentences, weighted; no language model",
             "popeq_llm.knn:NearestPrompts",
-            parameters=KnnParameters,
+            KnnParameters,
             extra="llm",
             kind="retrieval",
         ),

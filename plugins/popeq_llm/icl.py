@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -14,21 +14,13 @@ from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.encoder import open_encoder
-from popeq_llm.models import Chat, open_model
-from popeq_llm.parameters import ModelParameters, QaParameters, RetrievalParameters, StaticParameters
+from popeq_llm.models import open_model
+from popeq_llm.parameters import ModelParameters, QaParameters, StaticParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count, typical_settings
 from popeq_llm.templates import Example, load_template
 
 P = TypeVar("P", bound=ModelParameters)
 S = TypeVar("S", bound=StaticParameters)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    chat: Chat
-    retrieved: tuple[Retrieved, ...]
-    rejected: int
-    accepted: int
 
 
 class _Asking(Generic[P]):
@@ -49,7 +41,7 @@ class _Asking(Generic[P]):
                 f"{space.high.tolist()}; use knn there"
             )
         self.parameters = parameters
-        self._asked: dict[str, _Asked] = {}
+        self._explained: dict[str, Mapping[str, Any]] = {}
 
     def fit(
         self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
@@ -68,15 +60,11 @@ class _Asking(Generic[P]):
 
     def describe(self) -> dict[str, Any]:
         """The model, what it runs on, and how it is asked."""
-        info = self.model.info
+        info = asdict(self.model.info)
         return {
-            "model": info.name,
-            "stand_in": info.stand_in,
-            "revision": info.revision,
-            "parameters": info.parameters,
-            "device": info.device,
-            "dtype": info.dtype,
-            "notes": list(info.notes),
+            "model": info.pop("name"),
+            **info,
+            "notes": list(info["notes"]),
             "template": {"name": self.template.name, "sha256": self.template.sha256},
         }
 
@@ -86,13 +74,7 @@ class _Asking(Generic[P]):
         ``text`` is all that the model read; ``retrieved`` the examples with their similarity, the nearest
         first; ``rejected`` how many answers were thrown away for it, ``rejected_share`` of all drawn for it.
         """
-        asked = self._asked[prompt_id]
-        return {
-            "text": self.model.render(asked.chat),
-            "retrieved": [{"prompt_id": r.prompt_id, "similarity": r.similarity} for r in asked.retrieved],
-            "rejected": asked.rejected,
-            "rejected_share": asked.rejected / (asked.rejected + asked.accepted),
-        }
+        return self._explained[prompt_id]
 
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
         """Make examples ready."""
@@ -111,7 +93,12 @@ class _Asking(Generic[P]):
         ]
         given = self.model.generate(chats, n, self.form, rngs)
         for prompt, chat, (_, retrieved), rejected in zip(prompts, chats, shown, given.rejected, strict=True):
-            self._asked[prompt.prompt_id] = _Asked(chat, retrieved, rejected, n)
+            self._explained[prompt.prompt_id] = {
+                "text": self.model.render(chat),
+                "retrieved": [asdict(r) for r in retrieved],
+                "rejected": rejected,
+                "rejected_share": rejected / (rejected + n),
+            }
         return [
             np.stack([self._parsed(prompt, answer) for answer in answers])
             for prompt, answers in zip(prompts, given.answers, strict=True)
@@ -162,21 +149,17 @@ class Static(_WithExamples[StaticParameters]):
         return [(self._shown, ()) for _ in prompts]
 
 
-class _Retrieving(_WithExamples[S], Generic[S]):
+class Rag(_WithExamples[S], Generic[S]):
     """The examples with the most similar sentences, the most similar last, next to the question."""
+
+    name = "icl-rag"
 
     def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
         nearest = self.retriever.nearest(prompts, self.parameters.examples)
         return [([self._example(r.prompt_id) for r in reversed(found)], found) for found in nearest]
 
 
-class Rag(_Retrieving[RetrievalParameters]):
-    """One setting an answer."""
-
-    name = "icl-rag"
-
-
-class RagQa(_Retrieving[QaParameters]):
+class RagQa(Rag[QaParameters]):
     """A list of 11 settings an answer; samples are all settings of the answers, equally often, mixed."""
 
     name = "icl-rag-qa"

@@ -43,10 +43,9 @@ def pick_device(asked: str) -> str:
 def pick_dtype(asked: str, device: str) -> torch.dtype:
     """``auto`` is float32 on the CPU (bfloat16 would change samples there) and bfloat16 elsewhere."""
     names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if asked == "auto":
-        return torch.float32 if device == "cpu" else torch.bfloat16
+    names["auto"] = names["float32" if device == "cpu" else "bfloat16"]
     if asked not in names:
-        raise UsageError(f"--dtype {asked}: not one of auto, {', '.join(names)}")
+        raise UsageError(f"--dtype {asked}: not one of auto, float32, bfloat16, float16")
     return names[asked]
 
 
@@ -61,18 +60,10 @@ def load(
 ) -> tuple[Any, Any, str]:
     """Model, tokenizer and revision: the hub's commit, or a hash of a local folder's weights.
 
-    Parameters
-    ----------
-    auto_class
-        What of the model is loaded; ``AutoModel`` gives hidden states, of encoders too.
-    four_bit
-        Quantise the weights to 4 bits (NF4) while loading, by bitsandbytes.
-
-    Raises
-    ------
-    UsageError
-        For a folder without weights, a name the hub does not have, no network, no bitsandbytes, or 4 bits on
-        a device that is neither a CUDA card nor the CPU.
+    ``auto_class`` says what of the model is loaded; ``AutoModel`` gives hidden states, of encoders too.
+    ``four_bit`` quantises the weights to 4 bits (NF4) while loading, by bitsandbytes. Raises UsageError for a
+    folder without weights, a name the hub does not have, no network, no bitsandbytes, or 4 bits on a device
+    that is neither a CUDA card nor the CPU.
     """
     import transformers  # slow to import
     from transformers import AutoTokenizer, logging
@@ -80,7 +71,7 @@ def load(
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     local = tiny_folder() if name == TINY else Path(name)
-    source: str = str(local) if local.is_dir() else name
+    source = str(local) if local.is_dir() else name
     if local.is_dir():
         if not (local / "config.json").is_file():
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
@@ -89,19 +80,17 @@ def load(
     elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise UsageError(f"--model {name}: is neither a folder here nor a hub name like OWNER/MODEL")
     options: dict[str, Any] = {"revision": revision, "local_files_only": local.is_dir()}
-    more = _four_bit(name, device, dtype) if four_bit else {}
+    quantised = _four_bit(name, device, dtype) if four_bit else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         model = getattr(transformers, auto_class).from_pretrained(
-            source, dtype=dtype, use_safetensors=True, **options, **more
+            source, dtype=dtype, use_safetensors=True, **options, **quantised
         )
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
-        how = (
-            "check the folder"
-            if local.is_dir()
-            else f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
-        )
+        how = f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
+        if local.is_dir():
+            how = "check the folder"
         raise UsageError(f"--model {name}: cannot be loaded ({how}): {reason}") from None
     try:
         model = model.eval() if four_bit else model.to(torch.device(device)).eval()

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 
 from popeq.errors import RunError, UsageError
-from popeq.typing import Floats, Ints
+from popeq.typing import Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
-from popeq_llm.exact import ExactAnswers, exact_answers, inner_nodes
 from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.splitting import fold, split_samples
+from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
 from popeq_llm.token_by_token import (
     Segments,
     answer_of,
     answer_segments,
     constrained_samples,
-    first_text,
     free_samples,
+    segment_texts,
 )
 from popeq_llm.tree import TreeRows, has_plain_head, takes_trees
-from popeq_llm.trie import build_trie, common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]
 T = TypeVar("T")
@@ -41,18 +39,12 @@ _MOST_FED = 4096
 
 
 class LocalModel:
-    """A causal model on this machine.
+    """A causal model on this machine: ``popeq-tiny``, a folder, or a hub name.
 
-    Parameters
-    ----------
-    name
-        ``popeq-tiny``, a folder, or a hub name.
-    decode
-        How single settings are drawn: ``split`` (multinomial splitting over the trie of answers), ``exact``
-        (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split where
-        the model takes tree masks, else generate.
-    loaded
-        Model, tokenizer and revision, where they are loaded already (a fine-tuned one, say).
+    ``decode`` is how single settings are drawn: ``split`` (multinomial splitting over the trie of answers),
+    ``exact`` (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split
+    where the model takes tree masks, else generate. ``loaded`` are model, tokenizer and revision, where they
+    are loaded already (a fine-tuned one, say).
     """
 
     def __init__(
@@ -76,14 +68,14 @@ class LocalModel:
             notes.append(
                 f"{name} has no chat template: a plain one is used, with the turns one below another"
             )
-        self._trees = decode != "generate" and takes_trees(self.model, len(self.tokenizer))
-        if decode in ("split", "exact") and not self._trees:
+        trees = decode != "generate" and takes_trees(self.model, len(self.tokenizer))
+        if decode in ("split", "exact") and not trees:
             raise UsageError(f"--decode {decode}: {name} does not take tree masks; use --decode generate")
-        if decode == "auto" and not self._trees:
+        if decode == "auto" and not trees:
             notes.append(f"{name} does not take tree masks: settings are drawn token by token")
-        self.decode: Decode = ("split" if self._trees else "generate") if decode == "auto" else decode
-        self._plain_head = has_plain_head(self.model)
-        self._info = ModelInfo(
+        self.decode: Decode = ("split" if trees else "generate") if decode == "auto" else decode
+        self._tree_rows = partial(TreeRows, self.model, plain_head=has_plain_head(self.model))
+        self.info = ModelInfo(
             name=name,
             revision=found,
             stand_in=name == TINY,
@@ -92,12 +84,7 @@ class LocalModel:
             dtype=str(self.model.dtype).removeprefix("torch."),
             notes=tuple(notes),
         )
-        self._segments = lru_cache(maxsize=8)(self._build_segments)
-        self._token_of = cache(self._find_token)
-
-    @property
-    def info(self) -> ModelInfo:
-        return self._info
+        self._segments = lru_cache(maxsize=8)(partial(answer_segments, self._encode, self._spell))
 
     def render(self, chat: Chat) -> str:
         """The text that the model continues, through its own chat template where it has one."""
@@ -109,111 +96,79 @@ class LocalModel:
         """``n`` answers to each chat; none is ever invalid, so none is rejected. A free text ends at the
         first control token; it may be empty."""
         if isinstance(form, FreeText):
-            return Generated(self._free(chats, n, form, rngs), (0,) * len(chats))
-        if form.pairs == 1 and self.decode != "generate":
-            chosen = self._single(chats, n, rngs)
+            answers = self._free(chats, n, form, rngs)
+        elif form.pairs > 1 or self.decode == "generate":
+            contexts, segments = self._contexts(chats, form)
+            draw = partial(constrained_samples, self.model, segments)
+            drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
+            answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
         else:
-            chosen = self._token_by_token(chats, n, form, rngs)
-        return Generated([[answer_of(c, form) for c in row] for row in chosen], (0,) * len(chats))
+            if self.decode == "exact":
+                single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
+            else:
+                single = self._split(chats, n, rngs)
+            answers = [[answer_of([index], form) for index in row.tolist()] for row in single]
+        return Generated(answers, (0,) * len(chats))
 
-    def exact(self, chats: Sequence[Chat], *, every_token: bool = False) -> list[ExactAnswers]:
+    def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
         contexts, (trie,) = self._contexts(chats, AnswerFormat())
+        radix = fold(trie)
+        vocabulary = torch.from_numpy(radix.vocabulary)
+        rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // radix.length.sum())
 
         def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
-            return exact_answers(self._tree_rows(part), trie, every_token=every_token)
+            return exact_answers(self._tree_rows(part, vocabulary), trie)
 
-        nodes = len(trie.token) if every_token else inner_nodes(trie)
-        size = max(1, min(self._rows(contexts, len(self.tokenizer)), _MOST_FED // nodes))
-        return self._in_batches(contexts, size, work)
+        return self._in_batches(contexts, max(1, rows), work)
 
-    @torch.inference_mode()
-    def score(self, chats: Sequence[Chat], answers: Sequence[Sequence[str]]) -> list[Floats]:
-        """Log-probability of each answer to its chat: one pass a chat, shared beginnings evaluated once."""
-        scores = []
-        for chat, given in zip(chats, answers, strict=True):
-            *before, end = self.text.pieces(chat)
-            ids, *together = self.text.encode([(*before, end + text) for text in ("", *given)])
-            shared = common_length([ids, *together])
-            rows = self._tree_rows([ids[:shared]])
-            trie = build_trie([sequence[shared:] for sequence in together])
-            scores.append(exact_answers(rows, trie, every_token=True)[0].log_probability)
-        return scores
+    def _split(self, chats: Sequence[Chat], n: int, rngs: Sequence[np.random.Generator]) -> list[Ints]:
+        contexts, (trie,) = self._contexts(chats, AnswerFormat())
+        vocabulary = torch.from_numpy(fold(trie).vocabulary)
 
-    def _single(
-        self, chats: Sequence[Chat], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[list[list[int]]]:
-        if self.decode == "exact":
-            drawn = [e.draw(n, rng) for e, rng in zip(self.exact(chats), rngs, strict=True)]
-        else:
-            contexts, (trie,) = self._contexts(chats, AnswerFormat())
-            vocabulary = torch.from_numpy(fold(trie).vocabulary)
+        def work(contexts: list[list[int]], seeds: list[int]) -> list[Ints]:
+            rows = self._tree_rows(contexts, vocabulary)
+            # Made anew, so that a batch that runs out of memory draws the same when it is halved.
+            return split_samples(rows, trie, n, [np.random.default_rng(seed) for seed in seeds])
 
-            def work(part: Sequence[tuple[list[int], int]]) -> list[Ints]:
-                rows = self._tree_rows([context for context, _ in part], vocabulary)
-                # Made anew, so that a batch that runs out of memory draws the same when it is halved.
-                return split_samples(rows, trie, n, [np.random.default_rng(seed) for _, seed in part])
-
-            seeded = [(c, int(rng.integers(2**63 - 1))) for c, rng in zip(contexts, rngs, strict=True)]
-            drawn = self._in_batches(seeded, self._rows(contexts, len(vocabulary)), work)
-        return [[[i] for i in row.tolist()] for row in drawn]
-
-    def _token_by_token(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
-    ) -> list[list[list[int]]]:
-        contexts, segments = self._contexts(chats, form)
-        rows = [(i, int(seed)) for i, rng in enumerate(rngs) for seed in rng.integers(2**63 - 1, size=n)]
-
-        def work(part: Sequence[tuple[int, int]]) -> list[list[int]]:
-            return constrained_samples(
-                self.model, [contexts[i] for i, _ in part], segments, [seed for _, seed in part]
-            )
-
-        flat = self._in_batches(rows, self._rows(contexts, len(self.tokenizer)), work)
-        return [flat[i * n : (i + 1) * n] for i in range(len(chats))]
+        return [row for (row,) in self._by_seed(contexts, 1, rngs, len(vocabulary), work)]
 
     def _free(
         self, chats: Sequence[Chat], n: int, form: FreeText, rngs: Sequence[np.random.Generator]
     ) -> list[list[str]]:
-        contexts = self.text.encode([self.text.pieces(chat) for chat in chats])
         own = self.model.generation_config.eos_token_id
         ends = {*self.text.control.values(), *(own if isinstance(own, list) else [own])}
-        seeded = [(i, int(seed)) for i, rng in enumerate(rngs) for seed in rng.integers(2**63 - 1, size=n)]
         known = len(self.tokenizer)
 
-        def work(part: Sequence[tuple[int, int]]) -> list[str]:
-            rows, seeds = [contexts[i] for i, _ in part], [seed for _, seed in part]
+        def work(contexts: list[list[int]], seeds: list[int]) -> list[str]:
             return [
                 whole_lines(self.tokenizer.decode(ids, skip_special_tokens=True), ended=ended)
-                for ids, ended in free_samples(self.model, rows, ends, form.tokens, known, seeds)
+                for ids, ended in free_samples(self.model, contexts, ends, form.tokens, known, seeds)
             ]
 
-        flat = self._in_batches(seeded, self._rows(contexts, known), work)
-        return [flat[i * n : (i + 1) * n] for i in range(len(chats))]
-
-    def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor | None = None) -> TreeRows:
-        return TreeRows(self.model, contexts, vocabulary, plain_head=self._plain_head)
+        contexts = self.text.encode([self.text.pieces(chat) for chat in chats])
+        return self._by_seed(contexts, n, rngs, known, work)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return self.text.encode([(text,) for text in texts])
 
     def _spell(self, text: str) -> list[int]:
-        """One token a character: its own, or that of its byte."""
-        return [self._token_of(character) for character in text]
+        return [self._characters[character] for character in text]
 
-    def _find_token(self, character: str) -> int:
-        vocabulary = self.tokenizer.get_vocab()
-        own = ("▁", "Ġ") if character == " " else (character,)
-        names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
-        if not names:
-            raise UsageError(
-                f"--model {self._info.name}: its tokenizer has no token for {character!r}, so it "
-                "cannot list several settings in one answer"
-            )
-        return int(vocabulary[names[0]])
-
-    def _build_segments(self, tail: str, form: AnswerFormat) -> Segments:
-        return answer_segments(self._encode, self._spell, tail, form)
+    @cached_property
+    def _characters(self) -> dict[str, int]:
+        """The token of each character of an answer: its own, or that of its byte."""
+        vocabulary, found = self.tokenizer.get_vocab(), {}
+        for character in "0123456789-.,[] ":
+            own = ("▁", "Ġ") if character == " " else (character,)
+            names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
+            if not names:
+                raise UsageError(
+                    f"--model {self.info.name}: its tokenizer has no token for {character!r}, so it "
+                    "cannot list several settings in one answer"
+                )
+            found[character] = int(vocabulary[names[0]])
+        return found
 
     def _contexts(self, chats: Sequence[Chat], form: AnswerFormat) -> tuple[list[list[int]], Segments]:
         """Token ids of each chat, and the tries that go on from where they end.
@@ -224,15 +179,14 @@ class LocalModel:
         texts = [self.text.pieces(chat) for chat in chats]
         end = texts[0][-1] if len(texts[0]) > 1 else ""
         segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
-        path, answer = segments[0].path(0), first_text(form)
+        path, answer = segments[0].path(0), segment_texts(form)[0][0]
         contexts = []
-        for (*before, last), ids in zip(
-            texts, self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts]), strict=True
-        ):
+        encoded = self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts])
+        for pieces, ids in zip(texts, encoded, strict=True):
             if ids[-len(path) :] != path or len(ids) == len(path):
                 raise UsageError(
-                    f"--model {self._info.name}: its tokenizer merges the answer into the chat "
-                    f"({''.join((*before, last))[-20:]!r}); use another chat template"
+                    f"--model {self.info.name}: its tokenizer merges the answer into the chat "
+                    f"({''.join(pieces)[-20:]!r}); use another chat template"
                 )
             contexts.append(ids[: -len(path)])
         return contexts, segments
@@ -245,7 +199,28 @@ class LocalModel:
         tokens = max(map(len, contexts)) + _NODES
         per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
         row = tokens * per_token + 4 * _NODES * (tokens + vocabulary)
-        return int(np.clip(free_memory(self._info.device) // 2 // row, 1, _MOST_ROWS))
+        return int(np.clip(free_memory(self.info.device) // 2 // row, 1, _MOST_ROWS))
+
+    def _by_seed(
+        self,
+        contexts: Sequence[list[int]],
+        n: int,
+        rngs: Sequence[np.random.Generator],
+        vocabulary: int,
+        work: Callable[[list[list[int]], list[int]], list[T]],
+    ) -> list[list[T]]:
+        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own."""
+        rows = [
+            (context, int(seed))
+            for context, rng in zip(contexts, rngs, strict=True)
+            for seed in rng.integers(2**63 - 1, size=n)
+        ]
+
+        def batch(part: Sequence[tuple[list[int], int]]) -> list[T]:
+            return work([context for context, _ in part], [seed for _, seed in part])
+
+        flat = self._in_batches(rows, self._rows(contexts, vocabulary), batch)
+        return [flat[i : i + n] for i in range(0, len(flat), n)]
 
     def _in_batches(
         self, items: Sequence[Any], size: int, work: Callable[[Sequence[Any]], list[T]]
@@ -259,9 +234,9 @@ class LocalModel:
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise RunError(
-                        f"{self._info.name}: out of memory on {self._info.device} with a single row; use a "
+                        f"{self.info.name}: out of memory on {self.info.device} with a single row; use a "
                         "shorter template, fewer examples, --dtype bfloat16 or another device"
                     ) from None
                 size = max(1, size // 2)
-                warnings.warn(f"{self._info.name}: out of memory, batch halved to {size}", stacklevel=2)
+                warnings.warn(f"{self.info.name}: out of memory, batch halved to {size}", stacklevel=2)
         return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ class ModelInfo:
     parameters: int | None = None
     device: str = ""
     dtype: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,9 @@ class LanguageModel(Protocol):
     @property
     def info(self) -> ModelInfo:
         """Name, revision and what it runs on."""
-        ...
 
     def render(self, chat: Chat) -> str:
         """The exact text that the model continues (for a served model: its messages as JSON)."""
-        ...
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
@@ -64,7 +62,6 @@ class LanguageModel(Protocol):
         Answers to ``chats[i]`` depend on ``chats[i]`` and ``rngs[i]`` alone, never on the other chats. Raises
         ``popeq.errors.PromptsError`` for chats that get none.
         """
-        ...
 
 
 if TYPE_CHECKING:
@@ -76,19 +73,9 @@ def open_model(parameters: ModelParameters) -> LanguageModel:
     if parameters.model.startswith("openai:"):
         from popeq_llm.served import ServedModel
 
-        return ServedModel(
-            parameters.model.removeprefix("openai:"),
-            base_url=parameters.base_url,
-            temperature=parameters.temperature,
-            concurrency=parameters.concurrency,
-            timeout_s=parameters.timeout_s,
-        )
+        options = parameters.model_dump(include={"base_url", "temperature", "concurrency", "timeout_s"})
+        return ServedModel(parameters.model.removeprefix("openai:"), **options)
     from popeq_llm.local import LocalModel
 
-    return LocalModel(
-        parameters.model,
-        revision=parameters.revision,
-        device=parameters.device,
-        dtype=parameters.dtype,
-        decode=parameters.decode,
-    )
+    options = parameters.model_dump(include={"revision", "device", "dtype", "decode"})
+    return LocalModel(parameters.model, **options)

@@ -65,7 +65,7 @@ class Retriever:
         """The ``k`` most similar training prompts of each prompt, the most similar first."""
         found = []
         for vector in self.encoder.encode([p.text for p in prompts]).astype(np.float64):
-            similarity = _rounded(self._vectors @ vector)
+            similarity = (self._vectors @ vector).round(DECIMALS)
             order = np.argsort(-similarity, kind="stable")[:k]
             found.append(tuple(Retrieved(self._ids[i], float(similarity[i])) for i in order))
         return found
@@ -76,8 +76,8 @@ class Retriever:
         The first is the medoid, the prompt that is most similar to all; each next one is the prompt whose
         most similar chosen one is least similar (Gonzalez 1985, a 2-approximation of the k centres).
         """
-        similarity = _rounded(self._vectors @ self._vectors.T)
-        chosen = [int(np.argmax(_rounded(similarity.sum(axis=1))))]
+        similarity = (self._vectors @ self._vectors.T).round(DECIMALS)
+        chosen = [int(np.argmax(similarity.sum(axis=1).round(DECIMALS)))]
         while len(chosen) < k:
             closest = similarity[:, chosen].max(axis=1)
             closest[chosen] = np.inf
@@ -105,10 +105,6 @@ def typical_settings(points: Floats, count: int) -> Floats:
     return points[chosen]
 
 
-def _rounded(similarity: Floats) -> Floats:
-    return np.round(similarity, DECIMALS)
-
-
 class _Kept(BaseModel):
     """A fitted retriever without its embeddings."""
 
@@ -129,10 +125,7 @@ def save_retriever(retriever: Retriever, folder: Path) -> None:
 def load_retriever(folder: Path, encoder: Encoder) -> Retriever:
     """Read what ``save_retriever`` has written.
 
-    Raises
-    ------
-    ValueError, KeyError, TypeError, OSError
-        If it is damaged, or was made with another encoder.
+    Raises ValueError, KeyError, TypeError or OSError if it is damaged, or was made with another encoder.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,27 @@ from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, Structured, find_out
-from popeq_llm.served_answers import form_text, is_entry, response_format, right_answer
+from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, find_out, kept_abilities
 from popeq_llm.served_client import (
     CancelledError,
+    Choice,
     Client,
     MiscountedError,
     Patience,
     RefusedError,
     ServerError,
     UnreachableError,
+    line,
 )
-from popeq_llm.served_questions import FIRST_DRAWS, Drawn, Prompt, Question
+from popeq_llm.served_questions import (
+    FIRST_DRAWS,
+    Prompt,
+    Question,
+    form_text,
+    is_entry,
+    response_format,
+    right_answer,
+)
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3
@@ -34,11 +42,10 @@ _ENOUGH_FAILURES = 3
 class ServedModel:
     """A model on a server that answers ``POST {base_url}/chat/completions``.
 
-    The key is read from the variable ``api_key_env`` at each request and kept nowhere. Every request carries
-    a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same call
-    asks the same and pays nothing twice. What the server can do (several choices a request, JSON schemas) is
-    found out once by asking, and kept as well. Raises PromptsError, in one line, for prompts that
-    cannot be completed.
+    The key is read from the variable ``OPENAI_API_KEY`` at each request and kept nowhere. Every request
+    carries a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same
+    call asks the same and pays nothing twice. What the server can do (several choices a request, JSON
+    schemas) is found out once by asking, and kept as well.
     """
 
     def __init__(
@@ -46,44 +53,27 @@ class ServedModel:
         name: str,
         base_url: str | None,
         *,
-        api_key_env: str = "OPENAI_API_KEY",
         temperature: float = 1.0,
-        structured: Structured = "auto",
         per_request: int = 16,
-        max_tokens: int | None = None,
         concurrency: int = 8,
         timeout_s: float = 120.0,
         patience: Patience | None = None,
-        cache: Path | None = None,
     ) -> None:
         if not name or not base_url:
             raise UsageError("a served model needs a name and its server: --model openai:NAME --base-url URL")
-        if temperature < 0 or timeout_s <= 0 or concurrency < 1 or per_request < 1:
-            raise UsageError(
-                "temperature cannot be negative, timeout_s is above 0, concurrency and per_request at least 1"
-            )
-        if structured not in ("auto", "json_schema", "none"):
-            raise UsageError(f"structured is auto, json_schema or none, not {structured!r}")
-        self.name = name
-        self.temperature = temperature
-        self.structured = structured
-        self.per_request = per_request
-        self.max_tokens = max_tokens
-        self.concurrency = concurrency
-        self._client = Client(base_url, api_key_env, concurrency, timeout_s, patience or Patience())
-        self._cache = ContentCache("served", folder=cache)
+        self.name, self.temperature = name, temperature
+        self.per_request, self.concurrency = per_request, concurrency
+        self._client = Client(base_url, concurrency, timeout_s, patience or Patience())
+        self.base_url = self._client.base_url
+        self._cache = ContentCache("served")
         self._abilities: dict[int, Abilities] = {}
-
-    @property
-    def base_url(self) -> str:
-        """Where the server is."""
-        return self._client.base_url
 
     @property
     def info(self) -> ModelInfo:
         """Name and server, with notes on what was found out about it so far."""
         notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
-        for abilities in list(self._abilities.values())[-1:]:
+        if self._abilities:
+            abilities = list(self._abilities.values())[-1]
             checked = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
             notes.append(f"up to {abilities.choices} answers a request, {checked}")
             if abilities.left_out:
@@ -92,7 +82,7 @@ class ServedModel:
 
     def render(self, chat: Chat) -> str:
         """The chat's messages as JSON, as they are sent."""
-        return canonical(_messages(chat))
+        return canonical([asdict(message) for message in chat])
 
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
@@ -101,7 +91,7 @@ class ServedModel:
 
         Wrong answers are asked again with new seeds, at most 4 n + 16 draws a chat. A chat that gets no
         answer costs the others nothing, unless the server answers nobody: then all that lack answers fail
-        with it. PromptsError names those that failed; what the server has answered is in the cache.
+        with it. Raises PromptsError, which names those that failed; what was answered is in the cache.
         """
         abilities = self._found_out(form)
         prompts = [Prompt(i, chat, n, rng) for i, (chat, rng) in enumerate(zip(chats, rngs, strict=True))]
@@ -109,7 +99,7 @@ class ServedModel:
         try:
             while unfinished := [p for p in prompts if p.is_open]:
                 asked = [
-                    (p, q, pool.submit(self._answer, q, form, p.stop))
+                    (p, q, pool.submit(self._answer, p, q, form))
                     for p in unfinished
                     for q in self._wave(p, abilities, form)
                 ]
@@ -132,25 +122,20 @@ class ServedModel:
             form = AnswerFormat()  # it is the probe's settings that show whether a server samples
         if form.pairs not in self._abilities:
             question = self._abilities_question(form)
-            found = Abilities.from_json(self._cache.get(question))
+            found = kept_abilities(self._cache.get(question))
             if found is None:
+
+                def ask(abilities: Abilities, seed: int) -> list[Choice]:
+                    body = self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
+                    return self._client.complete(body)
+
                 try:
-                    found = find_out(
-                        lambda abilities, seed: self._client.complete(
-                            self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
-                        ),
-                        form,
-                        self.per_request,
-                        self.structured,
-                        sampling=self.temperature > 0,
-                    )
-                except ServerError as failure:
-                    failed = str(failure)
-                else:
-                    failed = ""
-                if found is None:
-                    raise RunError(f"{self.name} at {self.base_url}: {failed}")
-                self._cache.put(question, found.as_json(), required=True)
+                    found = find_out(ask, form, self.per_request)
+                except ServerError as error:
+                    failure = str(error)
+                if found is None:  # outside of the handler, whose exception would show the request
+                    raise RunError(f"{self.name} at {self.base_url}: {failure}")
+                self._cache.put(question, asdict(found), required=True)
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
@@ -159,7 +144,7 @@ class ServedModel:
         return {
             "kind": "abilities",
             "base_url": self.base_url,
-            "structured": self.structured,
+            "structured": "auto",
             "pairs": form.pairs,
             "body": asked,
         }
@@ -170,11 +155,11 @@ class ServedModel:
         """A request's body: everything that the answer depends on."""
         body: dict[str, Any] = {
             "model": self.name,
-            "messages": _messages(chat),
+            "messages": [asdict(message) for message in chat],
             "temperature": self.temperature,
             "top_p": 1.0,
             "seed": seed,
-            abilities.limit: self.max_tokens or tokens,
+            abilities.limit: tokens,
         }
         if count > 1:
             body["n"] = count
@@ -197,32 +182,29 @@ class ServedModel:
             missing -= count
         return questions
 
-    def _answer(self, question: Question, form: Form, stop: threading.Event) -> Drawn:
+    def _answer(self, prompt: Prompt, question: Question, form: Form) -> list[str | None]:
         """A question's answers from the cache or the server; None is a wrong one."""
         held = self._cache.get(question.key)
         if is_entry(held, question.count, form):
-            return Drawn(list(held))
+            return list(held)
         try:
-            choices = self._client.complete(question.body, stop)
+            choices = self._client.complete(question.body, prompt.stop)
         except MiscountedError:
             choices = None
         except Exception:
-            stop.set()
+            prompt.stop.set()
             raise
         if choices is None:
-            singles = [self._answer(single, form, stop) for single in question.singles()]
-            drawn = Drawn(
-                [s.answers[0] for s in singles], "".join([s.wrong for s in singles if s.wrong][-1:])
-            )
+            answers = [a for single in question.singles() for a in self._answer(prompt, single, form)]
         else:
-            drawn = Drawn([right_answer(choice, form) for choice in choices])
-            for choice, answer in zip(choices, drawn.answers, strict=True):
+            answers = [right_answer(choice, form) for choice in choices]
+            for choice, answer in zip(choices, answers, strict=True):
                 if answer is None:
-                    drawn.wrong = f"{self._client.line(choice.text, 60)!r} (finish reason {choice.finish!r})"
-        self._cache.put(question.key, drawn.answers, required=True)
-        return drawn
+                    prompt.wrong = f"{line(choice.text, 60)!r} (finish reason {choice.finish!r})"
+        self._cache.put(question.key, answers, required=True)
+        return answers
 
-    def _settle(self, asked: dict[Future[Drawn], Prompt], form: Form) -> None:
+    def _settle(self, asked: dict[Future[list[str | None]], Prompt], form: Form) -> None:
         """Let some questions end, giving up the prompts whose questions fail.
 
         If prompt after prompt fails and no question is answered between, the server is taken to be down, and
@@ -263,9 +245,5 @@ class ServedModel:
             )
 
     def _where(self, prompt: Prompt) -> str:
-        said = self._client.line(prompt.chat[-1].content[-80:], 60) if prompt.chat else ""
+        said = line(prompt.chat[-1].content[-80:], 60)
         return f"{self.name} at {self.base_url} ({said!r})"
-
-
-def _messages(chat: Chat) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in chat]

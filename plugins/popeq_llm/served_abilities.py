@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from popeq_llm.answers import AnswerFormat
 from popeq_llm.models import Chat, Message
-from popeq_llm.served_answers import answer_of_json
 from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
+from popeq_llm.served_questions import answer_of_json
 
-Structured = Literal["auto", "json_schema", "none"]
 #: A question with so many right answers that two equal ones mean that the server does not sample.
 PROBE: Chat = (
     Message(
@@ -31,53 +32,39 @@ PROBE_DRAWS = 8
 class Abilities:
     """``choices`` a request, answers bound to a JSON schema or not, names of the request's fields."""
 
-    choices: int
+    choices: int = Field(ge=1)
     structured: bool = False
     limit: str = "max_tokens"
     left_out: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """For the cache."""
-        return {**asdict(self), "left_out": list(self.left_out)}
 
-    @classmethod
-    def from_json(cls, held: object) -> Abilities | None:
-        """What ``as_json`` gave, or None if it is anything else."""
-        try:
-            fields: dict[str, Any] = dict(held)  # type: ignore[call-overload]
-            found = cls(**{**fields, "left_out": tuple(fields["left_out"])})
-        except (TypeError, KeyError, ValueError):
-            return None
-        right = isinstance(found.choices, int) and found.choices >= 1 and isinstance(found.limit, str)
-        return found if right and isinstance(found.structured, bool) else None
+def kept_abilities(held: object) -> Abilities | None:
+    """Abilities from the cache, or None if it has anything else."""
+    try:
+        return TypeAdapter(Abilities).validate_python(held)
+    except ValidationError:
+        return None
 
 
 #: Asks the probe question once, in the way of these abilities, with this seed.
 Ask = Callable[[Abilities, int], list[Choice]]
 
 
-def find_out(
-    ask: Ask, form: AnswerFormat, per_request: int, structured: Structured, sampling: bool
-) -> Abilities:
-    """The abilities of a server. Raises ServerError if it cannot be used, in particular if it does not
-    sample although ``sampling`` is wanted: then all of up to ``PROBE_DRAWS`` answers with different seeds
-    are the same."""
+def find_out(ask: Ask, form: AnswerFormat, per_request: int) -> Abilities:
+    """The abilities of a server.
+
+    Raises ServerError if it cannot be used, in particular if it does not sample: then all of up to
+    ``PROBE_DRAWS`` answers with different seeds are the same.
+    """
     abilities, texts = _choices_at_once(ask, Abilities(per_request))
-    if sampling and len(set(texts)) < 2:
+    if len(set(texts)) < 2:
         abilities = replace(abilities, choices=1)
         _must_sample(ask, abilities)
-    if structured == "none":
-        return abilities
-    bound = replace(abilities, structured=True, choices=1)
     try:
-        held = answer_of_json(ask(bound, PROBE_SEED)[0].text, form)
-    except RefusedError as refusal:
-        held, why = None, str(refusal)
-    else:
-        why = "the server ignores response_format"
-    if held is None and structured == "json_schema":
-        raise ServerError(f"no JSON schema here: {why}; leave the choice to popeq (structured: auto)")
-    return replace(abilities, structured=held is not None)
+        (bound,) = ask(replace(abilities, structured=True, choices=1), PROBE_SEED)
+    except RefusedError:
+        return abilities
+    return replace(abilities, structured=answer_of_json(bound.text, form) is not None)
 
 
 def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[str]]:
@@ -89,12 +76,11 @@ def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[st
             return replace(abilities, choices=1), []
         except RefusedError as refusal:
             reason = str(refusal)
-            if abilities.limit == "max_tokens" and "max_completion_tokens" in reason:
-                abilities = replace(abilities, limit="max_completion_tokens")
-                continue
             named = [f for f in ("seed", "top_p") if re.search(rf"\b{f}\b", reason)]
             new = [f for f in named if f not in abilities.left_out]
-            if new:
+            if abilities.limit == "max_tokens" and "max_completion_tokens" in reason:
+                abilities = replace(abilities, limit="max_completion_tokens")
+            elif new:
                 abilities = replace(abilities, left_out=(*abilities.left_out, *new))
             elif abilities.choices > 1:
                 abilities = replace(abilities, choices=1)
@@ -110,8 +96,8 @@ def _must_sample(ask: Ask, abilities: Abilities) -> None:
             return
     if not seen[0].text:
         raise ServerError(
-            f"its answers are empty (finish reason {seen[0].finish!r}); a model that thinks first needs "
-            "a larger max_tokens"
+            f"its answers are empty (finish reason {seen[0].finish!r}); if the model thinks before it "
+            "answers, let the server turn that off"
         )
     raise ServerError(
         f"it does not sample: {PROBE_DRAWS} answers with different seeds are the same; let the server draw "

@@ -22,6 +22,8 @@ from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_even
 from popeq.caches import canonical
 from popeq.errors import UsageError
 
+#: The variable that holds the key.
+KEY_VARIABLE = "OPENAI_API_KEY"
 _LONGEST_BODY = 16_000_000  # bytes of one response
 _PASSING = {408, 409, 425, 429}  # status codes worth another attempt, besides 5xx
 _MISCOUNTS = 2  # after so many responses with a wrong number of choices, several at once are not asked again
@@ -97,11 +99,8 @@ def checked_url(base_url: str) -> str:
 class Client:
     """Asks one server. Safe to use from many threads; a 429 makes all of them wait."""
 
-    def __init__(
-        self, base_url: str, api_key_env: str, connections: int, timeout_s: float, patience: Patience
-    ) -> None:
+    def __init__(self, base_url: str, connections: int, timeout_s: float, patience: Patience) -> None:
         self.base_url = checked_url(base_url)
-        self.api_key_env = api_key_env
         self.timeout_s = timeout_s
         self.patience = patience
         self._resume_at = 0.0
@@ -162,7 +161,7 @@ class Client:
         """One request. Exceptions of the HTTP client, which hold the request, end here."""
         deadline = time.monotonic() + self.timeout_s
         received = bytearray()
-        headers = {"Content-Type": "application/json", **self._authorization()}
+        headers = {"Content-Type": "application/json", **_authorization()}
         try:
             with self._http.stream(
                 "POST", f"{self.base_url}/chat/completions", content=content, headers=headers
@@ -183,65 +182,69 @@ class Client:
         except httpx2.HTTPError:
             return _Fault("a cut connection")
         if status == 200:
-            return self._choices(bytes(received), count)
-        message = self._message(bytes(received))
+            return _choices(bytes(received), count)
+        message = _message(bytes(received))
         what = f"status {status}{f' ({message})' if message else ''}"
         if status in _PASSING or status >= 500:
             return _Fault(what, wait_s=_retry_after(response_headers.get("Retry-After")))
         if status in {400, 422}:
             raise RefusedError(f"the server refuses the request with {what}")
         if status in {401, 403}:
-            held = "it holds none" if not os.environ.get(self.api_key_env) else "it is not accepted"
-            raise UnreachableError(f"{what}; the key is read from the variable {self.api_key_env}: {held}")
+            held = "it is not accepted" if os.environ.get(KEY_VARIABLE) else "it holds none"
+            raise UnreachableError(f"{what}; the key is read from the variable {KEY_VARIABLE}: {held}")
+        check = "the base URL"
         if status == 404:
-            raise UnreachableError(
-                f"{what}; check the model's name and the base URL (most servers want one that ends in /v1)"
-            )
-        raise UnreachableError(f"{what}; check the base URL")
+            check = "the model's name and the base URL (most servers want one that ends in /v1)"
+        raise UnreachableError(f"{what}; check {check}")
 
-    def _choices(self, received: bytes, count: int) -> list[Choice] | _Fault:
-        """The choices of a response, or what is wrong with it."""
-        try:
-            given = json.loads(received)["choices"]
-            texts = [choice["message"].get("content") for choice in given]
-            ends = [str(choice.get("finish_reason")) for choice in given]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return _Fault("malformed JSON")
-        if len(texts) != count:
-            return _Fault(f"{len(texts)} choices where {count} were asked for", miscounted=True)
-        return [Choice(t if isinstance(t, str) else "", e) for t, e in zip(texts, ends, strict=True)]
 
-    def _authorization(self) -> dict[str, str]:
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UsageError(
-                f"the key in {self.api_key_env} has characters that no key can have; set it anew"
-            )
-        return {"Authorization": f"Bearer {key}"} if key else {}
+def _choices(received: bytes, count: int) -> list[Choice] | _Fault:
+    """The choices of a response, or what is wrong with it."""
+    try:
+        given = json.loads(received)["choices"]
+        texts = [choice["message"].get("content") for choice in given]
+        ends = [str(choice.get("finish_reason")) for choice in given]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _Fault("malformed JSON")
+    if len(texts) != count:
+        return _Fault(f"{len(texts)} choices where {count} were asked for", miscounted=True)
+    return [Choice(t if isinstance(t, str) else "", e) for t, e in zip(texts, ends, strict=True)]
 
-    def _message(self, received: bytes) -> str:
-        """What the server says about an error, on one line."""
-        text = received.decode("utf-8", "replace")
-        with contextlib.suppress(ValueError, RecursionError):
-            held = json.loads(text)
-            for name in ("error", "message", "detail"):
-                held = held.get(name, held) if isinstance(held, dict) else held
-            text = held if isinstance(held, str) else canonical(held)
-        return self.line(text)
 
-    def line(self, text: str, most: int = 160) -> str:
-        """Text of the server as one printable line of bounded length, without the key."""
-        key = os.environ.get(self.api_key_env, "").strip()
-        text = text.replace(key, "(key)") if key else text
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return text if len(text) <= most else text[: most - 3] + "..."
+def _key() -> str:
+    return os.environ.get(KEY_VARIABLE, "").strip()
+
+
+def _authorization() -> dict[str, str]:
+    key = _key()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"the key in {KEY_VARIABLE} has characters that no key can have; set it anew")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _message(received: bytes) -> str:
+    """What the server says about an error, on one line."""
+    text = received.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        held = json.loads(text)
+        for name in ("error", "message", "detail"):
+            held = held.get(name, held) if isinstance(held, dict) else held
+        text = held if isinstance(held, str) else canonical(held)
+    return line(text)
+
+
+def line(text: str, most: int = 160) -> str:
+    """Text of the server as one printable line of bounded length, without the key."""
+    key = _key()
+    text = text.replace(key, "(key)") if key else text
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _is_loopback(host: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost"
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -1,17 +1,82 @@
-"""Prompts on their way to a server: the questions asked for them and the answers they have."""
+"""Prompts on their way to a server: the questions asked for them, and how answers are read.
+
+Where a server binds answers to a JSON schema, they look like ``{"settings": ["[-1.5, 0.3]"]}``.
+"""
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from popeq_llm.answers import AnswerFormat, Form, FreeText, answer_text, parse_answer, whole_lines
 from popeq_llm.models import Chat
+from popeq_llm.served_client import Choice
 
+_NUMBER = r"(0\.0|-?(0\.[1-9]|[1-5]\.[0-9]|6\.0))"
+#: A setting as regular expression: the very texts that ``answers.answer_text`` writes.
+SETTING = rf"^\[{_NUMBER}, {_NUMBER}\]$"
 FIRST_DRAWS = 16  # if none of so many answers is right, a prompt is given up
 _DRAWS_PER_SAMPLE = 4  # a prompt may cost so many draws for each sample (and 16 more)
+
+
+def response_format(form: AnswerFormat) -> dict[str, Any]:
+    """The field ``response_format`` of a request: a strict schema that only right answers fulfil."""
+    settings = {
+        "type": "array",
+        "items": {"type": "string", "pattern": SETTING},
+        "minItems": form.pairs,
+        "maxItems": form.pairs,
+    }
+    schema = {
+        "type": "object",
+        "properties": {"settings": settings},
+        "required": ["settings"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "settings", "strict": True, "schema": schema}}
+
+
+def answer_of_json(text: str, form: AnswerFormat) -> str | None:
+    """The answer in a text of that schema, or None if it is anything else."""
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    settings = held.get("settings") if isinstance(held, dict) and len(held) == 1 else None
+    if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
+        return None
+    answer = settings[0] if form.pairs == 1 and len(settings) == 1 else f"[{', '.join(settings)}]"
+    return None if parse_answer(answer, form) is None else answer
+
+
+def right_answer(choice: Choice, form: Form) -> str | None:
+    """The answer in its canonical text, or None if it is not one (a free text: if nothing of it is whole)."""
+    if isinstance(form, FreeText):
+        return whole_lines(choice.text, ended=choice.finish != "length") or None
+    text = choice.text if parse_answer(choice.text, form) is not None else answer_of_json(choice.text, form)
+    points = None if text is None else parse_answer(text, form)
+    return None if points is None else answer_text(points, form)
+
+
+def is_entry(held: Any, count: int, form: Form) -> bool:
+    """Whether something from the cache is the answers to a question; None is a wrong one."""
+
+    def is_right(answer: Any) -> bool:
+        if not isinstance(answer, str):
+            return answer is None
+        return bool(answer) if isinstance(form, FreeText) else parse_answer(answer, form) is not None
+
+    return isinstance(held, list) and len(held) == count and all(map(is_right, held))
+
+
+def form_text(form: Form) -> str:
+    """A form, as an error shows it."""
+    return "of a text" if isinstance(form, FreeText) else answer_text(np.zeros((form.pairs, 2)), form)
 
 
 @dataclass(frozen=True)
@@ -33,25 +98,13 @@ class Question:
 
     def singles(self) -> list[Question]:
         """The same draws asked one by one."""
-        one = {key: value for key, value in self.body.items() if key != "n"}
-        return [
-            replace(
-                self,
-                body={**one, "seed": (self.seed + j) % 2**31} if "seed" in one else one,
-                seed=(self.seed + j) % 2**31,
-                start=self.start + j,
-                count=1,
-            )
-            for j in range(self.count)
-        ]
+        return [self._single(j, (self.seed + j) % 2**31) for j in range(self.count)]
 
-
-@dataclass
-class Drawn:
-    """Answers to a question (None: wrong), and what the last wrong one looked like."""
-
-    answers: list[str | None]
-    wrong: str = ""
+    def _single(self, j: int, seed: int) -> Question:
+        body = {name: value for name, value in self.body.items() if name != "n"}
+        if "seed" in body:
+            body["seed"] = seed
+        return replace(self, body=body, seed=seed, start=self.start + j, count=1)
 
 
 @dataclass
@@ -80,13 +133,12 @@ class Prompt:
         self.failure = self.failure or why
         self.stop.set()
 
-    def take(self, question: Question, drawn: Drawn) -> None:
+    def take(self, question: Question, answers: Sequence[str | None]) -> None:
         """Count in the answers to a question."""
-        right = [answer for answer in drawn.answers if answer is not None]
+        right = [answer for answer in answers if answer is not None]
         self.accepted += right
-        self.wrong = drawn.wrong or self.wrong
-        if len(right) < len(drawn.answers):
-            self.half_right += [question]
+        if len(right) < len(answers):
+            self.half_right.append(question)
 
     def is_unanswerable(self) -> bool:
         """Whether samples are lacking and there is no use in asking for them."""

@@ -7,7 +7,6 @@ import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,13 +34,9 @@ _VARIABLES: dict[Kind, dict[str, Any]] = {
 }
 #: A section of the format before jinja2.
 _OLD_SECTION = re.compile(r"^---[ \t]+(system|example|user)[ \t]*$", re.MULTILINE)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    return ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
-    )
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
+)
 
 
 @dataclass(frozen=True)
@@ -83,12 +78,8 @@ def load_template(kind: Kind, file: str | Path | None = None) -> Template:
     """The bundled template of a kind, or a person's own ``file`` in its place.
 
     ``zero`` asks about a sentence alone; ``few`` and ``qa`` show examples, ``qa`` asks for a list;
-    ``paraphrase`` asks for other wordings of a sentence, one a line.
-
-    Raises
-    ------
-    UsageError
-        In one line: the file cannot be read, or which blocks and variables are missing or unknown.
+    ``paraphrase`` asks for other wordings of a sentence, one a line. Raises UsageError in one line: the file
+    cannot be read, or which blocks and variables are missing or unknown.
     """
     if not file:
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")
@@ -109,23 +100,26 @@ def parse_template(text: str, kind: Kind, name: str) -> Template:
             f"template {name}: is in popeq's former format ({old[0].strip()!r}); write a jinja2 template "
             "with {% block system %} and {% block user %}, see docs/language-models.md"
         )
-    environment = _environment()
     try:
-        tree = environment.parse(text)
-        compiled = environment.from_string(text)
+        tree = _ENVIRONMENT.parse(text)
+        compiled = _ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(f"template {name}: line {error.lineno}: {error.message}") from None
     template = Template(name, hashlib.sha256(text.encode()).hexdigest(), compiled)
-    problems = list(_problems(tree, kind))
+    variables = _VARIABLES[kind]
+    problems = _problems(tree, variables)
     if not problems:
-        chat = "".join(message.content for message in template.rendered(_VARIABLES[kind]))
-        problems = [f"does not use {{{{ {v} }}}}" for v, probe in _probes(kind) if probe not in chat]
+        chat = "".join(message.content for message in template.rendered(variables))
+        probes = {name: value for name, value in variables.items() if name != "examples"}
+        if "examples" in variables:
+            probes |= {f"example.{name}": value for name, value in _EXAMPLE.items()}
+        problems = [f"does not use {{{{ {name} }}}}" for name, probe in probes.items() if probe not in chat]
     if problems:
         raise UsageError(f"template {name}: {'; '.join(problems)}")
     return template
 
 
-def _problems(tree: nodes.Template, kind: Kind) -> Sequence[str]:
+def _problems(tree: nodes.Template, variables: Mapping[str, Any]) -> list[str]:
     """What is wrong with the blocks and the names of the variables, a phrase each."""
     blocks = [block.name for block in tree.find_all(nodes.Block)]
     problems = [f"unknown block {b!r}" for b in blocks if b not in _BLOCKS]
@@ -134,13 +128,5 @@ def _problems(tree: nodes.Template, kind: Kind) -> Sequence[str]:
     outside = [node for part in tree.body if isinstance(part, nodes.Output) for node in part.nodes]
     if any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in outside):
         problems.append("has text outside of its blocks")
-    known = ", ".join(_VARIABLES[kind])
-    unknown = sorted(meta.find_undeclared_variables(tree) - set(_VARIABLES[kind]))
-    return [*problems, *(f"unknown variable {v!r} (known here: {known})" for v in unknown)]
-
-
-def _probes(kind: Kind) -> list[tuple[str, str]]:
-    """Each variable that a template must show, with the value that its check looks for."""
-    variables = _VARIABLES[kind]
-    found = [(name, value) for name, value in variables.items() if isinstance(value, str)]
-    return found + [(f"example.{name}", value) for name, value in _EXAMPLE.items() if "examples" in variables]
+    unknown = sorted(meta.find_undeclared_variables(tree) - variables.keys())
+    return [*problems, *(f"unknown variable {v!r} (known here: {', '.join(variables)})" for v in unknown)]

@@ -6,9 +6,9 @@ stream of its own (Gumbel-max), so that it does not depend on which others are i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,26 +16,18 @@ from torch import Tensor
 
 from popeq_llm.answers import TENTHS, AnswerFormat, number_text
 from popeq_llm.phi3 import new_cache
-from popeq_llm.trie import Encode, Trie, answer_trie, build_trie
+from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
+
+T = TypeVar("T")
 
 
 class Stepping:
-    """Rows of token ids, padded on the left, behind one cache.
-
-    Parameters
-    ----------
-    contexts
-        Token ids of each row.
-    """
+    """Rows of token ids, padded on the left, behind one cache."""
 
     def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
-        rows, width = len(contexts), max(map(len, contexts))
         self._model, self._cache = model, new_cache(model)
-        self._ids = torch.zeros((rows, width), dtype=torch.long)
-        self._mask = torch.zeros((rows, width), dtype=torch.long)
-        for r, context in enumerate(contexts):
-            self._ids[r, width - len(context) :] = torch.tensor(list(context))
-            self._mask[r, width - len(context) :] = 1
+        self._ids = torch.from_numpy(padded([context[::-1] for context in contexts], 0)).flip(1)
+        self._mask = torch.from_numpy(padded([[1] * len(context) for context in contexts], 0)).flip(1)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
 
     def logits(self) -> Tensor:
@@ -58,7 +50,37 @@ class Stepping:
         self._positions = self._positions[:, -1:] + 1
 
 
+#: What writes a row: it gives the tokens that may come next, as an index into all of them, and is sent the
+#: place of the chosen one among those; what it returns is the row's result.
+Writer = Generator[slice | list[int], int, T]
+
+
 @torch.inference_mode()
+def _written(
+    model: Any, contexts: Sequence[Sequence[int]], seeds: Sequence[int], writers: Sequence[Writer[T]]
+) -> list[T]:
+    """Let a writer go on from each context; row i draws its noise from ``seeds[i]`` alone."""
+    noise = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
+    allowed = {r: next(writer) for r, writer in enumerate(writers)}
+    results: dict[int, T] = {}
+    rows = Stepping(model, contexts)
+    while True:
+        logits = rows.logits()
+        tokens, every = [0] * len(writers), np.arange(logits.shape[1])
+        for r, choices in list(allowed.items()):
+            own = logits[r, choices].double().numpy()
+            chosen = int(np.argmax(own + noise[r].gumbel(size=len(own))))
+            tokens[r] = int(every[choices][chosen])
+            try:
+                allowed[r] = writers[r].send(chosen)
+            except StopIteration as end:
+                results[r] = end.value
+                del allowed[r]
+        if not allowed:
+            return [results[r] for r in range(len(writers))]
+        rows.append(tokens)
+
+
 def free_samples(
     model: Any,
     contexts: Sequence[Sequence[int]],
@@ -69,103 +91,80 @@ def free_samples(
 ) -> list[tuple[list[int], bool]]:
     """What each row goes on with, as token ids, and whether it came to an end within ``most`` tokens.
 
-    Row i draws its noise from ``seeds[i]`` alone.
-
-    Parameters
-    ----------
-    ends
-        Tokens that end a text; they are not part of it.
-    vocabulary
-        Tokens that the tokenizer knows: models often have logits for more.
+    Row i draws its noise from ``seeds[i]`` alone. Tokens in ``ends`` end a text and are not part of it.
+    ``vocabulary``: tokens that the tokenizer knows; models often have logits for more.
     """
-    noise = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
-    written: list[list[int]] = [[] for _ in contexts]
-    ended = [False] * len(contexts)
-    rows = Stepping(model, contexts)
-    for _ in range(most):
-        logits = rows.logits()[:, :vocabulary].double().numpy()
-        chosen = [0] * len(contexts)
-        for r in (r for r, over in enumerate(ended) if not over):
-            chosen[r] = int(np.argmax(logits[r] + noise[r].gumbel(size=logits.shape[1])))
-            ended[r] = chosen[r] in ends
-            if not ended[r]:
-                written[r].append(chosen[r])
-        if all(ended):
-            break
-        rows.append(chosen)
-    return list(zip(written, ended, strict=True))
+
+    def writer() -> Writer[tuple[list[int], bool]]:
+        ids: list[int] = []
+        while len(ids) < most:
+            token = yield slice(vocabulary)
+            if token in ends:
+                return ids, True
+            ids.append(token)
+        return ids, False
+
+    return _written(model, contexts, seeds, [writer() for _ in contexts])
 
 
 Segments = tuple[Trie, ...]
-Spell = Callable[[str], list[int]]
 
 
 @cache
-def answer_texts() -> tuple[str, ...]:
-    """Every ``x, y`` that an answer may hold, brackets left out."""
+def segment_texts(form: AnswerFormat) -> tuple[tuple[str, ...], ...]:
+    """The texts of an answer, cut between digits and brackets: in each segment a choice of one setting."""
     numbers = [number_text(t) for t in TENTHS]
-    return tuple(f"{x}, {y}" for x in numbers for y in numbers)
+    pairs = [f"{x}, {y}" for x in numbers for y in numbers]
+    if form.pairs == 1:
+        return (tuple(f"[{pair}]" for pair in pairs),)
+    first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)
+    return (first, *(later,) * (form.pairs - 1), ("]]",))
 
 
-def answer_segments(encode: Encode, spell: Spell, before: str, form: AnswerFormat) -> Segments:
-    """An answer as a row of tries, each with a choice of one setting, cut between digits and brackets.
+def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
+    """The text of an answer from its index in each segment."""
+    return "".join(texts[i] for texts, i in zip(segment_texts(form), chosen, strict=True))
+
+
+def answer_segments(
+    encode: Encode, spell: Callable[[str], list[int]], before: str, form: AnswerFormat
+) -> Segments:
+    """An answer as a row of tries, one for each of its segments.
 
     The tokens are those that the tokenizer itself writes. Only where it would merge across a cut are the
     later settings spelled out, a character a token.
     """
-    pairs = answer_texts()
+
+    def trie(before: str, texts: Sequence[str]) -> Trie:
+        return build_trie(*continuations(encode, before, texts))
+
+    texts = segment_texts(form)
+    first = trie(before, texts[0])
     if form.pairs == 1:
-        return (answer_trie(encode, before, [f"[{pair}]" for pair in pairs]),)
-    opened = f"{before}[[{pairs[0]}"
-    first = answer_trie(encode, before, [f"[[{pair}" for pair in pairs])
-    later = [f"], [{pair}" for pair in pairs]
-    middle, end = answer_trie(encode, opened, later), answer_trie(encode, opened, ["]]"])
-    if middle.healed or end.healed:
-        middle, end = build_trie([spell(text) for text in later]), build_trie([spell("]]")])
+        return (first,)
+    later = [trie(before + texts[0][0], choices) for choices in (texts[1], texts[-1])]
+    if any(t.healed for t in later):
+        later = [build_trie([spell(text) for text in choices]) for choices in (texts[1], texts[-1])]
+    middle, end = later
     return (first, *(middle,) * (form.pairs - 1), end)
 
 
-def first_text(form: AnswerFormat) -> str:
-    """The text of the first segment's first choice."""
-    return f"[{answer_texts()[0]}]" if form.pairs == 1 else f"[[{answer_texts()[0]}"
-
-
-@torch.inference_mode()
 def constrained_samples(
-    model: Any, contexts: Sequence[Sequence[int]], segments: Segments, seeds: Sequence[int]
+    model: Any, segments: Segments, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
 ) -> list[list[int]]:
     """One answer a row as the answer's index in each segment; row i draws its noise from ``seeds[i]`` alone.
 
-    Parameters
-    ----------
-    contexts
-        Token ids of each row, what the first segment heals already taken off.
+    ``contexts`` are the token ids of each row, without those that the first segment heals.
     """
-    noise = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
-    state = [(0, 0)] * len(contexts)
-    chosen: list[list[int]] = [[] for _ in contexts]
-    rows = Stepping(model, contexts)
-    while any(segment < len(segments) for segment, _ in state):
-        logits = rows.logits()
-        tokens = [0] * len(contexts)
-        for r, (segment, node) in enumerate(state):
-            if segment == len(segments):
-                continue
-            trie = segments[segment]
-            children = list(trie.children[node])
-            own = logits[r, [trie.token[c] for c in children]].double().numpy()
-            node = children[int(np.argmax(own + noise[r].gumbel(size=len(children))))]
-            tokens[r] = trie.token[node]
-            if trie.answer[node] >= 0:
-                chosen[r].append(trie.answer[node])
-                segment, node = segment + 1, 0
-            state[r] = (segment, node)
-        rows.append(tokens)
-    return chosen
 
+    def writer() -> Writer[list[int]]:
+        answers = []
+        for trie in segments:
+            node = 0
+            while trie.children[node]:
+                children = trie.children[node]
+                node = children[(yield [trie.token[c] for c in children])]
+            answers.append(trie.answer[node])
+        return answers
 
-def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
-    """The text of an answer from the indices that ``constrained_samples`` gives."""
-    pairs = answer_texts()
-    inner = [f"[{pairs[i]}]" for i in chosen[: form.pairs]]
-    return inner[0] if form.pairs == 1 else f"[{', '.join(inner)}]"
+    return _written(model, contexts, seeds, [writer() for _ in contexts])

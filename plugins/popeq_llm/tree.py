@@ -14,18 +14,14 @@ from torch import Tensor, nn
 
 from popeq_llm.phi3 import new_cache
 from popeq_llm.token_by_token import Stepping
-from popeq_llm.trie import common_length
+from popeq_llm.trie import common_length, padded
 
 
 class Head:
     """Runs a causal model in two steps, states and logits.
 
-    Parameters
-    ----------
-    plain
-        The result of ``has_plain_head`` for the model. If it has none, its states are its logits themselves.
-    vocabulary : (T,)
-        The tokens whose logits are wanted, in this order; all V of them if None.
+    ``plain`` is the result of ``has_plain_head`` for the model; if it has none, its states are its logits
+    themselves. ``vocabulary`` (T,): the tokens whose logits are wanted, in this order; all V if None.
     """
 
     def __init__(self, model: Any, plain: bool, vocabulary: Tensor | None = None) -> None:
@@ -59,11 +55,8 @@ def has_plain_head(model: Any) -> bool:
     seen: list[Tensor] = []
     try:
         head = model.get_output_embeddings()
-        hook = head.register_forward_hook(lambda _, given, out: seen.extend((given[0], out)))
-        try:
+        with head.register_forward_hook(lambda _, given, out: seen.extend((given[0], out))):
             logits = model(ids, use_cache=False).logits
-        finally:
-            hook.remove()
         states = model.base_model(ids, use_cache=False).last_hidden_state
     except (TypeError, ValueError, RuntimeError, AttributeError):
         return False
@@ -78,16 +71,8 @@ def has_plain_head(model: Any) -> bool:
 class TreeRows:
     """A batch of contexts in a model's cache, and the branches fed behind them so far.
 
-    Parameters
-    ----------
-    model
-        A causal model that takes 4-D attention masks.
-    contexts
-        Token ids of each row, none empty. What all of them begin with is computed once.
-    vocabulary : (T,)
-        The tokens whose logits are wanted, in this order; all V of them if None.
-    plain_head
-        The result of ``has_plain_head`` for the model; True where it is so saves time and memory.
+    The causal ``model`` takes 4-D attention masks. ``contexts`` are the token ids of each row, none empty;
+    what all of them begin with is computed once. ``vocabulary`` and ``plain_head`` are those of ``Head``.
     """
 
     def __init__(
@@ -105,17 +90,13 @@ class TreeRows:
         self._head = Head(model, plain_head, vocabulary)
         self._starts = torch.tensor(self.lengths, device=self.device)
         rows = len(contexts)
-        shared = min(common_length(contexts), min(self.lengths) - 1)
-        if rows > 1 and shared > 0:
+        shared = min(common_length(contexts), min(self.lengths) - 1) if rows > 1 else 0
+        if shared:
             ids = torch.tensor([list(contexts[0][:shared])], device=self.device)
             self._head.states(ids, past_key_values=self.cache, use_cache=True)
             self.cache.batch_repeat_interleave(rows)
-        else:
-            shared = 0
-        rest = max(self.lengths) - shared
-        padded = [[*c[shared:], *[0] * (rest - len(c) + shared)] for c in contexts]
-        ids = torch.tensor(padded, device=self.device)
-        slots = torch.arange(shared + rest, device=self.device)
+        ids = torch.from_numpy(padded([c[shared:] for c in contexts], 0)).to(self.device)
+        slots = torch.arange(max(self.lengths), device=self.device)
         #: Which slots of the cache a row's branches may look at: its own context, no padding.
         self.context = slots < self._starts[:, None]
         positions = slots[shared:]
@@ -124,20 +105,13 @@ class TreeRows:
         last = (torch.arange(rows, device=self.device), self._starts - shared - 1)
         #: Logits of the first token behind each context, (rows, T).
         self.first = self._head.logits(states[last])
-        #: Slots fed behind the contexts so far.
-        self.fed = 0
 
     def feed(self, ids: Tensor, depths: Tensor, ancestors: Tensor, keep: int) -> Tensor:
         """Feed S more slots a row and return the logits of the last ``keep`` of them, (rows, keep, T).
 
-        Parameters
-        ----------
-        ids, depths : (rows, S)
-            Token ids, and how many tokens behind the context each is (the first is 0).
-        ancestors : (rows, S, fed + S) bool
-            Which branch slots each may look at, itself included.
+        ``ids`` and ``depths`` (rows, S): tokens, and how many tokens behind the context each is (the first is
+        0). ``ancestors`` (rows, S, fed + S): which branch slots each may look at, itself included.
         """
-        self.fed += ids.shape[1]
         visible = torch.cat(
             [self.context[:, None, :].expand(-1, ids.shape[1], -1), ancestors.to(self.device)], dim=2
         )

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from popeq.typing import Ints
+
 Encode = Callable[[list[str]], list[list[int]]]
 
 
@@ -14,15 +18,16 @@ class Trie:
     """Token sequences that share their beginnings. Node 0 is the root, parents come before children.
 
     ``token[v]`` leads from ``parent[v]`` to node v; ``children[v]`` are nodes, in the order of their tokens;
-    ``answer[v]`` is the index of the answer that ends at leaf v, -1 elsewhere. ``healed`` tokens at the end
-    of the context are not fed: the answers' own tokens begin before them, because the tokenizer merges
-    across the border.
+    ``answer[v]`` is the index of the answer that ends at leaf v, -1 elsewhere; ``leaves[a]`` is the leaf of
+    answer a. ``healed`` tokens at the end of the context are not fed: the answers' own tokens begin before
+    them, because the tokenizer merges across the border.
     """
 
     token: tuple[int, ...]
     parent: tuple[int, ...]
     children: tuple[tuple[int, ...], ...]
     answer: tuple[int, ...]
+    leaves: tuple[int, ...]
     healed: int = 0
 
     @cached_property
@@ -33,14 +38,6 @@ class Trie:
             depths.append(depths[self.parent[v]] + 1)
         return tuple(depths)
 
-    @cached_property
-    def undecided(self) -> tuple[bool, ...]:
-        """Whether answers still part at a node or below it; elsewhere the rest is forced."""
-        parts = [len(c) > 1 for c in self.children]
-        for v in range(len(self.token) - 1, 0, -1):
-            parts[self.parent[v]] |= parts[v]
-        return tuple(parts)
-
     def path(self, answer: int) -> list[int]:
         """The tokens of an answer."""
         tokens, node = [], self.leaves[answer]
@@ -48,11 +45,6 @@ class Trie:
             tokens.append(self.token[node])
             node = self.parent[node]
         return tokens[::-1]
-
-    @cached_property
-    def leaves(self) -> dict[int, int]:
-        """Leaf of each answer, by the answer's index."""
-        return {a: v for v, a in enumerate(self.answer) if a >= 0}
 
 
 def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
@@ -63,25 +55,24 @@ def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
     ValueError
         If one sequence begins another (or equals it): then an answer would not end where a leaf is.
     """
-    token, parent, answer = [-1], [-1], [-1]
+    token, parent, leaves = [-1], [-1], []
     below: list[dict[int, int]] = [{}]
-    for index, sequence in enumerate(sequences):
+    for sequence in sequences:
         node = 0
         for t in sequence:
             if t not in below[node]:
                 below[node][t] = len(token)
                 token.append(t)
                 parent.append(node)
-                answer.append(-1)
                 below.append({})
             node = below[node][t]
-        if answer[node] >= 0 or below[node]:
-            raise ValueError(f"sequence {index} begins or repeats another")
-        answer[node] = index
-    if any(a >= 0 and below[v] for v, a in enumerate(answer)):
-        raise ValueError("one sequence begins another")
+        leaves.append(node)
+    answer_of = {leaf: index for index, leaf in enumerate(leaves)}
+    if len(answer_of) < len(leaves) or any(below[leaf] for leaf in leaves):
+        raise ValueError("one sequence begins or repeats another")
     children = tuple(tuple(b[t] for t in sorted(b)) for b in below)
-    return Trie(tuple(token), tuple(parent), children, tuple(answer), healed)
+    answer = tuple(answer_of.get(v, -1) for v in range(len(token)))
+    return Trie(tuple(token), tuple(parent), children, answer, tuple(leaves), healed)
 
 
 def continuations(encode: Encode, before: str, texts: Sequence[str]) -> tuple[list[list[int]], int]:
@@ -105,7 +96,8 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
     )
 
 
-def answer_trie(encode: Encode, before: str, texts: Sequence[str]) -> Trie:
-    """The trie of some answers behind the end of a chat."""
-    sequences, healed = continuations(encode, before, texts)
-    return build_trie(sequences, healed)
+def padded(rows: Sequence[Sequence[int]], fill: int) -> Ints:
+    """Rows of different lengths as an array (rows, longest), filled up at their ends."""
+    width = max(map(len, rows), default=0)
+    filled = [[*row, *[fill] * (width - len(row))] for row in rows]
+    return np.array(filled, dtype=np.int64).reshape(len(rows), width)

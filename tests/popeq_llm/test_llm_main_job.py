@@ -56,13 +56,13 @@ def test_they_run_on_a_small_set_and_the_board_names_the_stand_in(popeq, small, 
     rows = {r["predictor"]: r for r in csv.DictReader(io.StringIO(board.stdout))}
     assert rows["icl-rag-qa"]["model"] == "popeq-tiny (stand-in)"
     assert rows["knn"]["model"] == ""
-    told = [
+    explained = [
         json.loads(line)
         for line in (only(tmp_path / "runs", "icl-rag-qa") / "explanations.jsonl").read_text().splitlines()
     ]
-    assert "make it sound like number 8" in told[0]["text"]
-    assert "list of 11 settings" in told[0]["text"]
-    assert len(told[0]["retrieved"]) == 2
+    assert "make it sound like number 8" in explained[0]["text"]
+    assert "list of 11 settings" in explained[0]["text"]
+    assert len(explained[0]["retrieved"]) == 2
     shown = popeq("show", only(tmp_path / "runs", "knn"), env=cache)
     assert "mean rank correlation" in shown.stdout
 

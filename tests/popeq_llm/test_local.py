@@ -11,7 +11,7 @@ from popeq.errors import RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
-from popeq_llm.tree import takes_trees
+from popeq_llm.tree import TreeRows, takes_trees
 
 ONE, SEVERAL = AnswerFormat(), AnswerFormat(11)
 
@@ -85,33 +85,25 @@ def test_the_text_a_model_is_fed_is_the_text_of_its_tokens(open_shape, shape):
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, "stand-in"])
-def test_exact_scores_equal_plain_ones(open_shape, shape):
+def test_exact_probabilities_equal_plain_ones(open_shape, shape):
+    """Those of the tokens that a plain forward pass allows at each place, one answer after another."""
     model = open_shape(shape, "exact")
     chat = chats(2)[1]
-    texts = ["[-6.0, -6.0]", "[0.0, 0.0]", "[1.5, -0.3]", "[6.0, 6.0]"]
-    (scored,) = model.score([chat], [texts])
-    whole_tree = shape in ("qwen", "stand-in")  # every token of 14,641 answers: the others would take long
-    (exact,) = model.exact([chat], every_token=whole_tree)
-    if whole_tree:
-        (quick,) = model.exact([chat])
-        np.testing.assert_allclose(exact.probability, quick.probability, rtol=1e-4, atol=1e-7)
-    context = model.render(chat)
-    for text, score in zip(texts, scored, strict=True):
-        encoded = model.tokenizer.backend_tokenizer.encode_batch(
-            [context, context + text], add_special_tokens=False
-        )
-        ids, whole = (e.ids for e in encoded)
-        shared = next((i for i, (a, b) in enumerate(zip(ids, whole, strict=False)) if a != b), len(ids))
-        with torch.inference_mode():
-            logs = torch.log_softmax(model.model(torch.tensor([whole])).logits[0].double(), dim=-1)
-        plain = sum(logs[i - 1, whole[i]].item() for i in range(shared, len(whole)))
-        within = 1e-5 * max(1, abs(plain))
-        assert score == pytest.approx(plain, abs=within)
-        point = np.rint((parse_answer(text, ONE)[0] + 6) * 10).astype(int)
-        if whole_tree:
-            assert exact.log_probability[121 * point[0] + point[1]] == pytest.approx(plain, abs=within)
-    assert 0 <= exact.parse_rate <= 1
+    (exact,) = model.exact([chat])
     assert exact.probability.sum() == pytest.approx(1.0, abs=1e-9)
+    (context,), (trie,) = model._contexts([chat], ONE)
+    for text in ("[-6.0, -6.0]", "[0.0, 0.0]", "[1.5, -0.3]", "[6.0, 6.0]"):
+        x, y = np.rint((parse_answer(text, ONE)[0] + 6) * 10).astype(int)
+        path = trie.path(121 * x + y)
+        with torch.inference_mode():
+            logits = model.model(torch.tensor([context + path])).logits[0].double()
+        plain, node = 0.0, 0
+        for place, token in enumerate(path, len(context) - 1):
+            allowed = {trie.token[child]: child for child in trie.children[node]}
+            logs = torch.log_softmax(logits[place, list(allowed)], dim=0)
+            plain += logs[list(allowed).index(token)].item()
+            node = allowed[token]
+        assert np.log(exact.probability[121 * x + y]) == pytest.approx(plain, abs=1e-5 * max(1, abs(plain)))
 
 
 @pytest.mark.parametrize(
@@ -155,22 +147,18 @@ def test_the_stand_in_answers_the_same_one_by_one_and_in_sixteens(open_shape):
 def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
     model = open_shape("llama")
     expected = model.generate(chats(4), 10, ONE, rngs(4)).answers
-    import popeq_llm.local as local
+    feed, sizes = TreeRows.feed, []
 
-    real, sizes = local.TreeRows, []
+    def small(rows, *arguments):
+        """Memory runs out at the second level, after some choices have been drawn."""
+        if not hasattr(rows, "was_fed"):
+            rows.was_fed = True
+            sizes.append(len(rows.lengths))
+        elif len(rows.lengths) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return feed(rows, *arguments)
 
-    class Small(real):
-        def __init__(self, model_, contexts, *arguments, **options):
-            super().__init__(model_, contexts, *arguments, **options)
-            sizes.append(len(contexts))
-            self.small = len(contexts) > 1
-
-        def feed(self, ids, *arguments):
-            if self.fed and self.small:  # after some choices have been drawn
-                raise torch.OutOfMemoryError("no room")
-            return super().feed(ids, *arguments)
-
-    monkeypatch.setattr(local, "TreeRows", Small)
+    monkeypatch.setattr(TreeRows, "feed", small)
     with pytest.warns(UserWarning, match="out of memory, batch halved to"):
         assert model.generate(chats(4), 10, ONE, rngs(4)).answers == expected
     assert sizes == [4, 2, 1, 1, 1, 1]
@@ -178,7 +166,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
     def never(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(local, "TreeRows", never)
+    monkeypatch.setattr(TreeRows, "feed", never)
     with (
         pytest.raises(RunError, match="out of memory on cpu with a single row"),
         pytest.warns(UserWarning, match="halved"),

@@ -17,8 +17,8 @@ from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
-from popeq_llm.served_answers import SETTING, answer_of_json
 from popeq_llm.served_client import Patience
+from popeq_llm.served_questions import SETTING, answer_of_json
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"
 ONE = AnswerFormat()
@@ -44,11 +44,7 @@ def _no_key_escapes(tmp_path, monkeypatch, capfd):
 
 
 def model_at(server, **more) -> ServedModel:
-    settings = {
-        "structured": "none",
-        "timeout_s": 5,
-        "patience": Patience(backoff_s=0.01, longest_wait_s=5),
-    }
+    settings = {"timeout_s": 5, "patience": Patience(backoff_s=0.01, longest_wait_s=5)}
     return ServedModel("fake", server.url, **(settings | more))
 
 
@@ -103,7 +99,7 @@ def test_several_choices_a_request_and_every_answer_is_the_servers():
         assert made.answers == expected(20, 8)
         assert not any(made.rejected)
         assert [b["n"] for b in asked(server)].count(8) == 6
-        assert len(server.bodies) == 1 + 3 * 3  # the probe, and 8 + 8 + 4 for each prompt
+        assert len(server.bodies) == 2 + 3 * 3  # two probes, and 8 + 8 + 4 for each prompt
         assert server.keys == {f"Bearer {KEY}"}
         assert {b["path"] for b in server.bodies} == {"/v1/chat/completions"}
         assert KEY not in repr(model) + repr(vars(model)) + repr(vars(model._client)) + repr(model.info)
@@ -116,7 +112,7 @@ def test_a_server_that_ignores_n_is_asked_one_by_one():
         made = model_at(server).generate(CHATS, 20, ONE, generators())
         assert made.answers == expected(20, 1)
         assert len(asked(server)) == 60
-        assert len(server.bodies) - 60 == 4  # n twice, then two single draws that differ
+        assert len(server.bodies) - 60 == 5  # n twice, then two single draws that differ, and the schema
         assert not any("n" in b for b in asked(server))
 
 
@@ -275,7 +271,7 @@ def test_wrong_answers_are_counted_and_asked_again(wrong):
         assert len(server.bodies) == spent
 
 
-def test_a_model_that_never_answers_right_is_given_up_early_and_asked_anew_when_mended():
+def test_a_model_that_never_answers_right_is_given_up_early_and_asked_anew_when_repaired():
     with serving(FakeServer(prose=lambda _seed: "I would say {key}\n{}")) as server:
         with pytest.raises(RunError) as caught:
             model_at(server).generate(CHATS, 110, ONE, generators())
@@ -289,7 +285,7 @@ def test_a_model_that_never_answers_right_is_given_up_early_and_asked_anew_when_
 
 def test_a_json_schema_is_used_where_it_binds():
     with serving(FakeServer(schema="enforced")) as server:
-        model = model_at(server, structured="auto")
+        model = model_at(server)
         made = model.generate(CHATS, 16, ONE, generators())
         assert made.answers == expected(16, 16)
         assert all(b["response_format"]["json_schema"]["strict"] for b in asked(server))
@@ -299,13 +295,10 @@ def test_a_json_schema_is_used_where_it_binds():
 @pytest.mark.parametrize("schema", ["refused", "ignored"])
 def test_without_a_json_schema_the_strict_parser_reads(schema):
     with serving(FakeServer(schema=schema)) as server:
-        made = model_at(server, structured="auto").generate(CHATS, 16, ONE, generators())
+        made = model_at(server).generate(CHATS, 16, ONE, generators())
         assert made.answers == expected(16, 16)
         assert not any("response_format" in b for b in asked(server))
         assert len(server.bodies) == 2 + 3
-        with pytest.raises(RunError) as caught:
-            model_at(server, structured="json_schema").generate(CHATS, 16, ONE, generators())
-        assert "no JSON schema here" in the_line(caught)
 
 
 def test_the_schemas_pattern_is_the_answer_format():
@@ -321,12 +314,12 @@ def test_the_schemas_pattern_is_the_answer_format():
 
 @pytest.mark.parametrize("name", ["max_tokens", "seed", "n"])
 def test_fields_that_a_server_refuses_are_left_out(name):
-    told = "max_tokens, use max_completion_tokens" if name == "max_tokens" else name
+    field = "max_tokens, use max_completion_tokens" if name == "max_tokens" else name
 
     class Picky(FakeServer):
         def answer(self, raw, body, handler):
             if name in body:
-                return 400, json.dumps({"error": {"message": f"Unsupported parameter: {told}"}}).encode()
+                return 400, json.dumps({"error": {"message": f"Unsupported parameter: {field}"}}).encode()
             return super().answer(raw, body, handler)
 
     with serving(Picky()) as server:
@@ -341,12 +334,13 @@ def test_fields_that_a_server_refuses_are_left_out(name):
         assert len(server.bodies) > spent
 
 
-def test_batch_order_and_concurrency_change_nothing(tmp_path):
+def test_batch_order_and_concurrency_change_nothing(tmp_path, monkeypatch):
     with serving(FakeServer(prose=lambda seed: "no" if seed % 5 == 0 else None)) as server:
         made = []
         for k, (order, concurrency) in enumerate([((0, 1, 2), 1), ((2, 0, 1), 8), ((1, 2, 0), 3)]):
             chats = [CHATS[i] for i in order]
-            model = model_at(server, concurrency=concurrency, cache=tmp_path / str(k))
+            monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / str(k)))
+            model = model_at(server, concurrency=concurrency)
             answers = model.generate(chats, 12, ONE, generators(chats)).answers
             made.append([answers[order.index(i)] for i in range(3)])
         assert made[0] == made[1] == made[2]
@@ -360,7 +354,7 @@ def test_concurrency_is_a_limit():
 
 def test_a_run_that_was_cut_short_pays_nothing_twice(tmp_path):
     def dies(number, body):
-        return "401" if number >= 20 else None
+        return "401" if number >= 21 else None
 
     with serving(FakeServer(honours_n=False, fault=dies)) as server:
         with pytest.raises(RunError):

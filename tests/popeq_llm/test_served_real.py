@@ -85,14 +85,15 @@ def _is_up(port: int) -> bool:
 
 
 def ask(proxy, model: Path, cache: Path, n=6, concurrency=1, timeout_s=30.0, chats=CHATS):
-    served = ServedModel(
-        str(model),
-        proxy.url,
-        concurrency=concurrency,
-        timeout_s=timeout_s,
-        patience=Patience(backoff_s=0.01, longest_wait_s=5),
-        cache=cache,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POPEQ_CACHE", str(cache))
+        served = ServedModel(
+            str(model),
+            proxy.url,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            patience=Patience(backoff_s=0.01, longest_wait_s=5),
+        )
     return served.generate(chats, n, ONE, [np.random.default_rng(i) for i in range(len(chats))])
 
 

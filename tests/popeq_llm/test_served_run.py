@@ -54,8 +54,8 @@ def test_a_failing_prompt_is_named_the_others_are_kept_and_the_next_run_draws_wh
         given = [only_run(tmp_path / name) / PACKED for name in ("runs", "clean")]
         assert given[0].read_bytes() == given[1].read_bytes()
         assert len(list(stored_text(given[0].parent).splitlines())) == 1 + 4 * 660
-        told = [json.loads(line) for line in (run / "explanations.jsonl").read_text().splitlines()]
-        for line in told:
+        explained = [json.loads(line) for line in (run / "explanations.jsonl").read_text().splitlines()]
+        for line in explained:
             asked = [b for b in server.bodies if not is_probe(b) and line["text"] == canonical(b["messages"])]
             drawn = sum({b["seed"]: b.get("n", 1) for b in asked}.values())
             assert line["rejected"] == drawn - 660 > 0

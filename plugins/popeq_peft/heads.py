@@ -253,7 +253,8 @@ class HeadTask:
         if not self.held:
             return None
         self.rest()
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)  # a score of random draws: the same draws in every epoch and every run
             pooled = self.member.pooled(self.held)
             return float(self._score(pooled, self.held_responses, self.held_mask).mean())
 

@@ -42,9 +42,9 @@ def test_two_processes_train_what_one_trains(model_folders, tmp_path):
         torch.testing.assert_close(two[name], weights, rtol=1e-3, atol=1e-6)
     losses = [[e["loss"] for e in p.records[0].history] for p in fitted.values()]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-    told = fitted["two"].describe()["processes"]
-    assert [t["rank"] for t in told] == [0, 1]
-    assert all(100 < t["peak_memory_mb"] < 10_000 and t["gpu_memory_mb"] is None for t in told)
+    processes = fitted["two"].describe()["processes"]
+    assert [p["rank"] for p in processes] == [0, 1]
+    assert all(100 < p["peak_memory_mb"] < 10_000 and p["gpu_memory_mb"] is None for p in processes)
     assert "processes" not in fitted["one"].describe()
     rngs = [np.random.default_rng(i) for i in range(2)]
     assert fitted["two"].sample([p.prompt for p in validation], 5, rngs).shape == (2, 5, 2)

@@ -48,11 +48,6 @@ class Backbone:
     adapted: Any = None
 
     @property
-    def stand_in(self) -> bool:
-        """Whether it is a small model in place of the paper's."""
-        return self.name in (BUNDLED_ENCODER, TINY)
-
-    @property
     def device(self) -> torch.device:
         return torch.device(self.model.device)
 

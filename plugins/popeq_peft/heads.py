@@ -22,7 +22,7 @@ from popeq_peft.backbone import Backbone, padded
 from popeq_peft.parameters import LoraHeadParameters, MixtureParameters, PrefixHeadParameters
 from popeq_peft.tuned import FineTuned, Member
 
-#: Bias of the points starts inside the box by this share, where tanh has a slope.
+#: The points start inside this share of the box, where the hyperbolic tangent has a slope.
 _INSIDE = 0.95
 _MOST_POOLED = 2000
 HP = TypeVar("HP", bound=LoraHeadParameters | PrefixHeadParameters | MixtureParameters)
@@ -75,35 +75,20 @@ class Dropout(nn.Module):
         return x * (drawn >= self.share).to(x) / (1.0 - self.share)
 
 
-class Bounded(nn.Module):
-    """Any numbers (..., 2) -> points inside the box, dB, by a hyperbolic tangent on each axis."""
-
-    centre: Tensor
-    half_size: Tensor
-
-    def __init__(self, space: Space) -> None:
-        super().__init__()
-        self.register_buffer("centre", torch.tensor((space.low + space.high) / 2).float(), persistent=False)
-        self.register_buffer("half_size", torch.tensor(space.size / 2).float(), persistent=False)
-
-    def forward(self, raw: Tensor) -> Tensor:
-        return self.centre + self.half_size * torch.tanh(raw)
-
-    def inverse(self, points: Floats) -> Tensor:
-        """Numbers that give these points; those near an edge are moved a little inside."""
-        unit = (torch.as_tensor(points).float() - self.centre) / self.half_size
-        return torch.atanh(unit.clamp(-_INSIDE, _INSIDE))
-
-
 class PointHead(nn.Module):
-    """One vector a sentence -> ``points`` settings, through a hidden layer and a bounded output.
+    """One vector a sentence -> ``points`` settings, through a hidden layer and a hyperbolic tangent on each
+    axis that keeps them inside the box.
 
     Parameters
     ----------
     start : (points, 2)
         What the untrained head gives whatever the sentence, dB: settings that represent all training answers,
-        so that training begins at the pooled distribution and not in the middle of the box.
+        so that training begins at the pooled distribution and not in the middle of the box. Those near an
+        edge are moved a little inside.
     """
+
+    centre: Tensor
+    half_size: Tensor
 
     def __init__(self, width: int, hidden: int, start: Floats, dropout: float, space: Space) -> None:
         super().__init__()
@@ -112,16 +97,17 @@ class PointHead(nn.Module):
         self.first = nn.Linear(width, hidden)
         self.last = nn.Linear(hidden, 2 * self.points)
         self.dropout = Dropout(dropout)
-        self.bounded = Bounded(space)
+        self.register_buffer("centre", torch.tensor((space.low + space.high) / 2).float(), persistent=False)
+        self.register_buffer("half_size", torch.tensor(space.size / 2).float(), persistent=False)
+        unit = (torch.as_tensor(start).float() - self.centre) / self.half_size
         nn.init.zeros_(self.last.weight)
-        self.last.bias.data = self.bounded.inverse(start).flatten()
+        self.last.bias.data = torch.atanh(unit.clamp(-_INSIDE, _INSIDE)).flatten()
 
     def forward(self, pooled: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Points (B, points, 2), dB; each row of the batch is a pass with a dropout mask of its own."""
         inner = torch.nn.functional.gelu(self.first(self.dropout(self.norm(pooled), generator)))
-        raw = self.last(self.dropout(inner, generator))
-        points: Tensor = self.bounded(raw.view(len(pooled), self.points, 2))
-        return points
+        raw = self.last(self.dropout(inner, generator)).view(len(pooled), self.points, 2)
+        return self.centre + self.half_size * torch.tanh(raw)
 
 
 HEAD = "head.safetensors"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,11 +17,12 @@ from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_llm.loading import torch_threads
+from popeq_llm.loading import TINY, torch_threads
+from popeq_llm.weights import BUNDLED_ENCODER
 from popeq_peft.augment import Example, augmented, hold_out
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
-from popeq_peft.launch import train_in_processes
-from popeq_peft.parameters import TrainingParameters
+from popeq_peft.launch import RankJob, on_cpu, train_in_processes
+from popeq_peft.parameters import TrainingParameters, processes_of
 from popeq_peft.paraphrase import Paraphrases, paraphrased
 from popeq_peft.records import (
     MemberRecord,
@@ -66,6 +67,8 @@ class FineTuned(Generic[P, M]):
     name: ClassVar[str]
     #: Whether next tokens are needed of the base model.
     language: ClassVar[bool] = False
+    #: Small base models that are in place of the one that is meant.
+    stand_ins: ClassVar[tuple[str, ...]] = (BUNDLED_ENCODER, TINY)
 
     def __init__(self, parameters: P, space: Space) -> None:
         self.parameters, self.space = parameters, space
@@ -102,10 +105,6 @@ class FineTuned(Generic[P, M]):
     def adapts(self) -> bool:
         """Whether the base model gets an adapter at all."""
         return True
-
-    def stands_in(self, backbone: Backbone) -> bool:
-        """Whether the base model is a small one in place of the one that is meant."""
-        return backbone.stand_in
 
     # The contract.
 
@@ -145,14 +144,24 @@ class FineTuned(Generic[P, M]):
             if len(train) == 1:
                 self._note("one training prompt: what is learnt hardly depends on the sentence")
             seeds = [int(rng.integers(2**62)) for _ in range(1 + self.parameters.ensemble)]
-            if not self.parameters.launcher:
-                self.train_members(seeds, train, validation)
-                return
-            with self._shared_folder() as folder:
-                self._paraphrase(train, validation, seeds[0])  # asked for once, before processes start
-                self.processes = train_in_processes(
-                    type(self), self.parameters, self.space, seeds, train, validation, folder
-                )
+            with ExitStack() as stack:
+                if self.parameters.launcher:
+                    if self._folder is None:  # processes leave members in a folder, here a temporary one
+                        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                        stack.callback(setattr, self, "_folder", None)
+                    self._paraphrase(train, validation, seeds[0])  # asked for once, before processes start
+                    count = processes_of(self.parameters.launcher)
+                    job = RankJob(
+                        predictor=self.name,
+                        parameters=self.parameters.model_dump(mode="json"),
+                        space=self.space,
+                        seeds=seeds,
+                        train=train,
+                        validation=validation,
+                        state=self._folder.absolute(),
+                        cpu=on_cpu(self.parameters.device, count),
+                    )
+                    self.processes = train_in_processes(job, count)
                 self.train_members(seeds, train, validation)
 
     def train_members(
@@ -222,19 +231,6 @@ class FineTuned(Generic[P, M]):
                 self._note(found.counts())
         return self._paraphrases.texts if self._paraphrases else {}
 
-    @contextmanager
-    def _shared_folder(self) -> Iterator[Path]:
-        """The folder in which processes leave members; a temporary one where there is none."""
-        if self._folder is not None:
-            yield self._folder
-            return
-        with tempfile.TemporaryDirectory() as name:
-            self._folder = Path(name)
-            try:
-                yield self._folder
-            finally:
-                self._folder = None
-
     def _train(self, member: M, number: int, task: Task, mark: str, seed: int, team: Team) -> None:
         """Train a member, keep it and its record; the first process of a team writes them into the folder."""
         p, backbone = self.parameters, member.backbone
@@ -254,7 +250,7 @@ class FineTuned(Generic[P, M]):
             parameters=p.model_dump(mode="json"),
             base_model=backbone.name,
             base_revision=backbone.revision,
-            stand_in=self.stands_in(backbone),
+            stand_in=backbone.name in self.stand_ins,
             space_db=space_db(self.space),
             trained_parameters=sum(w.numel() for g in task.groups() for _, w in g["params"]),
             history=progress.history,

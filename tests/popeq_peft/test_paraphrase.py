@@ -104,7 +104,10 @@ def test_training_gets_paraphrases_and_nobody_reads_answers_or_other_prompts(tmp
     assert sorted(text for own in kept["texts"].values() for text in own) == sorted(texts[5:])
     described = predictor.describe()["paraphrases"]
     assert (described["model"], described["taken"], described["asked"]) == ("openai:fake", 10, 10)
-    assert described["refused"] == {"a list's mark, a quotation mark or a heading": 5, "the sentence itself": 5}
+    assert described["refused"] == {
+        "a list's mark, a quotation mark or a heading": 5,
+        "the sentence itself": 5,
+    }
     assert other.texts == kept["texts"]
     assert not predictor.notes
     # The processes of a team and a killed run read the file, though the server refuses everybody by now.

@@ -85,9 +85,9 @@ def task_of(
     parameters = spec.parameters(dtype="bfloat16", device=str(device), **more)  # type: ignore[call-arg]
     predictor = popeq.contract.load_object(spec.factory)(parameters, popeq.PLANE)
     backbone = wrap(backbone_of(shape, device, language=predictor.language), parameters, 0)
-    member = predictor._build(backbone, train, 0)
-    task = predictor._task(member, augmented(train, 0, 0), [])
-    rows = getattr(task, "_rows", None)
+    member = predictor.build(backbone, train, 0)
+    task = predictor.task(member, augmented(train, 0, 0), [])
+    rows = getattr(task, "rows", None)
     texts = [p.prompt.text for p in train]
     tokens = max(len(r.tokens) for r in rows) if rows else backbone.tokens(texts)[0].shape[1]
     return task, parameters.weight_decay, tokens

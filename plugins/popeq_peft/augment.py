@@ -7,15 +7,23 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from popeq.contract import LabelledPrompt
 from popeq.typing import Floats
 
+_TABLE = tomllib.loads(importlib.resources.files("popeq_peft").joinpath("rewriting.toml").read_text("utf-8"))
+#: Sentences with a gap for the training sentence.
+TEMPLATES: list[str] = _TABLE["templates"]
+#: For each word those that may replace it.
+SYNONYMS: dict[str, list[str]] = {
+    word: [other for other in group if other != word] for group in _TABLE["synonyms"] for word in group
+}
 _SWAPPED = 0.5
 _WORD = re.compile(r"[^\W\d_]+")
+#: Fewer prompts than these say nothing about when to stop.
+_FEWEST = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,28 +34,11 @@ class Example:
     responses: Floats
 
 
-@dataclass(frozen=True)
-class Table:
-    """What ``rewriting.toml`` holds: templates, and for each word those that may replace it."""
-
-    templates: tuple[str, ...]
-    synonyms: dict[str, tuple[str, ...]]
-
-
-@lru_cache(maxsize=1)
-def table() -> Table:
-    """The bundled table."""
-    file = importlib.resources.files("popeq_peft").joinpath("rewriting.toml")
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
-    synonyms = {word: tuple(w for w in group if w != word) for group in content["synonyms"] for word in group}
-    return Table(tuple(content["templates"]), synonyms)
-
-
 def augmented(train: Sequence[LabelledPrompt], copies: int, seed: int) -> list[Example]:
     """The training prompts, then ``copies`` rewritten ones of each, different as far as the table goes."""
     examples = [Example(p.prompt.text, p.responses) for p in train]
     rng = np.random.default_rng(seed)
-    for prompt in train if copies else ():
+    for prompt in train:
         seen = {prompt.prompt.text}
         for _ in range(copies):
             for _ in range(10):
@@ -63,7 +54,7 @@ def rewritten(text: str, rng: np.random.Generator) -> str:
     """One rewriting of a sentence: some words swapped, and in four of five cases a template around it."""
 
     def swap(match: re.Match[str]) -> str:
-        choices = table().synonyms.get(match[0].lower())
+        choices = SYNONYMS.get(match[0].lower())
         if not choices or rng.random() >= _SWAPPED:
             return match[0]
         word = choices[int(rng.integers(len(choices)))]
@@ -72,12 +63,8 @@ def rewritten(text: str, rng: np.random.Generator) -> str:
     swapped = _WORD.sub(swap, text)
     if rng.random() < 0.2:
         return swapped
-    template = table().templates[int(rng.integers(len(table().templates)))]
+    template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
     return template.replace("{sentence}", swapped).replace("{Sentence}", swapped[:1].upper() + swapped[1:])
-
-
-#: Fewer prompts than these say nothing about when to stop.
-_FEWEST = 3
 
 
 def hold_out(

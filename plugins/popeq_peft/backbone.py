@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from popeq.errors import UsageError
 from popeq_llm.loading import TINY, load, pick_device, pick_dtype, tiny_folder
@@ -28,7 +29,8 @@ from popeq_llm.weights import BUNDLED_ENCODER
 from popeq_peft.parameters import LoraParameters, PrefixParameters, TrainingParameters
 
 _MOST_TOKENS = 256
-_HUB_NAMES = {BUNDLED_ENCODER: f"sentence-transformers/{BUNDLED_ENCODER}"}
+#: Names on the hub of bundled models that have one.
+HUB_NAMES = {BUNDLED_ENCODER: f"sentence-transformers/{BUNDLED_ENCODER}"}
 
 
 @dataclass
@@ -46,26 +48,18 @@ class Backbone:
     adapted: Any = None
 
     @property
-    def stand_in(self) -> bool:
-        """Whether it is a small model in place of the paper's."""
-        return self.name in (BUNDLED_ENCODER, TINY)
-
-    @property
     def device(self) -> torch.device:
-        device: torch.device = self.model.device
-        return device
+        return torch.device(self.model.device)
 
     @property
     def width(self) -> int:
         """Size of a hidden state."""
         return int(self.model.config.hidden_size)
 
-    @property
-    def trained(self) -> dict[str, torch.nn.Parameter]:
-        """The adapter's own parameters, by name."""
-        if self.adapted is None:
-            return {}
-        return {n: p for n, p in self.adapted.named_parameters() if p.requires_grad}
+    def group(self, rate: float) -> dict[str, Any]:
+        """The adapter's own parameters, with names, as an optimizer's group with that learning rate."""
+        named = [] if self.adapted is None else self.adapted.named_parameters()
+        return {"params": [(f"adapter.{n}", p) for n, p in named if p.requires_grad], "lr": rate}
 
     def train(self, mode: bool) -> None:
         """Turn the adapter's dropout on or off. The base model's own dropout stays off: on few prompts it
@@ -86,18 +80,21 @@ class Backbone:
 
     def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, T) of sentences, padded on the right."""
-        rows = [ids[:_MOST_TOKENS] or [0] for ids in self.tokenizer(list(texts))["input_ids"]]
-        width = max(map(len, rows))
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for r, row in enumerate(rows):
-            ids[r, : len(row)], mask[r, : len(row)] = torch.tensor(row), 1
+        rows = [torch.tensor(ids[:_MOST_TOKENS] or [0]) for ids in self.tokenizer(list(texts))["input_ids"]]
+        ids, mask = padded(rows)
         return ids.to(self.device), mask.to(self.device)
 
     def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The last hidden states (B, T, width), float32."""
         states: Tensor = caller(self)(ids, attention_mask=mask).last_hidden_state
         return states.float()
+
+
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows (T, ...) of different lengths as one batch (B, most T, ...) with zeros behind them, and a mask
+    (B, most T) of zeros and ones that says what is a row's own."""
+    own = [row.new_ones(len(row), dtype=torch.long) for row in rows]
+    return pad_sequence(list(rows), batch_first=True), pad_sequence(own, batch_first=True)
 
 
 def caller(backbone: Backbone) -> Any:
@@ -117,20 +114,9 @@ class PrefixedModel:
 
     def __init__(self, model: Any, adapted: Any) -> None:
         self._model, self._adapted = model, adapted
-        self.config, self.length = model.config, adapted.active_peft_config.num_virtual_tokens
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self._model.device
-        return device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self._model.dtype
-        return dtype
-
-    def parameters(self) -> Any:
-        return self._model.parameters()
+        self.config, self.parameters = model.config, model.parameters
+        self.device, self.dtype = model.device, model.dtype
+        self.length = adapted.active_peft_config.num_virtual_tokens
 
     def __call__(
         self,
@@ -147,13 +133,9 @@ class PrefixedModel:
             for i, layer in enumerate(prefix.layers):
                 past_key_values.update(layer.keys, layer.values, i)
         if attention_mask is not None:
-            before = (*attention_mask.shape[:-1], self.length)
-            filled = (
-                attention_mask.new_zeros(before)
-                if attention_mask.ndim == 4
-                else attention_mask.new_ones(before)
-            )
-            more["attention_mask"] = torch.cat([filled, attention_mask], dim=-1)
+            seen = 0.0 if attention_mask.ndim == 4 else 1.0
+            before = attention_mask.new_full((*attention_mask.shape[:-1], self.length), seen)
+            more["attention_mask"] = torch.cat([before, attention_mask], dim=-1)
         if position_ids is not None:
             more["position_ids"] = position_ids + self.length
         return self._model(input_ids, past_key_values=past_key_values, **more)
@@ -179,7 +161,8 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
 
         bundled = BundledEncoder()
         name, revision = str(bundled.folder), bundled.release
-    if language and not _is_causal(name, parameters.revision):
+    causal = _is_causal(name, parameters.revision)
+    if language and not causal:
         raise UsageError(
             f"--model {parameters.model}: is an encoder, which writes no tokens; use a causal model ({TINY})"
         )
@@ -192,7 +175,6 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
         four_bit=parameters.four_bit,
     )
     model.requires_grad_(False)
-    causal = _is_causal(name, parameters.revision)
     return Backbone(parameters.model, revision or found, causal, model, tokenizer)
 
 
@@ -217,7 +199,7 @@ def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backb
                 adapted = get_peft_model(backbone.model, config)
         except ValueError as error:
             raise UsageError(f"--model {backbone.name}: {' '.join(str(error).split())[:200]}") from None
-        config.base_model_name_or_path = _HUB_NAMES.get(backbone.name, backbone.name)
+        config.base_model_name_or_path = HUB_NAMES.get(backbone.name, backbone.name)
         config.revision = parameters.revision
         for name, parameter in adapted.named_parameters():
             if "prompt_encoder" in name and "embedding" in name:
@@ -289,7 +271,7 @@ def _targets(backbone: Backbone, asked: str) -> str | list[str]:
     if asked != "auto":
         return [name.strip() for name in asked.split(",")]
     modules = backbone.model.named_modules()
-    found = {n.split(".")[-1] for n, m in modules if "att" in n.lower() and n and _has_matrix(m)}
+    found = {n.split(".")[-1] for n, m in modules if "att" in n.lower() and _has_matrix(m)}
     return sorted(found - {"rotary_emb", "dense"}) or "all-linear"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +18,20 @@ from popeq.errors import UsageError
 from popeq.space import Space
 from popeq.typing import Floats
 from popeq_peft.augment import Example
-from popeq_peft.backbone import Backbone
-from popeq_peft.losses import padded_responses
+from popeq_peft.backbone import Backbone, padded
+from popeq_peft.parameters import LoraHeadParameters, MixtureParameters, PrefixHeadParameters
+from popeq_peft.tuned import FineTuned, Member
 
-#: Bias of the points starts inside the box by this share, where tanh has a slope.
+#: The points start inside this share of the box, where the hyperbolic tangent has a slope.
 _INSIDE = 0.95
 _MOST_POOLED = 2000
-PoolingKind = Literal["mean", "cls", "attention"]
+HP = TypeVar("HP", bound=LoraHeadParameters | PrefixHeadParameters | MixtureParameters)
+
+
+def padded_responses(responses: Sequence[Floats]) -> tuple[Tensor, Tensor]:
+    """Point sets of different sizes as (B, most, 2), dB, and a mask (B, most) that says what is a point."""
+    points, mask = padded([torch.tensor(r, dtype=torch.float32) for r in responses])
+    return points, mask.bool()
 
 
 class Pooling(nn.Module):
@@ -34,7 +41,7 @@ class Pooling(nn.Module):
     has seen the whole sentence; ``attention`` is a trained weighted mean that starts as the plain one.
     """
 
-    def __init__(self, kind: PoolingKind, width: int, causal: bool) -> None:
+    def __init__(self, kind: Literal["mean", "cls", "attention"], width: int, causal: bool) -> None:
         super().__init__()
         self.kind, self.causal = kind, causal
         if kind == "attention":
@@ -68,35 +75,20 @@ class Dropout(nn.Module):
         return x * (drawn >= self.share).to(x) / (1.0 - self.share)
 
 
-class Bounded(nn.Module):
-    """Any numbers (..., 2) -> points inside the box, dB, by a hyperbolic tangent on each axis."""
-
-    centre: Tensor
-    half_size: Tensor
-
-    def __init__(self, space: Space) -> None:
-        super().__init__()
-        self.register_buffer("centre", torch.tensor((space.low + space.high) / 2).float(), persistent=False)
-        self.register_buffer("half_size", torch.tensor(space.size / 2).float(), persistent=False)
-
-    def forward(self, raw: Tensor) -> Tensor:
-        return self.centre + self.half_size * torch.tanh(raw)
-
-    def inverse(self, points: Floats) -> Tensor:
-        """Numbers that give these points; those near an edge are moved a little inside."""
-        unit = (torch.as_tensor(points).float() - self.centre) / self.half_size
-        return torch.atanh(unit.clamp(-_INSIDE, _INSIDE))
-
-
 class PointHead(nn.Module):
-    """One vector a sentence -> ``points`` settings, through a hidden layer and a bounded output.
+    """One vector a sentence -> ``points`` settings, through a hidden layer and a hyperbolic tangent on each
+    axis that keeps them inside the box.
 
     Parameters
     ----------
     start : (points, 2)
         What the untrained head gives whatever the sentence, dB: settings that represent all training answers,
-        so that training begins at the pooled distribution and not in the middle of the box.
+        so that training begins at the pooled distribution and not in the middle of the box. Those near an
+        edge are moved a little inside.
     """
+
+    centre: Tensor
+    half_size: Tensor
 
     def __init__(self, width: int, hidden: int, start: Floats, dropout: float, space: Space) -> None:
         super().__init__()
@@ -105,117 +97,134 @@ class PointHead(nn.Module):
         self.first = nn.Linear(width, hidden)
         self.last = nn.Linear(hidden, 2 * self.points)
         self.dropout = Dropout(dropout)
-        self.bounded = Bounded(space)
+        self.register_buffer("centre", torch.tensor((space.low + space.high) / 2).float(), persistent=False)
+        self.register_buffer("half_size", torch.tensor(space.size / 2).float(), persistent=False)
+        unit = (torch.as_tensor(start).float() - self.centre) / self.half_size
         nn.init.zeros_(self.last.weight)
-        self.last.bias.data = self.bounded.inverse(start).flatten()
+        self.last.bias.data = torch.atanh(unit.clamp(-_INSIDE, _INSIDE)).flatten()
 
     def forward(self, pooled: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Points (B, points, 2), dB; each row of the batch is a pass with a dropout mask of its own."""
         inner = torch.nn.functional.gelu(self.first(self.dropout(self.norm(pooled), generator)))
-        raw = self.last(self.dropout(inner, generator))
-        points: Tensor = self.bounded(raw.view(len(pooled), self.points, 2))
-        return points
+        raw = self.last(self.dropout(inner, generator)).view(len(pooled), self.points, 2)
+        return self.centre + self.half_size * torch.tanh(raw)
 
 
 HEAD = "head.safetensors"
-#: (what the head gives, responses (B, m, 2), mask (B, m)) -> one number a prompt, (B,)
-Loss = Callable[[Any, Tensor, Tensor], Tensor]
 
 
-class HeadMember:
+class HeadMember(Member):
     """A base model, perhaps with an adapter, a pooling and a head."""
 
     def __init__(self, backbone: Backbone, pooling: Pooling, head: nn.Module) -> None:
-        self.backbone = backbone
+        super().__init__(backbone)
         self.pooling = pooling.to(backbone.device)
         self.head = head.to(backbone.device)
+        #: What is trained beside the adapter.
+        self.modules = nn.ModuleDict({"pooling": self.pooling, "head": self.head})
         self._kept: dict[str, Tensor] = {}
 
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """What is trained beside the adapter."""
-        return nn.ModuleDict({"pooling": self.pooling, "head": self.head})
-
     def train(self, mode: bool) -> None:
-        """Turn what is random in training on or off."""
         self.modules.train(mode)
-        self.backbone.train(mode)
+        super().train(mode)
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
-        """One vector a sentence, (B, width)."""
+        """One vector a sentence, (B, width). Of a sentence that is given by itself, no other one changes a
+        bit."""
         if self.backbone.adapted is not None:
             ids, mask = self.backbone.tokens(texts)
-            return self.pooling(self.backbone.hidden(ids, mask), mask)  # type: ignore[no-any-return]
-        rows = [self._states(text) for text in texts]  # a base model without an adapter never changes
-        hidden = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        mask = nn.utils.rnn.pad_sequence(
-            [torch.ones(len(r), dtype=torch.long) for r in rows], batch_first=True
-        )
-        return self.pooling(hidden, mask.to(hidden.device))  # type: ignore[no-any-return]
-
-    def alone(self, text: str) -> Tensor:
-        """The vector (1, width) of a sentence that is fed by itself: no other one changes a bit of it."""
-        return self.pooled([text])
+            hidden = self.backbone.hidden(ids, mask)
+        else:  # a base model without an adapter never changes
+            hidden, mask = padded([self._states(text) for text in texts])
+        vectors: Tensor = self.pooling(hidden, mask)
+        return vectors
 
     def _states(self, text: str) -> Tensor:
         if text not in self._kept:
             with torch.no_grad():
-                ids, mask = self.backbone.tokens([text])
-                self._kept[text] = self.backbone.hidden(ids, mask)[0]
+                self._kept[text] = self.backbone.hidden(*self.backbone.tokens([text]))[0]
         return self._kept[text]
 
     def write(self, folder: Path) -> None:
-        """Adapter (peft's format) and head, as safetensors."""
-        self.backbone.save(folder)
+        super().write(folder)
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.modules.state_dict().items()}
         write_bytes(folder / HEAD, save(tensors))
 
-    def read(self, folder: Path) -> HeadMember:
-        """Take the pooling's and the head's weights from a folder. Raises UsageError if they do not fit."""
+
+class HeadPredictor(FineTuned[HP, HeadMember]):
+    """A base model whose pooled hidden states go through a head.
+
+    A subclass says where the untrained head starts (``start``), what the head is (``head``), and by what it
+    is trained and judged (``loss``, ``score``, ``divergence_rise``).
+    """
+
+    #: Rise of the loss by which training has diverged, in its unit.
+    divergence_rise: float
+
+    def start(self, responses: Floats, rng: np.random.Generator) -> Any:
+        """What the untrained head gives, from training responses (m, 2), dB."""
+        raise NotImplementedError
+
+    def blank(self, weights: Mapping[str, Tensor]) -> Any:
+        """A start of the shape that saved weights have."""
+        raise NotImplementedError
+
+    def head(self, width: int, start: Any) -> nn.Module:
+        """The head on vectors of a width, its random weights drawn from torch's generator."""
+        raise NotImplementedError
+
+    def loss(self, given: Any, responses: Tensor, mask: Tensor) -> Tensor:
+        """One number a prompt, (B,), for what the head gives and responses (B, m, 2), mask (B, m)."""
+        raise NotImplementedError
+
+    def score(self, head: nn.Module, pooled: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
+        """What stops training: one number a prompt, (B,), for vectors (B, width) that the head is given."""
+        return self.loss(head(pooled), responses, mask)
+
+    def build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> HeadMember:
+        rng = np.random.default_rng(seed)
+        responses = np.concatenate([p.responses for p in train])
+        if len(responses) > _MOST_POOLED:
+            responses = responses[rng.choice(len(responses), _MOST_POOLED, replace=False)]
+        return self._member_of(backbone, self.start(responses, rng), seed)
+
+    def _member_of(self, backbone: Backbone, start: Any, seed: int) -> HeadMember:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            pooling = Pooling(self.parameters.pooling, backbone.width, backbone.causal)
+            return HeadMember(backbone, pooling, self.head(backbone.width, start))
+
+    def read(self, backbone: Backbone, folder: Path) -> HeadMember:
         try:
-            self.modules.load_state_dict(load_file(folder / HEAD, device=str(self.backbone.device)))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            weights = load_file(folder / HEAD, device=str(backbone.device))
+            member = self._member_of(backbone, self.blank(weights), 0)
+            member.modules.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise UsageError(
                 f"adapter {folder}: its {HEAD} does not fit: {reason}; give the parameters that it was "
                 "trained with (popeq.json)"
             ) from None
-        self.train(False)
-        return self
+        return member
 
-
-def new_member(
-    backbone: Backbone, pooling: PoolingKind, seed: int, head: Callable[[], nn.Module]
-) -> HeadMember:
-    """An untrained member, its pooling and head made by ``head`` from a seed of their own."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return HeadMember(backbone, Pooling(pooling, backbone.width, backbone.causal), head())
-
-
-def pooled_responses(train: Sequence[LabelledPrompt], rng: np.random.Generator) -> Floats:
-    """All training responses (m, 2), dB; a random part of them if there are more than 2,000."""
-    pooled = np.concatenate([p.responses for p in train])
-    if len(pooled) > _MOST_POOLED:
-        pooled = pooled[rng.choice(len(pooled), _MOST_POOLED, replace=False)]
-    return pooled
+    def task(
+        self, member: HeadMember, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
+    ) -> HeadTask:
+        return HeadTask(self, member, examples, validation)
 
 
 class HeadTask:
-    """Trains a member on examples with a loss, and scores it on the validation prompts."""
+    """Trains a member on examples with its predictor's loss, and scores it on the validation prompts."""
 
     def __init__(
         self,
+        predictor: HeadPredictor[Any],
         member: HeadMember,
         examples: Sequence[Example],
         validation: Sequence[LabelledPrompt],
-        rates: tuple[float, float],
-        loss: Loss,
-        score: Callable[[Tensor, Tensor, Tensor], Tensor],
-        divergence_rise: float,
     ) -> None:
-        self.member, self.rates, self._loss, self._score = member, rates, loss, score
-        self._divergence_rise = divergence_rise
+        self.predictor, self.member = predictor, member
+        self.prompts, self.divergence_rise = len(examples), predictor.divergence_rise
         device = member.backbone.device
         self.texts = [e.text for e in examples]
         self.responses, self.mask = (t.to(device) for t in padded_responses([e.responses for e in examples]))
@@ -224,19 +233,11 @@ class HeadTask:
             points, mask = padded_responses([p.responses for p in validation])
             self.held_responses, self.held_mask = points.to(device), mask.to(device)
 
-    @property
-    def prompts(self) -> int:
-        return len(self.texts)
-
-    @property
-    def divergence_rise(self) -> float:
-        return self._divergence_rise
-
     def groups(self) -> list[dict[str, Any]]:
         """The adapter and the head, each with its learning rate."""
-        adapter = [(f"adapter.{n}", p) for n, p in self.member.backbone.trained.items()]
-        head = [(n, p) for n, p in self.member.modules.named_parameters() if p.requires_grad]
-        groups = [{"params": adapter, "lr": self.rates[0]}, {"params": head, "lr": self.rates[1]}]
+        p = self.predictor.parameters
+        head = [(n, w) for n, w in self.member.modules.named_parameters() if w.requires_grad]
+        groups = [self.member.backbone.group(p.learning_rate), {"params": head, "lr": p.head_learning_rate}]
         return [g for g in groups if g["params"]]
 
     def loss(self, items: Sequence[int]) -> Tensor:
@@ -246,17 +247,15 @@ class HeadTask:
         index = torch.tensor(list(items), device=self.mask.device)
         mask = self.mask[index]
         most = int(mask.sum(dim=1).max())
-        return self._loss(given, self.responses[index, :most], mask[:, :most]).sum()
+        return self.predictor.loss(given, self.responses[index, :most], mask[:, :most]).sum()
 
     def validation(self) -> float | None:
         """Mean score of the validation prompts."""
         if not self.held:
             return None
-        self.rest()
-        with torch.no_grad():
-            pooled = self.member.pooled(self.held)
-            return float(self._score(pooled, self.held_responses, self.held_mask).mean())
-
-    def rest(self) -> None:
-        """Turn dropout off."""
         self.member.train(False)
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)  # a score of random draws: the same draws in every epoch and every run
+            pooled = self.member.pooled(self.held)
+            scores = self.predictor.score(self.member.head, pooled, self.held_responses, self.held_mask)
+            return float(scores.mean())

@@ -7,30 +7,29 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from popeq.contract import LabelledPrompt
 from popeq.errors import RunError, UsageError
 from popeq.runs.job import Labelled
 from popeq.space import Space
-from popeq_peft.parameters import TrainingParameters, processes_of
 
 #: Files that the processes leave beside their job.
 ERROR, MEMORY = "error.txt", "memory-{rank}.json"
 
 
 class RankJob(BaseModel):
-    """What each process is given; the answers are those of training and validation prompts, as in any fit."""
+    """What each process is given; the answers are those of training and validation prompts, as in any fit.
+
+    ``state`` is the folder in which the processes leave the members.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     predictor: str
-    parameters_model: str
     parameters: dict[str, Any]
     space: Space
     seeds: list[int]
@@ -40,42 +39,14 @@ class RankJob(BaseModel):
     cpu: bool
 
 
-def train_in_processes(
-    predictor: type,
-    parameters: TrainingParameters,
-    space: Space,
-    seeds: Sequence[int],
-    train: Sequence[LabelledPrompt],
-    validation: Sequence[LabelledPrompt],
-    state: Path,
-) -> list[dict[str, Any]]:
-    """Train a predictor's members in several processes of this machine, which leave them in ``state``.
+def train_in_processes(job: RankJob, count: int) -> list[dict[str, Any]]:
+    """Train a predictor's members in ``count`` processes of this machine, which leave them in the folder.
 
     Returns what each process took: ``rank``, ``peak_memory_mb`` (resident), ``gpu_memory_mb`` (allocated on
-    its card; None on the CPU).
-
-    Raises
-    ------
-    UsageError
-        If there are fewer cards than processes, or for a device that processes cannot share out.
-    RunError
-        If a process failed, with the line that it left.
+    its card; None on the CPU). Raises RunError if a process failed, with the line that it left.
     """
-    count, cpu = processes_of(parameters.launcher), _on_cpu(parameters)
-    model = type(parameters)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = RankJob(
-            predictor=f"{predictor.__module__}:{predictor.__qualname__}",
-            parameters_model=f"{model.__module__}:{model.__qualname__}",
-            parameters=parameters.model_dump(mode="json"),
-            space=space,
-            seeds=list(seeds),
-            train=list(train),
-            validation=list(validation),
-            state=state.absolute(),
-            cpu=cpu,
-        )
         (folder / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
         ended = subprocess.run(
             _command(count, folder / "job.json"),
@@ -109,9 +80,12 @@ def _command(count: int, job: Path) -> list[str]:
     return [*launch, "-m", "popeq_peft.rank", str(job)]
 
 
-def _on_cpu(parameters: TrainingParameters) -> bool:
-    """Whether the processes train on the CPU; refuses what cannot be shared out."""
-    device, count, cards = parameters.device, processes_of(parameters.launcher), torch.cuda.device_count()
+def on_cpu(device: str, count: int) -> bool:
+    """Whether ``count`` processes with that ``--device`` train on the CPU.
+
+    Raises UsageError for fewer cards than processes, or for a device that processes cannot share out.
+    """
+    cards = torch.cuda.device_count()
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: with --launcher it must be auto, cpu or cuda (one card each)")
     if device == "cpu" or (device == "auto" and cards == 0):

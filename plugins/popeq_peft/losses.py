@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from popeq.space import Space
-from popeq.typing import Floats
 
 #: Rise of a mean negative log-likelihood by which training has diverged, nats: about what a uniform density
 #: on +-6 dB costs.
@@ -23,14 +21,9 @@ def divergence_db(space: Space) -> float:
     return float(np.sqrt(space.size.prod())) / 5.0
 
 
-def padded_responses(responses: Sequence[Floats]) -> tuple[Tensor, Tensor]:
-    """Point sets of different sizes as (B, most, 2), dB, and a mask (B, most) that says what is a point."""
-    most = max(len(r) for r in responses)
-    points = torch.zeros((len(responses), most, 2))
-    mask = torch.zeros((len(responses), most), dtype=torch.bool)
-    for i, r in enumerate(responses):
-        points[i, : len(r)], mask[i, : len(r)] = torch.as_tensor(np.array(r)).float(), True
-    return points, mask
+def equal_weights(mask: Tensor, like: Tensor) -> Tensor:
+    """Equal weights of the points in a mask (B, m), each row's summing to 1, in the precision of ``like``."""
+    return mask.to(like) / mask.sum(dim=1, keepdim=True)
 
 
 def squared_error(points: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
@@ -40,14 +33,12 @@ def squared_error(points: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
     random order comes to. Its least value puts every point on the listeners' mean.
     """
     squares = (points[:, :, None] - responses[:, None]).square().sum(dim=3)
-    weights = mask.to(points) / mask.sum(dim=1, keepdim=True)
-    return 0.5 * (squares.mean(dim=1) * weights).sum(dim=1)
+    return 0.5 * (squares.mean(dim=1) * equal_weights(mask, points)).sum(dim=1)
 
 
 def energy_scores(samples: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
     """The energy score (popeq.metrics) of samples (B, n, 2) against listeners (B, m, 2), shape (B,), dB."""
-    weights = mask.to(samples) / mask.sum(dim=1, keepdim=True)
-    across = (torch.cdist(samples, responses).mean(dim=1) * weights).sum(dim=1)
+    across = (torch.cdist(samples, responses).mean(dim=1) * equal_weights(mask, samples)).sum(dim=1)
     n = samples.shape[1]
     inner = torch.cdist(samples, samples).sum(dim=(1, 2)) / (n * (n - 1))
     return across - inner / 2
@@ -107,23 +98,15 @@ def sinkhorn_divergence(
         raise ValueError(f"needs (B, n, d) and (B, m, d), not {tuple(x.shape)} and {tuple(y.shape)}")
     if p not in (1, 2) or not blur > 0:
         raise ValueError("p must be 1 or 2, and blur positive")
-    value: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
-        x, y, y_mask, x_weights, blur, p, steps
-    )
+    solver = _Solver(blur**p, p, steps)
+    value: Tensor = _Divergence.apply(x, y, y_mask, x_weights, solver)  # type: ignore[no-untyped-call]
     return value
 
 
 class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        y: Tensor,
-        y_mask: Tensor | None,
-        x_weights: Tensor | None,
-        blur: float,
-        p: int,
-        steps: int,
+        ctx: Any, x: Tensor, y: Tensor, y_mask: Tensor | None, x_weights: Tensor | None, solver: _Solver
     ) -> Tensor:
         a, log_a = _padded(x.detach(), _log_weights(x, None, x_weights), y.shape[1])
         b, log_b = _padded(y.detach(), _log_weights(y, y_mask, None), x.shape[1])
@@ -132,11 +115,11 @@ class _Divergence(torch.autograd.Function):
         log_weights = torch.stack([log_a, log_b, log_a, log_b])
         difference = points[:, :, :, None, :] - partner[:, :, None, :, :]
         distance = difference.square().sum(dim=4)
-        cost = distance / 2 if p == 2 else distance.sqrt()
+        cost = distance / 2 if solver.p == 2 else distance.sqrt()
         real = log_weights.isfinite()
         cost = cost * (real[..., None] & real[_PARTNER][:, :, None])  # padding may lie anywhere
-        potentials, log_plan = _solve(cost, log_weights[_PARTNER], blur**p, p, steps)
-        pull = difference if p == 2 else difference / cost.clamp(min=1e-12)[..., None]
+        potentials, log_plan = solver.solve(cost, log_weights[_PARTNER])
+        pull = difference if solver.p == 2 else difference / cost.clamp(min=1e-12)[..., None]
         weights = log_weights.exp()
         forces = weights[..., None] * (log_plan.exp()[..., None] * pull).sum(dim=3)
         ctx.save_for_backward(
@@ -154,7 +137,7 @@ class _Divergence(torch.autograd.Function):
         given = outer[0][:, None]
         scale = given[..., None]
         to_weights = given * gradient_weights if ctx.needs_input_grad[3] else None
-        return scale * gradient_x, scale * gradient_y, None, to_weights, None, None, None
+        return scale * gradient_x, scale * gradient_y, None, to_weights, None
 
 
 #: x to y and y to x feed each other, x to x and y to y themselves.
@@ -177,24 +160,28 @@ def _padded(points: Tensor, log_weights: Tensor, least: int) -> tuple[Tensor, Te
     return pad(points, (0, 0, 0, missing)), pad(log_weights, (0, missing), value=-torch.inf)
 
 
-def _solve(cost: Tensor, log_inner: Tensor, epsilon: float, p: int, steps: int) -> tuple[Tensor, Tensor]:
-    """Potentials (4, B, N), and the logarithm of each row's plan given the row, (4, B, N, N)."""
-    inner = log_inner[:, :, None, :]
-    widest = max(float(cost.max()), epsilon)
-    before = now = torch.zeros_like(cost[..., 0])
-    scale = widest
-    while scale > epsilon:  # averaged steps down to the last epsilon: robust, and a good start is enough
-        now = (now + _soft_minimum(cost, inner, now[_PARTNER], scale)) / 2
-        scale *= _ANNEAL**p
-    before = now
-    for _ in range(steps):
-        step = _soft_minimum(cost, inner, now[_PARTNER], epsilon)
-        before, now = now, (1 - _OMEGA) * before + _OMEGA * step
-    now = (now + before) / 2  # the two interleaved chains: neither side has the last word
-    exponent = inner + (now[_PARTNER][:, :, None, :] - cost) / epsilon
-    total = torch.logsumexp(exponent, dim=3, keepdim=True)
-    return -epsilon * total[..., 0], exponent - total
+class _Solver(NamedTuple):
+    epsilon: float
+    p: int
+    steps: int
 
+    def solve(self, cost: Tensor, log_inner: Tensor) -> tuple[Tensor, Tensor]:
+        """Potentials (4, B, N), and the logarithm of each row's plan given the row, (4, B, N, N)."""
+        inner = log_inner[:, :, None, :]
 
-def _soft_minimum(cost: Tensor, inner: Tensor, potentials: Tensor, epsilon: float) -> Tensor:
-    return -epsilon * torch.logsumexp(inner + (potentials[:, :, None, :] - cost) / epsilon, dim=3)
+        def exponent(potentials: Tensor, epsilon: float) -> Tensor:
+            return inner + (potentials[_PARTNER][:, :, None, :] - cost) / epsilon
+
+        now = torch.zeros_like(cost[..., 0])
+        scale = max(float(cost.max()), self.epsilon)
+        while scale > self.epsilon:  # averaged steps down to the last epsilon: a good start is enough
+            now = (now - scale * exponent(now, scale).logsumexp(dim=3)) / 2
+            scale *= _ANNEAL**self.p
+        before = now
+        for _ in range(self.steps):
+            step = -self.epsilon * exponent(now, self.epsilon).logsumexp(dim=3)
+            before, now = now, (1 - _OMEGA) * before + _OMEGA * step
+        now = (now + before) / 2  # the two interleaved chains: neither side has the last word
+        last = exponent(now, self.epsilon)
+        total = last.logsumexp(dim=3, keepdim=True)
+        return -self.epsilon * total[..., 0], last - total

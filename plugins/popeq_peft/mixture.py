@@ -6,29 +6,29 @@ Its density departs from the pooled density of all training answers as far as th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from popeq.contract import LabelledPrompt, Prompt
+from popeq.contract import Prompt
 from popeq.space import Space
 from popeq.typing import Floats
 from popeq_llm.loading import TINY
-from popeq_peft.augment import Example
-from popeq_peft.backbone import Backbone
-from popeq_peft.heads import Dropout, HeadMember, HeadTask, new_member, pooled_responses
-from popeq_peft.losses import DIVERGENCE_NATS, divergence_db, sinkhorn_divergence
+from popeq_peft.heads import Dropout, HeadMember, HeadPredictor
+from popeq_peft.losses import DIVERGENCE_NATS, divergence_db, equal_weights, sinkhorn_divergence
 from popeq_peft.parameters import MixtureParameters
-from popeq_peft.tuned import FineTuned
 
 #: Narrowest and widest component, as a share of the box; wider ones would need more than two reflections.
 NARROWEST, WIDEST = 0.02, 0.3
+#: Weights (K,), means and SDs (K, 2), dB.
+Components: TypeAlias = tuple[Floats, Floats, Floats]
 
 
+@dataclass(frozen=True, eq=False)
 class Mixture:
     """``components`` reflected Gaussians a row: weights (B, K) as logarithms, means and SDs (B, K, 2), dB.
 
@@ -36,8 +36,10 @@ class Mixture:
     folds its kernels, so the density is normalised on the box and has no hole at its edges.
     """
 
-    def __init__(self, log_weights: Tensor, means: Tensor, sds: Tensor, space: Space) -> None:
-        self.log_weights, self.means, self.sds, self.space = log_weights, means, sds, space
+    log_weights: Tensor
+    means: Tensor
+    sds: Tensor
+    space: Space
 
     def log_density(self, points: Tensor) -> Tensor:
         """Natural logarithm of the density (per dB^2) at points (B, m, 2), shape (B, m)."""
@@ -65,8 +67,9 @@ class Mixture:
         """The energy score (popeq.metrics) of each row against its listeners (B, m, 2), shape (B,), dB."""
         points, weights = self.draws(each)
         batch, count, _ = self.means.shape
-        listeners = mask.to(points) / mask.sum(dim=1, keepdim=True)
-        across = torch.einsum("bi,bij,bj->b", weights, torch.cdist(points, responses), listeners)
+        across = torch.einsum(
+            "bi,bij,bj->b", weights, torch.cdist(points, responses), equal_weights(mask, points)
+        )
         pairs = torch.cdist(points, points).view(batch, count, each, count, each).mean(dim=(2, 4))
         # Of one component's own pairs, those of a draw with itself are none: take the mean over the others.
         pairs = pairs * (1 + torch.eye(count).to(pairs) / (each - 1))
@@ -87,10 +90,8 @@ def fold(points: Floats, space: Space) -> Floats:
     return space.clip(space.low + space.size * np.where(u > 1.0, 2.0 - u, u))
 
 
-def pooled_components(
-    points: Floats, count: int, space: Space, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats]:
-    """Weights (K,), means and SDs (K, 2) of a mixture of ``count`` Gaussians fitted to points (m, 2) by EM.
+def pooled_components(points: Floats, count: int, space: Space, rng: np.random.Generator) -> Components:
+    """A mixture of K = ``count`` Gaussians fitted to points (m, 2), dB, by EM.
 
     The centres start at points drawn far apart (k-means++). With few points, K is at most their number.
     """
@@ -121,13 +122,7 @@ class MixtureHead(nn.Module):
     one. The untrained head gives the pooled distribution, and weight decay pulls towards it.
     """
 
-    def __init__(
-        self,
-        width: int,
-        pooled: tuple[Floats, Floats, Floats],
-        dropout: float,
-        space: Space,
-    ) -> None:
+    def __init__(self, width: int, pooled: Components, dropout: float, space: Space) -> None:
         super().__init__()
         weights, means, sds = (torch.as_tensor(v).float() for v in pooled)
         self.space = space
@@ -155,74 +150,42 @@ class MixtureHead(nn.Module):
 _DRAWS, _BLUR_DB = 3, 0.5
 
 
-class HeadMixture(FineTuned[MixtureParameters, HeadMember]):
+class HeadMixture(HeadPredictor[MixtureParameters]):
     """Trained by likelihood (or energy score), sampled exactly; the members' densities are averaged."""
 
     name = "head-mixture"
+    stand_ins = (TINY,)  # the encoder is this method's own choice, not in place of another
 
-    def _adapts(self) -> bool:
+    def __init__(self, parameters: MixtureParameters, space: Space) -> None:
+        super().__init__(parameters, space)
+        self.divergence_rise = DIVERGENCE_NATS if parameters.loss == "nll" else divergence_db(space)
+
+    @property
+    def adapts(self) -> bool:
         return self.parameters.method != "none"
 
-    def _stand_in(self, backbone: Backbone) -> bool:
-        return backbone.name == TINY  # the encoder is this method's own choice, not in place of another
+    def start(self, responses: Floats, rng: np.random.Generator) -> Components:
+        return pooled_components(responses, self.parameters.components, self.space, rng)
 
-    def _build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> HeadMember:
-        rng = np.random.default_rng(seed)
-        pooled = pooled_responses(train, rng)
-        return self._member_of(
-            backbone, pooled_components(pooled, self.parameters.components, self.space, rng), seed
-        )
+    def blank(self, weights: Mapping[str, Tensor]) -> Components:
+        count = len(weights["head.log_weights"])  # fewer than asked for if there were few training answers
+        return np.full(count, 1 / count), np.zeros((count, 2)), np.ones((count, 2))
 
-    def _member_of(self, backbone: Backbone, components: Any, seed: int) -> HeadMember:
-        p = self.parameters
-        return new_member(
-            backbone, p.pooling, seed, lambda: MixtureHead(backbone.width, components, p.dropout, self.space)
-        )
+    def head(self, width: int, start: Components) -> nn.Module:
+        return MixtureHead(width, start, self.parameters.dropout, self.space)
 
-    def _task(
-        self, member: HeadMember, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
-    ) -> HeadTask:
-        p = self.parameters
+    def loss(self, given: Mixture, responses: Tensor, mask: Tensor) -> Tensor:
+        if self.parameters.loss == "energy":
+            return given.energy_scores(responses, mask)
+        if self.parameters.loss == "sinkhorn":
+            points, weights = given.draws(_DRAWS)
+            return sinkhorn_divergence(points, responses, mask, weights, blur=_BLUR_DB, p=1)
+        return -(given.log_density(responses) * equal_weights(mask, responses)).sum(dim=1)
 
-        def loss(mixture: Mixture, responses: Tensor, mask: Tensor) -> Tensor:
-            if p.loss == "energy":
-                return mixture.energy_scores(responses, mask)
-            if p.loss == "sinkhorn":
-                points, weights = mixture.draws(_DRAWS)
-                return sinkhorn_divergence(points, responses, mask, weights, blur=_BLUR_DB, p=1)
-            weights = mask.to(responses) / mask.sum(dim=1, keepdim=True)
-            return -(mixture.log_density(responses) * weights).sum(dim=1)
-
-        def score(pooled: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
-            return loss(member.head(pooled), responses, mask)
-
-        rates = (p.learning_rate, p.head_learning_rate)
-        divergence_rise = DIVERGENCE_NATS if p.loss == "nll" else divergence_db(self.space)
-        return HeadTask(member, examples, validation, rates, loss, score, divergence_rise)
-
-    def _draw(
+    def draw(
         self, member: HeadMember, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
     ) -> list[Floats]:
         return [
-            member.head(member.alone(prompt.text)).sample(n, rng)
+            member.head(member.pooled([prompt.text])).sample(n, rng)
             for prompt, rng in zip(prompts, rngs, strict=True)
         ]
-
-    def _write(self, member: HeadMember, folder: Path) -> None:
-        member.write(folder)
-
-    def _read(self, backbone: Backbone, folder: Path) -> HeadMember:
-        count = _components_in(folder, self.parameters.components)
-        blank = np.full(count, 1 / count), np.zeros((count, 2)), np.ones((count, 2))
-        return self._member_of(backbone, blank, 0).read(folder)
-
-
-def _components_in(folder: Path, asked: int) -> int:
-    """How many components a saved head has: fewer than asked for if there were few training answers."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(folder / "head.safetensors", "pt") as file:
-            return int(file.get_slice("head.log_weights").get_shape()[0])
-    except (OSError, SafetensorError):
-        return asked

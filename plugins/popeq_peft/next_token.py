@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.local import LocalModel
+from popeq_llm.models import Chat
 from popeq_llm.templates import load_template
 from popeq_llm.tree import takes_trees
 from popeq_llm.trie import build_trie, continuations
@@ -28,7 +29,7 @@ from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone, caller
 from popeq_peft.losses import DIVERGENCE_NATS
 from popeq_peft.parameters import LoraNextTokenParameters, PrefixNextTokenParameters
-from popeq_peft.tuned import FineTuned
+from popeq_peft.tuned import FineTuned, Member
 
 
 @dataclass(frozen=True)
@@ -55,37 +56,30 @@ def pack(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> Packed:
 
     ``prompt`` holds at least one token; no answer may begin another (end them with a token of their own).
     """
-    counts = Counter(tuple(a) for a in answers)
+    counts = Counter(map(tuple, answers))
     trie = build_trie(list(counts))
     passed = [0] * len(trie.token)
-    for index, answer in enumerate(counts):
-        node = trie.leaves[index]
-        while node:
-            passed[node] += counts[answer]
-            node = trie.parent[node]
-    slot: dict[int, int] = {0: len(prompt) - 1}
-    tokens, positions = list(prompt), list(range(len(prompt)))
-    above: dict[int, tuple[int, ...]] = {0: ()}
-    sees, parent, target, count = [], [], [], []
-    for node in range(1, len(trie.token)):
-        parent.append(slot[trie.parent[node]])
-        target.append(trie.token[node])
-        count.append(passed[node])
-        if trie.children[node]:  # a last token predicts nothing
-            slot[node] = len(tokens)
-            above[node] = (*above[trie.parent[node]], len(tokens) - len(prompt))
-            sees.append(above[node])
-            tokens.append(trie.token[node])
-            positions.append(len(prompt) + trie.depth[node] - 1)
+    for index, count in enumerate(counts.values()):
+        passed[trie.leaves[index]] = count
+    for node in range(len(passed) - 1, 0, -1):
+        passed[trie.parent[node]] += passed[node]
+    begin = len(prompt)
+    inner = [
+        node for node, below in enumerate(trie.children) if node and below
+    ]  # last tokens predict nothing
+    slot: dict[int, int] = {0: begin - 1}
+    sees: dict[int, tuple[int, ...]] = {0: ()}
+    for i, node in enumerate(inner):
+        slot[node], sees[node] = begin + i, (*sees[trie.parent[node]], i)
     return Packed(
-        tuple(tokens),
-        tuple(positions),
-        len(prompt),
-        tuple(sees),
-        tuple(parent),
-        tuple(target),
-        tuple(count),
-        len(answers),
+        tokens=(*prompt, *(trie.token[node] for node in inner)),
+        positions=(*range(begin), *(begin + trie.depth[node] - 1 for node in inner)),
+        start=begin,
+        sees=tuple(sees[node] for node in inner),
+        parent=tuple(slot[above] for above in trie.parent[1:]),
+        target=trie.token[1:],
+        count=tuple(passed[1:]),
+        answers=len(answers),
     )
 
 
@@ -130,14 +124,41 @@ NP = TypeVar("NP", bound=LoraNextTokenParameters | PrefixNextTokenParameters)
 _ONE = AnswerFormat()
 
 
-class Writer:
+class Writer(Member):
     """A causal model with an adapter that writes settings, and the sampling engine around it."""
 
-    def __init__(self, backbone: Backbone, engine: LocalModel) -> None:
-        self.backbone, self.engine = backbone, engine
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone)
+        self.model = caller(backbone)
+        if not takes_trees(self.model, len(backbone.tokenizer)):
+            raise UsageError(
+                f"--model {backbone.name}: does not take tree masks, which training on packed answers needs; "
+                "use another causal model, or lora-head"
+            )
+        loaded = (self.model, backbone.tokenizer, backbone.revision)
+        self.engine = LocalModel(backbone.name, device=str(self.model.device), loaded=loaded)
+
+    def packed(self, chat: Chat, responses: Floats) -> Packed:
+        """A chat and its listeners' answers, as the tokenizer writes them together."""
+        tokenizer = self.backbone.tokenizer
+        before = self.engine.render(chat)
+        answers = [answer_text([point], _ONE) for point in responses]
+
+        def encode(texts: list[str]) -> list[list[int]]:
+            found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return found
+
+        sequences, healed = continuations(encode, before, answers)
+        ids = encode([before])[0]
+        end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+        return pack(ids[: len(ids) - healed], [s + end for s in sequences])
+
+    def losses(self, rows: Sequence[Packed]) -> Tensor:
+        """``packed_losses`` of the model."""
+        return packed_losses(self.model, rows, self.model.dtype)
 
 
-class _NextTokenPredictor(FineTuned[NP, Writer], Generic[NP]):
+class _NextTokenPredictor(FineTuned[NP, Writer]):
     """Each listener's setting is an answer ``[x, y]`` to the prompt of ``icl-zero``; samples are constrained
     to valid answers and exact (popeq_llm)."""
 
@@ -153,42 +174,20 @@ class _NextTokenPredictor(FineTuned[NP, Writer], Generic[NP]):
             )
         self.template = load_template("zero", parameters.template)
 
-    def _build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> Writer:
-        return self._writer(backbone)
+    def build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> Writer:
+        return Writer(backbone)
 
-    def _writer(self, backbone: Backbone) -> Writer:
-        model = caller(backbone)
-        if not takes_trees(model, len(backbone.tokenizer)):
-            raise UsageError(
-                f"--model {backbone.name}: does not take tree masks, which training on packed answers needs; "
-                "use another causal model, or lora-head"
-            )
-        loaded = (model, backbone.tokenizer, backbone.revision)
-        return Writer(backbone, LocalModel(backbone.name, device=str(model.device), loaded=loaded))
+    def read(self, backbone: Backbone, folder: Path) -> Writer:
+        return Writer(backbone)
 
-    def _task(
+    def task(
         self, member: Writer, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
-    ) -> _NextTokenTask:
-        rows = [self._packed(member, e.text, e.responses) for e in examples]
-        held = [self._packed(member, p.prompt.text, p.responses) for p in validation]
-        return _NextTokenTask(member, rows, held, self.parameters.learning_rate, self.parameters.batch_size)
+    ) -> NextTokenTask:
+        rows = [member.packed(self.template.chat(e.text), e.responses) for e in examples]
+        held = [member.packed(self.template.chat(p.prompt.text), p.responses) for p in validation]
+        return NextTokenTask(member, rows, held, self.parameters.learning_rate, self.parameters.batch_size)
 
-    def _packed(self, member: Writer, text: str, responses: Floats) -> Packed:
-        """The prompt of a sentence and its listeners' answers, as the tokenizer writes them together."""
-        tokenizer = member.backbone.tokenizer
-        before = member.engine.render(self.template.chat(text))
-        answers = [answer_text([point], _ONE) for point in responses]
-
-        def encode(texts: list[str]) -> list[list[int]]:
-            found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-            return found
-
-        sequences, healed = continuations(encode, before, answers)
-        ids = encode([before])[0]
-        end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
-        return pack(ids[: len(ids) - healed], [s + end for s in sequences])
-
-    def _draw(
+    def draw(
         self, member: Writer, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
     ) -> list[Floats]:
         chats = [self.template.chat(p.text) for p in prompts]
@@ -198,61 +197,40 @@ class _NextTokenPredictor(FineTuned[NP, Writer], Generic[NP]):
             drawn.append(np.concatenate([p for p in points if p is not None]))
         return drawn
 
-    def _write(self, member: Writer, folder: Path) -> None:
-        member.backbone.save(folder)
-
-    def _read(self, backbone: Backbone, folder: Path) -> Writer:
-        return self._writer(backbone)
-
     def describe(self) -> dict[str, Any]:
         """Also the template."""
         return super().describe() | {"template": {"name": self.template.name, "sha256": self.template.sha256}}
 
 
-class _NextTokenTask:
+class NextTokenTask:
     """Trains the adapter on packed rows; the score is the validation answers' negative log-likelihood."""
 
     def __init__(
         self, member: Writer, rows: Sequence[Packed], held: Sequence[Packed], rate: float, batch_size: int
     ) -> None:
-        self._member, self._rows, self._held = member, rows, held
-        self._rate, self._batch_size = rate, batch_size
-        self._model = caller(member.backbone)
-
-    @property
-    def prompts(self) -> int:
-        return len(self._rows)
-
-    @property
-    def divergence_rise(self) -> float:
-        return DIVERGENCE_NATS
+        self.member, self.rows, self.held = member, rows, held
+        self.rate, self.batch_size = rate, batch_size
+        self.prompts, self.divergence_rise = len(rows), DIVERGENCE_NATS
 
     def groups(self) -> list[dict[str, Any]]:
         """The adapter's parameters."""
-        named = [(f"adapter.{n}", p) for n, p in self._member.backbone.trained.items()]
-        return [{"params": named, "lr": self._rate}]
+        return [self.member.backbone.group(self.rate)]
 
     def loss(self, items: Sequence[int]) -> Tensor:
         """Sum over prompts of the mean negative log-likelihood of their answers, nats."""
-        self._member.backbone.train(True)
-        rows = [self._rows[i] for i in items]
-        return packed_losses(self._model, rows, self._model.dtype).sum()
+        self.member.train(True)
+        return self.member.losses([self.rows[i] for i in items]).sum()
 
     def validation(self) -> float | None:
         """Mean negative log-likelihood of the validation answers, nats."""
-        if not self._held:
+        if not self.held:
             return None
-        self.rest()
+        self.member.train(False)
         total = 0.0
         with torch.no_grad():
-            for begin in range(0, len(self._held), self._batch_size):
-                rows = self._held[begin : begin + self._batch_size]
-                total += float(packed_losses(self._model, rows, self._model.dtype).sum())
-        return total / len(self._held)
-
-    def rest(self) -> None:
-        """Turn the adapter's dropout off."""
-        self._member.backbone.train(False)
+            for begin in range(0, len(self.held), self.batch_size):
+                total += float(self.member.losses(self.held[begin : begin + self.batch_size]).sum())
+        return total / len(self.held)
 
 
 class LoraNextToken(_NextTokenPredictor[LoraNextTokenParameters]):

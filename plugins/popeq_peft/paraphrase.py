@@ -13,7 +13,6 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.atomic import write_text
@@ -21,9 +20,9 @@ from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError
 from popeq.seeding import generator
 from popeq_llm.answers import FreeText
-from popeq_llm.models import Chat, LanguageModel, open_model
+from popeq_llm.models import LanguageModel, open_model
 from popeq_llm.parameters import ModelParameters
-from popeq_llm.templates import load_template
+from popeq_llm.templates import Template, load_template
 from popeq_peft.parameters import TrainingParameters
 
 #: Characters of the longest line that is taken.
@@ -127,11 +126,13 @@ def paraphrased(
     RunError
         If the model cannot be asked, or none of its lines is a paraphrase.
     """
+    assert parameters.paraphraser
+    assert parameters.paraphrases
     sentences = sorted(set(train))
     mark = _fingerprint(parameters, sentences, validation, seed)
     if folder and (found := _read(folder / FILE)) and found.fingerprint == mark:
         return found
-    name = parameters.paraphraser or ""
+    name = parameters.paraphraser
     model = open_model(
         ModelParameters(
             model=name,
@@ -141,25 +142,26 @@ def paraphrased(
             decode="generate",
         )
     )
-    asking = _Asking(model, parameters, {words(text) for text in (*train, *validation)})
+    template = load_template("paraphrase", parameters.paraphraser_template)
+    taking = _Taking(sentences, validation, parameters.paraphrases)
     try:
-        asking.ask(sentences, seed)
+        _ask(model, template, taking, seed)
     except PromptsError as error:
         raise RunError(f"paraphraser {name}: {error}") from None
     made = Paraphrases(
         model=name,
         revision=model.info.revision,
         where=model.info.device,
-        template=asking.template.name,
-        template_sha256=asking.template.sha256,
-        asked=asking.count * len(sentences),
-        refused=dict(asking.refused.most_common()),
-        example=asking.example,
-        texts=asking.texts,
+        template=template.name,
+        template_sha256=template.sha256,
+        asked=taking.count * len(sentences),
+        refused=dict(taking.refused.most_common()),
+        example=taking.example,
+        texts=taking.texts,
         fingerprint=mark,
     )
     if not made.taken:
-        last = f", the last {asking.example[:60]!r}" if asking.example else ""
+        last = f", the last {made.example[:60]!r}" if made.example else ""
         raise RunError(
             f"paraphraser {name}: wrote no sentence that can be used ({made.counts()}{last}); use a model "
             "that follows instructions, or another -o paraphraser_template="
@@ -169,56 +171,21 @@ def paraphrased(
     return made
 
 
-class _Asking:
-    """Asks about sentences until each has its paraphrases, ``_ASKED`` times at most."""
+class _Taking:
+    """The paraphrases by sentence, ``count`` of each at most, and what was refused."""
 
-    def __init__(self, model: LanguageModel, parameters: TrainingParameters, taken: set[Words]) -> None:
-        self.count = parameters.paraphrases or 0
-        self.template = load_template("paraphrase", parameters.paraphraser_template)
+    def __init__(self, sentences: Sequence[str], validation: Sequence[str], count: int) -> None:
+        self.count = count
+        self.texts: dict[str, list[str]] = {sentence: [] for sentence in sentences}
         self.refused: Counter[str] = Counter()
         self.example = ""
-        self.texts: dict[str, list[str]] = {}
-        self._model, self._taken = model, taken
-        self._form = FreeText(_TOKENS_MORE + _TOKENS_EACH * self.count)
-        self._cache = ContentCache("paraphrases")
+        self._taken = {words(text) for text in (*sentences, *validation)}
 
-    def ask(self, sentences: Sequence[str], seed: int) -> None:
-        """Fill ``texts``; what is lacking at the end stays so."""
-        self.texts = {sentence: [] for sentence in sentences}
-        for time in range(_ASKED):
-            lacking = [s for s in sentences if len(self.texts[s]) < self.count]
-            if not lacking:
-                break
-            chats = [self.template.chat(s, count=self.count) for s in lacking]
-            questions = [self._question(chat, seed, time) for chat in chats]
-            answers = self._answers(chats, questions)
-            for sentence, question, answer in zip(lacking, questions, answers, strict=True):
-                if self._take(sentence, answer):
-                    self._cache.put(question, answer, required=True)
+    def lacking(self) -> list[str]:
+        """Sentences that have too few."""
+        return [sentence for sentence, own in self.texts.items() if len(own) < self.count]
 
-    def _question(self, chat: Chat, seed: int, time: int) -> dict[str, object]:
-        """All that an answer depends on."""
-        info = self._model.info
-        return {
-            "model": [info.name, info.revision, info.device, info.dtype],
-            "text": self._model.render(chat),
-            "tokens": self._form.tokens,
-            "seed": seed,
-            "time": time,
-        }
-
-    def _answers(self, chats: Sequence[Chat], questions: Sequence[dict[str, object]]) -> list[str]:
-        """An answer to each chat: from the cache, else the model's."""
-        answers = [self._cache.get(question) for question in questions]
-        new = [i for i, answer in enumerate(answers) if not isinstance(answer, str)]
-        if new:
-            rngs = [_generator_of(questions[i]) for i in new]
-            given = self._model.generate([chats[i] for i in new], 1, self._form, rngs)
-            for i, (answer,) in zip(new, given.answers, strict=True):
-                answers[i] = answer
-        return answers
-
-    def _take(self, sentence: str, answer: str) -> bool:
+    def take(self, sentence: str, answer: str) -> bool:
         """Take the paraphrases of an answer, as many as are lacking; whether there was any."""
         own = self.texts[sentence]
         before = len(own)
@@ -236,8 +203,28 @@ class _Asking:
         return len(own) > before
 
 
-def _generator_of(question: dict[str, object]) -> np.random.Generator:
-    return generator("paraphrase", canonical([question["text"], question["seed"], question["time"]]))
+def _ask(model: LanguageModel, template: Template, taking: _Taking, seed: int) -> None:
+    """Ask about the sentences that lack paraphrases, ``_ASKED`` times at most; answers of use are cached."""
+    form = FreeText(_TOKENS_MORE + _TOKENS_EACH * taking.count)
+    cache = ContentCache("paraphrases")
+    info = model.info
+    for time in range(_ASKED):
+        lacking = taking.lacking()
+        chats = [template.chat(sentence, count=taking.count) for sentence in lacking]
+        texts = [model.render(chat) for chat in chats]
+        # All that an answer depends on.
+        more = {"model": [info.name, info.revision, info.device, info.dtype], "tokens": form.tokens}
+        questions = [{**more, "text": text, "seed": seed, "time": time} for text in texts]
+        answers = [cache.get(question) for question in questions]
+        new = [i for i, answer in enumerate(answers) if not isinstance(answer, str)]
+        if new:
+            rngs = [generator("paraphrase", canonical([texts[i], seed, time])) for i in new]
+            given = model.generate([chats[i] for i in new], 1, form, rngs)
+            for i, (answer,) in zip(new, given.answers, strict=True):
+                answers[i] = answer
+        for sentence, question, answer in zip(lacking, questions, answers, strict=True):
+            if taking.take(sentence, answer):
+                cache.put(question, answer, required=True)
 
 
 def _fingerprint(

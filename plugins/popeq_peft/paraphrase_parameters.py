@@ -66,14 +66,14 @@ class ParaphraseParameters(Parameters):
             )
         from popeq_llm.templates import load_template
 
-        def sha256(file: str) -> str:
-            return load_template("paraphrase", file or None).sha256
-
-        template, count = values.get("paraphraser_template"), values.get("paraphrases")
         # The bundled template is hashed too: "" names it here.
+        template = values.get("paraphraser_template")
         hashed = with_sha256(
-            {**values, "paraphraser_template": template or ""}, "paraphraser_template", sha256
+            {**values, "paraphraser_template": template or ""},
+            "paraphraser_template",
+            lambda file: load_template("paraphrase", file or None).sha256,
         )
+        count = values.get("paraphrases")
         return {
             **hashed,
             "paraphraser_template": template,

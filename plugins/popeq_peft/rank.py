@@ -19,6 +19,7 @@ from popeq.errors import PopeqError
 from popeq.runs.job import report_progress
 from popeq.runs.worker import peak_memory_mb
 from popeq_llm.loading import torch_threads
+from popeq_peft import popeq_predictors
 from popeq_peft.launch import ERROR, MEMORY, RankJob
 from popeq_peft.team import most_on_card_mb, open_team
 from popeq_peft.tuned import FineTuned
@@ -31,8 +32,9 @@ def main(file: Path) -> int:
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         job = RankJob.model_validate_json(file.read_bytes())
-        parameters = load_object(job.parameters_model).model_validate(job.parameters)
-        predictor: FineTuned[Any, Any] = load_object(job.predictor)(parameters, job.space)
+        spec = {spec.name: spec for spec in popeq_predictors()}[job.predictor]
+        parameters: Any = spec.parameters.model_validate(job.parameters)
+        predictor: FineTuned[Any, Any] = load_object(spec.factory)(parameters, job.space)
         predictor.use_folder(job.state)
         predictor.report_to(partial(report_progress, job.state))
         with torch_threads(parameters.threads):

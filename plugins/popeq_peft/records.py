@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,15 @@ from popeq.contract import LabelledPrompt
 from popeq.errors import UsageError
 from popeq.space import Space
 from popeq_peft.augment import Example
-from popeq_peft.backbone import Backbone
+from popeq_peft.backbone import HUB_NAMES, Backbone
 from popeq_peft.parameters import TrainingParameters
-from popeq_peft.training import Progress
 
 RECORD = "popeq.json"
+
+
+def space_db(space: Space) -> list[float]:
+    """The box as x low, y low, x high, y high."""
+    return [float(v) for v in (*space.low, *space.high)]
 
 
 class MemberRecord(BaseModel):
@@ -41,14 +44,18 @@ class MemberRecord(BaseModel):
     train_s: float
     fingerprint: str
 
+    @property
+    def best(self) -> dict[str, float]:
+        """The entry of the history for the epoch whose weights are kept."""
+        return next((e for e in self.history if e["epoch"] == self.best_epoch), {})
+
     def summary(self) -> dict[str, Any]:
         """How training went, in a few values."""
-        best = [e.get("validation") for e in self.history if e["epoch"] == self.best_epoch]
         return {
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
-            "validation": best[0] if best else None,
+            "validation": self.best.get("validation"),
             "train_s": round(self.train_s, 3),
         }
 
@@ -56,42 +63,79 @@ class MemberRecord(BaseModel):
 def read_record(folder: Path) -> MemberRecord | None:
     """The record in an adapter's folder; None if there is none that can be read."""
     try:
-        return MemberRecord.model_validate(json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        return MemberRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
         return None
 
 
-def write_card(folder: Path, record: MemberRecord) -> None:
+def write_record(folder: Path, record: MemberRecord) -> None:
     """Write the record, and ``README.md`` in the form of a Hugging Face model card."""
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
-    write_text(
-        folder / "README.md", card_text(record, with_adapter=(folder / "adapter_config.json").exists())
-    )
+    write_text(folder / "README.md", _card(record, with_adapter=(folder / "adapter_config.json").exists()))
 
 
-def card_text(record: MemberRecord, *, with_adapter: bool) -> str:
-    """The model card."""
-    base = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}.get(
-        record.base_model, record.base_model
-    )
-    last = record.history[-1] if record.history else {}
-    best = next((e for e in record.history if e["epoch"] == record.best_epoch), last)
-    scores = ", ".join(f"{k} {best[k]:.4f}" for k in ("loss", "validation") if k in best)
-    stand_in = " (a small stand-in)" if record.stand_in else ""
-    load = (
-        f"""
+def fingerprint(
+    predictor: str,
+    parameters: TrainingParameters,
+    space: Space,
+    seed: int,
+    examples: Sequence[Example],
+    validation: Sequence[LabelledPrompt],
+    revision: str,
+) -> str:
+    """SHA-256 over everything that a member's training depends on; ``revision`` is the base model's."""
+    parts = [
+        predictor,
+        parameters.model_dump(mode="json"),
+        space_db(space),
+        seed,
+        revision,
+        [[e.text, e.responses.tolist()] for e in examples],
+        [[p.prompt.text, p.responses.tolist()] for p in validation],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def given_record(folder: Path, predictor: str, space: Space) -> MemberRecord:
+    """The record in the folder of a given adapter; UsageError if this predictor cannot use it."""
+    record = read_record(folder)
+    if record is None:
+        raise UsageError(f"adapter {folder}: has no {RECORD}; it was not written by popeq")
+    if record.predictor != predictor:
+        raise UsageError(f"adapter {folder}: is one of {record.predictor}, not of {predictor}")
+    if record.space_db != space_db(space):
+        raise UsageError(f"adapter {folder}: was trained for the box {record.space_db} dB, not this one")
+    return record
+
+
+def check_base(folder: Path, record: MemberRecord, backbone: Backbone) -> None:
+    """UsageError unless an adapter was trained on this very base model."""
+    if (record.base_model, record.base_revision) != (backbone.name, backbone.revision):
+        raise UsageError(
+            f"adapter {folder}: was trained on {record.base_model} ({record.base_revision}), not on "
+            f"{backbone.name} ({backbone.revision}); give that one with --model"
+        )
+
+
+_WITH_ADAPTER = """
 The adapter is in peft's own format:
 
 ```python
 from peft import PeftModel
-from transformers import {"AutoModelForCausalLM" if "ntp" in record.predictor else "AutoModel"} as Auto
+from transformers import {auto} as Auto
 
 model = PeftModel.from_pretrained(Auto.from_pretrained("{base}"), "this folder")
 ```
 """
-        if with_adapter
-        else "\nThe base model is used as it is; only the head was trained.\n"
-    )
+_WITHOUT_ADAPTER = "\nThe base model is used as it is; only the head was trained.\n"
+
+
+def _card(record: MemberRecord, *, with_adapter: bool) -> str:
+    base = HUB_NAMES.get(record.base_model, record.base_model)
+    auto = "AutoModelForCausalLM" if "ntp" in record.predictor else "AutoModel"
+    load = _WITH_ADAPTER.format(auto=auto, base=base) if with_adapter else _WITHOUT_ADAPTER
+    stand_in = " (a small stand-in)" if record.stand_in else ""
+    scores = ", ".join(f"{k} {record.best[k]:.4f}" for k in ("loss", "validation") if k in record.best)
     stopped = f"; {record.stopped}" if record.stopped else ""
     x_low, y_low, x_high, y_high = record.space_db
     settings = "\n".join(f"| {k} | {v} |" for k, v in record.parameters.items() if v is not None)
@@ -116,71 +160,3 @@ With popeq: `popeq run {record.predictor} -o adapter=THIS_FOLDER`.
 |---|---|
 {settings}
 """
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What all members of a predictor have in common."""
-
-    predictor: str
-    parameters: TrainingParameters
-    space: Space
-
-    @property
-    def space_db(self) -> list[float]:
-        """The box as x low, y low, x high, y high."""
-        return [float(v) for v in (*self.space.low, *self.space.high)]
-
-    def fingerprint(
-        self, seed: int, examples: Sequence[Example], validation: Sequence[LabelledPrompt], revision: str
-    ) -> str:
-        """SHA-256 over everything that a member's training depends on; ``revision`` is the base model's."""
-        parts = [
-            self.predictor,
-            self.parameters.model_dump(mode="json"),
-            self.space_db,
-            seed,
-            revision,
-            [[e.text, e.responses.tolist()] for e in examples],
-            [[p.prompt.text, p.responses.tolist()] for p in validation],
-        ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def record(
-        self, progress: Progress, backbone: Backbone, *, stand_in: bool, trained: int, train_s: float
-    ) -> MemberRecord:
-        """The record of a member that was just trained; ``trained``: how many parameters."""
-        return MemberRecord(
-            predictor=self.predictor,
-            parameters=self.parameters.model_dump(mode="json"),
-            base_model=backbone.name,
-            base_revision=backbone.revision,
-            stand_in=stand_in,
-            space_db=self.space_db,
-            trained_parameters=trained,
-            history=progress.history,
-            best_epoch=progress.best_epoch,
-            stopped=progress.stopped,
-            train_s=train_s,
-            fingerprint=progress.fingerprint,
-        )
-
-    def given(self, folder: Path) -> MemberRecord:
-        """The record in the folder of a given adapter; UsageError if this predictor cannot use it."""
-        record = read_record(folder)
-        if record is None:
-            raise UsageError(f"adapter {folder}: has no {RECORD}; it was not written by popeq")
-        if record.predictor != self.predictor:
-            raise UsageError(f"adapter {folder}: is one of {record.predictor}, not of {self.predictor}")
-        if record.space_db != self.space_db:
-            raise UsageError(f"adapter {folder}: was trained for the box {record.space_db} dB, not this one")
-        return record
-
-
-def check_base(folder: Path, record: MemberRecord, backbone: Backbone) -> None:
-    """UsageError unless an adapter was trained on this very base model."""
-    if (record.base_model, record.base_revision) != (backbone.name, backbone.revision):
-        raise UsageError(
-            f"adapter {folder}: was trained on {record.base_model} ({record.base_revision}), not on "
-            f"{backbone.name} ({backbone.revision}); give that one with --model"
-        )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 
 def most_on_card_mb() -> float | None:
@@ -18,74 +17,40 @@ def most_on_card_mb() -> float | None:
     return round(torch.cuda.max_memory_allocated() / 2**20, 1)
 
 
-T = TypeVar("T")
-
-
+@dataclass(frozen=True)
 class Team:
-    """A process among ``size`` processes that each take a share of every batch."""
+    """This process, ``rank`` among ``size`` that each take a share of every batch; ``device`` is its own."""
 
     rank: int = 0
     size: int = 1
+    device: str = "cpu"
 
     def total(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
-        """The sum of the losses; gradients are summed in place."""
-        return loss
-
-    def agreed(self, task: T) -> T:
-        """The task, with judgements that all processes share."""
-        return task
-
-
-class Distributed(Team):
-    """Processes that share gradients through ``torch.distributed``."""
-
-    def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
-
-    def total(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
-        device = parameters[0].device
+        """The sum of the processes' losses; gradients are summed in place."""
+        if self.size == 1:
+            return loss
         flat = torch.cat(
-            [torch.tensor([loss], device=device)]
+            [torch.tensor([loss], device=self.device)]
             + [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
         )
         dist.all_reduce(flat)
-        at = 1
-        for p in parameters:
-            p.grad = flat[at : at + p.numel()].view_as(p).to(p.dtype)
-            at += p.numel()
-        return float(flat[0])
+        summed, *gradients = torch.split(flat, [1, *(p.numel() for p in parameters)])
+        for p, gradient in zip(parameters, gradients, strict=True):
+            p.grad = gradient.view_as(p).to(p.dtype)
+        return float(summed)
 
-    def agreed(self, task: T) -> T:
-        agreed: Any = _Agreed(task)
-        return agreed  # type: ignore[no-any-return]
-
-
-class _Agreed:
-    """A task whose scores are those of the first process: were they rounded otherwise elsewhere, processes
-    could stop in different epochs and wait for each other for ever."""
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def loss(self, items: Sequence[int]) -> Tensor:
-        """The task's own in training; where no gradient is wanted, the first process's."""
-        loss: Tensor = self._task.loss(items)
-        if not torch.is_grad_enabled():
-            dist.broadcast(loss, src=0)
-        return loss
-
-    def validation(self) -> float | None:
-        """The first process's."""
-        score = self._task.validation()
-        if score is None:
-            return None
-        parameter = self._task.groups()[0]["params"][0][1]
-        shared = torch.tensor([score], dtype=torch.float64, device=parameter.device)
+    def agreed(self, score: float) -> float:
+        """The first process's score. Processes that judge by scores which were rounded differently could stop
+        in different epochs, and would then wait for each other without end."""
+        if self.size == 1:
+            return score
+        shared = torch.tensor([score], dtype=torch.float64, device=self.device)
         dist.broadcast(shared, src=0)
         return float(shared)
+
+
+#: A process that trains without others.
+ALONE = Team()
 
 
 def open_team(*, cpu: bool) -> Team:
@@ -94,8 +59,8 @@ def open_team(*, cpu: bool) -> Team:
     ``cpu``: train on the CPU although there may be cards.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Team()
+        return ALONE
     from accelerate import PartialState
 
-    PartialState(cpu=cpu)
-    return Distributed()
+    state = PartialState(cpu=cpu)
+    return Team(dist.get_rank(), dist.get_world_size(), str(state.device))

@@ -150,8 +150,8 @@ def trained() -> tuple[Any, Any, Any]:
     train = data.labelled(data.stages[0].train)
     assert len(train) == PROMPTS
     predictor = LoraHead(LoraHeadParameters(), PLANE)
-    member = predictor._build(wrap(open_backbone(predictor.parameters), predictor.parameters, 0), train, 0)
-    task = predictor._task(member, augmented(train, 0, 0), [])
+    member = predictor.build(wrap(open_backbone(predictor.parameters), predictor.parameters, 0), train, 0)
+    task = predictor.task(member, augmented(train, 0, 0), [])
     return predictor.parameters, member, task
 
 

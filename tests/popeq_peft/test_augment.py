@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 from small_fits import learnable
 
-from popeq_peft.augment import augmented, rewritten, table
+from popeq_peft.augment import SYNONYMS, TEMPLATES, augmented, rewritten
 
 
 def test_the_table_is_in_form():
-    assert len(set(table().templates)) == len(table().templates) >= 10
-    for template in table().templates:
+    assert len(set(TEMPLATES)) == len(TEMPLATES) >= 10
+    for template in TEMPLATES:
         assert template.count("{sentence}") + template.count("{Sentence}") == 1
-    assert all(word == word.strip().lower() for word in table().synonyms)
-    assert all(others and word not in others for word, others in table().synonyms.items())
+    assert all(word == word.strip().lower() for word in SYNONYMS)
+    assert all(others and word not in others for word, others in SYNONYMS.items())
 
 
 def test_copies_keep_their_answers_and_repeat():
@@ -29,8 +30,6 @@ def test_copies_keep_their_answers_and_repeat():
 
 
 def test_words_are_swapped_whole_and_keep_their_capital():
-    import numpy as np
-
     seen = {rewritten("Warm songs, for warmth", np.random.default_rng(i)) for i in range(200)}
     assert any("Cosy songs" in s for s in seen)
     assert all("cosyth" not in s for s in seen)

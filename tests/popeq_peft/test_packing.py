@@ -34,7 +34,7 @@ def test_packed_equals_plain(model_folders, shape):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-4)
 
 
-def test_every_shared_beginning_stands_once():
+def test_every_shared_beginning_is_there_once():
     row = pack([1, 2], [[5, 6, 9], [5, 7, 9], [5, 6, 9]])
     assert row.tokens == (1, 2, 5, 6, 7)
     assert row.positions == (0, 1, 2, 3, 3)

@@ -15,7 +15,6 @@ from popeq_llm.loading import tiny_folder
 from popeq_peft.heads import HeadTask
 from popeq_peft.parameters import MixtureParameters
 from popeq_peft.paraphrase import FILE, LONGEST, paraphrased, refusal, words
-from popeq_peft.team import Team
 
 SMALL = {"ensemble": 1, "epochs": 1}
 SENTENCE = "make it warm"
@@ -47,7 +46,7 @@ def _own_cache(tmp_path, monkeypatch):
         ("Brighter, please.", "there already"),
     ],
 )
-def test_lines_are_taken_or_refused_never_mended(line, reason):
+def test_lines_are_taken_or_refused_never_corrected(line, reason):
     assert refusal(line, SENTENCE, {words("brighter please")}).startswith(reason)
     assert bool(refusal(line, SENTENCE, {words("brighter please")})) == bool(reason)
 
@@ -76,9 +75,9 @@ def options_at(server):
 def test_training_gets_paraphrases_and_nobody_reads_answers_or_other_prompts(tmp_path, monkeypatch):
     trained, plain = [], HeadTask.__init__
 
-    def remembers(self, member, examples, *more):
+    def remembers(self, predictor, member, examples, validation):
         trained.append(examples)
-        plain(self, member, examples, *more)
+        plain(self, predictor, member, examples, validation)
 
     monkeypatch.setattr(HeadTask, "__init__", remembers)
     train, validation = learnable(5), learnable(8, "validation")[5:]
@@ -103,16 +102,19 @@ def test_training_gets_paraphrases_and_nobody_reads_answers_or_other_prompts(tmp
         assert [e.text.startswith(("say ", "once ")) for e in own] == [False, True, True]
     kept = json.loads((tmp_path / "run" / FILE).read_text())
     assert sorted(text for own in kept["texts"].values() for text in own) == sorted(texts[5:])
-    told = predictor.describe()["paraphrases"]
-    assert (told["model"], told["taken"], told["asked"]) == ("openai:fake", 10, 10)
-    assert told["refused"] == {"a list's mark, a quotation mark or a heading": 5, "the sentence itself": 5}
+    described = predictor.describe()["paraphrases"]
+    assert (described["model"], described["taken"], described["asked"]) == ("openai:fake", 10, 10)
+    assert described["refused"] == {
+        "a list's mark, a quotation mark or a heading": 5,
+        "the sentence itself": 5,
+    }
     assert other.texts == kept["texts"]
     assert not predictor.notes
     # The processes of a team and a killed run read the file, though the server refuses everybody by now.
     again = type(predictor)(predictor.parameters, predictor.space)
     again.use_folder(tmp_path / "run")
-    again.train_members([seed, 1], train, validation, Team())
-    assert again.describe()["paraphrases"] == told
+    again.train_members([seed, 1], train, validation)
+    assert again.describe()["paraphrases"] == described
 
 
 def test_it_is_off_by_default_and_then_no_part_of_a_run():

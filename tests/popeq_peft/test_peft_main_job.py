@@ -43,10 +43,10 @@ def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_pat
     assert not (run / PACKED).exists()
     assert list(run.glob("state-split/*.training")), "killed while it trained"
     assert popeq(*command, env=OFFLINE).returncode == 0
-    told = json.loads((run / "run.json").read_text())["predictor"]["described"]
-    assert told["model"] == "all-MiniLM-L6-v2"
-    assert told["stand_in"] is True
-    assert told["training"][0]["epochs"] == 8
+    described = json.loads((run / "run.json").read_text())["predictor"]["described"]
+    assert described["model"] == "all-MiniLM-L6-v2"
+    assert described["stand_in"] is True
+    assert described["training"][0]["epochs"] == 8
     assert "epoch 8/8, loss" in (run / "state-split" / "progress.txt").read_text()
 
     dataset = api.load_dataset(str(small))

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popeq_peft.losses import energy_scores, padded_responses, sinkhorn_divergence, squared_error
+from popeq_peft.heads import padded_responses
+from popeq_peft.losses import energy_scores, sinkhorn_divergence, squared_error
 
 
 def sets(batch=3, n=11, m=11, seed=0):

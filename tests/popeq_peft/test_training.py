@@ -36,9 +36,6 @@ class Line:
             return error.square().sum() * torch.nan
         return error.square().sum()
 
-    def rest(self):
-        self.resting = True
-
     def validation(self):
         self.validated += 1
         if self.validation_at is None:
@@ -110,7 +107,6 @@ def test_divergence_keeps_the_last_good_state():
     with pytest.warns(UserWarning, match="diverged in epoch 3 .* the state of epoch 2 is kept"):
         progress = train(task, schedule(), "f")
     assert progress.best_epoch == 2
-    assert task.resting
     assert torch.isfinite(task.weight).all()
     torch.testing.assert_close(task.weight.detach(), progress.best["weight"])
 

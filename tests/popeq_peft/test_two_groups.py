@@ -1,4 +1,4 @@
-"""Listeners in two camps: squared error puts its points between them, and the diagnostics say so."""
+"""Listeners in two groups: squared error puts its points between them, and the diagnostics say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from popeq.seeding import generator
 from popeq.space import PLANE
 
 
-def camps(split, count=8):
+def two_groups(split, count=8):
     """Half of the listeners 4 dB to one side, half to the other; which side is the sentence's."""
     rng = np.random.default_rng(len(split))
     prompts = []
@@ -30,8 +30,8 @@ def camps(split, count=8):
 def predicted(name, **options):
     spec = SPECS[name]
     predictor = load_object(spec.factory)(spec.parameters(model="popeq-tiny", device="cpu", **options), PLANE)
-    predictor.fit(camps("train"), camps("validation", 4), generator(0))
-    test = camps("test", 4)
+    predictor.fit(two_groups("train"), two_groups("validation", 4), generator(0))
+    test = two_groups("test", 4)
     prompts = [p.prompt for p in test]
     return test, predictor.sample(prompts, 110, [generator(0, p.prompt_id) for p in prompts])
 
@@ -44,7 +44,7 @@ def predicted(name, **options):
         ("head-mixture", {"epochs": 10, "ensemble": 1}, False),
     ],
 )
-def test_who_stands_between_the_camps(name, options, collapses):
+def test_who_stands_between_the_two_groups(name, options, collapses):
     test, samples = predicted(name, **options)
     ratios = [spread_ratio(s, p.responses) for s, p in zip(samples, test, strict=True)]
     between = np.mean([(np.linalg.norm(s, axis=1) < 2).mean() for s in samples])

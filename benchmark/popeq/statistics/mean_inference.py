@@ -53,11 +53,9 @@ class MeanEstimate:
     @property
     def effect_size(self) -> float:
         """The mean in standard deviations over prompts (Cohen's d of paired differences); 0 if all are 0."""
-        return (
-            self.value / self.sd
-            if self.sd > 0.0
-            else (0.0 if self.value == 0.0 else math.copysign(math.inf, self.value))
-        )
+        if self.sd > 0.0:
+            return self.value / self.sd
+        return math.copysign(math.inf, self.value) if self.value else 0.0
 
     def detectable(self, alpha: float = 0.05, power: float = 0.8) -> float:
         """The least true mean that a two-sided test at ``alpha`` finds with about this power, in the scores'

@@ -64,17 +64,14 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def backbone_of(shape: str, device: torch.device, *, language: bool) -> Backbone:
-    """A model of random weights in bfloat16, made on its device, with the stand-in's tokenizer."""
+def random_model(shape: str, device: torch.device, make: Any = AutoModelForCausalLM) -> tuple[Any, Any]:
+    """A model of random weights in bfloat16, made on its device, and the stand-in's tokenizer."""
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = Phi3Config(**SHAPES[shape], **ends, max_position_embeddings=4096)
-    make = AutoModelForCausalLM if language else AutoModel
     torch.manual_seed(0)
     with device:
         model = make.from_config(config, dtype=torch.bfloat16)
-    model.eval().requires_grad_(False)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_folder())
-    return Backbone(f"random {shape}", "", True, model, tokenizer)
+    return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(tiny_folder())
 
 
 def task_of(
@@ -84,7 +81,8 @@ def task_of(
     spec = registry().predictor(name)
     parameters = spec.parameters(dtype="bfloat16", device=str(device), **more)  # type: ignore[call-arg]
     predictor = popeq.contract.load_object(spec.factory)(parameters, popeq.PLANE)
-    backbone = wrap(backbone_of(shape, device, language=predictor.language), parameters, 0)
+    made = random_model(shape, device, AutoModelForCausalLM if predictor.language else AutoModel)
+    backbone = wrap(Backbone(f"random {shape}", "", True, *made), parameters, 0)
     member = predictor._build(backbone, train, 0)
     task = predictor._task(member, augmented(train, 0, 0), [])
     rows = getattr(task, "_rows", None)

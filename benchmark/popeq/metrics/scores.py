@@ -221,5 +221,4 @@ def listener_effects(kernels: Floats) -> Floats:
     """
     mass = kernels.sum(axis=1)
     mean = kernels.sum(axis=0) / mass.sum()
-    effects: Floats = (np.outer(mass, mean) - kernels) / mass.mean()
-    return effects
+    return np.asarray((np.outer(mass, mean) - kernels) / mass.mean())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from popeq.typing import Floats, Ints
+from popeq.typing import Floats
 
 #: The null distribution is exact up to this many pairs: below a tenth of a second, and normal by then.
 EXACT_LIMIT = 500
@@ -68,12 +68,19 @@ def signed_rank(differences: ArrayLike, *, decimals: int = 9) -> SignedRank:
     plus, minus = int(doubled[d > 0].sum()), int(doubled[d < 0].sum())
     kept = doubled[d != 0]
     exact = len(kept) <= EXACT_LIMIT
+    if exact:  # the null distribution is symmetric: both tails are twice that of the smaller rank sum
+        tail = _distribution(tuple(np.sort(kept).tolist()))[: min(plus, minus) + 1]
+        p_value = min(1.0, 2.0 * float(tail.sum()))
+    else:
+        deviation = max(abs(plus - minus) / 2.0 - 1.0, 0.0)  # doubled ranks: the correction of 1/2 is 1
+        sd = math.sqrt(float(np.square(kept.astype(np.float64)).sum())) / 2.0
+        p_value = math.erfc(deviation / sd / math.sqrt(2.0))
     return SignedRank(
         statistic_plus=plus / 2.0,
         statistic_minus=minus / 2.0,
         n=len(d),
         n_zero=len(d) - len(kept),
-        p_value=_exact_p(kept, min(plus, minus)) if exact else _normal_p(kept, plus - minus),
+        p_value=p_value,
         exact=exact,
         rank_biserial=(plus - minus) / (plus + minus) if len(kept) else 0.0,
     )
@@ -99,18 +106,6 @@ def signed_rank_distribution(ranks: ArrayLike) -> Floats:
     if not (np.isfinite(doubled).all() and (doubled > 0).all() and (doubled == np.rint(doubled)).all()):
         raise ValueError("ranks must be positive multiples of 1/2")
     return _distribution(tuple(doubled.astype(np.int64).tolist()))
-
-
-def _exact_p(doubled: Ints, smaller: int) -> float:
-    # The null distribution is symmetric, so both tails are twice the one that holds the smaller rank sum.
-    distribution = _distribution(tuple(np.sort(doubled).tolist()))
-    return min(1.0, 2.0 * float(distribution[: smaller + 1].sum()))
-
-
-def _normal_p(doubled: Ints, plus_minus: int) -> float:
-    deviation = max(abs(plus_minus) / 2.0 - 1.0, 0.0)  # in doubled ranks, where the correction of 1/2 is 1
-    sd = math.sqrt(float(np.square(doubled.astype(np.float64)).sum())) / 2.0
-    return math.erfc(deviation / sd / math.sqrt(2.0))
 
 
 @lru_cache(maxsize=8)

@@ -77,11 +77,8 @@ class GuardedRun:
 def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False) -> GuardedRun:
     """Draw the predictor into ``runs_dir`` and compare it with its baseline, or, with ``update``, store it.
 
-    Raises
-    ------
-    GateError
-        If a run fails, no prompt is scored, the baseline is missing or not comparable, or the verdict is
-        regressed or inconclusive.
+    Raises GateError if a run fails, no prompt is scored, the baseline is missing or not comparable, or the
+    verdict is regressed or inconclusive.
     """
     try:
         folder = root / guard.dataset

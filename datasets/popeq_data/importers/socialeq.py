@@ -7,7 +7,9 @@ T. Zheng, P. Seetharaman, B. Pardo, "SocialFX", ACM Multimedia 2016.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +35,8 @@ FOLDS = 5
 def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     """Read the contributions, CSV or Parquet, and make the data set of one language's common words.
 
-    Raises
-    ------
-    InvalidInputError
-        With every problem of the file.
-    UsageError
-        If the language is not there, too few words are left to fold, or pyarrow is needed and absent.
+    Raises InvalidInputError with every problem of the file; UsageError if the language is not there, too few
+    words are left to fold, or pyarrow is needed and absent.
     """
     source = Source(path, "a SocialEQ contributions file", PUBLISHED_SHA256)
     parquet = source.content[:4] == b"PAR1" or path.suffix.casefold() in (".parquet", ".pq")
@@ -46,12 +44,9 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     dropped: Counter[str] = Counter()
     questions, pairs = _ask(rows, parameters, dropped, source.file)
     placed = place(np.stack([contribution.curve for _, contribution in pairs]), parameters.db_per_unit)
-    counter: Counter[str] = Counter()
-    answers = []
-    for prompt_id, _ in pairs:
-        counter[prompt_id] += 1
-        # The file names nobody: a number within the word makes each contribution a listener of its own.
-        answers.append((prompt_id, f"{prompt_id}.{counter[prompt_id]:03d}"))
+    # The file names nobody: a number within the word makes each contribution a listener of its own.
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
+    answers = [(prompt_id, f"{prompt_id}.{next(numbers[prompt_id]):03d}") for prompt_id, _ in pairs]
     language = re.sub(r"[^a-z0-9]+", "-", parameters.language.casefold()).strip("-") or "other"
     card = DatasetCard(
         name="socialeq" if language == "english" else f"socialeq-{language}"[:64],

@@ -35,19 +35,13 @@ def words_table(path: Path) -> str:
     """The CSV text of the table: word, n, x_db, y_db, source; the commonest word first.
 
     A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: the
-    expected mean of a word without ratings.
-
-    Raises
-    ------
-    InvalidInputError
-        If ``path`` is not a SocialEQ contributions file.
+    expected mean of a word without ratings. Raises InvalidInputError for another kind of file.
     """
     rows = read_csv(Source(path, "a SocialEQ contributions file"))
     rows = [row for row in rows if row.language.casefold() == LANGUAGE and normalise(row.word)]
+    points_of_rows = place(np.stack([row.curve for row in rows]), DB_PER_UNIT).points
     by_word = defaultdict(list)
-    for row, point in zip(
-        rows, place(np.stack([row.curve for row in rows]), DB_PER_UNIT).points, strict=True
-    ):
+    for row, point in zip(rows, points_of_rows, strict=True):
         by_word[normalise(row.word)].append(point)
     means = {word: np.mean(points, axis=0) for word, points in by_word.items()}
     all_words = np.mean(list(means.values()), axis=0)

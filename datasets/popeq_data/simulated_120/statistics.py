@@ -62,7 +62,7 @@ def w1(a: Floats, b: Floats) -> float:
 @cache
 def measure(panel: Panel) -> tuple[float, ...]:
     """The value of each of ``STATISTICS`` for one panel, in their order."""
-    prompts = _prompts()
+    prompts = meanings(read_sentences())
     points = settings(prompts, panel)
     residuals = points - points.mean(axis=1, keepdims=True)
     inside = np.sqrt((residuals**2).sum(axis=(0, 1)) / (points.shape[0] * (points.shape[1] - 1)))
@@ -73,9 +73,9 @@ def measure(panel: Panel) -> tuple[float, ...]:
         float(np.mean([w1(a, b) for a, b in combinations(points, 2)])),
         _to_cloud(points, points.reshape(-1, 2)),
         _to_uniform(points),
-        *(float(v) for v in inside),
-        *(float(v) for v in share_between(points)),
-        *(float(v) for v in family_correlation(residuals, [p.family for p in prompts])),
+        *inside.tolist(),
+        *share_between(points).tolist(),
+        *family_correlation(residuals, [p.family for p in prompts]).tolist(),
         float(opposite.mean()),
         float(on_edge.mean()),
     )
@@ -85,8 +85,7 @@ def share_between(points: Floats) -> Floats:
     """Share of the sum of squares of (prompts, listeners, 2) that lies between prompts, (x, y)."""
     within = ((points - points.mean(axis=1, keepdims=True)) ** 2).sum(axis=(0, 1))
     total = ((points - points.mean(axis=(0, 1))) ** 2).sum(axis=(0, 1))
-    share: Floats = 1.0 - within / total
-    return share
+    return np.asarray(1.0 - within / total)
 
 
 def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
@@ -98,8 +97,7 @@ def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
     scaled = residuals / np.where(norm > 0, norm, 1.0)
     pairs = [(i, j) for i, j in combinations(range(len(families)), 2) if families[i] == families[j]]
     first, second = np.array(pairs).T
-    correlation: Floats = (scaled[first] * scaled[second]).sum(axis=1).mean(axis=0)
-    return correlation
+    return np.asarray((scaled[first] * scaled[second]).sum(axis=1).mean(axis=0))
 
 
 def _to_fresh_panels(points: Floats, prompts: Sequence[Meaning], panel: Panel) -> float:
@@ -128,10 +126,6 @@ def _to_uniform(points: Floats) -> float:
     return float(np.mean(values))
 
 
-def _prompts() -> list[Meaning]:
-    return meanings(read_sentences())
-
-
 def table() -> str:
     """Markdown table of both panels, the prototype and the real listeners, and how the panels differ."""
     measured = [measure(panel) for panel in (PANEL_A, PANEL_B)]
@@ -140,16 +134,10 @@ def table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for statistic, a, b in zip(STATISTICS, *measured, strict=True):
-        cells = (
-            statistic.name,
-            f"{a:.2f}",
-            f"{b:.2f}",
-            f"{statistic.target:.2f}",
-            statistic.socialeq,
-            statistic.safe,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    panel_a, panel_b = (settings(_prompts(), panel) for panel in (PANEL_A, PANEL_B))
+        numbers = f"{a:.2f} | {b:.2f} | {statistic.target:.2f}"
+        lines.append(f"| {statistic.name} | {numbers} | {statistic.socialeq} | {statistic.safe} |")
+    prompts = meanings(read_sentences())
+    panel_a, panel_b = (settings(prompts, panel) for panel in (PANEL_A, PANEL_B))
     shift = np.round((panel_b - panel_a).mean(axis=(0, 1)), 2) + 0.0
     apart = np.mean([w1(a, b) for a, b in zip(panel_a, panel_b, strict=True)])
     lines += [

@@ -19,15 +19,9 @@ def greedy(
 ) -> Arcs:
     """Arcs in the order of their reduced costs, least first; each uses up its source or its sink.
 
-    They are a forest, the flow of which is feasible.
-
-    Parameters
-    ----------
-    at_sources, at_sinks : (S,), as wide as ``problem.near``
-        The guess: the sum of the potentials of a source and a sink is about their distance where mass is
-        moved, and less elsewhere. ``at_sinks`` is changed.
-    most
-        Reduced costs above this are taken as equal.
+    They are a forest, the flow of which is feasible. ``at_sources`` (S,) and ``at_sinks``, as wide as
+    ``problem.near``, are the guess: their sum is about the distance where mass is moved, and less elsewhere.
+    ``at_sinks`` is changed. Reduced costs above ``most`` are taken as equal.
     """
     near, p, q = problem.near, problem.p, problem.q
     ns, n = len(p), len(p) + len(q)

@@ -28,26 +28,12 @@ _SINGLE = 2.0**-21
 def improve(
     problem: Problem, start: Basis, tolerance: float, least_gain: float
 ) -> tuple[float, float, Floats, bool]:
-    """Pivot until the plan is optimal, or proven to be within a tolerance of the optimum.
+    """Pivot from a feasible tree until the duality gap is at most ``tolerance``, a share of the cost (0: the
+    optimum). Only an arc of reduced cost below ``-least_gain``, dB, enters. ``start.flow`` is changed.
 
-    Parameters
-    ----------
-    start
-        A feasible tree; its ``flow`` is changed in place.
-    tolerance
-        The duality gap that is allowed, as a share of the cost of the plan; 0 is the optimum.
-    least_gain
-        Only an arc whose reduced cost is below minus this enters, dB.
-
-    Returns
-    -------
-    upper, lower : float
-        The cost of the plan, and a bound below which no plan can be, proven by a dual solution; dB.
-    potential : (S + T,)
-        At the optimum potential[s] + potential[S + t] <= distance[s, t] up to ``least_gain``, with equality
-        on the tree; dB.
-    done : bool
-        False if the limit of pivots was reached, which no known input does.
+    Returns the cost of the plan and a bound below which no plan can be, dB; a potential (S + T,), dB; and
+    False if the limit of pivots was reached, which no known input does. At the optimum
+    potential[s] + potential[S + t] <= distance[s, t] up to ``least_gain``, with equality on the tree.
     """
     sources, sinks, near, p, q = problem
     ns, nt = len(p), len(q)

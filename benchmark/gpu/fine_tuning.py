@@ -54,14 +54,11 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_key_value_heads": 4,
     },
 }
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lora-head": ("lora-head", {}),
-    "lora-head, checkpointing": ("lora-head", {"gradient_checkpointing": True}),
-    "prefix-head": ("prefix-head", {}),
-    "lora-ntp": ("lora-ntp", {}),
-    "lora-ntp, checkpointing": ("lora-ntp", {"gradient_checkpointing": True}),
-    "prefix-ntp": ("prefix-ntp", {}),
-}
+#: Predictors; with ``gradient_checkpointing`` where that is said.
+METHODS = (
+    *("lora-head", "lora-head, checkpointing", "prefix-head"),
+    *("lora-ntp", "lora-ntp, checkpointing", "prefix-ntp"),
+)
 
 
 def random_model(shape: str, device: torch.device, make: Any = AutoModelForCausalLM) -> tuple[Any, Any]:
@@ -75,9 +72,11 @@ def random_model(shape: str, device: torch.device, make: Any = AutoModelForCausa
 
 
 def task_of(
-    name: str, more: dict[str, Any], shape: str, device: torch.device, train: Sequence[LabelledPrompt]
+    label: str, shape: str, device: torch.device, train: Sequence[LabelledPrompt]
 ) -> tuple[Task, float, int]:
     """What a predictor trains, its weight decay, and the tokens of the longest row."""
+    name, _, checkpointing = label.partition(", ")
+    more = {"gradient_checkpointing": True} if checkpointing else {}
     spec = registry().predictor(name)
     parameters = spec.parameters(dtype="bfloat16", device=str(device), **more)  # type: ignore[call-arg]
     predictor = popeq.contract.load_object(spec.factory)(parameters, popeq.PLANE)
@@ -95,13 +94,12 @@ def measure(
     label: str, shape: str, device: torch.device, train: Sequence[LabelledPrompt], steps: int
 ) -> dict[str, Any]:
     """Train some steps on one batch; memory that does not suffice is a row too."""
-    name, more = METHODS[label]
     row: dict[str, Any] = {"method": label, "prompts_a_step": len(train)}
     on_card = device.type == "cuda"
     if on_card:
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        task, weight_decay, row["tokens_a_row"] = task_of(name, more, shape, device, train)
+        task, weight_decay, row["tokens_a_row"] = task_of(label, shape, device, train)
         groups = task.groups()
         learnt = [p for g in groups for _, p in g["params"]]
         row["trained_parameters"] = sum(p.numel() for p in learnt)

@@ -71,11 +71,11 @@ def test_the_script_measures_and_says_that_there_was_no_card(scripts, tmp_path, 
         "5",
     ]
     assert scripts["scoring_and_sampling"].main([*tiny, "--json", str(file)]) == 0
-    told = json.loads(file.read_text())
-    (scored,) = told["scoring"]
+    written = json.loads(file.read_text())
+    (scored,) = written["scoring"]
     assert scored["seen_error"] <= scored["proven_error"] < 0.2
-    assert [row["samples_per_s"] > 0 for row in told["sampling"]] == [True, True]
-    assert told["limit of one token a pass, tokens/s"] > 0
+    assert [row["samples_per_s"] > 0 for row in written["sampling"]] == [True, True]
+    assert written["limit of one token a pass, tokens/s"] > 0
     assert "no GPU was measured" in capsys.readouterr().out
 
 

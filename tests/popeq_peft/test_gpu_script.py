@@ -23,14 +23,14 @@ def test_it_measures_what_it_is_asked_for(script, tmp_path, capsys):
     chosen = ["lora-head, checkpointing", "prefix-ntp"]
     how = ["--device", "cpu", "--shape", "tiny", "--steps", "1", "--batch-size", "2"]
     assert script.main([*how, "--json", str(file), "--methods", *chosen]) == 0
-    told = json.loads(file.read_text())
-    assert [row["method"] for row in told["rows"]] == chosen
-    for row in told["rows"]:
+    written = json.loads(file.read_text())
+    assert [row["method"] for row in written["rows"]] == chosen
+    for row in written["rows"]:
         assert row["steps_per_s"] == pytest.approx(1 / row["step_s"])
         assert row["trained_parameters"] > 0
         assert row["tokens_a_row"] > 4
         assert 0 < row["peak_memory_gib"] < 64
-    assert told["device"].startswith("CPU")
+    assert written["device"].startswith("CPU")
     assert "no GPU was measured" in capsys.readouterr().out
 
 

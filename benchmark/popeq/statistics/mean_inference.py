@@ -90,13 +90,12 @@ class Panels:
             raise ValueError("need at least one prompt, and one listener for every prompt")
         self.sizes = np.array([len(own) for own in listeners])
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        names = [name for own in listeners for name in own]
-        column = {name: i for i, name in enumerate(sorted(set(names)))}
-        who = np.array([column[name] for name in names])
+        names = np.array([name for own in listeners for name in own], dtype=object)
+        people, who = np.unique(names, return_inverse=True)
         #: Answers sorted by listener, and where each listener's begin.
         self.by_listener = np.argsort(who, kind="stable")
         self.listener_starts = np.flatnonzero(np.diff(who[self.by_listener], prepend=-1))
-        self.prompts, self.people = len(listeners), len(column)
+        self.prompts, self.people = len(listeners), len(people)
         # Of how many prompts a person's part is made, as a mean over answers.
         counts = np.bincount(who)
         self.answered = float(np.square(counts).sum() / counts.sum())

@@ -1,4 +1,4 @@
-"""``popeq check``: all checks in one contained process, so that no predictor can hurt the one who looks."""
+"""``popeq check``: all checks in one contained process, so that no predictor can harm the caller."""
 
 from __future__ import annotations
 

@@ -47,27 +47,19 @@ class Setting:
 
 def recover(rows: Sequence[SafeRow]) -> list[Setting]:
     """The part, the listener and, in parts A and B, the track of every row."""
-    desks = _desks(rows)
+    # Addresses of part B's first block, by the rows whose word is spelt correctly.
+    desks = Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
     return [_setting(row, desks) for row in rows]
 
 
 def _setting(row: SafeRow, desks: Counter[str]) -> Setting:
     if row.row_id in A_IDS:
         return Setting(row, "A", f"A:{row.genre}" if row.genre else "", _track(row.instrument))
-    if _in_b(row):
+    if row.word in LAB_WORDS and (row.row_id in B_IDS or row.row_id in B_LAST_IDS):
         return Setting(row, "B", _b_listener(row, desks), _track(row.genre))
     if row.row_id in C_IDS:
         return Setting(row, "C", f"C:{(row.row_id - C_IDS.start) // C_BLOCK}")
     return Setting(row, "home", f"home:{row.address}" if row.address else "")
-
-
-def _in_b(row: SafeRow) -> bool:
-    return row.word in LAB_WORDS and (row.row_id in B_IDS or row.row_id in B_LAST_IDS)
-
-
-def _desks(rows: Sequence[SafeRow]) -> Counter[str]:
-    """Addresses of part B's first block, by the rows whose word is spelt correctly."""
-    return Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
 
 
 def _b_listener(row: SafeRow, desks: Counter[str]) -> str:

@@ -7,9 +7,7 @@ T. Zheng, P. Seetharaman, B. Pardo, "SocialFX", ACM Multimedia 2016.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from itertools import count
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +42,12 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     dropped: Counter[str] = Counter()
     questions, pairs = _ask(rows, parameters, dropped, source.file)
     placed = place(np.stack([contribution.curve for _, contribution in pairs]), parameters.db_per_unit)
-    # The file names nobody: a number within the word makes each contribution a listener of its own.
-    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
-    answers = [(prompt_id, f"{prompt_id}.{next(numbers[prompt_id]):03d}") for prompt_id, _ in pairs]
+    counter: Counter[str] = Counter()
+    answers = []
+    for prompt_id, _ in pairs:
+        counter[prompt_id] += 1
+        # The file names nobody: a number within the word makes each contribution a listener of its own.
+        answers.append((prompt_id, f"{prompt_id}.{counter[prompt_id]:03d}"))
     language = re.sub(r"[^a-z0-9]+", "-", parameters.language.casefold()).strip("-") or "other"
     card = DatasetCard(
         name="socialeq" if language == "english" else f"socialeq-{language}"[:64],

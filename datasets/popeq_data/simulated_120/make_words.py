@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from popeq.atomic import write_text
 from popeq.errors import PopeqError
@@ -45,15 +44,14 @@ def words_table(path: Path) -> str:
         by_word[normalise(row.word)].append(point)
     means = {word: np.mean(points, axis=0) for word, points in by_word.items()}
     all_words = np.mean(list(means.values()), axis=0)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("word", "n", "x_db", "y_db", "source"))
+    table = []
     for word in sorted(by_word, key=lambda word: (-len(by_word[word]), word)):
         n = len(by_word[word])
         if n >= LEAST_CONTRIBUTIONS:
             x, y = np.round(all_words + n / (n + SHRINKAGE) * (means[word] - all_words), 2) + 0.0
-            writer.writerow((word, n, f"{x:.2f}", f"{y:.2f}", SOURCE))
-    return out.getvalue()
+            table.append((word, n, x, y, SOURCE))
+    frame = pd.DataFrame(table, columns=["word", "n", "x_db", "y_db", "source"])
+    return frame.to_csv(index=False, float_format="%.2f", lineterminator="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from popeq.space import PLANE
 from popeq.typing import Floats
-from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Meaning, Panel, meanings, settings, uniforms
+from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings, uniforms
 from popeq_data.simulated_120.tables import read_sentences
 
 STATISTICS_SEED = 9448
@@ -64,15 +64,17 @@ def measure(panel: Panel) -> tuple[float, ...]:
     """The value of each of ``STATISTICS`` for one panel, in their order."""
     prompts = meanings(read_sentences())
     points = settings(prompts, panel)
+    seeds = range(STATISTICS_SEED + 1, STATISTICS_SEED + 1 + REPEATS)
+    fresh = [settings(prompts, Panel("f", seed, panel.shift)) for seed in seeds]
     residuals = points - points.mean(axis=1, keepdims=True)
     inside = np.sqrt((residuals**2).sum(axis=(0, 1)) / (points.shape[0] * (points.shape[1] - 1)))
     opposite = np.sign(points[..., 1]) != np.sign(points.mean(axis=1, keepdims=True)[..., 1])
     on_edge = ((points == PLANE.low) | (points == PLANE.high)).any(axis=-1)
     return (
-        _to_fresh_panels(points, prompts, panel),
+        _mean_w1(points, [[other[p] for other in fresh] for p in range(len(prompts))]),
         float(np.mean([w1(a, b) for a, b in combinations(points, 2)])),
-        _to_cloud(points, points.reshape(-1, 2)),
-        _to_uniform(points),
+        _mean_w1(points, [_from_pool(points, p) for p in range(len(prompts))]),
+        _mean_w1(points, [_uniform(points, p) for p in range(len(prompts))]),
         *inside.tolist(),
         *share_between(points).tolist(),
         *family_correlation(residuals, [p.family for p in prompts]).tolist(),
@@ -100,30 +102,23 @@ def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
     return np.asarray((scaled[first] * scaled[second]).sum(axis=1).mean(axis=0))
 
 
-def _to_fresh_panels(points: Floats, prompts: Sequence[Meaning], panel: Panel) -> float:
-    """Mean W1 of the panel's answers to those of other panels of its population."""
-    seeds = range(STATISTICS_SEED + 1, STATISTICS_SEED + 1 + REPEATS)
-    others = (settings(prompts, Panel("f", seed, panel.shift)) for seed in seeds)
-    return float(np.mean([w1(a, b) for other in others for a, b in zip(points, other, strict=True)]))
+def _mean_w1(points: Floats, others: Sequence[Iterable[Floats]]) -> float:
+    """Mean W1 of the panel's answers to each prompt to all the other sets of points for that prompt."""
+    return float(np.mean([w1(a, b) for a, sets in zip(points, others, strict=True) for b in sets]))
 
 
-def _to_cloud(points: Floats, cloud: Floats) -> float:
-    listeners = points.shape[1]
-    values = []
-    for p, answers in enumerate(points):
-        for repeat in range(REPEATS):
-            order = np.argsort(uniforms(len(cloud), STATISTICS_SEED, "pool", p, repeat), kind="stable")
-            values.append(w1(answers, cloud[order[:listeners]]))
-    return float(np.mean(values))
+def _from_pool(points: Floats, p: int) -> Iterator[Floats]:
+    """As many answers as the panel's, drawn for a prompt from the answers to all prompts."""
+    pool = points.reshape(-1, 2)
+    for repeat in range(REPEATS):
+        order = np.argsort(uniforms(len(pool), STATISTICS_SEED, "pool", p, repeat), kind="stable")
+        yield pool[order[: points.shape[1]]]
 
 
-def _to_uniform(points: Floats) -> float:
+def _uniform(points: Floats, p: int) -> Floats:
     shape = (REPEATS, *points.shape[1:])
-    values = []
-    for p, answers in enumerate(points):
-        draws = uniforms(int(np.prod(shape)), STATISTICS_SEED, "uniform", p).reshape(shape)
-        values += [w1(answers, draw) for draw in PLANE.low + PLANE.size * draws]
-    return float(np.mean(values))
+    draws = uniforms(int(np.prod(shape)), STATISTICS_SEED, "uniform", p).reshape(shape)
+    return np.asarray(PLANE.low + PLANE.size * draws)
 
 
 def table() -> str:

@@ -54,37 +54,34 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_key_value_heads": 4,
     },
 }
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lora-head": ("lora-head", {}),
-    "lora-head, checkpointing": ("lora-head", {"gradient_checkpointing": True}),
-    "prefix-head": ("prefix-head", {}),
-    "lora-ntp": ("lora-ntp", {}),
-    "lora-ntp, checkpointing": ("lora-ntp", {"gradient_checkpointing": True}),
-    "prefix-ntp": ("prefix-ntp", {}),
-}
+#: Predictors; with ``gradient_checkpointing`` where that is said.
+METHODS = (
+    *("lora-head", "lora-head, checkpointing", "prefix-head"),
+    *("lora-ntp", "lora-ntp, checkpointing", "prefix-ntp"),
+)
 
 
-def backbone_of(shape: str, device: torch.device, *, language: bool) -> Backbone:
-    """A model of random weights in bfloat16, made on its device, with the stand-in's tokenizer."""
+def random_model(shape: str, device: torch.device, make: Any = AutoModelForCausalLM) -> tuple[Any, Any]:
+    """A model of random weights in bfloat16, made on its device, and the stand-in's tokenizer."""
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = Phi3Config(**SHAPES[shape], **ends, max_position_embeddings=4096)
-    make = AutoModelForCausalLM if language else AutoModel
     torch.manual_seed(0)
     with device:
         model = make.from_config(config, dtype=torch.bfloat16)
-    model.eval().requires_grad_(False)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_folder())
-    return Backbone(f"random {shape}", "", True, model, tokenizer)
+    return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(tiny_folder())
 
 
 def task_of(
-    name: str, more: dict[str, Any], shape: str, device: torch.device, train: Sequence[LabelledPrompt]
+    label: str, shape: str, device: torch.device, train: Sequence[LabelledPrompt]
 ) -> tuple[Task, float, int]:
     """What a predictor trains, its weight decay, and the tokens of the longest row."""
+    name, _, checkpointing = label.partition(", ")
+    more = {"gradient_checkpointing": True} if checkpointing else {}
     spec = registry().predictor(name)
     parameters = spec.parameters(dtype="bfloat16", device=str(device), **more)  # type: ignore[call-arg]
     predictor = popeq.contract.load_object(spec.factory)(parameters, popeq.PLANE)
-    backbone = wrap(backbone_of(shape, device, language=predictor.language), parameters, 0)
+    made = random_model(shape, device, AutoModelForCausalLM if predictor.language else AutoModel)
+    backbone = wrap(Backbone(f"random {shape}", "", True, *made), parameters, 0)
     member = predictor.build(backbone, train, 0)
     task = predictor.task(member, augmented(train, 0, 0), [])
     rows = getattr(task, "rows", None)
@@ -97,13 +94,12 @@ def measure(
     label: str, shape: str, device: torch.device, train: Sequence[LabelledPrompt], steps: int
 ) -> dict[str, Any]:
     """Train some steps on one batch; memory that does not suffice is a row too."""
-    name, more = METHODS[label]
     row: dict[str, Any] = {"method": label, "prompts_a_step": len(train)}
     on_card = device.type == "cuda"
     if on_card:
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        task, weight_decay, row["tokens_a_row"] = task_of(name, more, shape, device, train)
+        task, weight_decay, row["tokens_a_row"] = task_of(label, shape, device, train)
         groups = task.groups()
         learnt = [p for g in groups for _, p in g["params"]]
         row["trained_parameters"] = sum(p.numel() for p in learnt)

@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from tabulate import tabulate
-from transformers import AutoModelForCausalLM, AutoTokenizer, Phi3Config
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fine_tuning import SHAPES, about, device_of
+from fine_tuning import SHAPES, about, device_of, random_model
 from transport_bounds import transport_bounds
 
 import popeq
@@ -33,7 +32,6 @@ from popeq.metrics import DensitySettings, grid_of, grid_wasserstein
 from popeq.metrics.kde import densities
 from popeq.space import PLANE
 from popeq_llm.answers import AnswerFormat
-from popeq_llm.loading import tiny_folder
 from popeq_llm.local import LocalModel
 from popeq_llm.retrieval import typical_settings
 from popeq_llm.templates import load_template
@@ -109,14 +107,8 @@ def sampling(
     shape: str, device: torch.device, prompts: int, samples: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Samples and tokens a second of both ways, and the limit."""
-    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    torch.manual_seed(0)
-    with device:
-        config = Phi3Config(**SHAPES[shape], **ends, max_position_embeddings=4096)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    local = LocalModel(
-        device=str(device), loaded=(model, AutoTokenizer.from_pretrained(tiny_folder()), "random")
-    )
+    model, tokenizer = random_model(shape, device)
+    local = LocalModel(device=str(device), loaded=(model, tokenizer, "random"))
     data = popeq.load_dataset("simulated-120")
     examples = [
         (p.prompt.text, typical_settings(p.responses, 11)) for p in data.labelled(data.stages[0].train)[:4]

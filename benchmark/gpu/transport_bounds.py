@@ -30,19 +30,11 @@ def transport_bounds(
 ) -> tuple[Tensor, Tensor]:
     """Lower and upper bound (B,) in dB of the distances between rows of ``a`` and of ``b``.
 
-    Parameters
-    ----------
-    a, b : (B, N) float64
-        Masses on the cells of one grid, each row summing to 1.
-    distances : (N, N) float64
-        Euclidean distances of the cells, dB.
-    epsilon_db, stages, iterations
-        Entropic regularisation falls to ``epsilon_db`` geometrically over ``stages`` of ``iterations`` each.
-    chunk
-        Pairs whose plans are held at once, N^2 numbers each.
+    ``a`` and ``b`` (B, N) are masses on the cells of one grid, each row summing to 1, and ``distances``
+    (N, N) the Euclidean distances of the cells, dB; float64. Entropic regularisation falls to ``epsilon_db``
+    geometrically over ``stages`` of ``iterations`` each. The plans of ``chunk`` pairs are in memory at once,
+    N^2 numbers each.
 
-    Notes
-    -----
     Mass that both have in a cell stays there, as the cost is a metric. The lower bound is the value of a
     feasible dual pair (c-transforms of the potential), the upper one the cost of a plan with the right
     marginals, so both hold however far the iteration has come.
@@ -67,12 +59,9 @@ def transport_bounds(
             v = q / (u @ kernel).clamp_min(_TINY)
         f, g = epsilon * u.clamp_min(_TINY).log(), epsilon * v.clamp_min(_TINY).log()
     f = torch.where(p > 0, f, -math.inf)  # cells without mass bind nobody
-    bounds = [
-        _bounds(*own, distances, kernel)
-        for own in zip(*(t.split(chunk) for t in (p, q, f, u, v)), strict=True)
-    ]
-    lower[moving] = torch.cat([own[0] for own in bounds]) * mass[moving]
-    upper[moving] = torch.cat([own[1] for own in bounds]) * mass[moving]
+    chunks = zip(*(t.split(chunk) for t in (p, q, f, u, v)), strict=True)
+    bounds = [_bounds(*own, distances, kernel) for own in chunks]
+    lower[moving], upper[moving] = (torch.cat(side) * mass[moving] for side in zip(*bounds, strict=True))
     return lower, upper
 
 

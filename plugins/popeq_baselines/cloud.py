@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.metrics import DensitySettings, bandwidth, densities, grid_of, grid_transport
-from popeq.metrics.kde import REACH_SD, Grid
+from popeq.metrics.kde import Grid, ghosts_of, reflected
 from popeq.space import Space
 from popeq.typing import Floats
 from popeq_baselines import CloudParameters
@@ -54,7 +53,7 @@ class Cloud:
         settings = DensitySettings()
         grid, floor = grid_of(self.space, settings.cells), settings.floor_db(self.space)
         targets = [densities(p.responses, grid, floor).reflective for p in train]
-        cloud = _start(np.concatenate([p.responses for p in train]), self.parameters.points, rng)
+        cloud = _evenly(np.concatenate([p.responses for p in train]), self.parameters.points, rng)
         first, second = np.zeros_like(cloud), np.zeros_like(cloud)
         best = (np.inf, cloud)
         steps = self.parameters.steps
@@ -73,23 +72,15 @@ class Cloud:
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """Points of the cloud, each as often as the others up to one; which ones come once more is chance."""
-        whole = np.tile(self.points, (n // len(self.points), 1))
-        rest = n - len(whole)
-        draws = [rng.permutation(len(self.points))[:rest] for rng in rngs]
-        return np.stack(
-            [
-                rng.permutation(np.concatenate([whole, self.points[d]]))
-                for rng, d in zip(rngs, draws, strict=True)
-            ]
-        )
+        return np.stack([rng.permutation(_evenly(self.points, n, rng)) for rng in rngs])
 
     def describe(self) -> dict[str, object]:
         """The least training score that was reached."""
         return {"training_headline_db": round(self.headline_db, 4)}
 
 
-def _start(pool: Floats, size: int, rng: np.random.Generator) -> Floats:
-    """``size`` responses of the pool, each as often as the others up to one."""
+def _evenly(pool: Floats, size: int, rng: np.random.Generator) -> Floats:
+    """``size`` points of the pool, each as often as the others up to one."""
     whole = np.tile(pool, (size // len(pool), 1))
     return np.concatenate([whole, pool[rng.permutation(len(pool))[: size - len(whole)]]])
 
@@ -112,8 +103,9 @@ def gradient(cloud: Floats, potential: Floats, grid: Grid, floor_db: Floats) -> 
     n = len(cloud)
     covariance = bandwidth(cloud, floor_db)
     precision = np.linalg.inv(covariance)
-    ghosts = np.ceil(REACH_SD * np.sqrt(np.diag(covariance)) / grid.step).astype(int)
-    unfolded = potential.reshape(grid.cells, grid.cells)[np.ix_(*(_reflected(grid, g) for g in ghosts))]
+    ghosts = ghosts_of(grid, covariance)
+    cells = grid.cells
+    unfolded = potential.reshape(cells, cells)[np.ix_(*(reflected(cells, g) for g in ghosts))]
     dx = grid.axis(0, ghosts[0]) - cloud[:, :1]
     dy = grid.axis(1, ghosts[1]) - cloud[:, 1:]
     (xx, xy), (_, yy) = precision
@@ -132,9 +124,3 @@ def gradient(cloud: Floats, potential: Floats, grid: Grid, floor_db: Floats) -> 
     by_covariance = 0.5 * (precision @ squares @ precision - precision * along_x.sum())
     spread = 2.0 * n ** (-1.0 / 3.0) / max(n - 1, 1)
     return np.asarray(moments @ precision + spread * (cloud - cloud.mean(axis=0)) @ by_covariance)
-
-
-def _reflected(grid: Grid, ghosts: int) -> NDArray[np.intp]:
-    """The cell of the box that each cell of an axis, ghosts included, is folded onto."""
-    k = np.arange(-ghosts, grid.cells + ghosts) % (2 * grid.cells)
-    return np.where(k < grid.cells, k, 2 * grid.cells - 1 - k)

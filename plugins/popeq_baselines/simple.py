@@ -141,5 +141,5 @@ class Preset(_Unfitted):
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """The chosen preset's point, n times."""
-        points = [self.space.clip(presets()[self.choose(p.text)][1]) for p in prompts]
-        return np.stack([np.tile(point, (n, 1)) for point in points])
+        points = [presets()[self.choose(p.text)][1] for p in prompts]
+        return np.stack([np.tile(self.space.clip(point), (n, 1)) for point in points])

@@ -137,7 +137,7 @@ def sinkhorn_step(whole: bool) -> Iterator[Row]:
 
 
 @lru_cache(maxsize=1)
-def trained() -> tuple[Any, Any, Any]:
+def trained(prompts: int) -> tuple[Any, Any, Any]:
     """What ``lora-head`` trains with its defaults on simulated-120: parameters, member and task."""
     import popeq
     from popeq.space import PLANE
@@ -147,19 +147,19 @@ def trained() -> tuple[Any, Any, Any]:
     from popeq_peft.point_heads import LoraHead
 
     data = popeq.load_dataset("simulated-120")
-    train = data.labelled(data.stages[0].train)
-    assert len(train) == PROMPTS
+    train = data.labelled(data.stages[0].train)[:prompts]
+    assert len(train) == prompts
     predictor = LoraHead(LoraHeadParameters(), PLANE)
     member = predictor.build(wrap(open_backbone(predictor.parameters), predictor.parameters, 0), train, 0)
     task = predictor.task(member, augmented(train, 0, 0), [])
     return predictor.parameters, member, task
 
 
-def train_ours(folder: Path, epochs: int) -> Callable[[], None]:
+def train_ours(folder: Path, prompts: int, epochs: int) -> Callable[[], None]:
     """The loop as a run has it, with its checks and a checkpoint an epoch."""
     from popeq_peft.training import Schedule, train
 
-    parameters, _, task = trained()
+    parameters, _, task = trained(prompts)
     schedule = Schedule(epochs, BATCH, parameters.weight_decay, parameters.patience, 0)
 
     def run() -> None:
@@ -169,16 +169,16 @@ def train_ours(folder: Path, epochs: int) -> Callable[[], None]:
     return run
 
 
-def train_plainly(epochs: int) -> Callable[[], None]:
+def train_plainly(prompts: int, epochs: int) -> Callable[[], None]:
     """The same arithmetic and nothing else: tokens are ready, nothing is checked, kept or written."""
     import torch
 
     from popeq_peft.losses import sinkhorn_divergence
 
-    parameters, member, task = trained()
+    parameters, member, task = trained(prompts)
     groups = task.groups()
     learnt = [p for g in groups for _, p in g["params"]]
-    batches = [list(range(i, i + BATCH)) for i in range(0, PROMPTS, BATCH)]
+    batches = [list(range(i, i + BATCH)) for i in range(0, prompts, BATCH)]
     ready = [(*member.backbone.tokens([task.texts[i] for i in b]), task.responses[b]) for b in batches]
 
     def run() -> None:
@@ -204,11 +204,11 @@ def lora_head_training(whole: bool) -> Iterator[Row]:
     import torch
 
     torch.set_num_threads(1)
-    epochs = EPOCHS if whole else 1
+    prompts, epochs = (PROMPTS, EPOCHS) if whole else (BATCH, 1)
     with tempfile.TemporaryDirectory() as folder:
-        calls = [train_ours(Path(folder), epochs), train_plainly(epochs)]
+        calls = [train_ours(Path(folder), prompts, epochs), train_plainly(prompts, epochs)]
         seconds, peer_s = least_seconds(calls, 5 if whole else 1)
-    steps = epochs * PROMPTS // BATCH
+    steps = epochs * prompts // BATCH
     yield Row(
         measurement="lora-head training",
         size=f"{steps} steps of {BATCH} prompts",

@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,24 @@ class World:
     tested: Scorer
     other: Scorer | None = None
     population: Floats | None = None
+
+    def headlines(self, samples: Floats) -> list[Floats]:
+        """Scores (P,) of samples (P, n, 2) against both panels, dB."""
+        assert self.other is not None
+        return [panel.score(samples).scores(HEADLINE) for panel in (self.tested, self.other)]
+
+    @cached_property
+    def reference(self) -> list[Floats]:
+        """Scores of the training responses against both panels, (P,) each, dB."""
+        dataset = self.tested.dataset
+        pool = dataset.pooled(dataset.stages[0].train)
+        return self.headlines(np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape)))
+
+    @cached_property
+    def perfect(self) -> Floats:
+        """Scores of the population itself, (P,), dB."""
+        assert self.population is not None
+        return self.tested.score(self.population).scores(HEADLINE)
 
 
 def stored(samples: Floats, dataset: Dataset) -> Floats:
@@ -121,17 +140,11 @@ def copied_shares(worlds: Iterator[World], kind: str, jitter_db: float, samples:
 
 def signs(world: World, samples: Floats) -> tuple[bool, bool, bool]:
     """Whether each sign flags a row: copied points, the other panel, a mean far below the perfect one's."""
-    assert world.other is not None
-    assert world.population is not None
-    dataset, panels = world.tested.dataset, (world.tested, world.other)
-    pool = dataset.pooled(dataset.stages[0].train)
-    reference = np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape))
-    row, ref = ([p.score(x).scores(HEADLINE) for p in panels] for x in (samples, reference))
-    perfect = world.tested.score(world.population).scores(HEADLINE)
+    row = world.headlines(samples)
     return (
         copying_p(samples, world.tested) <= ALPHA,
-        two_panel_p(*row, *ref) <= ALPHA,
-        bool(too_good(float(row[0].mean()), perfect)),
+        two_panel_p(*row, *world.reference) <= ALPHA,
+        bool(too_good(float(row[0].mean()), world.perfect)),
     )
 
 

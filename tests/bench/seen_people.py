@@ -1,7 +1,7 @@
 """What it is worth to have seen the tested people: ``python -m tests.bench.seen_people SAFE_CSV [NAME...]``.
 
-On the laboratory part of SAFE-DB, dealt into panels of unseen people (several deals): how far predictors are
-from a panel's answers if they were fitted on everybody's answers for the other tracks, and if they were
+On the laboratory part of SAFE-DB, divided into panels of unseen people in several ways: how far predictors
+are from a panel's answers if they were fitted on everybody's answers for the other tracks, and if they were
 fitted on the other panel's. The answers that are tested are the same, so the two can be compared. Last, the
 first kind of predictions on the people of a second laboratory (part C: its tracks are not recorded, so one
 setting a listener and word is drawn).
@@ -27,8 +27,7 @@ from popeq_data.importers.options import SafeOptions
 from popeq_data.importers.people import unseen_people
 from popeq_data.importers.plane import place
 from popeq_data.importers.safe import import_safe
-from popeq_data.importers.safe_cleaning import clean
-from popeq_data.importers.safe_listeners import recover
+from popeq_data.importers.safe_listeners import clean, recover
 from popeq_data.importers.safe_rows import curves, read_rows
 from popeq_data.importers.source import Source
 
@@ -58,11 +57,11 @@ def means(samples: dict[str, np.ndarray], targets: Sequence[np.ndarray]) -> dict
     }
 
 
-def measure(path: Path, predictors: Sequence[str], deals: int, panels: int) -> pd.DataFrame:
+def measure(path: Path, predictors: Sequence[str], divisions: int, panels: int) -> pd.DataFrame:
     """Mean distance (dB) of each predictor in each condition, and its ``shift`` against ``prior``'s.
 
-    ``deals`` is how often people are dealt into panels, ``panels`` how often a setting of each listener of
-    the second laboratory is drawn.
+    ``divisions`` is how often people are divided into panels, ``panels`` how often a setting of each
+    listener of the second laboratory is drawn.
     """
     names = list(dict.fromkeys(["prior", *predictors]))
     found: list[tuple[str, dict[str, float]]] = []
@@ -70,14 +69,16 @@ def measure(path: Path, predictors: Sequence[str], deals: int, panels: int) -> p
         folder = Path(temporary)
         seen = write_dataset(import_safe(path, SafeOptions(salt="seen")).dataset, folder / "seen", "")
         samples = drawn(names, seen, folder / "runs")
-        for deal in range(deals):
-            unseen = write_dataset(unseen_people(seen, again=deal).dataset, folder / f"unseen-{deal}", "")
+        for division in range(divisions):
+            unseen = write_dataset(
+                unseen_people(seen, again=division).dataset, folder / f"unseen-{division}", ""
+            )
             points = [unseen.points(p) for p in unseen.test_ids]
             places = [seen.test_ids.index(p.rpartition(".")[0]) for p in unseen.test_ids]
             same = {name: own[places] for name, own in samples.items()}
-            found.append((f"deal {deal}: people seen", means(same, points)))
+            found.append((f"division {division}: people seen", means(same, points)))
             found.append(
-                (f"deal {deal}: people unseen", means(drawn(names, unseen, folder / "runs"), points))
+                (f"division {division}: people unseen", means(drawn(names, unseen, folder / "runs"), points))
             )
         second, rng = settings_of_part_c(path), generator("seen people", "second laboratory")
         words = [p.split("-")[1] for p in seen.test_ids]
@@ -99,10 +100,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("safe_csv", type=Path)
     parser.add_argument("predictors", nargs="*", default=["static-cloud", "knn"], metavar="NAME")
-    parser.add_argument("--deals", type=int, default=4)
+    parser.add_argument("--divisions", type=int, default=4)
     parser.add_argument("--panels", type=int, default=6)
     asked = parser.parse_args(argv)
-    table = measure(asked.safe_csv, asked.predictors, asked.deals, asked.panels)
+    table = measure(asked.safe_csv, asked.predictors, asked.divisions, asked.panels)
     print(table.round(2).to_string(index=False))
 
 

@@ -114,9 +114,9 @@ def test_reference_lines(capsys):
 
 
 def test_big_board(tmp_path, capsys):
-    data = write_small_dataset(tmp_path / "data", folds=True)
+    data = write_small_dataset(tmp_path / "data", folds=True, prompts=6)
     big_board.main(["--methods", "2", "--jobs", "1", "--data", str(data)])
     shown = capsys.readouterr().out
-    assert shown.startswith("1 methods, 12 prompts: ")
+    assert shown.startswith("1 methods, 6 prompts: ")
     assert "one more: " in shown
     assert "index.html: " in shown

@@ -105,7 +105,7 @@ def test_geometric_median_of_anything(seed, n, copies):
     assert cost(found) <= min(best.fun, cost(start)) + 1e-6
 
 
-def test_presets_are_chosen_by_keyword_and_stand_where_their_name_says():
+def test_presets_are_chosen_by_keyword_and_are_where_their_name_says():
     preset = Preset(PresetParameters(), PLANE)
     assert preset.choose("More BASS, please!") == "Bass boost"
     assert preset.choose("bring the vocals forward in this podcast") == "Spoken word"

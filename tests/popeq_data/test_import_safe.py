@@ -14,8 +14,7 @@ from popeq.errors import InvalidInputError, UsageError
 from popeq_data.importers.options import SafeOptions
 from popeq_data.importers.plane import place
 from popeq_data.importers.safe import import_safe
-from popeq_data.importers.safe_cleaning import clean
-from popeq_data.importers.safe_listeners import B_DESK_ENDS, B_LAST_ENDS, TRACKS, recover
+from popeq_data.importers.safe_listeners import B_DESK_ENDS, B_LAST_ENDS, TRACKS, clean, recover
 from popeq_data.importers.safe_rows import COLUMNS, curves, read_rows
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise, prompt_ids, sentence

@@ -23,7 +23,7 @@ from popeq.metrics.scores import (
     sample_kantorovich,
     sample_kantorovich_batch,
 )
-from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
+from popeq.metrics.solver import grid_transport, grid_wasserstein, point_wasserstein
 
 __all__ = [
     "HEADLINE",

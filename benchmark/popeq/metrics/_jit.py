@@ -24,16 +24,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
-    """Compile a function with ``numba.njit`` at its first call, without the global interpreter lock.
+    """Compile a function with ``numba.njit`` and its options at its first call, without the interpreter lock.
 
     The compiled code is kept in the first of these folders that can be written: ``$NUMBA_CACHE_DIR``,
     ``__pycache__`` beside the source, numba's folder in the user's cache. If none can be written, each
     process compiles again. A compiled function may call compiled functions of its own folder only.
-
-    Parameters
-    ----------
-    **options
-        Of ``numba.njit``, for example ``fastmath=True``.
     """
 
     def decorate(function: Function) -> Function:

@@ -12,16 +12,8 @@ from popeq.typing import Floats
 def kernel_sums(points: Floats, x: Floats, y: Floats, xx: float, xy: float, yy: float) -> Floats:
     """The sum over points p of ``exp(-(X - p)' Q (X - p) / 2)`` at each X of a grid, shape (I, J).
 
-    The cross term is factorised, and limited, as in ``popeq.metrics.kde.summed_kernels``.
-
-    Parameters
-    ----------
-    points : (n, 2)
-        In dB.
-    x, y : (I,), (J,)
-        The axes of the grid, dB; each has equal steps and at least two values.
-    xx, xy, yy
-        The elements of the precision matrix Q, 1/dB^2.
+    Points (n, 2) and axes x (I,) and y (J,) are in dB; each axis has equal steps and at least two values. The
+    elements of Q are xx, xy and yy, 1/dB^2. The cross term is factorised as in ``kde.summed_kernels``.
     """
     along_x, along_y = np.zeros((len(points), len(x))), np.zeros((len(points), len(y)))
     for i in range(len(points)):
@@ -77,5 +69,4 @@ def distance_sum(points: Floats) -> float:
         for j in range(i):
             dx, dy = x[j] - x[i], y[j] - y[i]
             sums[j] += np.sqrt(dx * dx + dy * dy)
-    total: float = sums.sum()
-    return total
+    return float(sums.sum())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from popeq.metrics.kde import DensitySettings, Grid, as_points, densities, grid_of
-from popeq.metrics.transport import point_wasserstein
+from popeq.metrics.solver import point_wasserstein
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 
@@ -126,6 +126,8 @@ def retrieval_rank_correlation(
         Rank correlation of ``similarity`` with minus the Wasserstein-1 distance between the point sets; NaN
         if either does not vary or k < 2.
     """
+    from scipy.stats import rankdata
+
     text = np.asarray(similarity, dtype=np.float64)
     own = np.asarray(query_responses, dtype=np.float64)
     if text.shape != (len(retrieved_responses),):
@@ -135,10 +137,4 @@ def retrieval_rank_correlation(
     )
     if len(text) < 2 or not np.ptp(text) or not np.ptp(distance):
         return float("nan")
-    return float(np.corrcoef(_ranks(text), _ranks(-distance))[0, 1])
-
-
-def _ranks(values: Floats) -> Floats:
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values))
+    return float(np.corrcoef(rankdata(text), rankdata(-distance))[0, 1])

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from popeq.metrics._backend import uses_numba
@@ -112,13 +112,16 @@ def bandwidth(points: Floats, floor_db: ArrayLike) -> Floats:
     return np.asarray(len(points) ** (-1.0 / 3.0) * covariance + floor)
 
 
+def reflected(cells: int, ghosts: int) -> NDArray[np.intp]:
+    """The cell that each cell of an axis, ghosts included, is reflected onto, (cells + 2 ghosts,)."""
+    k = np.arange(-ghosts, cells + ghosts) % (2 * cells)
+    return np.where(k < cells, k, 2 * cells - 1 - k)
+
+
 @lru_cache(maxsize=256)
 def _fold(cells: int, ghosts: int) -> Floats:
-    """Matrix (cells + 2 ghosts, cells) that sends each cell to the one it is reflected onto at the edges."""
-    k = np.arange(-ghosts, cells + ghosts) % (2 * cells)
-    target = np.where(k < cells, k, 2 * cells - 1 - k)
-    fold = np.zeros((len(k), cells))
-    fold[np.arange(len(k)), target] = 1.0
+    """The matrix (cells + 2 ghosts, cells) of ``reflected``."""
+    fold = np.eye(cells)[reflected(cells, ghosts)]
     fold.setflags(write=False)
     return fold
 
@@ -172,19 +175,25 @@ def summed_kernels(points: Floats, grid: Grid, covariance: Floats, ghosts: tuple
     return np.asarray(np.exp(-xy * np.outer(x, y)) * (along_x.T @ along_y) * scale)
 
 
-def _ghosts(grid: Grid, covariance: Floats) -> tuple[int, int]:
+def ghosts_of(grid: Grid, covariance: Floats) -> tuple[int, int]:
+    """How many cells beyond each edge the kernels reach, along x and y."""
     reach = np.ceil(REACH_SD * np.sqrt(np.diag(covariance)) / grid.step).astype(int)
     return int(reach[0]), int(reach[1])
+
+
+def _in_box(masses: Floats, grid: Grid, ghosts: tuple[int, int]) -> Densities:
+    """Masses (..., cells + 2gx, cells + 2gy) cut to the box, and folded back into it, (..., cells^2) each."""
+    standard = masses[..., ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
+    reflective = _fold(grid.cells, ghosts[0]).T @ masses @ _fold(grid.cells, ghosts[1])
+    shape = (*masses.shape[:-2], -1)
+    return Densities(standard.reshape(shape), reflective.reshape(shape))
 
 
 def unnormalised_densities(points: Floats, grid: Grid, covariance: Floats) -> Densities:
     """Cell masses before they are normalised: the standard ones miss what lies outside the box, the
     reflective ones sum to 1 up to the grid's error."""
-    ghosts = _ghosts(grid, covariance)
-    total = summed_kernels(points, grid, covariance, ghosts) / len(points)
-    standard = total[ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
-    reflective = _fold(grid.cells, ghosts[0]).T @ total @ _fold(grid.cells, ghosts[1])
-    return Densities(standard.ravel(), reflective.ravel())
+    ghosts = ghosts_of(grid, covariance)
+    return _in_box(summed_kernels(points, grid, covariance, ghosts) / len(points), grid, ghosts)
 
 
 def densities(points: Floats, grid: Grid, floor_db: ArrayLike, covariance: Floats | None = None) -> Densities:
@@ -211,9 +220,5 @@ def kernel_masses(points: Floats, grid: Grid, floor_db: ArrayLike) -> Densities:
     """The share of each single point in the densities of all: two arrays (n, cells^2), rows summing to about
     1; their mean over rows is proportional to the density. Used for the influence of a listener."""
     covariance = bandwidth(points, floor_db)
-    ghosts = _ghosts(grid, covariance)
-    kernels = _kernels(points, grid, covariance, ghosts)
-    standard = kernels[:, ghosts[0] : ghosts[0] + grid.cells, ghosts[1] : ghosts[1] + grid.cells]
-    reflective = _fold(grid.cells, ghosts[0]).T @ kernels @ _fold(grid.cells, ghosts[1])
-    n = len(points)
-    return Densities(standard.reshape(n, -1), reflective.reshape(n, -1))
+    ghosts = ghosts_of(grid, covariance)
+    return _in_box(_kernels(points, grid, covariance, ghosts), grid, ghosts)

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from popeq.metrics._backend import uses_numba
 from popeq.metrics.kde import Densities, DensitySettings, as_points, densities, grid_of, kernel_masses
-from popeq.metrics.transport import grid_transport, grid_wasserstein, point_wasserstein
+from popeq.metrics.solver import grid_transport, grid_wasserstein, point_wasserstein
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 
@@ -43,9 +43,7 @@ def kantorovich(
     Stylianou et al., arXiv 2601.09448. Both densities are cut to the box and renormalised, so they
     under-estimate at the edges; ``reflective_kantorovich`` does not.
     """
-    a, b = _checked(samples, responses, space)
-    grid, floor = grid_of(space, settings.cells), settings.floor_db(space)
-    return grid_wasserstein(densities(a, grid, floor).standard, densities(b, grid, floor).standard, grid)
+    return _density_distance("standard", samples, responses, space, settings)
 
 
 def reflective_kantorovich(
@@ -56,13 +54,15 @@ def reflective_kantorovich(
     The headline score. Errors and source are as for ``kantorovich``; kernel mass beyond an edge is folded
     back, so that the density has no bias at the edges.
     """
-    a, b = _checked(samples, responses, space)
+    return _density_distance("reflective", samples, responses, space, settings)
+
+
+def _density_distance(
+    kind: str, samples: ArrayLike, responses: ArrayLike, space: Space, settings: DensitySettings
+) -> float:
     grid, floor = grid_of(space, settings.cells), settings.floor_db(space)
-    return grid_wasserstein(
-        densities(a, grid, floor).reflective,
-        densities(b, grid, floor).reflective,
-        grid,
-    )
+    a, b = (getattr(densities(p, grid, floor), kind) for p in _checked(samples, responses, space))
+    return grid_wasserstein(a, b, grid)
 
 
 def sample_kantorovich(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE) -> float:
@@ -78,10 +78,6 @@ def energy_score(samples: ArrayLike, responses: ArrayLike, space: Space = PLANE)
     it does not reward too little spread.
     """
     x, y = _checked(samples, responses, space)
-    return _energy(x, y)
-
-
-def _energy(x: Floats, y: Floats) -> float:
     return float(cdist(x, y).mean()) - mean_distance(x) / 2.0
 
 
@@ -225,5 +221,4 @@ def listener_effects(kernels: Floats) -> Floats:
     """
     mass = kernels.sum(axis=1)
     mean = kernels.sum(axis=0) / mass.sum()
-    effects: Floats = (np.outer(mass, mean) - kernels) / mass.mean()
-    return effects
+    return np.asarray((np.outer(mass, mean) - kernels) / mass.mean())

@@ -30,10 +30,7 @@ _FILES = {
 def write_package(name: str, kind: Kind, parent: Path) -> list[Path]:
     """Write the package to ``parent/name`` and return its files, relative to that folder.
 
-    Raises
-    ------
-    UsageError
-        If the name cannot be one, is taken by a module that is installed, or the folder is there already.
+    Raises UsageError if the name cannot be one or is an installed module's, or the folder is there already.
     """
     if not _NAME.fullmatch(name) or len(name) > 64:
         raise UsageError(f"{name!r}: use lower-case words joined by '-', such as word-neighbours")

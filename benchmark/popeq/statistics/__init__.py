@@ -9,14 +9,8 @@ from popeq.statistics.mean_inference import (
     standard_errors,
     two_sided_p,
 )
-from popeq.statistics.ranking import rank_ranges
-from popeq.statistics.signed_rank import (
-    EXACT_LIMIT,
-    SignedRank,
-    signed_rank,
-    signed_rank_distribution,
-)
-from popeq.statistics.step_down import Paired, all_pairs, step_down
+from popeq.statistics.signed_rank import EXACT_LIMIT, SignedRank, signed_rank, signed_rank_distribution
+from popeq.statistics.step_down import Paired, all_pairs, rank_ranges, step_down
 
 __all__ = [
     "EXACT_LIMIT",

@@ -53,11 +53,9 @@ class MeanEstimate:
     @property
     def effect_size(self) -> float:
         """The mean in standard deviations over prompts (Cohen's d of paired differences); 0 if all are 0."""
-        return (
-            self.value / self.sd
-            if self.sd > 0.0
-            else (0.0 if self.value == 0.0 else math.copysign(math.inf, self.value))
-        )
+        if self.sd > 0.0:
+            return self.value / self.sd
+        return math.copysign(math.inf, self.value) if self.value else 0.0
 
     def detectable(self, alpha: float = 0.05, power: float = 0.8) -> float:
         """The least true mean that a two-sided test at ``alpha`` finds with about this power, in the scores'
@@ -92,13 +90,12 @@ class Panels:
             raise ValueError("need at least one prompt, and one listener for every prompt")
         self.sizes = np.array([len(own) for own in listeners])
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        names = [name for own in listeners for name in own]
-        column = {name: i for i, name in enumerate(sorted(set(names)))}
-        who = np.array([column[name] for name in names])
+        names = np.array([name for own in listeners for name in own], dtype=object)
+        people, who = np.unique(names, return_inverse=True)
         #: Answers sorted by listener, and where each listener's begin.
         self.by_listener = np.argsort(who, kind="stable")
         self.listener_starts = np.flatnonzero(np.diff(who[self.by_listener], prepend=-1))
-        self.prompts, self.people = len(listeners), len(column)
+        self.prompts, self.people = len(listeners), len(people)
         # Of how many prompts a person's part is made, as a mean over answers.
         counts = np.bincount(who)
         self.answered = float(np.square(counts).sum() / counts.sum())

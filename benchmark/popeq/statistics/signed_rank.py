@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from popeq.typing import Floats, Ints
+from popeq.typing import Floats
 
 #: The null distribution is exact up to this many pairs: below a tenth of a second, and normal by then.
 EXACT_LIMIT = 500
@@ -58,17 +58,29 @@ def signed_rank(differences: ArrayLike, *, decimals: int = 9) -> SignedRank:
     non-zero pairs it is normal, with the variance that those ranks give (``sum r_i^2 / 4``) and a continuity
     correction of 1/2. Effect size: ``(W+ - W-) / (W+ + W-)`` (Kerby 2014), 0 if every difference is.
     """
-    d = _checked(differences, decimals)
+    d = np.asarray(differences, dtype=np.float64)
+    if d.ndim != 1 or not len(d):
+        raise ValueError(f"differences must be 1-D and not empty, not of shape {d.shape}")
+    if not np.isfinite(d).all():
+        raise ValueError(f"{int((~np.isfinite(d)).sum())} of {len(d)} differences are not finite")
+    d = np.round(d, decimals) + 0.0  # a rounded -1e-16 is -0.0, which would print its sign
     doubled = np.rint(2.0 * rankdata(np.abs(d))).astype(np.int64)  # mid-ranks are multiples of 1/2
     plus, minus = int(doubled[d > 0].sum()), int(doubled[d < 0].sum())
     kept = doubled[d != 0]
     exact = len(kept) <= EXACT_LIMIT
+    if exact:  # the null distribution is symmetric: both tails are twice that of the smaller rank sum
+        tail = _distribution(tuple(np.sort(kept).tolist()))[: min(plus, minus) + 1]
+        p_value = min(1.0, 2.0 * float(tail.sum()))
+    else:
+        deviation = max(abs(plus - minus) / 2.0 - 1.0, 0.0)  # doubled ranks: the correction of 1/2 is 1
+        sd = math.sqrt(float(np.square(kept.astype(np.float64)).sum())) / 2.0
+        p_value = math.erfc(deviation / sd / math.sqrt(2.0))
     return SignedRank(
         statistic_plus=plus / 2.0,
         statistic_minus=minus / 2.0,
         n=len(d),
         n_zero=len(d) - len(kept),
-        p_value=_exact_p(kept, min(plus, minus)) if exact else _normal_p(kept, plus - minus),
+        p_value=p_value,
         exact=exact,
         rank_biserial=(plus - minus) / (plus + minus) if len(kept) else 0.0,
     )
@@ -93,56 +105,25 @@ def signed_rank_distribution(ranks: ArrayLike) -> Floats:
     doubled = np.sort(2.0 * given)
     if not (np.isfinite(doubled).all() and (doubled > 0).all() and (doubled == np.rint(doubled)).all()):
         raise ValueError("ranks must be positive multiples of 1/2")
-    return _distribution(doubled.astype(np.int64))
-
-
-def _checked(differences: ArrayLike, decimals: int) -> Floats:
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or not len(d):
-        raise ValueError(f"differences must be 1-D and not empty, not of shape {d.shape}")
-    if not np.isfinite(d).all():
-        raise ValueError(f"{int((~np.isfinite(d)).sum())} of {len(d)} differences are not finite")
-    return np.round(d, decimals) + 0.0  # a rounded -1e-16 is -0.0, which would print its sign
-
-
-def _exact_p(doubled: Ints, smaller: int) -> float:
-    # The null distribution is symmetric, so both tails are twice the one that holds the smaller rank sum.
-    return min(1.0, 2.0 * float(_distribution(np.sort(doubled))[: smaller + 1].sum()))
-
-
-def _normal_p(doubled: Ints, plus_minus: int) -> float:
-    deviation = max(abs(plus_minus) / 2.0 - 1.0, 0.0)  # in doubled ranks, where the correction of 1/2 is 1
-    sd = math.sqrt(float(np.square(doubled.astype(np.float64)).sum())) / 2.0
-    return math.erfc(deviation / sd / math.sqrt(2.0))
-
-
-def _distribution(doubled: Ints) -> Floats:
-    """P(2 W+ = k) for k = 0 ... sum(doubled), given sorted doubled ranks."""
-    n = len(doubled)
-    if np.array_equal(doubled, 2 * np.arange(1, n + 1)):
-        return _untied_distribution(n)
-    return _convolved(doubled)
+    return _distribution(tuple(doubled.astype(np.int64).tolist()))
 
 
 @lru_cache(maxsize=8)
-def _untied_distribution(n: int) -> Floats:
-    return _convolved(2 * np.arange(1, n + 1))
-
-
-def _convolved(doubled: Ints) -> Floats:
-    """Count the sign patterns for each rank sum, one rank at a time.
+def _distribution(doubled: tuple[int, ...]) -> Floats:
+    """P(2 W+ = k) for k = 0 ... sum(doubled), given sorted doubled ranks: counts the sign patterns for each
+    rank sum, one rank at a time.
 
     Only additions of positive numbers, so that the far tails keep their relative precision (an FFT would
     not); only up to the middle, the rest is its mirror image.
     """
-    step = int(np.gcd.reduce(doubled)) if len(doubled) else 1
-    ranks = doubled // step
-    total = int(ranks.sum())
+    step = math.gcd(*doubled) or 1
+    ranks = [rank // step for rank in doubled]
+    total = sum(ranks)
     half = total // 2
     counts = np.zeros(half + 1)
     counts[0] = 1.0
     reached = 0
-    for rank in ranks.tolist():
+    for rank in ranks:
         reached = min(reached + rank, half)
         if rank <= reached:
             counts[rank : reached + 1] += counts[: reached + 1 - rank]

@@ -1,4 +1,4 @@
-"""All pairs of rows at once, with a family-wise error that worse rows cannot loosen."""
+"""All pairs of rows at once, with a family-wise error that worse rows cannot loosen, and ranks from them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from popeq.statistics.mean_inference import Panels, rounded, standard_errors, two_sided_p
-from popeq.typing import Floats
+from popeq.typing import Floats, Ints
 
-#: Bootstrap replicates of the largest statistic, and pairs whose replicates are held at a time.
+#: Bootstrap replicates of the largest statistic, and pairs whose replicates are in memory at a time.
 REPLICATES = 4999
 _PAIRS_AT_ONCE = 256
 
@@ -91,23 +91,17 @@ def all_pairs(
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.where(shift == 0.0, 0.0, shift / sd)
     found = [(shift, -1.0), (se, 1.0), (effect, -1.0), (p, 1.0), (step_down(p, drawn, replicates), 1.0)]
-    square = [_square(values, n, sign) for values, sign in found]
-    for matrix in square[3:]:
-        np.fill_diagonal(matrix, np.nan)
+    square = np.zeros((len(found), n, n))
+    for matrix, (values, sign) in zip(square, found, strict=True):
+        matrix[i, j] = values
+        matrix[j, i] = sign * values
+    square[3:, range(n), range(n)] = np.nan
     return Paired(*square)
 
 
 def _multiplied(effects: Floats, replicates: int, rng: np.random.Generator) -> Floats:
     """Sums (n, B) of effects (n, k) times normal multipliers, the same for all rows."""
     return np.asarray(effects @ rng.standard_normal((effects.shape[1], replicates)))
-
-
-def _square(upper: Floats, n: int, sign: float) -> Floats:
-    matrix = np.zeros((n, n))
-    at = np.triu_indices(n, 1)
-    matrix[at] = upper
-    matrix.T[at] = sign * upper
-    return matrix
 
 
 def step_down(p_values: ArrayLike, drawn: Callable[[NDArray[np.intp]], Floats], replicates: int) -> Floats:
@@ -147,3 +141,39 @@ def step_down(p_values: ArrayLike, drawn: Callable[[NDArray[np.intp]], Floats], 
     adjusted = np.full(len(given), np.nan)
     adjusted[order] = np.maximum(np.maximum.accumulate(np.minimum(share, holm)), p)
     return adjusted
+
+
+def rank_ranges(shift: ArrayLike, p_family: ArrayLike, alpha: float = 0.05) -> tuple[Ints, Ints]:
+    """The best and the worst rank of each row that the tests of all pairs allow, (n,) each, from 1.
+
+    Parameters
+    ----------
+    shift : (n, n)
+        Shift of row minus column; positive means that the row is worse.
+    p_family : (n, n)
+        p of the pairs, adjusted for all of them, symmetric. NaN (not tested) separates nothing.
+    alpha
+        Level: a p below it separates two rows.
+
+    Returns
+    -------
+    best, worst : (n,)
+        1 + the number of rows that are significantly better, and n less the number that are significantly
+        worse. With probability 1 - alpha or more, the true rank of *every* row lies in its range.
+
+    Raises
+    ------
+    ValueError
+        If the matrices are not square and of one shape.
+
+    Notes
+    -----
+    Ranges of ranks from tests of all pairs: Al Mohamad, van Zwet, Goeman & Solari 2022.
+    """
+    shifts, p = np.asarray(shift, dtype=np.float64), np.asarray(p_family, dtype=np.float64)
+    if shifts.ndim != 2 or shifts.shape[0] != shifts.shape[1] or p.shape != shifts.shape:
+        raise ValueError(f"need two square matrices of one shape, not {shifts.shape} and {p.shape}")
+    apart = p < alpha
+    worse_than = (apart & (shifts > 0.0)).sum(axis=1)
+    better_than = (apart & (shifts < 0.0)).sum(axis=1)
+    return 1 + worse_than, len(shifts) - better_than

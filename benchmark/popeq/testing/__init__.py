@@ -4,8 +4,7 @@ The same checks run as ``popeq check my-predictor``. The pytest plugin that pope
 ``popeq_run`` and ``popeq_benchmark``) is documented in docs/regression.md.
 """
 
-from popeq.testing.checks import CHECKS, Check, ContractBrokenError
-from popeq.testing.conformance import conformance
+from popeq.testing.checks import CHECKS, Check, ContractBrokenError, conformance
 from popeq.testing.subject import Subject
 
 __all__ = ["CHECKS", "Check", "ContractBrokenError", "Subject", "conformance"]

@@ -1,4 +1,4 @@
-"""``popeq check``: all checks in one contained process, so that no predictor can hurt the one who looks."""
+"""``popeq check``: all checks in one contained process, so that no predictor can harm the caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from popeq.contract import PredictorSpec
 from popeq.runs.confined import receive_job
@@ -54,7 +53,7 @@ def examine(
     spec: PredictorSpec,
     options: Mapping[str, object],
     settings: RunSettings,
-    on_finding: Callable[[Finding], None] = lambda _: None,
+    on_finding: Callable[[Finding], None],
 ) -> Examination:
     """Make every check of an installed predictor; ``on_finding`` is called as each ends.
 
@@ -71,16 +70,18 @@ def examine(
         deadline.start()
         started = time.monotonic()
         env = environment_for(settings, os.cpu_count() or 1, spec.needs_env)
-        with (
-            report.open(encoding="utf-8") as lines,
-            Contained(
-                "popeq.testing.examination", log, env, memory_bytes, paths=options.values()
-            ) as contained,
-        ):
+        process = Contained("popeq.testing.examination", log, env, memory_bytes, paths=options.values())
+        with report.open(encoding="utf-8") as lines, process as contained:
 
             def watch() -> str:
                 nonlocal started
-                started = _take(lines.read(), found, measured, on_finding, started)
+                for content in map(json.loads, lines.read().splitlines()):
+                    if "check" in content:
+                        found.append(Finding(**content))
+                        on_finding(found[-1])
+                        started = time.monotonic()
+                    else:
+                        measured.update(content)
                 return "timeout" if deadline.passed else ""
 
             asked = {"predictor": spec.name, "options": dict(options), "report": str(report)}
@@ -96,29 +97,9 @@ def examine(
                 why = f"took more than {memory_bytes / GIB:.3g} GiB"
             else:
                 why = how_it_died(status) if status is not None else "the process ended"
-            finding = Finding(check.name, check.asks, f"{check.asks}; {why}", time.monotonic() - started)
-            found.append(finding)
-            on_finding(finding)
-    return Examination(tuple(found), **measured)
-
-
-def _take(
-    text: str,
-    found: list[Finding],
-    measured: dict[str, float],
-    on_finding: Callable[[Finding], None],
-    started: float,
-) -> float:
-    """Read new lines of the report; returns when the check that is open now began."""
-    for line in text.splitlines():
-        content: dict[str, Any] = json.loads(line)
-        if "check" in content:
-            found.append(Finding(**content))
+            found.append(Finding(check.name, check.asks, f"{check.asks}; {why}", time.monotonic() - started))
             on_finding(found[-1])
-            started = time.monotonic()
-        else:
-            measured.update(content)
-    return started
+    return Examination(tuple(found), **measured)
 
 
 def main() -> int:

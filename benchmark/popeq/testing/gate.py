@@ -24,7 +24,7 @@ from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
 class GateError(Exception):
-    """The gate stays shut; the message says why."""
+    """A test of a predictor fails; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,14 @@ class GuardedRun:
 
 
 def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False) -> GuardedRun:
-    """Draw the predictor into ``runs_dir`` and hold it against its baseline, or, with ``update``, store it.
+    """Draw the predictor into ``runs_dir`` and compare it with its baseline, or, with ``update``, store it.
 
-    Raises
-    ------
-    GateError
-        If a run fails, no prompt is scored, the baseline is missing or not comparable, or the verdict is
-        regressed or inconclusive.
+    Raises GateError if a run fails, no prompt is scored, the baseline is missing or not comparable, or the
+    verdict is regressed or inconclusive.
     """
     try:
-        dataset = api.load_dataset(_here(guard.dataset, root))
+        folder = root / guard.dataset
+        dataset = api.load_dataset(folder if folder.is_dir() else guard.dataset)
         runs = api.run(
             guard.predictor,
             dataset,
@@ -105,17 +103,12 @@ def pass_gate(guard: Guard, runs_dir: Path, root: Path, *, update: bool = False)
     except PopeqError as error:
         raise GateError(f"{error}\n(a new baseline is stored with --popeq-update)") from None
     if found.verdict == "regressed" or (found.verdict == "inconclusive" and not guard.allow_inconclusive):
-        worst = found.prompts.head(5)
         listed = [
             f"  {r.prompt_id}: {r.base:.2f} -> {r.head:.2f} dB ({r.difference:+.2f})  {r.text}"
-            for r in worst.itertuples()
+            for r in found.prompts.head(5).itertuples()
         ]
         raise GateError("\n".join([*found.lines, "  largest losses:", *listed]))
     return GuardedRun(tuple(runs), dataset, found)
-
-
-def _here(name: str, root: Path) -> str | Path:
-    return root / name if (root / name).is_dir() else name
 
 
 def _all_scored(runs: Sequence[Run]) -> None:

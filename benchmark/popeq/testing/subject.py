@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from popeq.contract import LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt, load_object
 from popeq.plugins import registry
 from popeq.runs.plan import typed_parameters
@@ -65,11 +67,7 @@ class Subject:
 
     @property
     def prompts(self) -> list[Prompt]:
-        return [Prompt(p.prompt.prompt_id, p.prompt.text, "sound descriptor") for p in self._test]
-
-    @property
-    def _test(self) -> list[LabelledPrompt]:
-        return [_labelled(i, "test") for i in range(11, 14)]
+        return [_labelled(i, "test").prompt for i in range(11, 14)]
 
     def fresh(self, space: Space = PLANE) -> Predictor:
         """A new instance, not fitted."""
@@ -79,12 +77,12 @@ class Subject:
     def fit(
         self,
         predictor: Predictor,
-        train: Sequence[LabelledPrompt] | None = None,
-        validation: Sequence[LabelledPrompt] = (),
+        train: list[LabelledPrompt] | None = None,
+        validation: list[LabelledPrompt] | None = None,
     ) -> Predictor:
-        """Fit it as popeq does and give it back."""
-        given = list(self.train if train is None else train)
-        predictor.fit(given, list(validation), generator(0, self.spec.name, "fit", "split"))
+        """Fit it as popeq does, on ``train`` if nothing is given, and return it. Lists are not copied."""
+        rng = generator(0, self.spec.name, "fit", "split")
+        predictor.fit(self.train if train is None else train, validation or [], rng)
         return predictor
 
     @cached_property
@@ -92,15 +90,17 @@ class Subject:
         """One instance, fitted on ``train`` and ``validation``; most checks share it."""
         return self.fit(self.fresh(), self.train, self.validation)
 
+    def generators(self, prompts: Sequence[Prompt]) -> list[np.random.Generator]:
+        """A new generator for each prompt, as runs of seed 0 have them."""
+        return [generator(0, self.spec.name, "sample", p.prompt_id) for p in prompts]
+
     def draw(
         self,
         predictor: Predictor,
         prompts: Sequence[Prompt] | None = None,
         n: int = 7,
-        seed: int = 0,
         space: Space = PLANE,
     ) -> Floats:
         """Samples (len(prompts), n, 2), dB, with popeq's own generators. Raises ContractError."""
-        asked = list(self.prompts if prompts is None else prompts)
-        rngs = [generator(seed, self.spec.name, "sample", p.prompt_id) for p in asked]
-        return check_samples(predictor.sample(asked, n, rngs), asked, n, space)
+        asked = self.prompts if prompts is None else prompts
+        return check_samples(predictor.sample(asked, n, self.generators(asked)), asked, n, space)

@@ -62,8 +62,7 @@ class PredictorBenchmark:
         fitted = fit(subject.fresh(data.space))
 
         def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
-            rngs = [generator(0, predictor, "sample", p.prompt_id) for p in prompts]
-            return (prompts, n, rngs), {}
+            return (prompts, n, subject.generators(prompts)), {}
 
         drawn = self._benchmark.pedantic(fitted.sample, setup=setup, **rounds_of)
         check_samples(drawn, prompts, n, data.space)

@@ -79,14 +79,8 @@ def assemble(
 ) -> Dataset:
     """A data set with folds, sorted by ids so that the order shows nothing of who came first.
 
-    Parameters
-    ----------
-    answers
-        Prompt id and listener id of each answer.
-    points
-        The point (x_db, y_db) of each answer.
-    groups
-        The group of each listener; without it the data set lists no listeners.
+    An answer has a prompt id and a listener id in ``answers``, and (x_db, y_db) in ``points``. ``groups`` has
+    the group of each listener; without it the data set lists no listeners.
     """
     prompts = [asdict(q) for q in sorted(questions, key=lambda q: q.prompt_id)]
     rows = sorted((*answer, x, y) for answer, (x, y) in zip(answers, points, strict=True))

@@ -19,10 +19,7 @@ class SafeOptions(Parameters):
         "lab", description="lab: a prompt per word and track; home: a prompt per word; all: both"
     )
     scale: float = Field(
-        0.5,
-        gt=0,
-        le=8,
-        description="factor on every setting before it is clipped to the plane",
+        0.5, gt=0, le=8, description="factor on every setting before it is clipped to the plane"
     )
     min_responses: int = Field(
         4,

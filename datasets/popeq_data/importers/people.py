@@ -20,7 +20,7 @@ from popeq.errors import UsageError
 PANELS = ("a", "b")
 
 
-class Dealt(NamedTuple):
+class Divided(NamedTuple):
     """The data set, a description of ``how`` it was made, and the number of responses ``dropped``."""
 
     dataset: Dataset
@@ -28,51 +28,48 @@ class Dealt(NamedTuple):
     dropped: int = 0
 
 
-def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Dealt:
-    """The data set with its listeners dealt into two panels.
+def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Divided:
+    """The data set with its listeners divided into two panels.
 
     ``least`` is the number of answers that a prompt of a panel needs; the answers of smaller ones are dropped
     and counted. Another number for ``again`` gives another division. A data set whose tested people are
     unseen already is returned unchanged.
 
-    Raises
-    ------
-    UsageError
-        If the data set has a split or panels, or nothing would be left to train a fold on.
+    Raises UsageError if the data set has a split or panels, or a fold would have nothing to train on.
     """
     if not seen_answers(dataset, dataset.test_ids)[1]:
-        return Dealt(dataset, "nobody who is tested is among the training answers, so nothing was changed")
+        return Divided(dataset, "nobody who is tested is among the training answers, so nothing was changed")
     if not dataset.by_folds or dataset.by_panels:
         has = "panels already" if dataset.by_panels else "a split"
         raise UsageError(
             f"--unseen-people: the prompts have {has}; it needs the column fold and no column panel"
         )
-    panel_of = deal(dataset, again)
+    panel_of = divide(dataset, again)
     responses = dataset.responses.copy()
     panel = responses["listener_id"].map(panel_of)
     responses["prompt_id"] = responses["prompt_id"] + "." + panel
     size = responses.groupby("prompt_id")["prompt_id"].transform("size")
     kept = responses[size >= least].sort_values(["prompt_id", "listener_id"], ignore_index=True)
-    doubled = pd.concat(
-        [dataset.prompts.assign(prompt_id=dataset.prompts["prompt_id"] + f".{p}", panel=p) for p in PANELS]
+    ids, people = dataset.prompts["prompt_id"], dataset.listeners["listener_id"]
+    prompts = pd.concat([dataset.prompts.assign(prompt_id=ids + f".{p}", panel=p) for p in PANELS])
+    prompts = prompts[prompts["prompt_id"].isin(kept["prompt_id"])][list(PROMPT_COLUMNS)]
+    divided = dataclasses.replace(
+        dataset,
+        prompts=prompts.sort_values("prompt_id", ignore_index=True),
+        responses=kept,
+        listeners=dataset.listeners[people.isin(kept["listener_id"])].reset_index(drop=True),
     )
-    prompts = doubled[doubled["prompt_id"].isin(set(kept["prompt_id"]))]
-    prompts = prompts.sort_values("prompt_id", ignore_index=True)[list(PROMPT_COLUMNS)]
-    listeners = dataset.listeners[dataset.listeners["listener_id"].isin(set(kept["listener_id"]))]
-    dealt = dataclasses.replace(
-        dataset, prompts=prompts, responses=kept, listeners=listeners.reset_index(drop=True)
-    )
-    if not dealt.stages or not all(stage.train for stage in dealt.stages):
+    if not divided.stages or not all(stage.train for stage in divided.stages):
         raise UsageError(
             "--unseen-people: too few answers: a fold would have no answer of other people to train on; "
             "give more prompts that several listeners answer"
         )
-    people = Counter(panel_of[who] for who in kept["listener_id"].unique())
-    how = "dealt into " + " and ".join(f"panel {p} ({people[p]} listeners)" for p in PANELS)
-    return Dealt(dealt, how, len(responses) - len(kept))
+    sizes = Counter(panel_of[who] for who in kept["listener_id"].unique())
+    how = "divided into " + " and ".join(f"panel {p} ({sizes[p]} listeners)" for p in PANELS)
+    return Divided(divided, how, len(responses) - len(kept))
 
 
-def deal(dataset: Dataset, again: int = 0) -> dict[str, str]:
+def divide(dataset: Dataset, again: int = 0) -> dict[str, str]:
     """The panel of each listener, so that the answers to each prompt are split as evenly as one pass can.
 
     The listeners with the most answers come first; ties are in the order of a hash of their answers, so that

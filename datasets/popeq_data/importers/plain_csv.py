@@ -13,7 +13,7 @@ from popeq.importing import ImportResult
 from popeq.space import PLANE
 from popeq_data.importers.assemble import Pseudonyms, sizes
 from popeq_data.importers.options import CsvOptions
-from popeq_data.importers.people import Dealt, unseen_people
+from popeq_data.importers.people import Divided, unseen_people
 
 #: Large enough to read any point before it is clipped.
 _ANYWHERE = SpaceCard(x_db=(-MOST_DB, MOST_DB), y_db=(-MOST_DB, MOST_DB))
@@ -22,10 +22,7 @@ _ANYWHERE = SpaceCard(x_db=(-MOST_DB, MOST_DB), y_db=(-MOST_DB, MOST_DB))
 def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> ImportResult:
     """Read ``prompts.csv`` and ``responses.csv`` of any name, checked like a data set folder.
 
-    Raises
-    ------
-    InvalidInputError
-        With every problem of both files, each naming file, row and column.
+    Raises InvalidInputError with every problem of both files, each naming file, row and column.
     """
     card = DatasetCard(**parameters.model_dump(include=set(DatasetCard.model_fields)))
     asked = read_table(prompts, PROMPT_COLUMNS[:3], PROMPT_COLUMNS[3:], str(prompts))
@@ -41,17 +38,17 @@ def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> Import
     if parameters.hash_listeners:
         frame["listener_id"] = [names[listener] for listener in frame["listener_id"]]
         frame = frame.sort_values(["prompt_id", "listener_id"], ignore_index=True)
-    dealt = Dealt(Dataset(card, prompt_rows, frame), "not asked for")
+    divided = Divided(Dataset(card, prompt_rows, frame), "not asked for")
     if parameters.unseen_people:
-        dealt = unseen_people(dealt.dataset)
+        divided = unseen_people(divided.dataset)
     report = {
         "prompts file": prompts.name,
         "prompts SHA-256": file_sha256(prompts),
         "responses file": responses.name,
         "responses SHA-256": file_sha256(responses),
         "listener ids": f"hashed, salt {names.kind}" if parameters.hash_listeners else "as in the file",
-        "unseen people": dealt.how,
-        **sizes(dealt.dataset),
+        "unseen people": divided.how,
+        **sizes(divided.dataset),
         "share of responses clipped": round(clipped, 4),
     }
-    return ImportResult(dealt.dataset, report)
+    return ImportResult(divided.dataset, report)

@@ -15,10 +15,9 @@ from popeq.errors import UsageError
 from popeq.importing import ImportResult
 from popeq_data.importers.assemble import LICENCE, Pseudonyms, Question, ask_words, assemble, result
 from popeq_data.importers.options import SafeOptions
-from popeq_data.importers.people import Dealt, unseen_people
+from popeq_data.importers.people import Divided, unseen_people
 from popeq_data.importers.plane import place
-from popeq_data.importers.safe_cleaning import clean, last_of_each_word
-from popeq_data.importers.safe_listeners import TRACKS, Setting, recover
+from popeq_data.importers.safe_listeners import TRACKS, Setting, clean, last_of_each, recover
 from popeq_data.importers.safe_rows import curves, read_rows
 from popeq_data.importers.source import Source
 
@@ -36,12 +35,7 @@ Asked = tuple[list[Question], list[tuple[str, Setting]]]
 def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
     """Read the published CSV and make the data set of one part of it.
 
-    Raises
-    ------
-    InvalidInputError
-        With every problem of the file.
-    UsageError
-        If the part has too few prompts to fold.
+    Raises InvalidInputError with every problem of the file, UsageError for too few prompts to fold.
     """
     source = Source(csv_path, "a SAFE-DB equaliser file", PUBLISHED_SHA256)
     settings = recover(read_rows(source))
@@ -65,23 +59,22 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
     )
     answers = [(prompt_id, names[setting.listener]) for prompt_id, setting in pairs]
     groups = {names[setting.listener]: setting.part for _, setting in pairs}
-    dealt = Dealt(assemble(card, questions, answers, placed.clipped.tolist(), groups), "not asked for")
+    divided = Divided(assemble(card, questions, answers, placed.clipped.tolist(), groups), "not asked for")
     if parameters.unseen_people:
         least = 1 if parameters.part == "lab" else parameters.min_responses
-        dealt = unseen_people(dealt.dataset, least)
-        dropped[f"fewer than {least} listeners of its panel for the prompt"] = dealt.dropped
+        divided = unseen_people(divided.dataset, least)
+        dropped[f"fewer than {least} listeners of its panel for the prompt"] = divided.dropped
     chosen = {
         "part": parameters.part,
         "scale": parameters.scale,
         **({} if parameters.part == "lab" else {"least listeners a word": parameters.min_responses}),
         "salt of the listeners' hashes": names.kind,
-        "unseen people": dealt.how,
+        "unseen people": divided.how,
         "rows read": len(settings),
         "rows read by part": dict(sorted(Counter(s.part for s in settings).items())),
     }
-    by_part = Counter(dealt.dataset.listeners["group"])
-    found = {"listeners by part": dict(sorted(by_part.items()))}
-    return result(source, dealt.dataset, placed, chosen, dropped, found)
+    found = {"listeners by part": dict(sorted(Counter(divided.dataset.listeners["group"]).items()))}
+    return result(source, divided.dataset, placed, chosen, dropped, found)
 
 
 def _advice(parameters: SafeOptions) -> str:
@@ -104,7 +97,7 @@ def _ask(cleaned: Sequence[Setting], parameters: SafeOptions, dropped: Counter[s
     if parameters.part == "home":
         dropped["made in the laboratory: not in the part 'home'"] = len(lab) + len(part_c)
     else:
-        one_each = last_of_each_word(part_c)
+        one_each = last_of_each(part_c, lambda s: (s.listener, s.row.word))
         dropped["part C: another track for the same word, the last is kept"] = len(part_c) - len(one_each)
         folds, settings = len(TRACKS) if questions else HOME_FOLDS, [*home, *one_each]
     least = parameters.min_responses

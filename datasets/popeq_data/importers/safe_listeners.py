@@ -1,4 +1,4 @@
-"""The listener of each SAFE-DB setting, recovered from the layout of the file.
+"""The listener of each SAFE-DB setting, recovered from the layout of the file, and which settings are kept.
 
 The published rows name no listener. Three blocks of ids are laboratory experiments (A, B, C) where one
 machine served many people; everywhere else a listener is a network address.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,27 +47,19 @@ class Setting:
 
 def recover(rows: Sequence[SafeRow]) -> list[Setting]:
     """The part, the listener and, in parts A and B, the track of every row."""
-    desks = _desks(rows)
+    # Addresses of part B's first block, by the rows whose word is spelt correctly.
+    desks = Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
     return [_setting(row, desks) for row in rows]
 
 
 def _setting(row: SafeRow, desks: Counter[str]) -> Setting:
     if row.row_id in A_IDS:
         return Setting(row, "A", f"A:{row.genre}" if row.genre else "", _track(row.instrument))
-    if _in_b(row):
+    if row.word in LAB_WORDS and (row.row_id in B_IDS or row.row_id in B_LAST_IDS):
         return Setting(row, "B", _b_listener(row, desks), _track(row.genre))
     if row.row_id in C_IDS:
         return Setting(row, "C", f"C:{(row.row_id - C_IDS.start) // C_BLOCK}")
     return Setting(row, "home", f"home:{row.address}" if row.address else "")
-
-
-def _in_b(row: SafeRow) -> bool:
-    return row.word in LAB_WORDS and (row.row_id in B_IDS or row.row_id in B_LAST_IDS)
-
-
-def _desks(rows: Sequence[SafeRow]) -> Counter[str]:
-    """Addresses of part B's first block, by the rows whose word is spelt correctly."""
-    return Counter(row.address for row in rows if row.row_id in B_IDS and row.raw_word in LAB_WORDS)
 
 
 def _b_listener(row: SafeRow, desks: Counter[str]) -> str:
@@ -84,3 +76,50 @@ def _b_listener(row: SafeRow, desks: Counter[str]) -> str:
 def _track(note: str) -> str | None:
     track = "".join(note.split()).casefold()
     return track if track in TRACKS else None
+
+
+#: Names of plug-ins, presets and takes, not words for a sound.
+NON_WORDS = frozenset({"re27", "re27-1", "jammy", "kickclean", "mix 1"})
+#: No gain above this is audible: the plug-in was saved untouched.
+FLAT_DB = 0.1
+
+_REASONS: tuple[tuple[str, Callable[[Setting], bool]], ...] = (
+    ("test rows (descriptor begins with 'test')", lambda s: s.row.word.startswith("test")),
+    (
+        "not a word (re27, jammy, kickclean, mix 1, empty)",
+        lambda s: s.row.word in NON_WORDS or not s.row.word,
+    ),
+    ("flat setting (every gain under 0.1 dB)", lambda s: s.row.largest_gain_db < FLAT_DB),
+    ("listener not recorded", lambda s: not s.listener),
+    (
+        "laboratory row without a known word and track",
+        lambda s: s.part != "home" and (s.row.word not in LAB_WORDS or (s.part != "C" and s.track is None)),
+    ),
+)
+
+
+def clean(settings: Sequence[Setting]) -> tuple[list[Setting], Counter[str]]:
+    """The settings that are kept, in the file's order, and the number dropped for each reason.
+
+    A listener's exact repeat of a setting for the same word (and track) is dropped, then every setting that
+    the same listener replaced by a later one. The same setting under two words is two answers. Part C
+    does not record which of ten tracks a setting was for, so none of its settings is known to be replaced.
+    """
+    dropped: Counter[str] = Counter()
+    kept = list(settings)
+    for name, applies in _REASONS:
+        left = [setting for setting in kept if not applies(setting)]
+        dropped[name], kept = len(kept) - len(left), left
+    once = last_of_each(kept, lambda s: (s.listener, s.row.word, s.track, s.row.knobs))
+    dropped["exact repeat by the same listener"] = len(kept) - len(once)
+    latest = last_of_each(
+        once, lambda s: (s.listener, s.row.word, s.track, s.row.row_id if s.part == "C" else None)
+    )
+    dropped["replaced by the same listener's later setting"] = len(once) - len(latest)
+    return latest, dropped
+
+
+def last_of_each(settings: Sequence[Setting], key: Callable[[Setting], object]) -> list[Setting]:
+    """The last setting of each value of ``key``, in the order of the settings."""
+    last = {key(setting): setting for setting in settings}
+    return [setting for setting in settings if last[key(setting)] is setting]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.eq import biquad
+from popeq.typing import Floats
 from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise
@@ -60,13 +60,7 @@ class SafeRow:
 
 
 def read_rows(source: Source) -> list[SafeRow]:
-    """All rows of the file, in its order.
-
-    Raises
-    ------
-    InvalidInputError
-        With every problem, each naming row and column.
-    """
+    """All rows, in the file's order; InvalidInputError with every problem, each naming row and column."""
     rows: list[SafeRow] = []
     for line, cells in source.lines():
         if len(cells) != len(COLUMNS):
@@ -105,18 +99,15 @@ def _number(source: Source, line: int, index: int, cell: str) -> float:
     return math.nan
 
 
-def curves(rows: list[SafeRow]) -> NDArray[np.float64]:
+def curves(rows: list[SafeRow]) -> Floats:
     """Gain in dB of each setting's five bands together at ``GRID_HZ``, shape (len(rows), 256)."""
     k = np.array([row.knobs for row in rows], dtype=np.float64).reshape(len(rows), len(_EQ)).T
     sections = np.stack(
         [
-            biquad.low_shelf(k[0], k[1]),
-            biquad.peaking(k[2], k[3], k[4]),
-            biquad.peaking(k[5], k[6], k[7]),
-            biquad.peaking(k[8], k[9], k[10]),
-            biquad.high_shelf(k[11], k[12]),
+            biquad.low_shelf(*k[0:2]),
+            *(biquad.peaking(*k[i : i + 3]) for i in (2, 5, 8)),
+            biquad.high_shelf(*k[11:13]),
         ],
         axis=1,
     )
-    total: NDArray[np.float64] = biquad.gain_db(sections, GRID_HZ).sum(axis=1)
-    return total
+    return np.asarray(biquad.gain_db(sections, GRID_HZ).sum(axis=1))

@@ -33,12 +33,8 @@ FOLDS = 5
 def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     """Read the contributions, CSV or Parquet, and make the data set of one language's common words.
 
-    Raises
-    ------
-    InvalidInputError
-        With every problem of the file.
-    UsageError
-        If the language is not there, too few words are left to fold, or pyarrow is needed and absent.
+    Raises InvalidInputError with every problem of the file; UsageError if the language is not there, too few
+    words are left to fold, or pyarrow is needed and absent.
     """
     source = Source(path, "a SocialEQ contributions file", PUBLISHED_SHA256)
     parquet = source.content[:4] == b"PAR1" or path.suffix.casefold() in (".parquet", ".pq")

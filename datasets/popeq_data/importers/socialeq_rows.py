@@ -45,10 +45,7 @@ class Contribution:
 def read_csv(source: Source) -> list[Contribution]:
     """Rows of the published CSV, by position: its header names 43 of its 44 fields.
 
-    Raises
-    ------
-    InvalidInputError
-        With every problem, each naming row and column.
+    Raises InvalidInputError with every problem, each naming row and column.
     """
     records = source.lines()
     fields = len(CSV_FIELDS) + BANDS
@@ -81,12 +78,8 @@ def read_csv(source: Source) -> list[Contribution]:
 def read_parquet(source: Source) -> list[Contribution]:
     """Rows of the Hugging Face layout (``seungheondoh/socialfx-original``, split ``eq``).
 
-    Raises
-    ------
-    UsageError
-        If pyarrow is not installed, or is so old that a file can make it run code.
-    InvalidInputError
-        With every problem, each naming row and column; row 1 is the first record.
+    Raises UsageError if pyarrow is not installed, or is so old that a file can make it run code;
+    InvalidInputError with every problem, each naming row and column; row 1 is the first record.
     """
     try:
         import pyarrow as pa
@@ -152,8 +145,8 @@ def _literal(value: object, kind: type, source: Source, line: int, column: str) 
 
 def _hertz(name: str) -> float:
     """The frequency in a band's name, such as RSC_20Hz_band; NaN if there is none."""
-    found = re.search(r"(\d+(?:\.\d+)?)\s*Hz", name, re.IGNORECASE) or re.search(r"\d+(?:\.\d+)?", name)
-    return float(found[1] if found and found.re.groups else found[0]) if found else math.nan
+    found = re.search(r"(\d+(?:\.\d+)?)\s*Hz", name, re.IGNORECASE) or re.search(r"(\d+(?:\.\d+)?)", name)
+    return float(found[1]) if found else math.nan
 
 
 def _rising(band_hz: Sequence[float]) -> bool:

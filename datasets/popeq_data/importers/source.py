@@ -14,12 +14,7 @@ class Source(Table):
     """A file as it was read. Readers add problems to it; ``check`` raises if there are any.
 
     ``what`` is what the file has to be, for the error; ``published_sha256`` is the SHA-256 (hex) of the file
-    that its makers published.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing, is a folder, cannot be read or is empty.
+    that its makers published. Raises InvalidInputError for a file that is empty or cannot be read.
     """
 
     def __init__(self, path: Path, what: str, published_sha256: str = "") -> None:

@@ -78,8 +78,7 @@ def uniforms(n: int, *parts: str | int) -> Floats:
 
 def normals(n: int, *parts: str | int) -> Floats:
     """``n`` standard normal numbers that depend on ``parts`` alone, shape (n,)."""
-    drawn: Floats = ndtri(uniforms(n, *parts))
-    return drawn
+    return np.asarray(ndtri(uniforms(n, *parts)))
 
 
 def meanings(sentences: Sequence[Sentence]) -> list[Meaning]:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from popeq.atomic import write_text
 from popeq.errors import PopeqError
@@ -35,31 +34,24 @@ def words_table(path: Path) -> str:
     """The CSV text of the table: word, n, x_db, y_db, source; the commonest word first.
 
     A word's mean is shrunk by n / (n + 2.2) towards the mean over all words, each counted once: the
-    expected mean of a word without ratings.
-
-    Raises
-    ------
-    InvalidInputError
-        If ``path`` is not a SocialEQ contributions file.
+    expected mean of a word without ratings. Raises InvalidInputError for another kind of file.
     """
     rows = read_csv(Source(path, "a SocialEQ contributions file"))
     rows = [row for row in rows if row.language.casefold() == LANGUAGE and normalise(row.word)]
+    points_of_rows = place(np.stack([row.curve for row in rows]), DB_PER_UNIT).points
     by_word = defaultdict(list)
-    for row, point in zip(
-        rows, place(np.stack([row.curve for row in rows]), DB_PER_UNIT).points, strict=True
-    ):
+    for row, point in zip(rows, points_of_rows, strict=True):
         by_word[normalise(row.word)].append(point)
     means = {word: np.mean(points, axis=0) for word, points in by_word.items()}
     all_words = np.mean(list(means.values()), axis=0)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("word", "n", "x_db", "y_db", "source"))
+    table = []
     for word in sorted(by_word, key=lambda word: (-len(by_word[word]), word)):
         n = len(by_word[word])
         if n >= LEAST_CONTRIBUTIONS:
             x, y = np.round(all_words + n / (n + SHRINKAGE) * (means[word] - all_words), 2) + 0.0
-            writer.writerow((word, n, f"{x:.2f}", f"{y:.2f}", SOURCE))
-    return out.getvalue()
+            table.append((word, n, x, y, SOURCE))
+    frame = pd.DataFrame(table, columns=["word", "n", "x_db", "y_db", "source"])
+    return frame.to_csv(index=False, float_format="%.2f", lineterminator="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

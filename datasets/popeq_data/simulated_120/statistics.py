@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from popeq.space import PLANE
 from popeq.typing import Floats
-from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Meaning, Panel, meanings, settings, uniforms
+from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings, uniforms
 from popeq_data.simulated_120.tables import read_sentences
 
 STATISTICS_SEED = 9448
@@ -62,20 +62,22 @@ def w1(a: Floats, b: Floats) -> float:
 @cache
 def measure(panel: Panel) -> tuple[float, ...]:
     """The value of each of ``STATISTICS`` for one panel, in their order."""
-    prompts = _prompts()
+    prompts = meanings(read_sentences())
     points = settings(prompts, panel)
+    seeds = range(STATISTICS_SEED + 1, STATISTICS_SEED + 1 + REPEATS)
+    fresh = [settings(prompts, Panel("f", seed, panel.shift)) for seed in seeds]
     residuals = points - points.mean(axis=1, keepdims=True)
     inside = np.sqrt((residuals**2).sum(axis=(0, 1)) / (points.shape[0] * (points.shape[1] - 1)))
     opposite = np.sign(points[..., 1]) != np.sign(points.mean(axis=1, keepdims=True)[..., 1])
     on_edge = ((points == PLANE.low) | (points == PLANE.high)).any(axis=-1)
     return (
-        _to_fresh_panels(points, prompts, panel),
+        _mean_w1(points, [[other[p] for other in fresh] for p in range(len(prompts))]),
         float(np.mean([w1(a, b) for a, b in combinations(points, 2)])),
-        _to_cloud(points, points.reshape(-1, 2)),
-        _to_uniform(points),
-        *(float(v) for v in inside),
-        *(float(v) for v in share_between(points)),
-        *(float(v) for v in family_correlation(residuals, [p.family for p in prompts])),
+        _mean_w1(points, [_from_pool(points, p) for p in range(len(prompts))]),
+        _mean_w1(points, [_uniform(points, p) for p in range(len(prompts))]),
+        *inside.tolist(),
+        *share_between(points).tolist(),
+        *family_correlation(residuals, [p.family for p in prompts]).tolist(),
         float(opposite.mean()),
         float(on_edge.mean()),
     )
@@ -85,8 +87,7 @@ def share_between(points: Floats) -> Floats:
     """Share of the sum of squares of (prompts, listeners, 2) that lies between prompts, (x, y)."""
     within = ((points - points.mean(axis=1, keepdims=True)) ** 2).sum(axis=(0, 1))
     total = ((points - points.mean(axis=(0, 1))) ** 2).sum(axis=(0, 1))
-    share: Floats = 1.0 - within / total
-    return share
+    return np.asarray(1.0 - within / total)
 
 
 def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
@@ -98,38 +99,26 @@ def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
     scaled = residuals / np.where(norm > 0, norm, 1.0)
     pairs = [(i, j) for i, j in combinations(range(len(families)), 2) if families[i] == families[j]]
     first, second = np.array(pairs).T
-    correlation: Floats = (scaled[first] * scaled[second]).sum(axis=1).mean(axis=0)
-    return correlation
+    return np.asarray((scaled[first] * scaled[second]).sum(axis=1).mean(axis=0))
 
 
-def _to_fresh_panels(points: Floats, prompts: Sequence[Meaning], panel: Panel) -> float:
-    """Mean W1 of the panel's answers to those of other panels of its population."""
-    seeds = range(STATISTICS_SEED + 1, STATISTICS_SEED + 1 + REPEATS)
-    others = (settings(prompts, Panel("f", seed, panel.shift)) for seed in seeds)
-    return float(np.mean([w1(a, b) for other in others for a, b in zip(points, other, strict=True)]))
+def _mean_w1(points: Floats, others: Sequence[Iterable[Floats]]) -> float:
+    """Mean W1 of the panel's answers to each prompt to all the other sets of points for that prompt."""
+    return float(np.mean([w1(a, b) for a, sets in zip(points, others, strict=True) for b in sets]))
 
 
-def _to_cloud(points: Floats, cloud: Floats) -> float:
-    listeners = points.shape[1]
-    values = []
-    for p, answers in enumerate(points):
-        for repeat in range(REPEATS):
-            order = np.argsort(uniforms(len(cloud), STATISTICS_SEED, "pool", p, repeat), kind="stable")
-            values.append(w1(answers, cloud[order[:listeners]]))
-    return float(np.mean(values))
+def _from_pool(points: Floats, p: int) -> Iterator[Floats]:
+    """As many answers as the panel's, drawn for a prompt from the answers to all prompts."""
+    pool = points.reshape(-1, 2)
+    for repeat in range(REPEATS):
+        order = np.argsort(uniforms(len(pool), STATISTICS_SEED, "pool", p, repeat), kind="stable")
+        yield pool[order[: points.shape[1]]]
 
 
-def _to_uniform(points: Floats) -> float:
+def _uniform(points: Floats, p: int) -> Floats:
     shape = (REPEATS, *points.shape[1:])
-    values = []
-    for p, answers in enumerate(points):
-        draws = uniforms(int(np.prod(shape)), STATISTICS_SEED, "uniform", p).reshape(shape)
-        values += [w1(answers, draw) for draw in PLANE.low + PLANE.size * draws]
-    return float(np.mean(values))
-
-
-def _prompts() -> list[Meaning]:
-    return meanings(read_sentences())
+    draws = uniforms(int(np.prod(shape)), STATISTICS_SEED, "uniform", p).reshape(shape)
+    return np.asarray(PLANE.low + PLANE.size * draws)
 
 
 def table() -> str:
@@ -140,16 +129,10 @@ def table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for statistic, a, b in zip(STATISTICS, *measured, strict=True):
-        cells = (
-            statistic.name,
-            f"{a:.2f}",
-            f"{b:.2f}",
-            f"{statistic.target:.2f}",
-            statistic.socialeq,
-            statistic.safe,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    panel_a, panel_b = (settings(_prompts(), panel) for panel in (PANEL_A, PANEL_B))
+        numbers = f"{a:.2f} | {b:.2f} | {statistic.target:.2f}"
+        lines.append(f"| {statistic.name} | {numbers} | {statistic.socialeq} | {statistic.safe} |")
+    prompts = meanings(read_sentences())
+    panel_a, panel_b = (settings(prompts, panel) for panel in (PANEL_A, PANEL_B))
     shift = np.round((panel_b - panel_a).mean(axis=(0, 1)), 2) + 0.0
     apart = np.mean([w1(a, b) for a, b in zip(panel_a, panel_b, strict=True)])
     lines += [

@@ -102,7 +102,7 @@ def test_what_is_no_baseline_is_neither_used_nor_replaced(root):
     assert (root / "data" / "prompts.csv").exists()
 
 
-def test_the_pytest_plugin_passes_fails_and_tells(root):
+def test_the_pytest_plugin_passes_fails_and_reports(root):
     (root / "test_guarded.py").write_text(GUARDED)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", "."]
     # pytest-benchmark times nothing in a worker of xdist, which it knows by the environment

@@ -1,7 +1,4 @@
-"""Optimal transport in the plane: Wasserstein-1 distances between masses on a grid and between point sets.
-
-``load_solver`` is the only function for other packages. The method is explained in docs/solver.md.
-"""
+"""Wasserstein-1 distances between cell masses on a grid and between point sets: exact, or of proven error."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ from typing import Literal, NamedTuple, Protocol
 from popeq.metrics._backend import uses_numba
 from popeq.metrics.kde import Grid
 from popeq.typing import Floats
-
-__all__ = ["Solver", "Transport", "load_solver"]
 
 
 class Transport(NamedTuple):
@@ -28,20 +23,11 @@ class Transport(NamedTuple):
 
 
 class Solver(Protocol):
-    """Computes Wasserstein-1 distances, with the Euclidean distance as cost."""
+    """Computes what the functions of the same names below return; there are points on both sides."""
 
-    def grid_transport(self, a: Floats, b: Floats, grid: Grid, tolerance: float, /) -> Transport:
-        """The transport between two mass vectors (cells^2,) on a grid, each non-negative with sum 1.
+    def grid_transport(self, a: Floats, b: Floats, grid: Grid, tolerance: float, /) -> Transport: ...
 
-        ``tolerance`` is the error that is allowed, as a share of the cost. Raises RuntimeError if the solver
-        does not converge.
-        """
-
-    def point_wasserstein(self, x: Floats, y: Floats, /) -> float:
-        """The exact distance (dB) between equally weighted points (n, 2) and (m, 2), n and m at least 1.
-
-        Raises RuntimeError if the solver does not converge.
-        """
+    def point_wasserstein(self, x: Floats, y: Floats, /) -> float: ...
 
 
 def load_solver(name: Literal["compiled", "pot"] | None = None) -> Solver:
@@ -66,3 +52,41 @@ def load_solver(name: Literal["compiled", "pot"] | None = None) -> Solver:
     from popeq.metrics.solver import _pot
 
     return _pot
+
+
+def grid_transport(a: Floats, b: Floats, grid: Grid, tolerance: float = 0.0) -> Transport:
+    """Wasserstein-1 (dB, Euclidean) between two mass vectors on one grid, and its dual potential.
+
+    Parameters
+    ----------
+    a, b : (cells^2,)
+        Non-negative, each summing to 1.
+    tolerance
+        Error that is allowed, as a share of the cost. The compiled solver stops when it has proven that much;
+        POT is always exact.
+
+    Raises
+    ------
+    RuntimeError
+        If the solver does not converge.
+
+    Notes
+    -----
+    The method and its sources are in docs/solver.md.
+    """
+    return load_solver().grid_transport(a, b, grid, tolerance)
+
+
+def grid_wasserstein(a: Floats, b: Floats, grid: Grid) -> float:
+    """Exact Wasserstein-1 distance (dB) between two mass vectors (cells^2,), as by ``grid_transport``."""
+    return grid_transport(a, b, grid).cost
+
+
+def point_wasserstein(x: Floats, y: Floats) -> float:
+    """Exact Wasserstein-1 distance (dB, Euclidean) between equally weighted points (n, 2) and (m, 2).
+
+    Raises ValueError if there are no points on one side.
+    """
+    if not len(x) or not len(y):
+        raise ValueError(f"there must be points on both sides, not {len(x)} and {len(y)}")
+    return load_solver().point_wasserstein(x, y)

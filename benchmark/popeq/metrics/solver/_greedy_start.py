@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.metrics._jit import compiled
-from popeq.metrics.solver._spanning_tree import Arcs
+from popeq.metrics.solver._spanning_tree import Arcs, Problem
 from popeq.metrics.solver._vectors import FAR, least_difference, place_of
-from popeq.typing import Floats
 
 #: Number of steps of reduced cost; with 20 times fewer the simplex method needs a tenth more pivots.
 _STEPS = 512
@@ -16,29 +15,15 @@ _STEPS = 512
 
 @compiled()
 def greedy(
-    near: NDArray[np.float32],
-    at_sources: NDArray[np.float32],
-    at_sinks: NDArray[np.float32],
-    p: Floats,
-    q: Floats,
-    most: float,
+    problem: Problem, at_sources: NDArray[np.float32], at_sinks: NDArray[np.float32], most: float
 ) -> Arcs:
     """Arcs in the order of their reduced costs, least first; each uses up its source or its sink.
 
-    They are a forest, the flow of which is feasible.
-
-    Parameters
-    ----------
-    near : (S, at least T)
-        ``padded_distances`` of the problem.
-    at_sources, at_sinks : (S,), as wide as ``near``
-        The guess: the sum of the potentials of a source and a sink is about their distance where mass is
-        moved, and less elsewhere. ``at_sinks`` is changed.
-    p, q : (S,), (T,)
-        Positive, equal in sum.
-    most
-        Reduced costs above this are taken as equal.
+    They are a forest, the flow of which is feasible. ``at_sources`` (S,) and ``at_sinks``, as wide as
+    ``problem.near``, are the guess: their sum is about the distance where mass is moved, and less elsewhere.
+    ``at_sinks`` is changed. Reduced costs above ``most`` are taken as equal.
     """
+    near, p, q = problem.near, problem.p, problem.q
     ns, n = len(p), len(p) + len(q)
     left, missing, numbers = p.copy(), q.copy(), np.arange(near.shape[1]).astype(np.int32)
     per_cost = np.float32(_STEPS / most)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from popeq.metrics._jit import compiled
 from popeq.metrics.solver._greedy_start import greedy
 from popeq.metrics.solver._simplex import improve, width_of
-from popeq.metrics.solver._spanning_tree import northwest, spanning_tree
+from popeq.metrics.solver._spanning_tree import Problem, northwest, spanning_tree
 from popeq.metrics.solver._vectors import WIDEST, distances, least_difference, padded_distances
 from popeq.typing import Floats
 
@@ -44,20 +44,20 @@ def solve(
     here, there = _coordinates(sources, cells, step_x, step_y), _coordinates(sinks, cells, step_x, step_y)
     if width_of(here, there) > WIDEST:
         return 0.0, 0.0, potential, False
-    near = padded_distances(here, there)
+    problem = Problem(here, there, padded_distances(here, there), p, q)
     if cells > _COARSEST and cells % 2 == 0:
         half = cells // 2
         guess = solve(_blocks(difference, cells), half, 2.0 * step_x, 2.0 * step_y, 0.0, least_gain)[2]
-        at_sinks = np.zeros(near.shape[1], np.float32)
+        at_sinks = np.zeros(problem.near.shape[1], np.float32)
         at_sinks[: n - ns] = _between(guess, sinks, half, -sign)
-        most = 2.0 * min(step_x, step_y)
-        arcs = greedy(near, _between(guess, sources, half, sign), at_sinks, p, q, most)
+        at_sources = _between(guess, sources, half, sign)
+        arcs = greedy(problem, at_sources, at_sinks, 2.0 * min(step_x, step_y))
     else:
         arcs = northwest(p, q)
     start, least_flow = spanning_tree(arcs, p, q)
     if least_flow < -1e-12:
         start, _ = spanning_tree(northwest(p, q), p, q)
-    upper, lower, dual, done = improve(here, there, near, p, q, start, tolerance, least_gain)
+    upper, lower, dual, done = improve(problem, start, tolerance, least_gain)
     values = dual[ns:]
     if tolerance > 0.0:
         rest = np.arange(cells * cells).astype(np.int32)
@@ -113,10 +113,7 @@ def _scattered(difference: Floats, cells: int, sign: float) -> Cells:
 @compiled()
 def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> Floats:
     """The centres of n cells, (2, n), dB from the centre of the first cell."""
-    found = np.empty((2, len(which)))
-    for i in range(len(which)):
-        found[0, i], found[1, i] = step_x * (which[i] // cells), step_y * (which[i] % cells)
-    return found
+    return np.stack((step_x * (which // cells), step_y * (which % cells)))
 
 
 @compiled()

@@ -6,7 +6,7 @@ import numpy as np
 
 from popeq.metrics._jit import compiled
 from popeq.metrics.solver._simplex import improve, width_of
-from popeq.metrics.solver._spanning_tree import northwest, spanning_tree
+from popeq.metrics.solver._spanning_tree import Problem, northwest, spanning_tree
 from popeq.metrics.solver._vectors import WIDEST, padded_distances
 from popeq.typing import Floats
 
@@ -32,6 +32,6 @@ def solve(x: Floats, y: Floats, rounding: float) -> tuple[float, bool]:
         return 0.0, False
     p, q = np.full(len(x), 1.0 / len(x)), np.full(len(y), 1.0 / len(y))
     start, _ = spanning_tree(northwest(p, q), p, q)
-    near = padded_distances(sources, sinks)
-    upper, _, _, done = improve(sources, sinks, near, p, q, start, 0.0, rounding * width)
+    problem = Problem(sources, sinks, padded_distances(sources, sinks), p, q)
+    upper, _, _, done = improve(problem, start, 0.0, rounding * width)
     return upper, done

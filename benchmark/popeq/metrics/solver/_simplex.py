@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popeq.metrics._jit import compiled
 from popeq.metrics.solver._basis_tree import Tree, pivot, tree_of
-from popeq.metrics.solver._spanning_tree import Basis
+from popeq.metrics.solver._spanning_tree import Basis, Problem
 from popeq.metrics.solver._vectors import distance, distances, least_difference, place_of, some_nearer
 from popeq.typing import Floats
 
@@ -27,42 +26,16 @@ _SINGLE = 2.0**-21
 
 @compiled()
 def improve(
-    sources: Floats,
-    sinks: Floats,
-    near: NDArray[np.float32],
-    p: Floats,
-    q: Floats,
-    start: Basis,
-    tolerance: float,
-    least_gain: float,
+    problem: Problem, start: Basis, tolerance: float, least_gain: float
 ) -> tuple[float, float, Floats, bool]:
-    """Pivot until the plan is optimal, or proven to be within a tolerance of the optimum.
+    """Pivot from a feasible tree until the duality gap is at most ``tolerance``, a share of the cost (0: the
+    optimum). Only an arc of reduced cost below ``-least_gain``, dB, enters. ``start.flow`` is changed.
 
-    Parameters
-    ----------
-    sources, sinks : (2, S), (2, T)
-        Coordinates, dB; an arc costs the Euclidean distance.
-    near : (S, at least T)
-        ``padded_distances`` of sources and sinks.
-    p, q : (S,), (T,)
-        Positive, equal in sum.
-    start
-        A feasible tree; its ``flow`` is changed in place.
-    tolerance
-        The duality gap that is allowed, as a share of the cost of the plan; 0 is the optimum.
-    least_gain
-        Only an arc whose reduced cost is below minus this enters, dB.
-
-    Returns
-    -------
-    upper, lower : float
-        The cost of the plan, and a bound below which no plan can be, proven by a dual solution; dB.
-    potential : (S + T,)
-        At the optimum potential[s] + potential[S + t] <= distance[s, t] up to ``least_gain``, with equality
-        on the tree; dB.
-    done : bool
-        False if the limit of pivots was reached, which no known input does.
+    Returns the cost of the plan and a bound below which no plan can be, dB; a potential (S + T,), dB; and
+    False if the limit of pivots was reached, which no known input does. At the optimum
+    potential[s] + potential[S + t] <= distance[s, t] up to ``least_gain``, with equality on the tree.
     """
+    sources, sinks, near, p, q = problem
     ns, nt = len(p), len(q)
     n = ns + nt
     tree = tree_of(ns, start, _lengths(sources, sinks, start.parent))
@@ -74,7 +47,7 @@ def improve(
     done = False
     for _ in range(200 * n + 10_000):
         if tolerance > 0.0 and until_check == 0:
-            upper, lower = _bounds(sources, sinks, p, q, near, tree)
+            upper, lower = _bounds(problem, tree)
             done = upper - lower <= tolerance * upper
             if done:
                 break
@@ -109,7 +82,7 @@ def improve(
             row = row + 1 if row + 1 < ns else 0
             priced += 1
         if entering < 0:
-            upper, _ = _bounds(sources, sinks, p, q, near, tree)
+            upper, _ = _bounds(problem, tree)
             lower = upper - least_gain * p.sum()
             done = True
             break
@@ -157,19 +130,13 @@ def width_of(sources: Floats, sinks: Floats) -> float:
 
 
 @compiled()
-def _bounds(
-    sources: Floats,
-    sinks: Floats,
-    p: Floats,
-    q: Floats,
-    near: NDArray[np.float32],
-    tree: Tree,
-) -> tuple[float, float]:
+def _bounds(problem: Problem, tree: Tree) -> tuple[float, float]:
     """The cost of the plan, and a lower bound of the optimum.
 
     The bound is the value of the dual solution with these potentials at the sinks, less the largest possible
     rounding error of single precision.
     """
+    sources, sinks, near, p, q = problem
     rough, lengths = tree.rough[: near.shape[1]], _lengths(sources, sinks, tree.parent)
     upper = lower = largest = 0.0
     for x in range(len(lengths)):

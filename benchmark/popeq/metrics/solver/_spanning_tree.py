@@ -18,6 +18,20 @@ Nodes = NDArray[np.int32]
 Arcs = tuple[Nodes, Nodes]
 
 
+class Problem(NamedTuple):
+    """Masses to be moved in the plane, at the Euclidean distance as cost.
+
+    ``sources`` (2, S) and ``sinks`` (2, T) are coordinates, dB; ``near`` (S, at least T) their
+    ``padded_distances``; ``p`` (S,) and ``q`` (T,) the masses, positive and equal in sum.
+    """
+
+    sources: Floats
+    sinks: Floats
+    near: NDArray[np.float32]
+    p: Floats
+    q: Floats
+
+
 class Basis(NamedTuple):
     """A spanning tree and its flow, (S + T,) each.
 

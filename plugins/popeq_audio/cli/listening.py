@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from popeq.cli.options import format_option
-from popeq_audio.cli.options import Setting
+from popeq_audio.cli.options import FILE, Setting
 
 
 @click.group("listening-test")
@@ -18,16 +18,9 @@ def listening_test() -> None:
 
 @listening_test.command("export")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.option("--track", "tracks", multiple=True, required=True, type=FILE, help="Audio file; repeatable.")
 @click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Audio file; repeatable.",
-)
-@click.option(
-    "--at", "settings", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
+    "--at", "points", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
 )
 @click.option("--prompt", "prompts", multiple=True, metavar="ID", help="A test prompt; repeatable.")
 @click.option(
@@ -46,17 +39,7 @@ def listening_test() -> None:
 @click.option("--name", "test_id", default="popeq", show_default=True, help="The test's id.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def export(
-    runs: tuple[Path, ...],
-    tracks: tuple[Path, ...],
-    settings: tuple[tuple[float, float], ...],
-    prompts: tuple[str, ...],
-    count: int,
-    kind: Literal["mushra", "preference"],
-    dataset: str | None,
-    seconds: float,
-    seed: int,
-    test_id: str,
-    output: Path,
+    runs: tuple[Path, ...], tracks: tuple[Path, ...], dataset: str | None, output: Path, **settings: Any
 ) -> None:
     """Make a webMUSHRA test of what RUNs recommend, every sound of a trial equally loud.
 
@@ -67,23 +50,13 @@ def export(
     from popeq import api
     from popeq.errors import UsageError
     from popeq.runs.folder import Run
-    from popeq_audio.listening.making import make_test
+    from popeq_audio.listening.making import ListeningSettings, make_test
 
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", test_id):
-        raise UsageError(f"--name {test_id!r}: must be small letters, digits and '-', 40 at most")
-    plan = make_test(
-        [Run.open(run) for run in runs],
-        tracks,
-        output,
-        kind=kind,
-        settings=settings,
-        prompts=prompts,
-        count=count,
-        dataset=None if dataset is None else api.load_dataset(dataset),
-        seconds=seconds,
-        seed=seed,
-        test_id=test_id,
-    )
+    chosen = ListeningSettings(**settings)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", chosen.test_id):
+        raise UsageError(f"--name {chosen.test_id!r}: must be small letters, digits and '-', 40 at most")
+    loaded = None if dataset is None else api.load_dataset(dataset)
+    plan = make_test([Run.open(run) for run in runs], tracks, output, chosen, loaded)
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
     click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")
@@ -91,7 +64,7 @@ def export(
 
 
 @listening_test.command("analyse")
-@click.argument("results", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("results", type=FILE)
 @click.option(
     "--plan", "plan_path", type=click.Path(path_type=Path), required=True, help="plan.json, or its folder."
 )

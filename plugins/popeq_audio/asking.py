@@ -63,12 +63,7 @@ class Answer:
 
     def to_message(self) -> dict[str, Any]:
         """What makes the same answer again, as plain JSON values."""
-        return {
-            "text": self.text,
-            "samples": self.samples.tolist(),
-            "space": asdict(self.space),
-            "about": self.about,
-        }
+        return asdict(self) | {"samples": self.samples.tolist()}
 
     @classmethod
     def of_message(cls, message: dict[str, Any]) -> Answer:
@@ -119,5 +114,5 @@ def printed(answer: Answer, as_json: bool) -> str:
         return terminal_plot(answer)
     from popeq_audio.bands import fit_bands
 
-    bands = {"bands": fit_bands(answer.recommended).to_json()}
-    return json.dumps(answer.to_json() | bands, ensure_ascii=False)
+    content = answer.to_json() | {"bands": fit_bands(answer.recommended).to_json()}
+    return json.dumps(content, ensure_ascii=False)

@@ -71,21 +71,18 @@ class BandFit:
 def response_db(bands: tuple[Band, ...], frequency_hz: ArrayLike, rate_hz: float = RATE_HZ) -> Floats:
     """Gain in dB of all bands together at each frequency."""
     sections = np.stack([band.coefficients(rate_hz) for band in bands])
-    total: Floats = biquad.gain_db(sections, frequency_hz, rate_hz).sum(axis=0)
-    return total
+    return np.asarray(biquad.gain_db(sections, frequency_hz, rate_hz).sum(axis=0))
 
 
 def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
     """Gains (to 0.01 dB) whose bands follow the curve of a setting (x, y), by Gauss-Newton."""
-    target = curve_db(point, FIT_HZ)
-    rounded = _gains(np.asarray(point, dtype=np.float64), rate_hz)
-    bands = tuple(
-        Band(k, f, float(g), round(float(q), 4)) for (k, f, q), g in zip(BANDS, rounded, strict=True)
-    )
-    error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - target).max())
+    setting = np.asarray(point, dtype=np.float64)
+    gains = _gains(setting, rate_hz).tolist()
+    bands = tuple(Band(k, f, g, round(float(q), 4)) for (k, f, q), g in zip(BANDS, gains, strict=True))
+    error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - curve_db(setting, FIT_HZ)).max())
     highest = float(response_db(bands, _AUDIBLE_HZ, rate_hz).max())
     preamp = -float(np.ceil(max(0.0, highest - 1e-9) * 100.0) / 100.0) + 0.0
-    x, y = np.asarray(point, dtype=np.float64).tolist()
+    x, y = setting.tolist()
     return BandFit((x, y), bands, error, preamp)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import signal
 
 from popeq.atomic import write_text
 from popeq.errors import UsageError
 from popeq.space import HIGH_HZ, LOW_HZ, curve_to_setting
 from popeq.typing import Floats
-from popeq_audio.files import read_start
+from popeq_audio.files import read_mono
 
 OCTAVES_HZ = (31.25, 62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
 NAMES = (
@@ -30,7 +29,6 @@ NAMES = (
 _FRAME_S = 0.19
 _BANDS = 30
 _FLOOR_DB = -80.0
-_MOST_S = 600.0
 
 
 def describe(sound: Floats, rate_hz: float) -> dict[str, float]:
@@ -53,10 +51,11 @@ def describe(sound: Floats, rate_hz: float) -> dict[str, float]:
     bands = _band_power(frequency, power, edges)
     reach = edges[1:] <= rate_hz / 2.0
     centres = np.sqrt(edges[:-1] * edges[1:])[reach]
-    level = _decibels(bands[reach])
+    heard = bands[reach]
+    level = 10.0 * np.log10(np.maximum(heard, heard.max() * 10.0 ** (_FLOOR_DB / 10.0)))
     (smile, tilt), _ = curve_to_setting(level, centres)
     octaves = np.log2(centres / LOW_HZ)
-    share = bands[reach] / bands[reach].sum()
+    share = heard / heard.sum()
     centroid = float(share @ octaves)
     inside = (frequency >= LOW_HZ) & (frequency <= HIGH_HZ)
     fine = np.maximum(power[inside], power[inside].max() * 1e-12)
@@ -82,7 +81,7 @@ def describe_file(path: Path) -> dict[str, float]:
 
     Raises UsageError if it cannot be read or is silent.
     """
-    sound, rate = read_start(path, _MOST_S, mono=True)
+    sound, rate = read_mono(path)
     try:
         return describe(sound, rate)
     except ValueError as error:
@@ -91,12 +90,8 @@ def describe_file(path: Path) -> dict[str, float]:
 
 def write_features(described: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Write features.csv: one row an audio id, to a thousandth."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["audio_id", *NAMES])
-    for audio_id, features in sorted(described.items()):
-        writer.writerow([audio_id, *(f"{features[name]:.3f}" for name in NAMES)])
-    write_text(path, stream.getvalue())
+    table = pd.DataFrame.from_dict(dict(described), orient="index")[list(NAMES)].sort_index()
+    write_text(path, table.to_csv(index_label="audio_id", float_format="%.3f", lineterminator="\n"))
 
 
 def _band_power(frequency: Floats, power: Floats, edges: Floats) -> Floats:
@@ -105,7 +100,3 @@ def _band_power(frequency: Floats, power: Floats, edges: Floats) -> Floats:
     cumulated = np.concatenate([[0.0], np.cumsum(power) * step])
     ends = np.concatenate([[0.0], frequency + step / 2.0])
     return np.asarray(np.diff(np.interp(edges, ends, cumulated)))
-
-
-def _decibels(power: Floats) -> Floats:
-    return np.asarray(10.0 * np.log10(np.maximum(power, power.max() * 10.0 ** (_FLOOR_DB / 10.0))))

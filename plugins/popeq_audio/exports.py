@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.io import wavfile
 
 from popeq.atomic import write_bytes
 from popeq.errors import RunError, UnknownNameError, UsageError
@@ -26,29 +27,26 @@ CSV_HZ = 20.0 * 2.0 ** (np.arange(120) / 12.0)
 def equalizer_apo(fit: BandFit) -> str:
     """Equalizer APO: a text to include from config.txt."""
     kinds = {"low_shelf": "LSC", "peak": "PK", "high_shelf": "HSC"}
-    lines = [f"# {_about(fit)}", f"Preamp: {fit.preamp_db:.2f} dB"]
-    for i, band in enumerate(fit.bands, 1):
-        lines.append(
-            f"Filter {i}: ON {kinds[band.kind]} Fc {band.frequency_hz:g} Hz "
-            f"Gain {band.gain_db:.2f} dB Q {band.q:g}"
-        )
-    return "\n".join(lines) + "\n"
+    filters = [
+        f"Filter {i}: ON {kinds[b.kind]} Fc {b.frequency_hz:g} Hz Gain {b.gain_db:.2f} dB Q {b.q:g}"
+        for i, b in enumerate(fit.bands, 1)
+    ]
+    return _lines([f"# {_about(fit)}", f"Preamp: {fit.preamp_db:.2f} dB", *filters])
 
 
 def camilladsp(fit: BandFit) -> str:
     """CamillaDSP (version 3 and later): filters and a pipeline for two channels, without devices."""
     kinds = {"low_shelf": "Lowshelf", "peak": "Peaking", "high_shelf": "Highshelf"}
-    about = [f"# {_about(fit)}", "# To be run it needs the 'devices' of your machine."]
-    lines = [*about, "filters:", "  preamp:", "    type: Gain", "    parameters:"]
+    lines = [f"# {_about(fit)}", "# To be run it needs the 'devices' of your machine."]
+    lines += ["filters:", "  preamp:", "    type: Gain", "    parameters:"]
     lines += [f"      gain: {fit.preamp_db:.2f}", "      inverted: false"]
-    names = ["preamp"]
     for i, band in enumerate(fit.bands, 1):
-        names.append(f"band{i}")
         lines += [f"  band{i}:", "    type: Biquad", "    parameters:", f"      type: {kinds[band.kind]}"]
         lines += [f"      freq: {band.frequency_hz:.1f}", f"      gain: {band.gain_db:.2f}"]
         lines += [f"      q: {band.q:.4f}"]
-    lines += ["pipeline:", "  - type: Filter", "    channels: [0, 1]", f"    names: [{', '.join(names)}]"]
-    return "\n".join(lines) + "\n"
+    names = ", ".join(["preamp", *(f"band{i}" for i, _ in enumerate(fit.bands, 1))])
+    lines += ["pipeline:", "  - type: Filter", "    channels: [0, 1]", f"    names: [{names}]"]
+    return _lines(lines)
 
 
 def easyeffects(fit: BandFit) -> str:
@@ -101,21 +99,18 @@ def peace(fit: BandFit) -> str:
     ):
         lines += [f"[{section}]", *(f"{key}{i}={value}" for i, value in enumerate(values, 1))]
     lines += ["[General]", f"PreAmp={fit.preamp_db:.2f}"]
-    lines += ["[Speakers]", "SpeakerId0=0", "SpeakerTargets0=all", "SpeakerName0=All"]
-    return "\n".join(lines) + "\n"
+    return _lines([*lines, "[Speakers]", "SpeakerId0=0", "SpeakerTargets0=all", "SpeakerName0=All"])
 
 
 def curve_csv(fit: BandFit) -> str:
     """The curve and what the bands make of it, in dB, without the preamp."""
     exact, made = curve_db(fit.point, CSV_HZ), response_db(fit.bands, CSV_HZ)
     rows = [f"{f:.2f},{c:.3f},{m:.3f}" for f, c, m in zip(CSV_HZ, exact + 0.0, made + 0.0, strict=True)]
-    return "\n".join(["frequency_hz,gain_db,bands_db", *rows]) + "\n"
+    return _lines(["frequency_hz,gain_db,bands_db", *rows])
 
 
 def fir_wav(fit: BandFit) -> bytes:
     """Minimum-phase impulse response, mono, 48 kHz, 32-bit float, its largest gain 0 dB."""
-    from scipy.io import wavfile
-
     taps = filter_taps(fit.point, RATE_HZ)
     largest = np.abs(np.fft.rfft(taps, 4 * len(taps))).max()
     stream = io.BytesIO()
@@ -125,25 +120,24 @@ def fir_wav(fit: BandFit) -> bytes:
 
 @dataclass(frozen=True)
 class Format:
-    """One export: what it is for, how its files are called, how they are made."""
+    """One export: how its files end, and how they are made."""
 
-    summary: str
     suffix: str
     make: Callable[[BandFit], str | bytes]
 
 
 FORMATS: dict[str, Format] = {
-    "equalizer-apo": Format("Equalizer APO (Windows)", ".txt", equalizer_apo),
-    "camilladsp": Format("CamillaDSP", ".yml", camilladsp),
-    "easyeffects": Format("EasyEffects (Linux)", ".json", easyeffects),
-    "peaceparams": Format("Peace, for Equalizer APO (Windows)", ".peace", peace),
-    "csv": Format("the curve as a table", ".csv", curve_csv),
-    "fir.wav": Format("impulse response for a convolver", ".wav", fir_wav),
+    "equalizer-apo": Format(".txt", equalizer_apo),
+    "camilladsp": Format(".yml", camilladsp),
+    "easyeffects": Format(".json", easyeffects),
+    "peaceparams": Format(".peace", peace),
+    "csv": Format(".csv", curve_csv),
+    "fir.wav": Format(".wav", fir_wav),
 }
 
 
 def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
-    """Write a setting (x, y) in one of ``FORMATS``; a folder gets a file named by the format.
+    """Write a setting (x, y), dB, in one of ``FORMATS``.
 
     Raises
     ------
@@ -161,6 +155,10 @@ def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
     except RunError as error:  # a wrong path is an error of the user
         raise UsageError(str(error)) from None
     return fit
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
 
 
 def _about(fit: BandFit) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from popeq.errors import UsageError
+from popeq.atomic import new_file
+from popeq.errors import RunError, UsageError
 from popeq.typing import Floats
 from popeq_audio.checks import need
 
@@ -65,33 +65,17 @@ def blocks(source: Any, frames: int) -> Iterator[Floats]:
         yield block
 
 
-def read_start(path: Path, most_s: float, *, mono: bool = False) -> tuple[Floats, int]:
-    """The first ``most_s`` seconds of a file and its rate, Hz. Raises as ``open_audio``.
-
-    The sound is (n, channels), or (n,) with ``mono``, which takes the mean of the channels.
-    """
+def read_mono(path: Path, most_s: int = 600) -> tuple[Floats, int]:
+    """The mean of the channels (n,) and the rate, of the first ``most_s`` seconds."""
     with open_audio(path) as source:
-        most = int(most_s * source.samplerate)
-        parts, taken = [], 0
-        for block in blocks(source, 1 << 16):
-            part = block[: most - taken]
-            parts.append(part.mean(axis=1) if mono else part)
-            taken += len(part)
-            if taken >= most:
-                break
-        return np.concatenate(parts), int(source.samplerate)
+        seconds = itertools.islice(blocks(source, source.samplerate), most_s)
+        return np.concatenate([block.mean(axis=1) for block in seconds]), source.samplerate
 
 
-class Writer:
-    """Writes frames to an open soundfile in pieces that every encoder takes."""
-
-    def __init__(self, target: Any) -> None:
-        self._target = target
-
-    def write(self, frames: Floats) -> None:
-        """Append frames (n, channels)."""
-        for start in range(0, len(frames), _FRAMES):
-            self._target.write(frames[start : start + _FRAMES])
+def write_block(target: Any, frames: Floats) -> None:
+    """Append frames (n, channels) to an open soundfile, in pieces that every encoder takes."""
+    for start in range(0, len(frames), _FRAMES):
+        target.write(frames[start : start + _FRAMES])
 
 
 def check_target(path: Path) -> None:
@@ -103,34 +87,30 @@ def check_target(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_audio(path: Path, rate_hz: int, channels: int, frames: int, subtype: str | None) -> Iterator[Writer]:
-    """A file that is there when the block succeeds, and is not when it fails.
+def new_audio(path: Path, source: Any) -> Iterator[Any]:
+    """A soundfile to write to, like the open ``source``, that is there when the block succeeds.
 
-    ``subtype`` is the source's sample type: it is kept if it holds at least 24 bits, else 24 bits are
-    written, so that no rounding is added.
+    The source's sample type is kept if it holds at least 24 bits, else 24 bits are written, so that no
+    rounding is added.
 
     Raises UsageError for another ending, or a place that cannot be written.
     """
     soundfile = need("soundfile", "audio")
     check_target(path)
     form, fallback = FORMATS[path.suffix.lower()]
-    chosen = subtype if subtype in _KEPT[form] else fallback
-    if form == "WAV" and frames * channels * 8 > _MOST_WAV_BYTES:
+    chosen = source.subtype if source.subtype in _KEPT[form] else fallback
+    rate_hz, channels = source.samplerate, source.channels
+    if form == "WAV" and source.frames * channels * 8 > _MOST_WAV_BYTES:
         form = "RF64"  # a plain WAV file ends at 4 GB
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(descriptor)
-        temporary = Path(name)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        with soundfile.SoundFile(temporary, "w", rate_hz, channels, chosen, format=form) as target:
-            yield Writer(target)
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with (
+            new_file(path, path.suffix) as temporary,
+            soundfile.SoundFile(temporary, "w", rate_hz, channels, chosen, format=form) as target,
+        ):
+            yield target
+    except RunError as error:  # a wrong path is an error of the user
+        raise UsageError(str(error)) from None
     except soundfile.LibsndfileError as error:
         raise UsageError(
             f"{path}: cannot be written as {form} ({channels} channels, {rate_hz} Hz): {error.error_string}"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)

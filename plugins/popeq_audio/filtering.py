@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from popeq.space import HIGH_HZ, LOW_HZ, setting_to_curve
@@ -50,39 +50,29 @@ def minimum_phase(gain_db: Callable[[Floats], Floats], rate_hz: float) -> Floats
     return taps
 
 
-class Convolver:
-    """Convolution with a fixed filter by overlap-save.
+def convolve(sound: Iterable[Floats], taps: Floats, channels: int) -> Iterator[Floats]:
+    """Blocks (n, channels) convolved with a fixed filter (m,) by overlap-save.
 
     Whatever the size of the blocks that come in, the same stretches of sound are transformed, so not one bit
-    of the result depends on it. Output comes late, in whole stretches; ``flush`` gives the rest, and then as
-    many frames have come out as went in (the filter's tail is left out).
+    of the result depends on it. Output comes late, in whole stretches; as many frames come out as went in,
+    without the filter's tail.
     """
+    hop = len(taps)
+    size = fft.next_fast_len(2 * hop, real=True)
+    response = fft.rfft(taps, size)
+    before, waiting = np.zeros((channels, size - hop)), np.zeros((channels, 0))
+    for block in sound:
+        waiting = np.concatenate([waiting, block.T], axis=1)
+        while waiting.shape[1] >= hop:
+            window = np.concatenate([before, waiting[:, :hop]], axis=1)
+            before, waiting = window[:, hop:], waiting[:, hop:]
+            yield _filtered(window, response)[:, -hop:].T
+    left = waiting.shape[1]
+    if left:
+        window = np.concatenate([before, waiting, np.zeros((channels, hop - left))], axis=1)
+        yield _filtered(window, response)[:, -hop:][:, :left].T
 
-    def __init__(self, taps: Floats, channels: int) -> None:
-        self._hop = len(taps)
-        self._size = fft.next_fast_len(2 * self._hop, real=True)
-        self._response = fft.rfft(taps, self._size)
-        self._before = np.zeros((channels, self._size - self._hop))
-        self._waiting = np.zeros((channels, 0))
 
-    def process(self, block: Floats) -> Floats:
-        """Take frames (n, channels); give those that are ready, (m, channels)."""
-        self._waiting = np.concatenate([self._waiting, block.T], axis=1)
-        ready = []
-        while self._waiting.shape[1] >= self._hop:
-            ready.append(self._stretch(self._waiting[:, : self._hop]))
-            self._waiting = self._waiting[:, self._hop :]
-        return np.concatenate(ready, axis=1).T if ready else np.empty((0, len(self._before)))
-
-    def flush(self) -> Floats:
-        """The frames that are left, (m, channels)."""
-        left = self._waiting.shape[1]
-        padded = np.pad(self._waiting, ((0, 0), (0, self._hop - left)))
-        self._waiting = self._waiting[:, :0]
-        return self._stretch(padded)[:, :left].T
-
-    def _stretch(self, new: Floats) -> Floats:
-        window = np.concatenate([self._before, new], axis=1)
-        self._before = window[:, self._hop :]
-        filtered: Floats = fft.irfft(fft.rfft(window, axis=1) * self._response, self._size, axis=1)
-        return filtered[:, -self._hop :]
+def _filtered(window: Floats, response: NDArray[np.complex128]) -> Floats:
+    """Circular convolution of each channel, (channels, n)."""
+    return np.asarray(fft.irfft(fft.rfft(window, axis=1) * response, window.shape[1], axis=1))

@@ -12,13 +12,7 @@ from typing import Any
 
 from popeq.atomic import new_folder
 from popeq.caches import ContentCache
-from popeq.contract import (
-    Describes,
-    Predictor,
-    PredictorSpec,
-    Resumable,
-    Saves,
-)
+from popeq.contract import Describes, Predictor, PredictorSpec, Resumable, Saves
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError
 from popeq.in_process import new_predictor, training_data

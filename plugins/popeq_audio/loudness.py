@@ -6,6 +6,10 @@ channels; on what it can measure, the two agree (a test says so).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import signal
 
@@ -30,6 +34,24 @@ WEIGHTS = {
 }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Loudness (LUFS; -inf if there is none) and true peak (dBTP) of a sound."""
+
+    loudness_lufs: float
+    true_peak_dbtp: float
+
+
+def measure(sound: Iterable[Floats], rate_hz: int, channels: int) -> Measured:
+    """Levels of a sound that comes in blocks (n, channels); their size changes no bit."""
+    loudness, true_peak = LoudnessMeter(rate_hz, channels), TruePeakMeter(channels)
+    for block in sound:
+        loudness.add(block)
+        true_peak.add(block)
+    peak = true_peak.peak()
+    return Measured(loudness.integrated(), 20.0 * math.log10(peak) if peak > 0 else -math.inf)
+
+
 class LoudnessMeter:
     """Integrated loudness in LUFS, with both gates."""
 
@@ -46,9 +68,7 @@ class LoudnessMeter:
         self._end = 0
 
     def add(self, block: Floats) -> None:
-        """Take frames (n, channels)."""
-        if not len(block):
-            return
+        """Take frames (n, channels), at least one."""
         weighted, self._state = signal.sosfilt(self.sections, block, axis=0, zi=self._state)
         self._waiting = np.concatenate([self._waiting, weighted])
         start = 0
@@ -64,15 +84,14 @@ class LoudnessMeter:
 
     def integrated(self) -> float:
         """LUFS of all that was taken; -inf for silence and for less than 400 ms."""
-        powers = np.array(self._powers)
-        if len(powers) < 4:
-            return float("-inf")
-        blocks = np.lib.stride_tricks.sliding_window_view(powers, 4).mean(axis=1)
+        if len(self._powers) < 4:
+            return -math.inf
+        blocks = np.lib.stride_tricks.sliding_window_view(self._powers, 4).mean(axis=1)
         with np.errstate(divide="ignore"):
             loudness = _OFFSET_LUFS + 10.0 * np.log10(blocks)
             audible = blocks[loudness > _ABSOLUTE_LUFS]
             if not len(audible):
-                return float("-inf")
+                return -math.inf
             gate = _OFFSET_LUFS + 10.0 * np.log10(audible.mean()) + _RELATIVE_LU
         kept = blocks[(loudness > gate) & (loudness > _ABSOLUTE_LUFS)]
         return float(_OFFSET_LUFS + 10.0 * np.log10(kept.mean()))
@@ -91,9 +110,7 @@ class TruePeakMeter:
         self._peak = 0.0
 
     def add(self, block: Floats) -> None:
-        """Take frames (n, channels)."""
-        if not len(block):
-            return
+        """Take frames (n, channels), at least one."""
         window = np.concatenate([self._before, block])
         self._before = window[-2 * self._REACH :]
         between = signal.upfirdn(self._filter, window, up=self._UP, axis=0)

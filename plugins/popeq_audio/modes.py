@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +44,10 @@ def find_modes(points: Floats, space: Space) -> list[Mode]:
     to 1.
     """
     field = density(points, space)
-    labels = _join(field, _climb(field))
-    place = np.clip(((points - space.low) / space.size * CELLS).astype(int), 0, CELLS - 1)
-    label = _with_small_modes_merged(points, labels[place[:, 0], place[:, 1]])
+    places = _around(np.arange(field.size).reshape(field.shape), -1)
+    labels = _join(field, _climb(field, places), places).reshape(field.shape)
+    x, y = np.clip(((points - space.low) / space.size * CELLS).astype(int), 0, CELLS - 1).T
+    label = _with_small_modes_merged(points, labels[x, y])
     modes = []
     for own in np.unique(label):
         members = np.flatnonzero(label == own)
@@ -59,54 +62,40 @@ def medoid(points: Floats) -> int:
     return int(np.argmin(np.round(distances.sum(axis=1), 9)))
 
 
-def _neighbours(field: Floats) -> list[tuple[Floats, tuple[int, int]]]:
-    """The field moved by one cell in each of eight directions; beyond the edge there is nothing."""
-    padded = np.pad(field, 1, constant_values=-np.inf)
-    n, m = field.shape
-    steps = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
-    return [(padded[1 + i : 1 + i + n, 1 + j : 1 + j + m], (i, j)) for i, j in steps]
+def _around(values: NDArray[Any], beyond: float) -> NDArray[Any]:
+    """Each cell and then its eight neighbours, (9, cells, cells); ``beyond`` the edge."""
+    padded = np.pad(values, 1, constant_values=beyond)
+    n, m = values.shape
+    steps = sorted(itertools.product((0, 1, 2), repeat=2), key=lambda step: step != (1, 1))
+    return np.stack([padded[i : i + n, j : j + m] for i, j in steps])
 
 
-def _climb(field: Floats) -> NDArray[np.intp]:
-    """For each cell the flat index of the peak that steepest ascent leads to, (cells, cells)."""
-    n, m = field.shape
-    index = np.arange(n * m).reshape(n, m)
-    best, target = field.copy(), index.copy()
-    for shifted, (i, j) in _neighbours(field):
-        higher = shifted > best
-        best = np.where(higher, shifted, best)
-        target = np.where(higher, index + i * m + j, target)
-    flat = target.ravel()
-    while not np.array_equal(flat, flat[flat]):
-        flat = flat[flat]
-    return flat.reshape(n, m)
+def _climb(field: Floats, places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The flat index of the peak that steepest ascent leads to, from each cell in turn, (cells^2,).
+
+    ``places`` (9, cells, cells) are the flat indices of each cell and its neighbours.
+    """
+    steepest = _around(field, -np.inf).argmax(axis=0)
+    peak: NDArray[np.intp] = np.take_along_axis(places, steepest[None], axis=0).ravel()
+    while not np.array_equal(peak, peak[peak]):
+        peak = peak[peak]
+    return peak
 
 
-def _join(field: Floats, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Join peaks over high saddles, the highest saddle first."""
-    labels = labels.copy()
+def _join(field: Floats, labels: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Join peaks over high saddles, the highest saddle first; ``labels`` and ``places`` as of ``_climb``."""
+    labels, height = labels.copy(), field.ravel()
+    here, there = np.broadcast_arrays(places[:1], places[1:])
+    here, there = here[there >= 0], there[there >= 0]
+    saddle = np.minimum(height[here], height[there])
     while True:
-        saddles: dict[tuple[int, int], float] = {}
-        for shifted, other in zip(_neighbours(field), _neighbours(labels.astype(float)), strict=True):
-            border = np.isfinite(shifted[0]) & (other[0] != labels)
-            for a, b, height in zip(
-                labels[border],
-                other[0][border].astype(int),
-                np.minimum(field, shifted[0])[border],
-                strict=True,
-            ):
-                pair = (min(int(a), int(b)), max(int(a), int(b)))
-                saddles[pair] = max(saddles.get(pair, 0.0), float(height))
-        peaks = field.ravel()
-        joined = [
-            (height / min(peaks[a], peaks[b]), a, b)
-            for (a, b), height in saddles.items()
-            if height > SADDLE_SHARE * min(peaks[a], peaks[b])
-        ]
-        if not joined:
+        ends = np.sort([labels[here], labels[there]], axis=0)
+        lower = height[ends].min(axis=0)
+        joined = np.flatnonzero((ends[0] != ends[1]) & (saddle > SADDLE_SHARE * lower))
+        if not len(joined):
             return labels
-        _, a, b = max(joined)
-        high, low = (a, b) if peaks[a] >= peaks[b] else (b, a)
+        a, b = ends[:, max(joined, key=lambda i: (saddle[i] / lower[i], *ends[:, i]))]
+        high, low = (a, b) if height[a] >= height[b] else (b, a)
         labels[labels == low] = high
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
-from popeq.errors import UsageError
 from popeq.typing import Floats
 from popeq_audio.track_effect import TrackEffect, features_of
 from popeq_llm.knn import SimilarPrompts
@@ -29,22 +29,20 @@ class TextAudioNear(SimilarPrompts):
     ) -> None:
         """Embed the sentences, and learn how a track changes the settings chosen for one sentence."""
         super().fit(train, validation, rng)
-        if all(features_of(p.prompt) is None for p in train):
-            raise UsageError(
-                "text-audio-near: the data set has no features of its tracks; put the tracks in its folder "
-                "audio/ and run 'popeq features FOLDER', or use text-near"
-            )
         self.effect = TrackEffect.learn(train)
 
     def save(self, folder: Path) -> None:
         """Write also the effect of the tracks."""
         super().save(folder)
-        (folder / EFFECT).write_text(json.dumps(self.effect.to_json()) + "\n", encoding="utf-8")
+        content = json.dumps(asdict(self.effect), default=np.ndarray.tolist)
+        (folder / EFFECT).write_text(content + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read what ``save`` has written."""
         super().load(folder)
-        self.effect = TrackEffect.from_json(json.loads((folder / EFFECT).read_text(encoding="utf-8")))
+        content = json.loads((folder / EFFECT).read_text(encoding="utf-8"))
+        arrays = {name: np.array(content[name], dtype=np.float64) for name in ("mean", "scale", "weights")}
+        self.effect = TrackEffect(**content | arrays)
 
     def describe(self) -> dict[str, Any]:
         """Also how strongly the effect of the tracks was shrunk (null: no effect was found)."""

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import ArrayLike
-
+from popeq.errors import UsageError
 from popeq.typing import Floats
-from popeq_audio.files import blocks, new_audio, open_audio
-from popeq_audio.filtering import Convolver, filter_taps
-from popeq_audio.loudness import LoudnessMeter, TruePeakMeter
+from popeq_audio.files import blocks, new_audio, open_audio, write_block
+from popeq_audio.filtering import convolve, filter_taps
+from popeq_audio.loudness import Measured, measure
 
 CEILING_DBTP = -1.0
-BLOCK_FRAMES = 65_536
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Loudness (LUFS; -inf if there is none) and true peak (dBTP) of a sound."""
+class RenderSettings:
+    """How ``render`` filters a file.
 
-    loudness_lufs: float
-    true_peak_dbtp: float
+    Parameters
+    ----------
+    point
+        Setting (x, y), dB.
+    match
+        Make the result as loud as the source (ITU-R BS.1770); without it only clipping is prevented.
+    ceiling_dbtp
+        Highest true peak, dBTP.
+    block_frames
+        Frames that are read at once; the result does not depend on it.
+    """
+
+    point: tuple[float, float]
+    match: bool = True
+    ceiling_dbtp: float = CEILING_DBTP
+    block_frames: int = 65_536
 
 
 @dataclass(frozen=True)
@@ -48,49 +59,6 @@ class Rendered:
         return self.filtered.true_peak_dbtp + self.gain_db
 
 
-def levels(sound: Floats, rate_hz: int) -> Measured:
-    """Levels of a whole sound, (n, channels)."""
-    meters = _Meters(rate_hz, sound.shape[1])
-    meters.add(sound)
-    return meters.measured()
-
-
-def measure(
-    source: Any, point: ArrayLike, block_frames: int, progress: Callable[[int], None]
-) -> tuple[Measured, Measured]:
-    """Levels of an open file, and of it filtered; ``progress`` gets the number of frames of each block."""
-    meters = [_Meters(source.samplerate, source.channels) for _ in range(2)]
-    for block in blocks(source, block_frames):
-        meters[0].add(block)
-        progress(len(block))
-    for block in filtered(source, point, block_frames):
-        meters[1].add(block)
-        progress(len(block))
-    return meters[0].measured(), meters[1].measured()
-
-
-class _Meters:
-    def __init__(self, rate_hz: int, channels: int) -> None:
-        self._loudness = LoudnessMeter(rate_hz, channels)
-        self._peak = TruePeakMeter(channels)
-
-    def add(self, block: Floats) -> None:
-        self._loudness.add(block)
-        self._peak.add(block)
-
-    def measured(self) -> Measured:
-        peak = self._peak.peak()
-        return Measured(self._loudness.integrated(), 20.0 * math.log10(peak) if peak > 0 else -math.inf)
-
-
-def filtered(source: Any, point: ArrayLike, block_frames: int = BLOCK_FRAMES) -> Iterator[Floats]:
-    """The sound of an open file with the setting's curve, as many frames as it has."""
-    convolver = Convolver(filter_taps(point, source.samplerate), source.channels)
-    for block in blocks(source, block_frames):
-        yield convolver.process(block)
-    yield convolver.flush()
-
-
 def chosen_gain(source: Measured, made: Measured, match: bool, ceiling_dbtp: float) -> tuple[float, float]:
     """Gain (dB) that makes ``made`` as loud as ``source``, and how far it stays below that to be safe.
 
@@ -108,30 +76,13 @@ def chosen_gain(source: Measured, made: Measured, match: bool, ceiling_dbtp: flo
 def render(
     source_path: Path,
     target_path: Path,
-    point: ArrayLike,
-    *,
-    match: bool = True,
-    ceiling_dbtp: float = CEILING_DBTP,
-    lower_db: float = 0.0,
+    settings: RenderSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rendered:
     """Filter a file with a setting's curve.
 
     The file is read three times in blocks (its levels, the filtered levels, the writing), so that memory does
-    not grow with its length; the result does not depend on the blocks.
-
-    Parameters
-    ----------
-    point
-        Setting (x, y), dB.
-    match
-        Make the result as loud as the source (ITU-R BS.1770); without it only clipping is prevented.
-    ceiling_dbtp
-        Highest true peak.
-    lower_db
-        Make it quieter by so much, for a set of files that are to be equally loud.
-    progress
-        Called with frames done and frames in all.
+    not grow with its length. ``progress`` is called with frames done and frames in all.
 
     Raises
     ------
@@ -139,26 +90,26 @@ def render(
         For a source that cannot be read or a target that cannot be written.
     """
     if target_path.exists() and source_path.exists() and target_path.samefile(source_path):
-        from popeq.errors import UsageError
-
         raise UsageError(f"{target_path}: is the source itself; give another name")
     with open_audio(source_path) as source:
-        done, total = 0, 3 * source.frames
+        rate, channels, done = source.samplerate, source.channels, 0
+        taps = filter_taps(settings.point, rate)
 
-        def add_done(frames: int) -> None:
+        def counted(sound: Iterable[Floats]) -> Iterator[Floats]:
             nonlocal done
-            done += frames
-            if progress is not None:
-                progress(done, total)
+            for block in sound:
+                yield block
+                done += len(block)
+                if progress is not None:
+                    progress(done, 3 * source.frames)
 
-        before, after = measure(source, point, BLOCK_FRAMES, add_done)
-        gain, short = chosen_gain(before, after, match, ceiling_dbtp)
-        gain -= lower_db
-        factor = 10.0 ** (gain / 20.0)
-        with new_audio(
-            target_path, source.samplerate, source.channels, source.frames, source.subtype
-        ) as target:
-            for block in filtered(source, point):
-                target.write(block * factor)
-                add_done(len(block))
+        def filtered() -> Iterator[Floats]:
+            return counted(convolve(blocks(source, settings.block_frames), taps, channels))
+
+        before = measure(counted(blocks(source, settings.block_frames)), rate, channels)
+        after = measure(filtered(), rate, channels)
+        gain, short = chosen_gain(before, after, settings.match, settings.ceiling_dbtp)
+        with new_audio(target_path, source) as target:
+            for block in filtered():
+                write_block(target, block * 10.0 ** (gain / 20.0))
     return Rendered(before, after, gain, short)

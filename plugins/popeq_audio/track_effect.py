@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
+from popeq.errors import UsageError
 from popeq.typing import Floats
 
 #: Penalties that are tried, in units of the number of prompts; None is no effect at all.
@@ -18,15 +18,14 @@ RIDGES: tuple[float | None, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0
 
 def features_of(prompt: Prompt) -> Mapping[str, float] | None:
     """Descriptors of a prompt's track: the data set's, else measured from its file; None without either."""
-    if prompt.audio is None:
+    audio = prompt.audio
+    if audio is None:
         return None
-    if prompt.audio.features:
-        return prompt.audio.features
-    if prompt.audio.file is None:
-        return None
-    from popeq_audio.descriptors import describe_file
+    if audio.file is not None and not audio.features:
+        from popeq_audio.descriptors import describe_file
 
-    return describe_file(prompt.audio.file)
+        return describe_file(audio.file)
+    return audio.features or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,15 @@ class TrackEffect:
 
         Sentence by sentence, means and features are centred, so that what the sentence asks for cancels. The
         penalty is the one that predicts a track best that was left out; if none helps, there is no effect.
+
+        Raises UsageError if no training prompt comes with features of its track.
         """
         known = [(p, f) for p in train if (f := features_of(p.prompt)) is not None]
+        if not known:
+            raise UsageError(
+                "text-audio-near: the data set has no features of its tracks; put the tracks in its folder "
+                "audio/ and run 'popeq features FOLDER', or use text-near"
+            )
         names = tuple(sorted(set.intersection(*(set(f) for _, f in known))))
         rows = np.array([[f[name] for name in names] for _, f in known])
         mean, scale = rows.mean(axis=0), rows.std(axis=0)
@@ -67,22 +73,6 @@ class TrackEffect:
         errors = {ridge: _left_out(rows, settings, sentences, tracks, ridge) for ridge in RIDGES}
         best = min(RIDGES, key=lambda ridge: errors[ridge])
         return cls(names, mean, scale, _weights(rows, settings, sentences, best), best)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "names": list(self.names),
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
-            "weights": self.weights.tolist(),
-            "ridge": self.ridge,
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TrackEffect:
-        """What ``to_json`` gave."""
-        mean, scale, weights = (np.array(content[k], dtype=np.float64) for k in ("mean", "scale", "weights"))
-        return cls(tuple(content["names"]), mean, scale, weights, content["ridge"])
 
 
 def _centred(values: Floats, sentences: NDArray[np.str_]) -> Floats:

@@ -5,6 +5,8 @@ Nobody's recording is in this project; these tracks are computed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import signal
 
@@ -47,14 +49,22 @@ def _add(into: Floats, start: float, sound: Floats) -> None:
     np.add.at(into, index, sound)
 
 
-def _bass(n: int, rate_hz: int, root_hz: float, beat: float) -> Floats:
+def _repeated(n: int, beat: float, sounds: Sequence[Floats]) -> Floats:
+    """Mono sounds in the middle, spread evenly over the loop of 16 beats, (n, 2)."""
     out = np.zeros(n)
+    for i, sound in enumerate(sounds):
+        _add(out, i * beat * 16 / len(sounds), sound)
+    return _centred(out)
+
+
+def _bass(n: int, rate_hz: int, root_hz: float, beat: float) -> Floats:
     t = np.arange(round(0.9 * beat)) / rate_hz
+    tones = []
     for i in range(16):
         pitch = root_hz * 2.0 ** (_CHORDS[i // 4][0] / 12.0)
         tone = sum(np.sin(2 * np.pi * k * pitch * t) / k**1.5 for k in range(1, 6))
-        _add(out, i * beat, tone * np.minimum(1.0, t / 0.01) * np.exp(-t / 0.35))
-    return _centred(out)
+        tones.append(tone * np.minimum(1.0, t / 0.01) * np.exp(-t / 0.35))
+    return _repeated(n, beat, tones)
 
 
 def _pluck(rate_hz: int, pitch_hz: float, rng: np.random.Generator) -> Floats:
@@ -80,22 +90,17 @@ def _strings(n: int, rate_hz: int, root_hz: float, beat: float, rng: np.random.G
 
 
 def _kick(n: int, rate_hz: int, beat: float) -> Floats:
-    out = np.zeros(n)
     t = np.arange(round(0.35 * rate_hz)) / rate_hz
     drum = np.sin(2 * np.pi * (48.0 * t + 2.5 * (1.0 - np.exp(-t / 0.03)))) * np.exp(-t / 0.1)
-    for i in range(16):
-        _add(out, i * beat, drum)
-    return _centred(out)
+    return _repeated(n, beat, [drum] * 16)
 
 
 def _hats(n: int, rate_hz: int, beat: float, rng: np.random.Generator) -> Floats:
-    out = np.zeros(n)
     t = np.arange(round(0.12 * rate_hz)) / rate_hz
     high = signal.butter(4, 6000.0, "highpass", fs=rate_hz, output="sos")
-    for i in range(32):
-        noise = signal.sosfilt(high, rng.normal(size=len(t)))
-        _add(out, i * beat / 2.0, noise * np.exp(-t / (0.03 if i % 2 == 0 else 0.015)))
-    return _centred(out)
+    noises = [signal.sosfilt(high, rng.normal(size=len(t))) for _ in range(32)]
+    fades = [np.exp(-t / 0.03), np.exp(-t / 0.015)]
+    return _repeated(n, beat, [noise * fades[i % 2] for i, noise in enumerate(noises)])
 
 
 def _pad(n: int, rate_hz: int, root_hz: float, rng: np.random.Generator) -> Floats:

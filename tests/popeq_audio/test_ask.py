@@ -16,9 +16,10 @@ import popeq
 from popeq.errors import UsageError
 from popeq.plugins import registry
 from popeq.space import PLANE
+from popeq_audio.asked import AskedPredictor
 from popeq_audio.asking import Answer, ask, printed
 from popeq_audio.fitted import open_fitted
-from popeq_audio.warm.client import MOST_REQUEST_BYTES, AskedPredictor, ask_kept, end_kept, own_folder
+from popeq_audio.warm.client import MOST_REQUEST_BYTES, ask_kept, end_kept, own_folder
 from popeq_audio.warm.server import Kept
 
 
@@ -81,10 +82,10 @@ def test_the_command_answers_draws_and_exports(popeq, own_cache, tmp_path):
     assert "simulated listeners of simulated-120" in asked.stdout
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "popeq.yml").exists()
-    told = json.loads(popeq("ask", "for a slow waltz", "--json", check=True).stdout)
-    assert len(told["samples"]) == 220
-    assert len(told["bands"]["bands"]) <= 5
-    assert told["simulated"] is True
+    answer = json.loads(popeq("ask", "for a slow waltz", "--json", check=True).stdout)
+    assert len(answer["samples"]) == 220
+    assert len(answer["bands"]["bands"]) <= 5
+    assert answer["simulated"] is True
     wrong = popeq("ask", "warm", "-p", "knm")
     assert wrong.returncode == 2
     assert "did you mean 'knn'" in wrong.stderr
@@ -139,7 +140,7 @@ def test_a_kept_process_answers_as_a_new_one_and_refuses_in_the_same_words(kept)
         ask_kept(asked, {"samples": 3})
 
 
-def test_a_kept_process_is_private_and_bears_what_is_no_question(kept):
+def test_a_kept_process_is_private_and_ignores_what_is_no_question(kept):
     asked, process = kept
     assert stat.S_IMODE(process.path.stat().st_mode) == 0o600
     for sent in (b"{nonsense\n", b"[]\n", b"x" * (MOST_REQUEST_BYTES + 1)):

@@ -19,10 +19,9 @@ from popeq.cli import popeq as command_line
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import Run
 from popeq_audio.listening.analysis import association, by_method, screened, to_dataset
-from popeq_audio.listening.making import make_test
+from popeq_audio.listening.making import ListeningSettings, make_test
 from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import read_results
-from popeq_audio.listening.settings import ListeningTestSettings
 from popeq_audio.tracks import track
 
 
@@ -38,8 +37,7 @@ def made(tmp_path_factory):
             runs,
             [folder / "track.wav"],
             folder / kind,
-            settings=[(5.0, -5.0)],
-            test=ListeningTestSettings(kind=kind, prompts=4, name="t1"),
+            ListeningSettings(kind=kind, points=((5.0, -5.0),), count=4, test_id="t1"),
         )
         made[kind] = (plan, folder / kind)
     return made
@@ -91,7 +89,7 @@ def test_a_preference_that_is_there_is_found_with_its_sign(made, tmp_path, sign)
     ratings = read_results(answers(plan, tmp_path / "r.csv", sign=sign), plan)
     few = association(ratings, "setting_distance")
     assert sign * few.tau > 0.3
-    assert (few.low, few.high) == (-np.inf, np.inf), "four trials are too few to tell"
+    assert (few.low, few.high) == (-np.inf, np.inf), "four trials are too few to show it"
     assert (few.trials, few.listeners) == (4, 8)
     more = [
         dataclasses.replace(r, trial=r.trial.model_copy(update={"trial_id": f"{r.trial.trial_id}-{k}"}))
@@ -195,9 +193,8 @@ def test_an_export_comes_back_as_the_offered_settings_that_were_liked_best(made,
         [],
         [folder.parent / "track.wav"],
         tmp_path / "again",
-        settings=[(1, 1), (-1, 2)],
-        dataset=popeq.load_dataset(tmp_path / "chosen"),
-        test=ListeningTestSettings(prompts=2),
+        ListeningSettings(points=((1, 1), (-1, 2)), count=2),
+        popeq.load_dataset(tmp_path / "chosen"),
     )
     assert again.simulated
 
@@ -209,8 +206,7 @@ def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
         [Run.open(run) for run in runs],
         [made["mushra"][1].parent / "track.wav"],
         tmp_path / "other",
-        settings=[(5.0, -5.0)],
-        test=ListeningTestSettings(prompts=4, seed=1, name="t1"),
+        ListeningSettings(points=((5.0, -5.0),), count=4, seed=1, test_id="t1"),
     )
     assert other.test_id == plan.test_id
     assert other.plan_id != plan.plan_id
@@ -229,7 +225,7 @@ def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
         read_results(bare, plan)
 
 
-def test_the_same_export_has_the_same_id_and_nothing_tells_what_listeners_chose(made, tmp_path):
+def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(made, tmp_path):
     plan, _ = made["mushra"]
     assert plan.identified() == plan
     assert plan.plan_id.startswith("t1-")

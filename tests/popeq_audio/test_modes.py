@@ -16,7 +16,7 @@ def blob(centre, n, spread=0.7, seed=0):
     return PLANE.clip(points)
 
 
-def test_two_camps_have_their_weights_and_nobody_stands_between():
+def test_two_modes_have_their_weights_and_no_recommendation_is_between():
     points = np.concatenate([blob((-3, -3), 60, seed=1), blob((3, 2), 40, seed=2)])
     first, second = find_modes(points, PLANE)
     assert first.weight == pytest.approx(0.6)
@@ -24,22 +24,22 @@ def test_two_camps_have_their_weights_and_nobody_stands_between():
     assert np.linalg.norm(np.array(first.medoid) - (-3, -3)) < 0.7
     assert np.linalg.norm(np.array(second.medoid) - (3, 2)) < 0.7
     mean = points.mean(axis=0)
-    assert np.linalg.norm(np.array(first.medoid) - mean) > 2  # the mean would please nobody
+    assert np.linalg.norm(np.array(first.medoid) - mean) > 2  # the mean is near to neither
 
 
-def test_one_blob_is_one_camp_also_at_an_edge_and_in_a_corner():
+def test_one_blob_is_one_mode_also_at_an_edge_and_in_a_corner():
     for centre in ((0, 0), (6, 0), (-6, 6)):
         (mode,) = find_modes(blob(centre, 200, 1.0), PLANE)
         assert mode.weight == 1.0
 
 
-def test_one_point_and_a_repeated_point_are_one_camp():
+def test_one_point_and_a_repeated_point_are_one_mode():
     for points in (np.array([[1.0, -2.0]]), np.tile([6.0, 6.0], (50, 1))):
         (mode,) = find_modes(points, PLANE)
         assert mode.medoid == tuple(points[0])
 
 
-def test_a_stray_belongs_to_the_nearest_camp():
+def test_a_stray_belongs_to_the_nearest_mode():
     points = np.concatenate([blob((-3, 0), 60), blob((3, 0), 60, seed=3), [[5.9, 5.9]]])
     modes = find_modes(points, PLANE)
     assert len(modes) == 2
@@ -49,7 +49,7 @@ def test_a_stray_belongs_to_the_nearest_camp():
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(-6, 6), st.floats(-6, 6)), min_size=1, max_size=40), st.integers(0, 5))
-def test_camps_part_the_points_whatever_their_order(points, seed):
+def test_modes_part_the_points_whatever_their_order(points, seed):
     array = np.array(points)
     modes = find_modes(array, PLANE)
     assert sorted(np.concatenate([m.members for m in modes])) == list(range(len(array)))

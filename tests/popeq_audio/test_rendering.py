@@ -11,7 +11,8 @@ import soundfile
 from tests.conftest import environment
 
 from popeq.errors import UsageError
-from popeq_audio.rendering import Measured, chosen_gain, render
+from popeq_audio.loudness import Measured
+from popeq_audio.rendering import RenderSettings, chosen_gain, render
 from popeq_audio.tracks import track
 
 
@@ -19,7 +20,7 @@ from popeq_audio.tracks import track
 def test_any_number_of_channels_up_to_eight(tmp_path, loop, channels):
     sound = np.repeat(loop[:48_000, :1], channels, axis=1) * np.linspace(0.2, 1, channels)
     soundfile.write(tmp_path / "in.wav", sound, 48_000, subtype="DOUBLE")
-    render(tmp_path / "in.wav", tmp_path / "out.wav", (2.0, 1.0))
+    render(tmp_path / "in.wav", tmp_path / "out.wav", RenderSettings((2.0, 1.0)))
     heard, _ = soundfile.read(tmp_path / "out.wav", always_2d=True)
     assert heard.shape == sound.shape
     scale = np.linspace(0.2, 1, channels)  # every channel is filtered alike, and none with another
@@ -29,7 +30,7 @@ def test_any_number_of_channels_up_to_eight(tmp_path, loop, channels):
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
 def test_every_format_is_read_and_written_equally_loud(tmp_path, loop, ending):
     soundfile.write(tmp_path / f"in.{ending}", loop * 0.4, 48_000)
-    made = render(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", (-3.0, 2.0))
+    made = render(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", RenderSettings((-3.0, 2.0)))
     assert made.short_db == 0.0
     assert made.loudness_lufs == pytest.approx(made.source.loudness_lufs, abs=0.01)
     info = soundfile.info(tmp_path / f"out.{ending}")
@@ -38,7 +39,7 @@ def test_every_format_is_read_and_written_equally_loud(tmp_path, loop, ending):
 
 def test_what_would_clip_stays_quieter_and_says_so(tmp_path):
     soundfile.write(tmp_path / "in.wav", track(0, 48_000, 4.0), 48_000)
-    made = render(tmp_path / "in.wav", tmp_path / "out.wav", (4.0, 3.0))
+    made = render(tmp_path / "in.wav", tmp_path / "out.wav", RenderSettings((4.0, 3.0)))
     heard, _ = soundfile.read(tmp_path / "out.wav")
     assert made.true_peak_dbtp <= -1.0 + 1e-9
     assert np.abs(heard).max() <= 10 ** (-1 / 20)
@@ -48,7 +49,10 @@ def test_what_would_clip_stays_quieter_and_says_so(tmp_path):
 
 def test_without_matching_only_clipping_is_prevented(tmp_path, loop):
     soundfile.write(tmp_path / "in.wav", loop * 0.05, 48_000)
-    assert render(tmp_path / "in.wav", tmp_path / "out.wav", (6.0, 6.0), match=False).gain_db == 0.0
+    assert (
+        render(tmp_path / "in.wav", tmp_path / "out.wav", RenderSettings((6.0, 6.0), match=False)).gain_db
+        == 0.0
+    )
 
 
 def test_a_source_that_is_hot_already_is_not_made_quieter_for_it():
@@ -62,7 +66,7 @@ def test_a_source_that_is_hot_already_is_not_made_quieter_for_it():
 def test_silence_and_a_click_can_be_rendered(tmp_path):
     for name, sound in (("silence", np.zeros(48_000)), ("click", np.eye(1, 100)[0])):
         soundfile.write(tmp_path / f"{name}.wav", sound, 48_000)
-        made = render(tmp_path / f"{name}.wav", tmp_path / "out.wav", (3.0, 0.0))
+        made = render(tmp_path / f"{name}.wav", tmp_path / "out.wav", RenderSettings((3.0, 0.0)))
         assert np.isfinite(made.gain_db)
         assert soundfile.info(tmp_path / "out.wav").frames == len(sound)
 
@@ -88,23 +92,23 @@ def wrong_files(folder):
 def test_what_is_no_audio_is_refused_and_leaves_nothing(tmp_path):
     for name, message in wrong_files(tmp_path).items():
         with pytest.raises(UsageError, match=message) as caught:
-            render(tmp_path / name, tmp_path / "out.wav", (1.0, 1.0))
+            render(tmp_path / name, tmp_path / "out.wav", RenderSettings((1.0, 1.0)))
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"can be written as \.wav, \.flac, \.ogg"):
-        render(tmp_path / "good.wav", tmp_path / "out.mp5", (1.0, 1.0))
+        render(tmp_path / "good.wav", tmp_path / "out.mp5", RenderSettings((1.0, 1.0)))
     with pytest.raises(UsageError, match="is the source itself"):
-        render(tmp_path / "good.wav", tmp_path / "good.wav", (1.0, 1.0))
+        render(tmp_path / "good.wav", tmp_path / "good.wav", RenderSettings((1.0, 1.0)))
     with pytest.raises(UsageError, match="cannot be written"):
-        render(tmp_path / "good.wav", tmp_path / "nowhere" / "out.wav", (1.0, 1.0))
+        render(tmp_path / "good.wav", tmp_path / "nowhere" / "out.wav", RenderSettings((1.0, 1.0)))
     assert not [p for p in tmp_path.iterdir() if p.name.startswith((".", "out"))]
 
 
 MEMORY = """
 import sys
 from pathlib import Path
-from popeq_audio.rendering import render
-render(Path(sys.argv[1]), Path(sys.argv[1] + ".out.wav"), (3.0, -3.0))
+from popeq_audio.rendering import RenderSettings, render
+render(Path(sys.argv[1]), Path(sys.argv[1] + ".out.wav"), RenderSettings((3.0, -3.0)))
 status = Path("/proc/self/status").read_text()
 print(status.split("VmHWM:")[1].split()[0])
 """

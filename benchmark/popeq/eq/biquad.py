@@ -7,7 +7,7 @@ given by its Q, as in SAFE's plug-in.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from popeq.typing import Floats
 
@@ -17,10 +17,9 @@ SHELF_Q = 1.0 / np.sqrt(2.0)
 
 
 def _terms(gain_db: ArrayLike, centre_hz: ArrayLike, q: ArrayLike, rate_hz: float) -> tuple[Floats, ...]:
+    """Amplitude, cosine of the centre and alpha of the cookbook, of one shape."""
     gain, centre, quality = np.broadcast_arrays(
-        np.asarray(gain_db, dtype=np.float64),
-        np.asarray(centre_hz, dtype=np.float64),
-        np.asarray(q, dtype=np.float64),
+        *(np.asarray(value, dtype=np.float64) for value in (gain_db, centre_hz, q))
     )
     w = 2.0 * np.pi * centre / rate_hz
     return 10.0 ** (gain / 40.0), np.cos(w), np.sin(w) / (2.0 * quality)
@@ -40,43 +39,33 @@ def low_shelf(
     gain_db: ArrayLike, corner_hz: ArrayLike, q: ArrayLike = SHELF_Q, rate_hz: float = SAMPLE_RATE_HZ
 ) -> Floats:
     """Coefficients (b0, b1, b2, a0, a1, a2) of low shelves, shape (..., 6): ``gain_db`` at 0 Hz."""
-    a, cosine, alpha = _terms(gain_db, corner_hz, q, rate_hz)
-    root = 2 * np.sqrt(a) * alpha
-    return np.stack(
-        [
-            a * ((a + 1) - (a - 1) * cosine + root),
-            2 * a * ((a - 1) - (a + 1) * cosine),
-            a * ((a + 1) - (a - 1) * cosine - root),
-            (a + 1) + (a - 1) * cosine + root,
-            -2 * ((a - 1) + (a + 1) * cosine),
-            (a + 1) + (a - 1) * cosine - root,
-        ],
-        axis=-1,
-    )
+    return _shelf(1, *_terms(gain_db, corner_hz, q, rate_hz))
 
 
 def high_shelf(
     gain_db: ArrayLike, corner_hz: ArrayLike, q: ArrayLike = SHELF_Q, rate_hz: float = SAMPLE_RATE_HZ
 ) -> Floats:
     """Coefficients (b0, b1, b2, a0, a1, a2) of high shelves, shape (..., 6): ``gain_db`` at half the rate."""
-    a, cosine, alpha = _terms(gain_db, corner_hz, q, rate_hz)
-    root = 2 * np.sqrt(a) * alpha
+    return _shelf(-1, *_terms(gain_db, corner_hz, q, rate_hz))
+
+
+def _shelf(sign: int, a: Floats, cosine: Floats, alpha: Floats) -> Floats:
+    """A low shelf (sign 1); mirrored in frequency (sign -1) it is the high one."""
+    cosine, root = sign * cosine, 2 * np.sqrt(a) * alpha
     return np.stack(
         [
-            a * ((a + 1) + (a - 1) * cosine + root),
-            -2 * a * ((a - 1) + (a + 1) * cosine),
-            a * ((a + 1) + (a - 1) * cosine - root),
-            (a + 1) - (a - 1) * cosine + root,
-            2 * ((a - 1) - (a + 1) * cosine),
-            (a + 1) - (a - 1) * cosine - root,
+            a * ((a + 1) - (a - 1) * cosine + root),
+            sign * 2 * a * ((a - 1) - (a + 1) * cosine),
+            a * ((a + 1) - (a - 1) * cosine - root),
+            (a + 1) + (a - 1) * cosine + root,
+            sign * -2 * ((a - 1) + (a + 1) * cosine),
+            (a + 1) + (a - 1) * cosine - root,
         ],
         axis=-1,
     )
 
 
-def gain_db(
-    coefficients: ArrayLike, frequency_hz: ArrayLike, rate_hz: float = SAMPLE_RATE_HZ
-) -> NDArray[np.float64]:
+def gain_db(coefficients: ArrayLike, frequency_hz: ArrayLike, rate_hz: float = SAMPLE_RATE_HZ) -> Floats:
     """Gain in dB of sections (..., 6) at each frequency, shape (..., len(frequency_hz)).
 
     |b0 + b1 z + b2 z^2|^2 is a polynomial in phi = sin^2(w / 2), which unlike one in cos w stays exact far
@@ -89,8 +78,6 @@ def gain_db(
     def power(k: Floats) -> Floats:
         k0, k1, k2 = k[..., 0], k[..., 1], k[..., 2]
         terms = [(k0 + k1 + k2) ** 2, k0 * k1 + 4.0 * k0 * k2 + k1 * k2, k0 * k2]
-        product: Floats = np.stack(terms, axis=-1) @ powers
-        return product
+        return np.asarray(np.stack(terms, axis=-1) @ powers)
 
-    decibels: Floats = 10.0 * np.log10(power(c[..., :3]) / power(c[..., 3:]))
-    return decibels
+    return np.asarray(10.0 * np.log10(power(c[..., :3]) / power(c[..., 3:])))

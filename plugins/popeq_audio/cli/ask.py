@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq_audio.cli.options import opened, predictor_options
+from popeq_audio.cli.options import FILE, predictor_options
 
 if TYPE_CHECKING:
-    from popeq_audio.asking import Answer
-    from popeq_audio.fitted import Fitted
-    from popeq_audio.warm.client import AskedPredictor
+    from popeq_audio.asked import AskedPredictor
 
 FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "fir.wav")
 
@@ -29,23 +27,10 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
     show_default=True,
     help="How many settings are drawn.",
 )
+@click.option("--picture", "picture_path", type=FILE, help="Also draw a picture (.png or .svg).")
+@click.option("--export", "form", type=click.Choice(FORMATS), help="Also write the setting for an equaliser.")
 @click.option(
-    "--picture",
-    "picture_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Also draw a picture (.png or .svg).",
-)
-@click.option(
-    "--export",
-    "form",
-    type=click.Choice(FORMATS),
-    help="Also write the setting for an equaliser.",
-)
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the export. [default: popeq with the format's ending]",
+    "--to", "target", type=FILE, help="File of the export. [default: popeq with the format's ending]"
 )
 @click.option(
     "--keep-warm",
@@ -57,15 +42,12 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: samples, modes, recommendation, bands.")
 def ask(
     sentence: str | None,
-    picture_path: Path | None,
-    form: str | None,
-    target: Path | None,
+    asked: AskedPredictor,
     samples: int,
     keep_warm: float | None,
     as_json: bool,
-    seed: int,
-    fresh: bool,
-    **options: Any,
+    picture_path: Path | None,
+    **export: Any,
 ) -> None:
     """Ask a predictor how listeners would set the equaliser for SENTENCE.
 
@@ -74,11 +56,12 @@ def ask(
     questions that are commands of their own.
     """
     from popeq_audio.checks import checked_sentence
-    from popeq_audio.warm.client import AskedPredictor, end_kept
+    from popeq_audio.warm.client import end_kept
 
-    if target is not None and form is None:
+    whole = picture_path is not None or export["form"] is not None
+    if export["target"] is not None and export["form"] is None:
         raise click.UsageError("--to needs --export")
-    if sentence is None and (picture_path is not None or form is not None or keep_warm):
+    if sentence is None and (whole or keep_warm):
         raise click.UsageError("--picture, --export and --keep-warm need a SENTENCE")
     if sentence is not None:
         sentence = checked_sentence(sentence)  # before anything slow
@@ -86,78 +69,60 @@ def ask(
         from popeq.drawing import check_picture
 
         check_picture(picture_path)
-    asked = AskedPredictor(seed=seed, **options)
-    if fresh or keep_warm == 0:
+    if asked.fresh or keep_warm == 0:
         ended = end_kept(asked)
         if sentence is None and keep_warm == 0:
             click.echo("the kept process has ended" if ended else "no process was kept", err=True)
             return
     if sentence is None:
-        _converse(opened(seed=seed, fresh=fresh, **options), samples, seed, as_json)
+        _converse(asked, samples, as_json)
         return
-    kept = None
-    if not fresh or keep_warm:
-        request = {
-            "sentence": sentence,
-            "samples": samples,
-            "json": as_json,
-            "whole": picture_path is not None or form is not None,
-        }
-        kept = _kept(asked, request, keep_warm, fresh)
-    if kept is None:
-        answer = _answered(opened(seed=seed, fresh=fresh, **options), sentence, samples, seed)
-        _tell(answer, as_json)
-    else:
+    question = {"sentence": sentence, "samples": samples, "json": as_json, "whole": whole}
+    kept = None if asked.fresh and not keep_warm else _kept(asked, question, keep_warm)
+    if kept is not None:
         click.echo(kept["printed"])
-        if picture_path is None and form is None:
+        if not whole:
             return
-        from popeq_audio.asking import Answer
+    from popeq_audio import asking
 
-        answer = Answer.of_message(kept["answer"])
+    if kept is not None:
+        answer = asking.Answer.of_message(kept["answer"])
+    else:
+        answer = asking.ask(asked.fitted(), sentence, samples, asked.seed)
+        click.echo(asking.printed(answer, as_json))
     if picture_path is not None:
         from popeq_audio.pictures import picture
 
         picture(answer, picture_path)
         click.echo(f"picture: {picture_path}", err=as_json)
-    if form is not None:
-        _export(answer, form, target, quiet=as_json)
+    if export["form"] is not None:
+        _export(answer.recommended, quiet=as_json, **export)
 
 
-def _kept(
-    asked: AskedPredictor, request: dict[str, Any], minutes: float | None, fresh: bool
-) -> dict[str, Any] | None:
+def _kept(asked: AskedPredictor, question: dict[str, Any], minutes: float | None) -> dict[str, Any] | None:
     """The reply of the kept process, which is started first if ``minutes`` are given; None without one."""
     from popeq_audio.warm.client import ask_kept, start_kept
 
-    if minutes:
-        request = request | {"minutes": minutes}
-    reply = ask_kept(asked, request)
-    if reply is not None or not minutes:
+    if not minutes:
+        return ask_kept(asked, question)
+    question = question | {"minutes": minutes}
+    reply = ask_kept(asked, question)
+    if reply is not None:
         return reply
-    number = start_kept(asked, minutes, fresh)
+    number = start_kept(asked, minutes)
     click.echo(
         f"popeq: process {number} is kept for {minutes:g} minutes after the last question; "
         "--keep-warm 0 ends it",
         err=True,
     )
-    return ask_kept(asked, request)
+    return ask_kept(asked, question)
 
 
-def _answered(fitted: Fitted, sentence: str, samples: int, seed: int) -> Answer:
-    from popeq_audio.asking import ask as answered
-
-    return answered(fitted, sentence, samples, seed)
-
-
-def _tell(answer: Answer, as_json: bool) -> None:
-    from popeq_audio.asking import printed
-
-    click.echo(printed(answer, as_json))
-
-
-def _converse(fitted: Fitted, samples: int, seed: int, as_json: bool) -> None:
+def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
     from popeq.errors import UsageError
+    from popeq_audio.asking import ask, printed
 
+    fitted = asked.fitted()
     talking = sys.stdin.isatty()
     while True:
         if talking:
@@ -166,24 +131,18 @@ def _converse(fitted: Fitted, samples: int, seed: int, as_json: bool) -> None:
         if not line or (talking and not line.strip()):
             return
         try:
-            answer = _answered(fitted, line, samples, seed)
+            click.echo(printed(ask(fitted, line, samples, asked.seed), as_json))
         except UsageError as error:
             click.echo(f"popeq: {error}", err=True)
-            continue
-        _tell(answer, as_json)
         sys.stdout.flush()
 
 
-def _export(answer: Answer, form: str, target: Path | None, quiet: bool) -> None:
+def _export(point: tuple[float, float], form: str, target: Path | None, quiet: bool) -> None:
     from popeq_audio.exports import FORMATS as MADE
     from popeq_audio.exports import export
 
     path = target or Path(f"popeq{MADE[form].suffix}")
-    fit = export(answer.recommended, form, path)
-    how = (
-        "the exact curve"
-        if form == "fir.wav"
-        else f"{len(fit.bands)} bands within {fit.error_db:.2f} dB of the curve (40 Hz to 16 kHz), "
-        f"preamp {fit.preamp_db:.2f} dB"
-    )
-    click.echo(f"{form}: {how}: {path}", err=quiet)
+    fit = export(point, form, path)
+    how = f"{len(fit.bands)} bands within {fit.error_db:.2f} dB of the curve (40 Hz to 16 kHz), "
+    how += f"preamp {fit.preamp_db:.2f} dB"
+    click.echo(f"{form}: {'the exact curve' if form == 'fir.wav' else how}: {path}", err=quiet)

@@ -38,7 +38,7 @@ def demo(
 
     from popeq.errors import UsageError
     from popeq.plugins import registry
-    from popeq.runs.plan import parse_options
+    from popeq_audio.asked import given_parameters
     from popeq_audio.checks import need
 
     for name in predictors:
@@ -49,8 +49,7 @@ def demo(
     from popeq_audio.demo.app import make_app
     from popeq_audio.demo.oracle import Oracle
 
-    given = parse_options([*options, *([] if model is None else [f"model={model}"])])
-    oracle = Oracle(predictors, dataset, given, seed)
+    oracle = Oracle(predictors, dataset, given_parameters(options, model), seed)
     oracle.fitted(oracle.predictors[0])  # so that the first question is answered fast, or fails here
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

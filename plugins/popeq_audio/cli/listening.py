@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from popeq.cli.options import format_option, options_of, print_table
-from popeq_audio.cli.options import Setting
-from popeq_audio.listening.settings import DEFAULT_TEST, ListeningTestSettings
+from popeq.cli.options import format_option
+from popeq_audio.cli.options import FILE, Setting
 
 
 @click.group("listening-test")
@@ -18,47 +18,45 @@ def listening_test() -> None:
 
 @listening_test.command("export")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.option("--track", "tracks", multiple=True, required=True, type=FILE, help="Audio file; repeatable.")
 @click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Audio file; repeatable.",
+    "--at", "points", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
+)
+@click.option("--prompt", "prompts", multiple=True, metavar="ID", help="A test prompt; repeatable.")
+@click.option(
+    "--prompts", "count", type=click.IntRange(1), default=10, show_default=True, help="Else so many."
 )
 @click.option(
-    "--at", "settings", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
+    "--kind",
+    type=click.Choice(["mushra", "preference"]),
+    default="mushra",
+    show_default=True,
+    help="Rated beside a reference that hides once more, with anchor; or by fit alone.",
 )
-@click.option("--prompt", "chosen", multiple=True, metavar="ID", help="A test prompt; repeatable.")
 @click.option("--dataset", default=None, help="Data set of the prompts. [default: that of the runs]")
-@options_of(DEFAULT_TEST, "test")
+@click.option("--seconds", type=click.FloatRange(1, 60), default=10.0, show_default=True, help="Of a track.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--name", "test_id", default="popeq", show_default=True, help="The test's id.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def export(
-    runs: tuple[Path, ...],
-    tracks: tuple[Path, ...],
-    settings: tuple[tuple[float, float], ...],
-    chosen: tuple[str, ...],
-    dataset: str | None,
-    test: ListeningTestSettings,
-    output: Path,
+    runs: tuple[Path, ...], tracks: tuple[Path, ...], dataset: str | None, output: Path, **settings: Any
 ) -> None:
     """Make a webMUSHRA test of what RUNs recommend, every sound of a trial equally loud.
 
     Copy OUTPUT/webmushra/configs into a webMUSHRA installation; keep OUTPUT/plan.json from the listeners.
     """
-    from popeq import api
-    from popeq.runs.folder import Run
-    from popeq_audio.listening.making import make_test
+    import re
 
-    plan = make_test(
-        [Run.open(run) for run in runs],
-        tracks,
-        output,
-        settings=settings,
-        prompts=chosen,
-        dataset=None if dataset is None else api.load_dataset(dataset),
-        test=test,
-    )
+    from popeq import api
+    from popeq.errors import UsageError
+    from popeq.runs.folder import Run
+    from popeq_audio.listening.making import ListeningSettings, make_test
+
+    chosen = ListeningSettings(**settings)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", chosen.test_id):
+        raise UsageError(f"--name {chosen.test_id!r}: must be small letters, digits and '-', 40 at most")
+    loaded = None if dataset is None else api.load_dataset(dataset)
+    plan = make_test([Run.open(run) for run in runs], tracks, output, chosen, loaded)
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
     click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")
@@ -66,7 +64,7 @@ def export(
 
 
 @listening_test.command("analyse")
-@click.argument("results", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("results", type=FILE)
 @click.option(
     "--plan", "plan_path", type=click.Path(path_type=Path), required=True, help="plan.json, or its folder."
 )
@@ -86,9 +84,10 @@ def export(
 )
 @format_option
 def analyse(
-    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: str
+    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: Any
 ) -> None:
     """Read webMUSHRA's RESULTS.csv: does the distance predict preference?"""
+    from popeq.render import render
     from popeq_audio.listening.analysis import MEASURES, association, by_method, screened
     from popeq_audio.listening.plan import Plan
     from popeq_audio.listening.results import read_results
@@ -119,7 +118,9 @@ def analyse(
         notes.append(
             "simulated " + ("answers" if simulated else f"listeners behind the distances ({plan.dataset})")
         )
-    print_table(by_method(ratings), form, notes)
+    click.echo(render(by_method(ratings), form, notes, keys=1))
+    if form == "csv":
+        click.echo("\n".join(notes), err=True)
     if output is not None:
         from popeq_audio.listening.analysis import to_dataset
 

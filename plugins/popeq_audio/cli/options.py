@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import click
 
-if TYPE_CHECKING:
-    from popeq_audio.fitted import Fitted
-
+FILE = click.Path(path_type=Path, dir_okay=False)
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_PREDICTOR = "knn"
-
 _OPTIONS = (
-    click.option(
-        "-p", "--predictor", default=DEFAULT_PREDICTOR, show_default=True, help="Who answers ('popeq list')."
-    ),
+    click.option("-p", "--predictor", default="knn", show_default=True, help="Who answers ('popeq list')."),
     click.option("--dataset", default="simulated-120", show_default=True, help="Data set: name or folder."),
     click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor."),
     click.option("--model", default=None, help="Short for -o model=...: a language model."),
@@ -27,21 +23,18 @@ _OPTIONS = (
 
 
 def predictor_options(command: F) -> F:
-    """Which predictor answers, and what it is fitted on."""
+    """Which predictor answers, and what it is fitted on: the command gets ``asked``, an AskedPredictor."""
+
+    @functools.wraps(command)
+    def call(**values: Any) -> Any:
+        from popeq_audio.asked import AskedPredictor
+
+        asked = AskedPredictor(**{name: values.pop(name) for name in AskedPredictor.model_fields})
+        return command(asked=asked, **values)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def opened(
-    predictor: str, dataset: str, options: tuple[str, ...], model: str | None, seed: int, fresh: bool
-) -> Fitted:
-    """The predictor that those options name, fitted."""
-    from popeq.runs.plan import parse_options
-    from popeq_audio.fitted import open_fitted
-
-    given = parse_options([*options, *([] if model is None else [f"model={model}"])])
-    return open_fitted(predictor, dataset, given, seed, fresh)
+        call = option(call)
+    return cast(F, call)
 
 
 class Setting(click.ParamType[tuple[float, float]]):

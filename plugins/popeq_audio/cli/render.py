@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popeq_audio.cli.options import Setting, opened, predictor_options
+from popeq_audio.cli.options import FILE, Setting, predictor_options
 
 if TYPE_CHECKING:
+    from popeq_audio.asked import AskedPredictor
     from popeq_audio.asking import Answer
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="IN")
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
 @click.option("--at", type=Setting(), metavar="X,Y", help="The setting: smile and tilt in dB.")
 @click.option("--ask", "sentence", help="The setting recommended for a sentence.")
 @click.option(
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--ceiling",
+    "ceiling_dbtp",
     type=click.FloatRange(-20, 0),
     default=-1.0,
     show_default=True,
@@ -35,11 +37,9 @@ def render(
     target: Path,
     at: tuple[float, float] | None,
     sentence: str | None,
-    match: bool,
-    ceiling: float,
     quiet: bool,
-    seed: int,
-    **asked: Any,
+    asked: AskedPredictor,
+    **levels: Any,
 ) -> None:
     """Filter IN (wav, flac or ogg, up to 8 channels, any rate and length) with a setting's curve into OUT."""
     if (at is None) == (sentence is None):
@@ -47,6 +47,7 @@ def render(
     from tqdm import tqdm
 
     from popeq_audio.files import check_target, open_audio
+    from popeq_audio.rendering import RenderSettings
     from popeq_audio.rendering import render as rendered
 
     with open_audio(source):  # say what is wrong before anything slow
@@ -54,18 +55,20 @@ def render(
     if sentence is not None:
         from popeq_audio.pictures import summary
 
-        answer = _asked(sentence, seed, **asked)
+        answer = _answer(asked, sentence)
         at = answer.recommended
         click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
     assert at is not None
+    settings = RenderSettings(at, **levels)
     with tqdm(total=1, unit="", disable=True if quiet else None, bar_format="{l_bar}{bar}| {elapsed}") as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        made = rendered(source, target, at, match=match, ceiling_dbtp=ceiling, progress=progress)
-    short = f", {made.short_db:.1f} dB louder; it would clip" if made.short_db > 0.05 and match else ""
+        made = rendered(source, target, settings, progress)
+    louder = made.short_db > 0.05 and settings.match
+    short = f", {made.short_db:.1f} dB louder; it would clip" if louder else ""
     click.echo(
         f"setting ({at[0]:+.2f}, {at[1]:+.2f}) dB, gain {made.gain_db:+.2f} dB: "
         f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
@@ -73,13 +76,13 @@ def render(
     )
 
 
-def _asked(sentence: str, seed: int, fresh: bool, **options: Any) -> Answer:
+def _answer(asked: AskedPredictor, sentence: str) -> Answer:
     """The answer, from the process that ``popeq ask --keep-warm`` keeps if there is one."""
     from popeq_audio.asking import SAMPLES, Answer, ask
-    from popeq_audio.warm.client import AskedPredictor, ask_kept
+    from popeq_audio.warm.client import ask_kept
 
-    request = {"sentence": sentence, "samples": SAMPLES, "json": False, "whole": True}
-    kept = None if fresh else ask_kept(AskedPredictor(seed=seed, **options), request)
+    question = {"sentence": sentence, "samples": SAMPLES, "json": False, "whole": True}
+    kept = None if asked.fresh else ask_kept(asked, question)
     if kept is not None:
         return Answer.of_message(kept["answer"])
-    return ask(opened(seed=seed, fresh=fresh, **options), sentence, seed=seed)
+    return ask(asked.fitted(), sentence, seed=asked.seed)

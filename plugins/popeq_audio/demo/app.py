@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy import signal
+from scipy.io import wavfile
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from popeq.errors import PopeqError
 from popeq.plugins import registry
 from popeq_audio.checks import MOST_CHARACTERS
-from popeq_audio.demo.limits import Bucket, Guard
+from popeq_audio.demo.limits import Bucket, Guard, refusal, small_body, too_large
 from popeq_audio.demo.oracle import CURVE_HZ, Oracle, space_json
 from popeq_audio.loudness import LoudnessMeter
 from popeq_audio.tracks import RATE_HZ, track
@@ -46,29 +47,32 @@ def make_app(
 
     async def ask(request: Request) -> Response:
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-            return _wrong("the question must come as application/json", 415)
+            return refusal("the question must come as application/json", 415)
+        body = await small_body(request)
+        if body is None:
+            return too_large()
         try:
-            question = json.loads(await request.body())
+            question = json.loads(body)
             text, predictor = question["text"], question["predictor"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            return _wrong("the question must be JSON with text and predictor")
+            return refusal("the question must be JSON with text and predictor")
         if not isinstance(text, str) or not isinstance(predictor, str):
-            return _wrong("text and predictor must be text")
+            return refusal("text and predictor must be text")
         try:
             return JSONResponse(await run_in_threadpool(oracle.answer, text, predictor))
         except PopeqError as error:
-            return _wrong(str(error))
+            return refusal(str(error))
 
     async def tracks(request: Request) -> Response:
         number = request.path_params["number"]
         if number not in TRACKS.values():
-            return _wrong("there is no such track", 404)
+            return refusal("there is no such track", 404)
         return Response(await run_in_threadpool(_wav, number), media_type="audio/wav")
 
     async def file(request: Request) -> Response:
         name = request.path_params.get("name", "index.html")
         if name not in _FILES:
-            return _wrong("there is no such page", 404)
+            return refusal("there is no such page", 404)
         content = importlib.resources.files("popeq_audio.demo").joinpath("page", name).read_text("utf-8")
         return Response(content, media_type=_FILES[name])
 
@@ -87,44 +91,24 @@ def make_app(
     )
 
 
-def _wrong(message: str, status: int = 400) -> JSONResponse:
-    return JSONResponse({"error": message}, status)
-
-
+@lru_cache(maxsize=1)
 def _config(oracle: Oracle) -> dict[str, Any]:
-    specs = registry().predictors
+    """What the page has to know; the weighting of BS.1770 (dB) lets it keep settings equally loud."""
+    _, weighting = signal.sosfreqz(LoudnessMeter(RATE_HZ, 1).sections, worN=CURVE_HZ, fs=RATE_HZ)
     return {
-        "predictors": [{"name": n, "summary": specs[n].summary} for n in oracle.predictors if n in specs],
+        "predictors": [{"name": n, "summary": registry().predictor(n).summary} for n in oracle.predictors],
         "dataset": oracle.dataset.name,
         "simulated": oracle.dataset.card.simulated,
         "most_characters": MOST_CHARACTERS,
         "tracks": [{"name": name, "url": f"/api/track/{number}.wav"} for name, number in TRACKS.items()],
         "rate_hz": RATE_HZ,
-        "weighting_db": _weighting_db(),
-        "plane": _plane(oracle),
+        "weighting_db": np.round(20.0 * np.log10(np.abs(weighting)), 3).tolist(),
+        "plane": space_json(oracle.dataset.space),
     }
-
-
-@lru_cache(maxsize=1)
-def _weighting_db() -> list[float]:
-    """Gain of BS.1770's weighting at the page's frequencies, so that it can keep settings equally loud."""
-    sections = LoudnessMeter(RATE_HZ, 1).sections
-    _, response = signal.sosfreqz(sections, worN=CURVE_HZ, fs=RATE_HZ)
-    weights: list[float] = np.round(20.0 * np.log10(np.abs(response)), 3).tolist()
-    return weights
-
-
-def _plane(oracle: Oracle) -> dict[str, Any]:
-    return _cached_plane(oracle.dataset.space)
-
-
-_cached_plane = lru_cache(maxsize=4)(space_json)
 
 
 @lru_cache(maxsize=8)
 def _wav(number: int) -> bytes:
-    from scipy.io import wavfile
-
     stream = io.BytesIO()
     wavfile.write(stream, RATE_HZ, np.round(track(number) * 32_767).astype(np.int16))
     return stream.getvalue()

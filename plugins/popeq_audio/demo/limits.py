@@ -1,15 +1,17 @@
-"""What the page's server refuses: large bodies, too many requests, foreign hosts; and its headers."""
+"""What the page's server refuses: large bodies and too many requests; and the headers of its answers."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 MOST_BODY_BYTES = 16_384
 _MOST_DISCARDED_BYTES = 64 * 1024 * 1024
@@ -45,85 +47,51 @@ class Bucket:
         return wait
 
 
-class Guard:
-    """ASGI middleware: the security headers on every answer, and the limits before the application runs."""
+def refusal(message: str, status: int = 400) -> JSONResponse:
+    """What the page shows as an error."""
+    return JSONResponse({"error": message}, status)
 
-    def __init__(self, app: ASGIApp, bucket: Bucket | None = None, most_bytes: int = MOST_BODY_BYTES) -> None:
-        self.app = app
+
+def too_large() -> JSONResponse:
+    """The refusal of a body that is larger than ``MOST_BODY_BYTES``."""
+    return refusal(f"the request is too large; {MOST_BODY_BYTES // 1024} KiB at most", 413)
+
+
+async def small_body(request: Request) -> bytes | None:
+    """The body; None if it is too large, which a client need not have said before.
+
+    The rest of a large body is taken in, up to a limit, or its sender may never read the reason.
+    """
+    body, taken = b"", 0
+    with contextlib.suppress(ClientDisconnect):
+        async for part in request.stream():
+            taken += len(part)
+            if taken <= MOST_BODY_BYTES:
+                body += part
+            elif taken > _MOST_DISCARDED_BYTES:
+                break
+    return body if taken <= MOST_BODY_BYTES else None
+
+
+class Guard(BaseHTTPMiddleware):
+    """The security headers on every answer, and the limits before the application runs."""
+
+    def __init__(self, app: ASGIApp, bucket: Bucket | None = None) -> None:
+        super().__init__(app)
         self.bucket = bucket or Bucket()
-        self.most_bytes = most_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
-        refused = self._refused(scope)
-        if refused is not None:
-            await self._discard(receive)
-            await refused(scope, receive, with_headers)
-            return
-        body, whole = await self._body(receive)
-        if not whole:
-            await self._discard(receive)
-            await self._too_large()(scope, receive, with_headers)
-            return
-        replayed_once = False
-
-        async def replayed() -> Message:
-            nonlocal replayed_once
-            if replayed_once:
-                return await receive()
-            replayed_once = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, replayed, with_headers)
-
-    def _refused(self, scope: Scope) -> JSONResponse | None:
-        client = scope.get("client")
-        wait = self.bucket.take(client[0] if client else "?")
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """The application's answer, or a refusal."""
+        wait = self.bucket.take(request.client.host if request.client else "?")
+        length = request.headers.get("content-length", "0")
         if wait > 0.0:
-            return JSONResponse(
-                {"error": f"too many requests; try again in {wait:.1f} s"},
-                429,
-                {"Retry-After": str(max(1, round(wait)))},
-            )
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self.most_bytes:
-            return self._too_large()
-        return None
-
-    def _too_large(self) -> JSONResponse:
-        return JSONResponse(
-            {"error": f"the request is too large; {self.most_bytes // 1024} KiB at most"},
-            413,
-        )
-
-    async def _discard(self, receive: Receive) -> None:
-        """Take in the rest of a refused request, or its sender may never read the reason; up to a limit."""
-        taken = 0
-        while taken < _MOST_DISCARDED_BYTES:
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return
-
-    async def _body(self, receive: Receive) -> tuple[bytes, bool]:
-        """All of the body, and whether it was within the limit (a client need not have said its length)."""
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return body, True
-            body += message.get("body", b"")
-            if len(body) > self.most_bytes:
-                return b"", False
-            if not message.get("more_body", False):
-                return body, True
+            await small_body(request)
+            response: Response = refusal(f"too many requests; try again in {wait:.1f} s", 429)
+            response.headers["Retry-After"] = str(max(1, round(wait)))
+        elif not length.isdigit() or int(length) > MOST_BODY_BYTES:
+            await small_body(request)
+            response = too_large()
+        else:
+            response = await call_next(request)
+        response.headers.update(HEADERS)
+        return response

@@ -16,7 +16,7 @@ from popeq.dataset import Dataset, DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq.errors import UsageError
 from popeq.statistics import Panels, mean_inference
-from popeq_audio.listening.plan import Plan
+from popeq_audio.listening.plan import REFERENCE, Condition, Plan
 from popeq_audio.listening.results import Rating
 from popeq_data.importers.assemble import Pseudonyms, Question, assemble, round_robin
 
@@ -25,6 +25,7 @@ MEASURES: dict[Measure, str] = {
     "kantorovich": "reflective Kantorovich distance of the predictor on the prompt",
     "setting_distance": "mean distance from the setting heard to the listeners' settings",
 }
+_HIDDEN = Condition(name=REFERENCE, method="hidden reference")
 #: BS.1534-3: a listener who rates the hidden reference under 90 in more than 15 % of trials is left out.
 _REFERENCE_SCORE, _MOST_MISSED = 90.0, 0.15
 
@@ -79,63 +80,45 @@ def association(ratings: Sequence[Rating], measure: Measure) -> Association:
 def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:
     """Rank correlation by trial and listener."""
     judged: dict[str, dict[str, float]] = defaultdict(dict)
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for rating in ratings:
-        distance = None if rating.condition is None else getattr(rating.condition, measure)
-        if distance is not None:
-            groups[rating.trial.trial_id, rating.listener].append((distance, rating.score))
-    for (trial, listener), pairs in groups.items():
-        distance, score = np.array(pairs).T
-        if len(set(distance)) > 1 and len(set(score)) > 1:
-            tau = float(kendalltau(-distance, score).statistic)
-            judged[trial][listener] = tau
+    rows = _table(ratings).dropna(subset=[measure])
+    for (trial, listener), own in rows.groupby(["trial", "listener"], sort=False):
+        if own[measure].nunique() > 1 and own["score"].nunique() > 1:
+            judged[str(trial)][str(listener)] = float(kendalltau(-own[measure], own["score"]).statistic)
     return dict(sorted(judged.items()))
+
+
+def _table(ratings: Sequence[Rating]) -> pd.DataFrame:
+    """A row a rating, with its condition; the hidden reference has neither setting nor distances."""
+    rows = [
+        {"listener": r.listener, "trial": r.trial.trial_id, "prompt_id": r.trial.prompt_id, "score": r.score}
+        | (r.condition or _HIDDEN).model_dump()
+        for r in ratings
+    ]
+    columns = ["listener", "trial", "prompt_id", "score", *Condition.model_fields]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*MEASURES, "x_db", "y_db"), float))
 
 
 def by_method(ratings: Sequence[Rating]) -> pd.DataFrame:
     """Mean score of each method: first over the listeners of a trial, then over trials."""
-    rows = [
-        {
-            "method": "hidden reference" if r.condition is None else r.condition.method,
-            "trial": r.trial.trial_id,
-            "score": r.score,
-            "kantorovich": None if r.condition is None else r.condition.kantorovich,
-            "setting_distance": None if r.condition is None else r.condition.setting_distance,
-        }
-        for r in ratings
-    ]
-    frame = pd.DataFrame(rows).astype({"kantorovich": float, "setting_distance": float})
-    trials = frame.groupby(["method", "trial"], as_index=False).mean(numeric_only=True)
-    means = trials.groupby("method").agg(
-        score=("score", "mean"),
-        trials=("score", "size"),
-        kantorovich=("kantorovich", "mean"),
-        setting_distance=("setting_distance", "mean"),
-    )
+    trials = _table(ratings).groupby(["method", "trial"])[["score", *MEASURES]].mean()
+    methods = trials.groupby("method")
+    means = methods.mean()
+    means.insert(1, "trials", methods.size())
     return means.sort_values("score", ascending=False).reset_index()
 
 
 def chosen_settings(ratings: Sequence[Rating]) -> Mapping[tuple[str, str], tuple[float, float]]:
-    """The setting that each listener rated best for each prompt, by (prompt_id, listener).
+    """The setting (x, y) in dB that each listener rated best for each prompt, by (prompt_id, listener).
 
     Only settings that the test offered count: neither the hidden reference, which its page gives away as
     the reference, nor the anchor, which is no setting. Of several best ones the one whose name comes first
-    is taken: names are dealt by chance, so no method gains by it.
+    is taken: names are drawn at random, so no method gains by it.
     """
-    totals: dict[tuple[str, str, str], float] = defaultdict(float)
-    points: dict[tuple[str, str, str], tuple[float, float]] = {}
-    for r in ratings:
-        if r.condition is None or r.condition.x_db is None or r.condition.y_db is None:
-            continue
-        key = (r.trial.prompt_id, r.listener, r.condition.name)
-        totals[key] += r.score
-        points[key] = (r.condition.x_db, r.condition.y_db)
-    best: dict[tuple[str, str], str] = {}
-    for prompt_id, listener, name in sorted(totals):
-        so_far = best.setdefault((prompt_id, listener), name)
-        if totals[prompt_id, listener, name] > totals[prompt_id, listener, so_far]:
-            best[prompt_id, listener] = name
-    return {(p, who): points[p, who, name] for (p, who), name in best.items()}
+    person = ["prompt_id", "listener"]
+    offered = _table(ratings).dropna(subset=["x_db", "y_db"]).groupby([*person, "name"], as_index=False)
+    totals = offered.agg({"score": "sum", "x_db": "last", "y_db": "last"})
+    best = totals.sort_values("score", ascending=False, kind="stable").drop_duplicates(person).sort_index()
+    return {(p, who): (x, y) for p, who, _, _, x, y in best.itertuples(index=False)}
 
 
 FOLDS = 5

@@ -4,63 +4,106 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from popeq import api
 from popeq.atomic import new_folder
-from popeq.contract import LabelledPrompt
 from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.runs.folder import Run
 from popeq.seeding import generator
 from popeq.typing import Floats
 from popeq_audio.checks import need
-from popeq_audio.files import read_start
-from popeq_audio.filtering import Convolver, filter_taps, minimum_phase
-from popeq_audio.listening.plan import REFERENCE, Condition, Plan, Trial
-from popeq_audio.listening.settings import DEFAULT_TEST, Kind, ListeningTestSettings
+from popeq_audio.files import blocks, open_audio
+from popeq_audio.filtering import convolve, filter_taps, minimum_phase
+from popeq_audio.listening.plan import REFERENCE, Condition, Kind, Plan, Trial
 from popeq_audio.listening.webmushra import RESOURCES, configuration
+from popeq_audio.loudness import measure
 from popeq_audio.modes import find_modes
-from popeq_audio.rendering import CEILING_DBTP, levels
+from popeq_audio.rendering import CEILING_DBTP
 
 ANCHOR_HZ, ANCHOR_STOP_HZ, ANCHOR_STOP_DB = 3500.0, 4000.0, -60.0
 _FADE_S = 0.02
 
+Point = tuple[float, float]
 
-def read_excerpt(path: Path, seconds: float) -> tuple[Floats, int]:
-    """The first seconds of a file, (n, channels), with short fades, and its rate.
+
+@dataclass(frozen=True)
+class ListeningSettings:
+    """What a listening test is made with, beside runs and tracks.
+
+    Parameters
+    ----------
+    kind
+        ``mushra``: sounds are rated beside a reference that is hidden among them, with an anchor;
+        ``preference``: they are rated by fit alone.
+    points
+        Settings (x, y), dB, that are compared with those of the runs.
+    prompts
+        Ids of the test prompts that are asked; without any, ``count`` random ones.
+    count
+        Number of prompts, if ``prompts`` names none.
+    seconds
+        Length of the sounds, s.
+    seed
+        Of the choice of prompts and of the order of sounds.
+    test_id
+        Name of the test, with which its id begins.
+    """
+
+    kind: Kind = "mushra"
+    points: tuple[Point, ...] = ()
+    prompts: tuple[str, ...] = ()
+    count: int = 10
+    seconds: float = 10.0
+    seed: int = 0
+    test_id: str = "popeq"
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """The beginning of a track, (n, channels), and its loudness, LUFS."""
+
+    track: str
+    sound: Floats
+    rate_hz: int
+    loudness_lufs: float
+
+    def with_setting(self, point: Point) -> Floats:
+        """The sound with a setting's curve, (n, channels)."""
+        return self._filtered(filter_taps(point, self.rate_hz))
+
+    def anchor(self) -> Floats:
+        """The low anchor of ITU-R BS.1534: low-passed at 3.5 kHz, (n, channels)."""
+
+        def gain_db(frequency_hz: Floats) -> Floats:
+            return np.interp(frequency_hz, [ANCHOR_HZ, ANCHOR_STOP_HZ], [0.0, ANCHOR_STOP_DB])
+
+        return self._filtered(minimum_phase(gain_db, self.rate_hz))
+
+    def _filtered(self, taps: Floats) -> Floats:
+        return np.concatenate(list(convolve([self.sound], taps, self.sound.shape[1])))
+
+
+def read_excerpt(path: Path, seconds: float) -> Excerpt:
+    """The first seconds of a file with short fades.
 
     Raises UsageError if it cannot be read or is too short to have a loudness.
     """
-    sound, rate = read_start(path, seconds)
+    with open_audio(path) as source:
+        rate = source.samplerate
+        sound = next(blocks(source, int(seconds * rate)), np.zeros((0, source.channels)))
     if len(sound) < 0.5 * rate:
         raise UsageError(f"{path}: is shorter than half a second")
     fade = round(_FADE_S * rate)
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
     sound[:fade] *= ramp[:, None]
     sound[-fade:] *= ramp[::-1, None]
-    return sound, rate
-
-
-def with_setting(sound: Floats, rate_hz: int, point: tuple[float, float]) -> Floats:
-    """The sound with a setting's curve."""
-    return _convolved(sound, filter_taps(point, rate_hz))
-
-
-def anchor(sound: Floats, rate_hz: int) -> Floats:
-    """The low anchor of ITU-R BS.1534: low-passed at 3.5 kHz."""
-
-    def gain_db(frequency_hz: Floats) -> Floats:
-        return np.interp(frequency_hz, [ANCHOR_HZ, ANCHOR_STOP_HZ], [0.0, ANCHOR_STOP_DB])
-
-    return _convolved(sound, minimum_phase(gain_db, rate_hz))
-
-
-def _convolved(sound: Floats, taps: Floats) -> Floats:
-    convolver = Convolver(taps, sound.shape[1])
-    return np.concatenate([convolver.process(sound), convolver.flush()])
+    return Excerpt(path.stem, sound, rate, measure([sound], rate, sound.shape[1]).loudness_lufs)
 
 
 def equally_loud(
@@ -68,13 +111,13 @@ def equally_loud(
 ) -> tuple[dict[str, Floats], float]:
     """The sounds at one loudness: that which is wanted, or as much lower as the worst of them needs in order
     to stay under the ceiling. Raises UsageError for silence."""
-    measured = {name: levels(sound, rate_hz) for name, sound in sounds.items()}
-    for name, own in measured.items():
-        if not math.isfinite(own.loudness_lufs):
+    measured = {name: measure([sound], rate_hz, sound.shape[1]) for name, sound in sounds.items()}
+    for name, levels in measured.items():
+        if not math.isfinite(levels.loudness_lufs):
             raise UsageError(f"{name}: is too quiet to have a loudness")
-    highest = min(CEILING_DBTP - own.true_peak_dbtp + own.loudness_lufs for own in measured.values())
+    highest = min(CEILING_DBTP - m.true_peak_dbtp + m.loudness_lufs for m in measured.values())
     target = min(wanted_lufs, highest)
-    made = {n: s * 10.0 ** ((target - measured[n].loudness_lufs) / 20.0) for n, s in sounds.items()}
+    made = {name: s * 10.0 ** ((target - measured[name].loudness_lufs) / 20.0) for name, s in sounds.items()}
     return made, target
 
 
@@ -84,50 +127,34 @@ def write(sound: Floats, rate_hz: int, path: Path) -> None:
     need("soundfile", "audio").write(path, sound, rate_hz, subtype="PCM_16")
 
 
-Point = tuple[float, float]
-#: What a trial compares: a method, its setting, and its score on the prompt.
-Offer = tuple[str, Point, float | None]
-
-
-def choose_prompts(dataset: Dataset, asked: Sequence[str], test: ListeningTestSettings) -> list[str]:
-    """Those that were asked for, or ``test.prompts`` random test prompts.
+def choose_prompts(dataset: Dataset, settings: ListeningSettings) -> list[str]:
+    """Those that the settings name, or ``count`` random test prompts.
 
     Raises UnknownNameError for one that is not tested.
     """
     ids = dataset.test_ids
-    for prompt_id in asked:
+    for prompt_id in settings.prompts:
         if prompt_id not in ids:
             raise UnknownNameError(f"test prompt of {dataset.name}", prompt_id, ids)
-    if asked:
-        return list(dict.fromkeys(asked))
-    rng = generator(test.seed, "listening test", "prompts")
-    return [ids[i] for i in sorted(rng.choice(len(ids), min(test.prompts, len(ids)), replace=False))]
+    if settings.prompts:
+        return list(dict.fromkeys(settings.prompts))
+    rng = generator(settings.seed, "listening test", "prompts")
+    chosen = rng.choice(len(ids), min(settings.count, len(ids)), replace=False)
+    return [ids[i] for i in sorted(chosen)]
 
 
 def make_test(
     runs: Sequence[Run],
     tracks: Sequence[Path],
     folder: Path,
-    *,
-    settings: Sequence[Point] = (),
-    prompts: Sequence[str] = (),
+    settings: ListeningSettings,
     dataset: Dataset | None = None,
-    test: ListeningTestSettings = DEFAULT_TEST,
 ) -> Plan:
     """Write a folder: ``plan.json``, and ``webmushra/configs`` to copy into a webMUSHRA installation.
 
     Each prompt is presented with one of the tracks, in turn. A run's sound is the setting that ``popeq
     ask`` would recommend from its samples; the reference is the middle of the largest mode of the prompt's
-    listeners. Names of sounds are assigned anew in every trial.
-
-    Parameters
-    ----------
-    settings
-        Settings (x, y) in dB that are compared as well.
-    prompts
-        Ids of test prompts; without any, ``test.prompts`` are chosen at random.
-    dataset
-        By default that of the runs.
+    listeners. Names of sounds are drawn at random in every trial. ``dataset`` is by default that of the runs.
 
     Raises
     ------
@@ -135,41 +162,37 @@ def make_test(
         For runs of different data, fewer than two things to compare, tracks that cannot be read, or a folder
         that is not empty.
     """
-    if len(runs) + len(settings) < (1 if test.kind == "mushra" else 2):
+    if len(runs) + len(settings.points) < (1 if settings.kind == "mushra" else 2):
         raise UsageError("a listening test needs something to compare: RUNs, or settings with --at")
     if not tracks:
         raise UsageError("a listening test needs at least one --track")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: already exists; give -o a new folder, or remove that one first")
     loaded = _dataset(runs, dataset)
-    chosen = choose_prompts(loaded, prompts, test)
+    chosen = choose_prompts(loaded, settings)
     scores = [api.score(run, loaded).set_index("prompt_id")["reflective_kantorovich"] for run in runs]
-    excerpts = [read_excerpt(path, test.seconds) for path in tracks]
+    excerpts = [read_excerpt(path, settings.seconds) for path in tracks]
     trials = []
     with new_folder(folder) as temporary:
         sounds = temporary / "webmushra" / RESOURCES / "sounds"  # until the plan has its id
         for number, prompt_id in enumerate(chosen):
-            found: list[Offer] = [
-                (run.record.run_id, _recommended(run, prompt_id, loaded), float(score[prompt_id]))
+            compared = [
+                _condition(loaded, prompt_id, run.record.run_id, _recommended(run, prompt_id, loaded), score)
                 for run, score in zip(runs, scores, strict=True)
             ]
-            found += [(f"at {x:g},{y:g}", (x, y), None) for x, y in settings]
-            trial_id, track = f"trial{number + 1:03d}", number % len(tracks)
-            order = generator(test.seed, "listening test", "order", trial_id).permutation(len(found) + 1)
-            offers = [(*found, None)[i] for i in order]  # None is the anchor
-            (labelled,) = loaded.labelled([prompt_id])
-            reference = find_modes(labelled.responses, loaded.space)[0].medoid
-            trial, made = _trial(labelled, reference, offers, excerpts[track], test.kind)
+            compared += [_condition(loaded, prompt_id, f"at {x:g},{y:g}", (x, y)) for x, y in settings.points]
+            trial_id, excerpt = f"trial{number + 1:03d}", excerpts[number % len(tracks)]
+            trial, made = _trial(trial_id, prompt_id, loaded, compared, excerpt, settings)
+            trials.append(trial)
             for name, sound in made.items():
-                write(sound, excerpts[track][1], sounds / trial_id / f"{name}.wav")
-            trials.append(trial.model_copy(update={"trial_id": trial_id, "track": tracks[track].stem}))
+                write(sound, excerpt.rate_hz, sounds / trial_id / f"{name}.wav")
         plan = Plan(
-            test_id=test.name,
-            kind=test.kind,
+            test_id=settings.test_id,
+            kind=settings.kind,
             dataset=loaded.name,
             revision=loaded.revision,
             simulated=loaded.card.simulated,
-            seed=test.seed,
+            seed=settings.seed,
             trials=trials,
         ).identified()
         plan.write(temporary)
@@ -196,40 +219,52 @@ def _recommended(run: Run, prompt_id: str, dataset: Dataset) -> Point:
     return find_modes(samples, dataset.space)[0].medoid
 
 
+def _condition(
+    dataset: Dataset, prompt_id: str, method: str, point: Point, scores: pd.Series[float] | None = None
+) -> Condition:
+    """A setting that is compared; it gets its name in the trial."""
+    distances = np.linalg.norm(dataset.points(prompt_id) - np.array(point), axis=1)
+    return Condition(
+        name="",
+        method=method,
+        x_db=point[0],
+        y_db=point[1],
+        kantorovich=None if scores is None else float(scores[prompt_id]),
+        setting_distance=float(distances.mean()),
+    )
+
+
 def _trial(
-    labelled: LabelledPrompt,
-    reference: Point,
-    offers: Sequence[Offer | None],
-    excerpt: tuple[Floats, int],
-    kind: Kind,
+    trial_id: str,
+    prompt_id: str,
+    dataset: Dataset,
+    compared: Sequence[Condition],
+    excerpt: Excerpt,
+    settings: ListeningSettings,
 ) -> tuple[Trial, dict[str, Floats]]:
-    """One trial, without its id and track, and its sounds by name; of ``offers``, None is the anchor."""
-    sound, rate = excerpt
-    responses = labelled.responses
+    """One trial, and its sounds by their names."""
+    x, y = find_modes(dataset.points(prompt_id), dataset.space)[0].medoid
+    sounds = {REFERENCE: excerpt.with_setting((x, y))}
+    candidates = [*compared, Condition(name="", method="anchor")]
+    order = generator(settings.seed, "listening test", "order", trial_id).permutation(len(candidates))
     conditions = []
-    sounds = {REFERENCE: with_setting(sound, rate, reference)}
-    for place, offer in enumerate(offers, 1):
-        name = f"sound{place}"
-        if offer is not None:
-            method, (x, y), score = offer
-            sounds[name] = with_setting(sound, rate, (x, y))
-            distance = float(np.linalg.norm(responses - (x, y), axis=1).mean())
-            conditions.append(
-                Condition(
-                    name=name, method=method, x_db=x, y_db=y, kantorovich=score, setting_distance=distance
-                )
-            )
-        elif kind == "mushra":
-            sounds[name] = anchor(sound, rate)
-            conditions.append(Condition(name=name, method="anchor"))
-    made, lufs = equally_loud(sounds, rate, levels(sound, rate).loudness_lufs)
+    for place, i in enumerate(order, 1):
+        condition = candidates[i].model_copy(update={"name": f"sound{place}"})
+        if condition.x_db is not None and condition.y_db is not None:
+            sounds[condition.name] = excerpt.with_setting((condition.x_db, condition.y_db))
+        elif settings.kind == "mushra":
+            sounds[condition.name] = excerpt.anchor()
+        else:
+            continue
+        conditions.append(condition)
+    made, lufs = equally_loud(sounds, excerpt.rate_hz, excerpt.loudness_lufs)
     trial = Trial(
-        trial_id="",
-        prompt_id=labelled.prompt.prompt_id,
-        text=labelled.prompt.text,
-        track="",
-        reference_x_db=reference[0],
-        reference_y_db=reference[1],
+        trial_id=trial_id,
+        prompt_id=prompt_id,
+        text=dataset.unlabelled([prompt_id])[0].text,
+        track=excerpt.track,
+        reference_x_db=x,
+        reference_y_db=y,
         loudness_lufs=lufs,
         conditions=conditions,
     )

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from popeq.errors import UsageError
-from popeq_audio.listening.settings import Kind
 
 PLAN = "plan.json"
+Kind = Literal["mushra", "preference"]
 REFERENCE = "reference"
 #: Steps of the scale of a preference test, from 1 (fits not at all).
 STEPS = 7
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 class Condition(_Part):
     """One sound of a trial: a run's recommended setting, a given setting, or the anchor."""
 
-    name: str = Field(description="what the test calls it; it tells nothing")
+    name: str = Field(description="what the test calls it; it does not show what it is")
     method: str = Field(description="run, 'at x,y' or 'anchor'")
     x_db: float | None = Field(None, description="setting; none for the anchor")
     y_db: float | None = None
@@ -94,10 +94,9 @@ class Plan(_Part):
             return cls.model_validate(_migrated(json.loads(file.read_text(encoding="utf-8"))))
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
-        except (ValueError, ValidationError) as error:
-            raise UsageError(
-                f"{file}: is not the plan of a listening test: {str(error).splitlines()[0]}"
-            ) from None
+        except ValueError as error:  # pydantic's too
+            why = str(error).splitlines()[0]
+            raise UsageError(f"{file}: is not the plan of a listening test: {why}") from None
 
 
 def _migrated(content: Any) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from popeq.errors import InvalidInputError, Problem, UsageError
-from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Plan, Trial
-from popeq_audio.listening.settings import Kind
+from popeq.csv_table import Table
+from popeq.errors import InvalidInputError, UsageError
+from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Kind, Plan, Trial
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,6 @@ _FORMS: dict[Kind, _Form] = {
     "preference": _Form("lms.csv", "stimuli", "stimuli_rating", 1.0, float(STEPS)),
 }
 Row = tuple[int, str, dict[str, str]]
-Rows = Iterator[Row]
 #: The column that says which test a row is of.
 _TEST = "session_test_id"
 
@@ -55,32 +52,24 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     InvalidInputError
         With every row that does not belong to the plan, is no rating, or is there twice.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: byte {error.start} is not UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    table = Table(path.name)
+    records = table.records(table.read(path), strict=False)
+    header = [name.strip() for name in next(records, (1, []))[1]]
+    if table.problems:
+        raise UsageError(f"{path}: {table.problems[0].message}")
     form = _FORMS[plan.kind]
     missing = [name for name in (_TEST, "trial_id", form.sound, form.score) if name not in header]
     if missing:
         raise UsageError(
             f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.plan_id!r}"
         )
-    problems: list[Problem] = []
-
-    def problem(line: int, message: str, column: str | None = None) -> None:
-        problems.append(Problem(path.name, message, line, column))
-
-    rows = list(_rows(reader, header, problem))
+    rows = list(_rows(records, header, table))
     _of_this_plan(path, rows, plan)
-    ratings = _ratings(iter(rows), plan, form, problem)
-    if not ratings and not problems:
-        problem(1, "holds no answers")
-    if problems:
-        raise InvalidInputError(f"{path} does not belong to this test", problems)
+    ratings = _ratings(rows, plan, form, table)
+    if not ratings and not table.problems:
+        table.problem("holds no answers", 1)
+    if table.problems:
+        raise InvalidInputError(f"{path} does not belong to this test", table.problems)
     return ratings
 
 
@@ -95,49 +84,46 @@ def _of_this_plan(path: Path, rows: Sequence[Row], plan: Plan) -> None:
         )
 
 
-def _rows(reader: Iterator[list[str]], header: list[str], problem: Callable[..., None]) -> Rows:
+def _rows(records: Iterable[tuple[int, list[str]]], header: list[str], table: Table) -> Iterator[Row]:
     """Line, listener and cells of each row. The columns between the test's id and the trial's
     identify the listener: they hold everything that the test asked of that person."""
     person = [n for n in header[: header.index("trial_id")] if n not in (_TEST, "session_uuid")]
     person = ["session_uuid"] if "session_uuid" in header else person
-    for line, cells in enumerate(reader, 2):
-        if not any(cell.strip() for cell in cells):
-            continue
+    for line, cells in records:
         if len(cells) != len(header):
-            problem(line, f"has {len(cells)} fields where the header has {len(header)}")
+            table.problem(f"has {len(cells)} fields where the header has {len(header)}", line)
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         listener = " ".join(row[name] for name in person if row[name])
-        if not listener:
-            problem(line, "does not say which listener it is; let the test ask for a name or a number")
-            continue
-        yield line, listener, row
+        if listener:
+            yield line, listener, row
+        else:
+            table.problem("does not say which listener it is; let the test ask for a name or a number", line)
 
 
-def _ratings(rows: Rows, plan: Plan, form: _Form, problem: Callable[..., None]) -> list[Rating]:
+def _ratings(rows: Iterable[Row], plan: Plan, form: _Form, table: Table) -> list[Rating]:
     trials = {trial.trial_id: trial for trial in plan.trials}
-    seen: dict[tuple[str, str, str], int] = {}
     ratings = []
     for line, listener, row in rows:
         trial, name = trials.get(row["trial_id"]), row[form.sound]
         if trial is None:
-            problem(line, f"{row['trial_id']!r} is no trial of the plan", "trial_id")
+            table.problem(f"{row['trial_id']!r} is no trial of the plan", line, "trial_id")
             continue
-        condition = trial.condition(name)
+        condition, score = trial.condition(name), _number(row[form.score])
         if condition is None and (name != REFERENCE or plan.kind != "mushra"):
-            problem(line, f"{name!r} is no sound of {trial.trial_id}", form.sound)
-            continue
-        try:
-            score = float(row[form.score])
-        except ValueError:
-            score = math.nan
-        if not form.low <= score <= form.high:
+            table.problem(f"{name!r} is no sound of {trial.trial_id}", line, form.sound)
+        elif not form.low <= score <= form.high:
             what = f"a rating from {form.low:g} to {form.high:g}"
-            problem(line, f"{row[form.score]!r} is not {what}", form.score)
-            continue
-        first = seen.setdefault((listener, trial.trial_id, name), line)
-        if first != line:
-            problem(line, f"{listener!r} rates {name} of {trial.trial_id} already in row {first}")
-            continue
-        ratings.append(Rating(listener, trial, condition, score))
+            table.problem(f"{row[form.score]!r} is not {what}", line, form.score)
+        else:
+            rated = f"a rating of {name} of {trial.trial_id} by {listener!r}"
+            table.unique((listener, trial.trial_id, name), line, form.sound, rated)
+            ratings.append(Rating(listener, trial, condition, score))
     return ratings
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -11,12 +11,9 @@ from popeq_audio.listening.plan import REFERENCE, STEPS, Plan, Trial
 RESOURCES = "configs/resources"
 
 
-def configuration(plan: Plan, looping: bool = True) -> str:
+def configuration(plan: Plan) -> str:
     """The YAML file: a welcome, the trials in random order, and a page that sends the results."""
-    pages: list[Any] = ["random"]
-    for trial in plan.trials:
-        pages.append(_mushra(plan, trial, looping) if plan.kind == "mushra" else _preference(plan, trial))
-    first = plan.trials[0]
+    page = _mushra if plan.kind == "mushra" else _preference
     how = (
         "You will read a sentence and hear one piece of music with several equaliser settings. Rate how well "
         "each fits the sentence. The reference marks 100 on the scale; one of the sounds that you rate is "
@@ -38,10 +35,10 @@ def configuration(plan: Plan, looping: bool = True) -> str:
                 "id": "volume",
                 "name": "Volume",
                 "content": "Set a comfortable volume, and leave it there.",
-                "stimulus": _file(plan, first, REFERENCE),
+                "stimulus": _file(plan, plan.trials[0], REFERENCE),
                 "defaultVolume": 0.5,
             },
-            pages,
+            ["random", *(page(plan, trial) for trial in plan.trials)],
             {
                 "type": "finish",
                 "name": "Thank you",
@@ -59,30 +56,26 @@ def _file(plan: Plan, trial: Trial, name: str) -> str:
     return f"{RESOURCES}/{plan.plan_id}/{trial.trial_id}/{name}.wav"
 
 
-def _page(trial: Trial, kind: str) -> dict[str, Any]:
+def _page(plan: Plan, trial: Trial, kind: str) -> dict[str, Any]:
     return {
         "type": kind,
         "id": trial.trial_id,
         "name": "Which setting fits?",
         "content": f"&ldquo;{html.escape(trial.text)}&rdquo;",
+        "stimuli": {c.name: _file(plan, trial, c.name) for c in trial.conditions},
     }
 
 
-def _stimuli(plan: Plan, trial: Trial) -> dict[str, str]:
-    return {c.name: _file(plan, trial, c.name) for c in trial.conditions}
-
-
-def _mushra(plan: Plan, trial: Trial, looping: bool) -> dict[str, Any]:
-    return _page(trial, "mushra") | {
+def _mushra(plan: Plan, trial: Trial) -> dict[str, Any]:
+    return _page(plan, trial, "mushra") | {
         "showWaveform": False,
-        "enableLooping": looping,
+        "enableLooping": True,
         "strict": False,
         "reference": _file(plan, trial, REFERENCE),
         "createAnchor35": False,
         "createAnchor70": False,
         "randomize": True,
         "showConditionNames": False,
-        "stimuli": _stimuli(plan, trial),
     }
 
 
@@ -92,10 +85,9 @@ def _preference(plan: Plan, trial: Trial) -> dict[str, Any]:
     Not webMUSHRA's ``paired_comparison``: that plays a reference and asks which of two sounds is the same.
     """
     ends = {1: " (not at all)", STEPS: " (perfectly)"}
-    return _page(trial, "likert_multi_stimulus") | {
+    return _page(plan, trial, "likert_multi_stimulus") | {
         "mustRate": True,
         "mustPlayback": "processUpdate",
-        "stimuli": _stimuli(plan, trial),
         "response": [{"value": n, "label": f"{n}{ends.get(n, '')}"} for n in range(1, STEPS + 1)],
     }
 

@@ -11,9 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import tomli_w
 
 from popeq.audio_folder import FEATURES
+from popeq.csv_table import csv_bytes
+from popeq.dataset import RESPONSE_COLUMNS
 from popeq.dataset_tables import CARD, PROMPTS, README, RESPONSES
 from popeq_audio.descriptors import describe, write_features
 from popeq_audio.tracks import RATE_HZ, track
@@ -53,16 +56,14 @@ def generate(folder: Path = FOLDER) -> None:
             prompts.append((prompt_id, text, "word and track", number % FOLDS, audio_id))
             meanings.append(Meaning(prompt_id, word, centre, centre, 0.0, 1.0))
     points = settings(meanings, PANEL)
-    lines = [f"{p},{text},{category},{fold},{a}" for p, text, category, fold, a in _quoted(prompts)]
-    header = "prompt_id,text,category,fold,audio_id"
-    (folder / PROMPTS).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    columns = ["prompt_id", "text", "category", "fold", "audio_id"]
+    (folder / PROMPTS).write_bytes(csv_bytes(pd.DataFrame(prompts, columns=columns)))
     rows = [
-        f"{p[0]},{listener},{x:.1f},{y:.1f}"
+        (p[0], listener, x, y)
         for p, own in zip(prompts, points, strict=True)
         for listener, (x, y) in zip(PANEL.listener_ids, own, strict=True)
     ]
-    header = "prompt_id,listener_id,x_db,y_db"
-    (folder / RESPONSES).write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    (folder / RESPONSES).write_bytes(csv_bytes(pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))))
     card = {
         "name": "simulated-tracks",
         "version": "1",
@@ -73,10 +74,6 @@ def generate(folder: Path = FOLDER) -> None:
     }
     (folder / CARD).write_text(tomli_w.dumps(card), encoding="utf-8")
     (folder / README).write_text(_README, encoding="utf-8")
-
-
-def _quoted(prompts: list[tuple[str, str, str, int, str]]) -> list[tuple[str, str, str, int, str]]:
-    return [(p, f'"{t}"' if "," in t else t, c, f, a) for p, t, c, f, a in prompts]
 
 
 _README = f"""# simulated-tracks

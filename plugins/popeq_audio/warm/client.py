@@ -7,48 +7,24 @@ one JSON object; nothing is ever unpickled. Light to import.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
 import stat
 import subprocess
 import sys
+from io import BufferedRWPair
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from pydantic import BaseModel, ConfigDict
-
-from popeq import __version__
 from popeq.caches import cache_folder
 from popeq.errors import UsageError
+from popeq_audio.asked import AskedPredictor
 
 MOST_REQUEST_BYTES = 1 << 16
 MOST_REPLY_BYTES = 1 << 24
 #: Bytes that a socket's path may have (108 on Linux, 104 on macOS, with the 0 that ends it).
 _MOST_PATH = 100
-
-
-class AskedPredictor(BaseModel):
-    """Whom ``popeq ask`` asks: its options, as they were given."""
-
-    model_config = ConfigDict(frozen=True)
-
-    predictor: str
-    dataset: str
-    options: tuple[str, ...]
-    model: str | None
-    seed: int
-
-    def paths(self) -> list[Path]:
-        """Files and folders that the options name: what they hold may change."""
-        values = [self.dataset, self.model or "", *(o.partition("=")[2] for o in self.options)]
-        return [Path(v).expanduser().resolve() for v in values if v and Path(v).expanduser().exists()]
-
-    def key(self) -> str:
-        """Changes with the options, what they name from here, the program and its version."""
-        parts = [self.model_dump(), sorted(map(str, self.paths())), __version__, sys.executable]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def socket_of(asked: AskedPredictor) -> Path:
@@ -85,22 +61,18 @@ def is_private(folder: Path) -> bool:
     return mine and stat.S_ISDIR(status.st_mode)
 
 
-def send_line(connection: socket.socket, message: dict[str, Any]) -> None:
+def send_line(stream: IO[bytes] | BufferedRWPair, message: dict[str, Any]) -> None:
     """One JSON object and a newline."""
-    connection.sendall(json.dumps(message).encode() + b"\n")
+    stream.write(json.dumps(message).encode() + b"\n")
+    stream.flush()
 
 
-def receive_line(connection: socket.socket, most_bytes: int) -> dict[str, Any]:
+def receive_line(stream: BufferedRWPair, most_bytes: int) -> dict[str, Any]:
     """One JSON object; ValueError if it is none, is cut off or is too long."""
-    read = b""
-    while not read.endswith(b"\n"):
-        part = connection.recv(1 << 16)
-        read += part
-        if not part or len(read) > most_bytes:
-            raise ValueError("no whole line")
-    message = json.loads(read)
+    line = stream.readline(most_bytes)
+    message = json.loads(line) if line.endswith(b"\n") else None
     if not isinstance(message, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("no JSON object in a whole line")
     return message
 
 
@@ -117,11 +89,11 @@ def ask_kept(asked: AskedPredictor, request: dict[str, Any]) -> dict[str, Any] |
     if not path.exists() or not is_private(path.parent):
         return None
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as stream:
             connection.settimeout(_ANSWER_S)
             connection.connect(str(path))
-            send_line(connection, request)
-            reply = receive_line(connection, MOST_REPLY_BYTES)
+            send_line(stream, request)
+            reply = receive_line(stream, MOST_REPLY_BYTES)
     except (OSError, ValueError):  # it has ended, or is no such process
         with contextlib.suppress(OSError):
             path.unlink()
@@ -136,13 +108,12 @@ def end_kept(asked: AskedPredictor) -> bool:
     return ask_kept(asked, {"end": True}) is not None
 
 
-def start_kept(asked: AskedPredictor, minutes: float, fresh: bool) -> int:
+def start_kept(asked: AskedPredictor, minutes: float) -> int:
     """Start a process that fits (or loads) the predictor and waits for questions; its number.
 
     Raises UsageError with what the predictor lacks.
     """
     own_folder(socket_of(asked))
-    job = {"which": asked.model_dump(), "minutes": minutes, "fresh": fresh}
     with subprocess.Popen(
         [sys.executable, "-m", "popeq_audio.warm.server"],
         stdin=subprocess.PIPE,
@@ -150,11 +121,10 @@ def start_kept(asked: AskedPredictor, minutes: float, fresh: bool) -> int:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(job).encode() + b"\n")
-            process.stdin.close()
+            send_line(process.stdin, {"asked": asked.model_dump(), "minutes": minutes})
             line = process.stdout.readline()
         except BaseException:  # Ctrl-C while it fits: it would be left behind
             process.kill()

@@ -8,16 +8,15 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from popeq.errors import PopeqError
+from popeq_audio.asked import AskedPredictor
 from popeq_audio.asking import ask, printed
 from popeq_audio.fitted import Fitted
 from popeq_audio.warm.client import (
     MOST_REQUEST_BYTES,
-    AskedPredictor,
     own_folder,
     receive_line,
     send_line,
@@ -62,31 +61,30 @@ class Kept:
         fresh.replace(self.path)  # one that was started beside this one ends when it sees that
         self._stamps = stamps(asked, fitted)
 
-    def serve(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def serve(self) -> None:
         """Answer until ``minutes`` have passed without a question, or the socket is another's or gone."""
-        until = clock() + 60.0 * self.minutes
+        until = time.monotonic() + 60.0 * self.minutes
         try:
-            while clock() < until and self._is_own():
+            while time.monotonic() < until and self._is_own():
                 try:
                     connection, _ = self._listener.accept()
                 except TimeoutError:
                     continue
-                with connection:
-                    connection.settimeout(_SLOW_CLIENT_S)
-                    try:
-                        request = receive_line(connection, MOST_REQUEST_BYTES)
+                connection.settimeout(_SLOW_CLIENT_S)
+                try:
+                    with connection, connection.makefile("rwb") as stream:
+                        request = receive_line(stream, MOST_REQUEST_BYTES)
                         reply = self.reply(request)
-                        send_line(connection, reply)
-                    except (OSError, ValueError):  # cut off, too long, or not for us
-                        continue
+                        send_line(stream, reply)
+                except (OSError, ValueError):  # cut off, too long, or not for us
+                    continue
                 if "end" in request or "stale" in reply:
                     return
-                until = clock() + 60.0 * self.minutes
+                until = time.monotonic() + 60.0 * self.minutes
         finally:
             self._listener.close()
             if self._is_own():
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
+                self.path.unlink(missing_ok=True)
 
     def reply(self, request: dict[str, Any]) -> dict[str, Any]:
         """What is said to ``{"sentence", "samples", "json", "whole"}`` (and ``"minutes"``) or ``{"end"}``."""
@@ -118,12 +116,9 @@ class Kept:
 def main() -> None:
     """Read whom to keep from stdin, say on stdout when ready or what is wrong, then serve."""
     job = json.loads(sys.stdin.readline())
-    asked = AskedPredictor.model_validate(job["which"])
+    asked = AskedPredictor.model_validate(job["asked"])
     try:
-        from popeq_audio.cli.options import opened
-
-        fitted = opened(**asked.model_dump(), fresh=job["fresh"])
-        kept = Kept(asked, fitted, float(job["minutes"]))
+        kept = Kept(asked, asked.fitted(), float(job["minutes"]))
     except PopeqError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return

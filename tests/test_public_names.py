@@ -52,6 +52,23 @@ def test_a_public_name_says_what_it_is_with_shapes_and_units(name, value):
         assert UNIT.search(own), f"{name} takes or gives an array and its docstring has no unit"
 
 
+def test_no_public_function_has_more_than_seven_parameters():
+    """Commands of the command line are left out: click gives them an option each, by name."""
+    found = []
+    for root in ("benchmark/popeq", "plugins", "datasets"):
+        for path in sorted((ROOT / root).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                    continue
+                if any("command" in ast.dump(decorator) for decorator in node.decorator_list):
+                    continue
+                own = node.args
+                names = [a.arg for a in (*own.posonlyargs, *own.args, *own.kwonlyargs)]
+                if len([n for n in names if n not in ("self", "cls", "ctx")]) > 7:
+                    found.append(f"{path.name}: {node.name}")
+    assert not found
+
+
 def layer(module: str) -> int:
     parts = module.split(".")
     named = [i for i, names in enumerate(LAYERS) if len(parts) > 1 and parts[1] in names]

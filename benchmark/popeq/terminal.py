@@ -54,9 +54,13 @@ class Bar(Progress):
             yield Text(text)
         yield from super().get_renderables()
 
-    def step(self, count: float = 1) -> None:
-        """So many units more are done."""
-        self.advance(self._task, count)
+    def step(self) -> None:
+        """One unit more is done."""
+        self.advance(self._task)
+
+    def at(self, done: float) -> None:
+        """So many units are done."""
+        self.update(self._task, completed=done)
 
     def say(self, line: str) -> None:
         """Show a line beside the bar."""

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
-from tqdm import tqdm
 
 from popeq.atomic import write_bytes
 from popeq.errors import RunError
+from popeq.terminal import Bar
 from popeq_peft.team import ALONE, Team
 
 _PARTS = ("now", "best", "optimizer")
@@ -124,9 +124,7 @@ def train(
     progress = training.begin(read_progress(file, fingerprint) if file else None, fingerprint)
     try:
         start = training.probe()
-        with tqdm(
-            total=schedule.epochs, initial=len(progress.history), desc="training", unit="epoch", disable=None
-        ) as bar:
+        with Bar("epochs", schedule.epochs, len(progress.history)) as bar:
             while len(progress.history) < schedule.epochs and not progress.stopped:
                 epoch = len(progress.history)
                 loss = training.epoch(epoch)
@@ -135,11 +133,10 @@ def train(
                 if file and team.rank == 0:
                     write_progress(file, progress)
                 last = progress.history[-1]
-                shown = {k: f"{last[k]:.3f}" for k in ("loss", "validation") if k in last}
-                bar.set_postfix(shown)
-                bar.update()
-                figures = "".join(f", {name} {figure}" for name, figure in shown.items())
-                on_progress(f"epoch {epoch + 1}/{schedule.epochs}{figures}")
+                shown = ", ".join(f"{k} {last[k]:.3f}" for k in ("loss", "validation") if k in last)
+                bar.say(shown)
+                bar.step()
+                on_progress(f"epoch {epoch + 1}/{schedule.epochs}, {shown}")
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise out_of_memory() from None

@@ -44,8 +44,7 @@ def render(
     """Filter IN (wav, flac or ogg, up to 8 channels, any rate and length) with a setting's curve into OUT."""
     if (at is None) == (sentence is None):
         raise click.UsageError("give either --at X,Y or --ask SENTENCE")
-    from tqdm import tqdm
-
+    from popeq.terminal import Bar
     from popeq_audio.files import check_target, open_audio
     from popeq_audio.rendering import RenderSettings
     from popeq_audio.rendering import render as rendered
@@ -60,13 +59,8 @@ def render(
         click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
     assert at is not None
     settings = RenderSettings(at, **levels)
-    with tqdm(total=1, unit="", disable=True if quiet else None, bar_format="{l_bar}{bar}| {elapsed}") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        made = rendered(source, target, settings, progress)
+    with Bar("%", 100, hidden=quiet) as bar:
+        made = rendered(source, target, settings, lambda done, total: bar.at(round(100 * done / total)))
     louder = made.short_db > 0.05 and settings.match
     short = f", {made.short_db:.1f} dB louder; it would clip" if louder else ""
     click.echo(

@@ -113,7 +113,10 @@ def _scattered(difference: Floats, cells: int, sign: float) -> Cells:
 @compiled()
 def _coordinates(which: Cells, cells: int, step_x: float, step_y: float) -> Floats:
     """The centres of n cells, (2, n), dB from the centre of the first cell."""
-    return np.stack((step_x * (which // cells), step_y * (which % cells)))
+    found = np.empty((2, len(which)))
+    for i in range(len(which)):
+        found[0, i], found[1, i] = step_x * (which[i] // cells), step_y * (which[i] % cells)
+    return found
 
 
 @compiled()

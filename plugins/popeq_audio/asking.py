@@ -100,8 +100,8 @@ def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio
     """
     text = checked_sentence(text)
     prompt = Prompt("asked", text, "asked", audio_id="asked" if audio else None, audio=audio)
-    rng = generator(seed, fitted.spec.name, "ask", text)
-    space = fitted.dataset.space
+    rng = generator(seed, fitted.plan.predictor.name, "ask", text)
+    space = fitted.plan.dataset.space
     samples = check_samples(fitted.predictor.sample([prompt], n, [rng]), [prompt], n, space)[0]
     return Answer(text, samples, space, fitted.about)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from popeq.contract import Audio, Prompt
+from popeq.contract import Prompt
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
@@ -90,7 +90,7 @@ class Answer:
         }
 
 
-def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio | None = None) -> Answer:
+def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0) -> Answer:
     """Draw ``n`` settings for a sentence; the same question with the same seed has the same answer.
 
     Raises
@@ -99,9 +99,9 @@ def ask(fitted: Fitted, text: str, n: int = SAMPLES, seed: int = 0, audio: Audio
         For an empty or very long sentence.
     """
     text = checked_sentence(text)
-    prompt = Prompt("asked", text, "asked", audio_id="asked" if audio else None, audio=audio)
-    rng = generator(seed, fitted.spec.name, "ask", text)
-    space = fitted.dataset.space
+    prompt = Prompt("asked", text, "asked")
+    rng = generator(seed, fitted.plan.predictor.name, "ask", text)
+    space = fitted.plan.dataset.space
     samples = check_samples(fitted.predictor.sample([prompt], n, [rng]), [prompt], n, space)[0]
     return Answer(text, samples, space, fitted.about)
 

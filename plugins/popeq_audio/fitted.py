@@ -12,8 +12,7 @@ from typing import Any
 
 from popeq.atomic import new_folder
 from popeq.caches import ContentCache
-from popeq.contract import Describes, Predictor, PredictorSpec, Resumable, Saves
-from popeq.dataset import Dataset
+from popeq.contract import Describes, Predictor, Resumable, Saves
 from popeq.errors import PopeqError
 from popeq.in_process import new_predictor, training_data
 from popeq.lookup import load_dataset
@@ -32,25 +31,17 @@ class Fitted:
     predictor: Predictor
     how: str
 
-    @property
-    def spec(self) -> PredictorSpec:
-        return self.plan.predictor
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.plan.dataset
-
     @cached_property
     def about(self) -> dict[str, Any]:
         """The origin of every answer: predictor, parameters, model, data set and the plan's key."""
         described = self.predictor.describe() if isinstance(self.predictor, Describes) else {}
         return {
-            "predictor": self.spec.name,
+            "predictor": self.plan.predictor.name,
             "parameters": self.plan.parameter_values,
             "model": described.get("model"),
             "stand_in": bool(described.get("stand_in", False)),
-            "dataset": self.dataset.name,
-            "simulated": self.dataset.card.simulated,
+            "dataset": self.plan.dataset.name,
+            "simulated": self.plan.dataset.card.simulated,
             "key": self.plan.key,
         }
 

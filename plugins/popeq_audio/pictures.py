@@ -82,15 +82,8 @@ def picture(answer: Answer, path: Path) -> None:
             *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
         )
         name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"mode {rank + 1} ({mode.weight:.0%})"
-        dashes = "-" if rank == 0 else "--"
-        curves.plot(
-            frequency,
-            setting_to_curve(mode.medoid, frequency),
-            linestyle=dashes,
-            linewidth=1.8,
-            label=name,
-            **style,
-        )
+        curve = setting_to_curve(mode.medoid, frequency)
+        curves.plot(frequency, curve, linestyle="--" if rank else "-", linewidth=1.8, label=name, **style)
     curves.set(xscale="log", xlabel="frequency (Hz)", ylabel="gain (dB)", xlim=(LOW_HZ, HIGH_HZ))
     ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
     curves.set_xticks(ticks, [f"{t // 1000}k" if t >= 1000 else str(t) for t in ticks])

@@ -38,11 +38,6 @@ def track(number: int, rate_hz: int = RATE_HZ, seconds: float = SECONDS) -> Floa
     return np.asarray(sound * (_PEAK / np.abs(sound).max()))
 
 
-def _centred(mono: Floats) -> Floats:
-    mono = mono / np.sqrt(np.mean(mono**2))
-    return np.stack([mono, mono], axis=1)
-
-
 def _add(into: Floats, start: float, sound: Floats) -> None:
     """Add a sound, its end going on at the loop's beginning."""
     index = (round(start) + np.arange(len(sound))) % len(into)
@@ -54,7 +49,8 @@ def _repeated(n: int, beat: float, sounds: Sequence[Floats]) -> Floats:
     out = np.zeros(n)
     for i, sound in enumerate(sounds):
         _add(out, i * beat * 16 / len(sounds), sound)
-    return _centred(out)
+    out = out / np.sqrt(np.mean(out**2))
+    return np.stack([out, out], axis=1)
 
 
 def _bass(n: int, rate_hz: int, root_hz: float, beat: float) -> Floats:

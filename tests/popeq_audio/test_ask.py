@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
 import stat
 import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +46,7 @@ def test_a_broken_kept_fit_is_made_again(own_cache):
 
 
 class Trains:
-    """A predictor that keeps what it has learnt in the folder that it is lent."""
+    """A predictor that keeps what it has learnt in the folder that it is given."""
 
     learnt = 0
 
@@ -109,11 +111,12 @@ def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answe
 
 @pytest.fixture
 def kept(monkeypatch):
-    """A kept process, here a thread, that answers as ``prior``."""
+    """A kept process, here a thread, that answers as ``prior`` fitted on a copy of a data set."""
     with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folders are too long for a socket
         monkeypatch.setenv("POPEQ_CACHE", short)
-        asked = AskedPredictor(predictor="prior", dataset="simulated-120", options=(), model=None, seed=3)
-        process = Kept(asked, open_fitted("prior", seed=3), minutes=1)
+        data = shutil.copytree(popeq.load_dataset("simulated-tracks").folder, f"{short}/data")
+        asked = AskedPredictor(predictor="prior", dataset=data, options=(), model=None, seed=3)
+        process = Kept(asked, asked.fitted(), minutes=1)
         thread = threading.Thread(target=process.serve, daemon=True)
         thread.start()
         yield asked, process
@@ -161,7 +164,7 @@ def test_a_kept_process_is_private_and_ignores_what_is_no_question(kept):
 def test_a_kept_process_ends_when_what_it_was_made_from_has_changed(kept):
     asked, process = kept
     assert ask_kept(asked, ASKED) is not None
-    process._stamps[popeq.__file__] = (0, 0)
+    Path(asked.dataset, "README.md").write_text("changed")
     assert ask_kept(asked, ASKED) is None
     assert ask_kept(asked, ASKED) is None
     assert not process.path.exists()

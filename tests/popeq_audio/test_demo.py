@@ -45,6 +45,8 @@ def test_what_is_wrong_is_refused_with_a_reason(address):
     large = question(address, "x" * 10_000_000)
     assert large.status_code == 413
     assert "too large" in large.json()["error"]
+    chunks = iter([b"x" * 9000] * 3)  # sent without its length
+    assert httpx.post(f"{address}/api/ask", content=chunks, timeout=10).status_code == 413
     assert "2000 at most" in question(address, "x" * 3000).json()["error"]
     assert "predictor of this page" in question(address, "warm", "nobody").json()["error"]
     form = httpx.post(f"{address}/api/ask", content=b"text=warm", headers={"Content-Type": "text/plain"})

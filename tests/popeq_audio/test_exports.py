@@ -126,7 +126,7 @@ BANDED = {
 }
 
 
-def response(form: str, content: bytes) -> tuple[float, np.ndarray]:
+def response(form: str, content: bytes, point: tuple[float, float]) -> tuple[float, np.ndarray]:
     """Preamp, and gain at HZ without it."""
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(content.decode())))
@@ -135,21 +135,17 @@ def response(form: str, content: bytes) -> tuple[float, np.ndarray]:
     if form == "fir.wav":
         rate, taps = wavfile.read(io.BytesIO(content))
         gain = 20 * np.log10(np.abs(freqz(taps.astype(float), worN=HZ, fs=rate)[1]))
-        return -max(0.0, float(setting_to_curve(POINT, [20.0, 20_000.0, *HZ]).max())), gain
+        return -max(0.0, float(setting_to_curve(point, [20.0, 20_000.0, *HZ]).max())), gain
     preamp, bands = BANDED[form](content)
     return preamp, sum(cookbook(*band) for band in bands)
 
 
-POINT = (0.0, 0.0)
-
-
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("point", POINTS)
-def test_every_export_renders_the_curve(tmp_path, form, point, monkeypatch):
-    monkeypatch.setitem(globals(), "POINT", point)
+def test_every_export_renders_the_curve(tmp_path, form, point):
     path = tmp_path / f"setting{FORMATS[form].suffix}"
     fit = export(point, form, path)
-    preamp, gain = response(form, path.read_bytes())
+    preamp, gain = response(form, path.read_bytes(), point)
     if form == "fir.wav":  # its preamp is in its taps
         gain, preamp = gain - preamp, preamp
     assert np.abs(gain - setting_to_curve(point, HZ)).max() < 0.5

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from popeq.errors import PopeqError
 from popeq.plugins import registry
 from popeq_audio.checks import MOST_CHARACTERS
-from popeq_audio.demo.limits import Bucket, Guard, refusal, small_body, too_large
+from popeq_audio.demo.limits import Guard, refusal, small_body, too_large
 from popeq_audio.demo.oracle import CURVE_HZ, Oracle, space_json
 from popeq_audio.loudness import LoudnessMeter
 from popeq_audio.tracks import RATE_HZ, track
@@ -37,20 +37,18 @@ _FILES = {
 }
 
 
-def make_app(
-    oracle: Oracle, hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), bucket: Bucket | None = None
-) -> Starlette:
+def make_app(oracle: Oracle, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> Starlette:
     """The ASGI application; ``hosts`` are the names it answers to, so that no other site can reach it."""
 
-    async def config(_: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(_config, oracle))
+    def config(_: Request) -> Response:
+        return JSONResponse(_config(oracle))
 
     async def ask(request: Request) -> Response:
-        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-            return refusal("the question must come as application/json", 415)
         body = await small_body(request)
         if body is None:
             return too_large()
+        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            return refusal("the question must come as application/json", 415)
         try:
             question = json.loads(body)
             text, predictor = question["text"], question["predictor"]
@@ -63,13 +61,13 @@ def make_app(
         except PopeqError as error:
             return refusal(str(error))
 
-    async def tracks(request: Request) -> Response:
+    def tracks(request: Request) -> Response:
         number = request.path_params["number"]
         if number not in TRACKS.values():
             return refusal("there is no such track", 404)
-        return Response(await run_in_threadpool(_wav, number), media_type="audio/wav")
+        return Response(_wav(number), media_type="audio/wav")
 
-    async def file(request: Request) -> Response:
+    def file(request: Request) -> Response:
         name = request.path_params.get("name", "index.html")
         if name not in _FILES:
             return refusal("there is no such page", 404)
@@ -85,7 +83,7 @@ def make_app(
             Route("/{name}", file),
         ],
         middleware=[
-            Middleware(Guard, bucket=bucket),
+            Middleware(Guard),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
         ],
     )

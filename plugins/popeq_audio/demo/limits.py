@@ -76,9 +76,9 @@ async def small_body(request: Request) -> bytes | None:
 class Guard(BaseHTTPMiddleware):
     """The security headers on every answer, and the limits before the application runs."""
 
-    def __init__(self, app: ASGIApp, bucket: Bucket | None = None) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__(app)
-        self.bucket = bucket or Bucket()
+        self.bucket = Bucket()
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """The application's answer, or a refusal."""

@@ -36,7 +36,6 @@ class Association:
     over other listeners and other trials. Above 0: what is nearer is preferred. ``judgements`` is the number
     of listener-trials it is the mean of; without any, the numbers are NaN."""
 
-    measure: Measure
     tau: float
     low: float
     high: float
@@ -68,13 +67,13 @@ def association(ratings: Sequence[Rating], measure: Measure) -> Association:
     """
     taus = _taus(ratings, measure)
     if not taus:
-        return Association(measure, np.nan, np.nan, np.nan, 0, 0, 0)
+        return Association(np.nan, np.nan, np.nan, 0, 0, 0)
     listeners = [tuple(own) for own in taus.values()]
     values = [np.array(list(own.values())) for own in taus.values()]
     panels = Panels(listeners)
     tau = mean_inference([v.mean() for v in values], values, panels)
     low, high = tau.interval()
-    return Association(measure, tau.value, low, high, len(taus), panels.people, sum(map(len, values)))
+    return Association(tau.value, low, high, len(taus), panels.people, sum(map(len, values)))
 
 
 def _taus(ratings: Sequence[Rating], measure: Measure) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from popeq import api
 from popeq.atomic import new_folder
@@ -121,12 +120,6 @@ def equally_loud(
     return made, target
 
 
-def write(sound: Floats, rate_hz: int, path: Path) -> None:
-    """As a 16-bit WAV file, which every browser decodes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    need("soundfile", "audio").write(path, sound, rate_hz, subtype="PCM_16")
-
-
 def choose_prompts(dataset: Dataset, settings: ListeningSettings) -> list[str]:
     """Those that the settings name, or ``count`` random test prompts.
 
@@ -171,21 +164,25 @@ def make_test(
     loaded = _dataset(runs, dataset)
     chosen = choose_prompts(loaded, settings)
     scores = [api.score(run, loaded).set_index("prompt_id")["reflective_kantorovich"] for run in runs]
+    samples = [run.samples(loaded.test_ids) for run in runs]
     excerpts = [read_excerpt(path, settings.seconds) for path in tracks]
     trials = []
     with new_folder(folder) as temporary:
         sounds = temporary / "webmushra" / RESOURCES / "sounds"  # until the plan has its id
         for number, prompt_id in enumerate(chosen):
-            compared = [
-                _condition(loaded, prompt_id, run.record.run_id, _recommended(run, prompt_id, loaded), score)
-                for run, score in zip(runs, scores, strict=True)
-            ]
+            place = loaded.test_ids.index(prompt_id)
+            compared = []
+            for run, drawn, score in zip(runs, samples, scores, strict=True):
+                point = find_modes(drawn[place], loaded.space)[0].medoid
+                compared.append(_condition(loaded, prompt_id, run.record.run_id, point, score[prompt_id]))
             compared += [_condition(loaded, prompt_id, f"at {x:g},{y:g}", (x, y)) for x, y in settings.points]
             trial_id, excerpt = f"trial{number + 1:03d}", excerpts[number % len(tracks)]
             trial, made = _trial(trial_id, prompt_id, loaded, compared, excerpt, settings)
             trials.append(trial)
-            for name, sound in made.items():
-                write(sound, excerpt.rate_hz, sounds / trial_id / f"{name}.wav")
+            (sounds / trial_id).mkdir(parents=True)
+            for name, sound in made.items():  # 16-bit WAV files, which every browser decodes
+                file = sounds / trial_id / f"{name}.wav"
+                need("soundfile", "audio").write(file, sound, excerpt.rate_hz, subtype="PCM_16")
         plan = Plan(
             test_id=settings.test_id,
             kind=settings.kind,
@@ -214,13 +211,8 @@ def _dataset(runs: Sequence[Run], dataset: Dataset | None) -> Dataset:
     return api.load_dataset(runs[0].record.dataset.given) if runs else api.load_dataset()
 
 
-def _recommended(run: Run, prompt_id: str, dataset: Dataset) -> Point:
-    samples = run.samples(dataset.test_ids)[dataset.test_ids.index(prompt_id)]
-    return find_modes(samples, dataset.space)[0].medoid
-
-
 def _condition(
-    dataset: Dataset, prompt_id: str, method: str, point: Point, scores: pd.Series[float] | None = None
+    dataset: Dataset, prompt_id: str, method: str, point: Point, kantorovich: float | None = None
 ) -> Condition:
     """A setting that is compared; it gets its name in the trial."""
     distances = np.linalg.norm(dataset.points(prompt_id) - np.array(point), axis=1)
@@ -229,7 +221,7 @@ def _condition(
         method=method,
         x_db=point[0],
         y_db=point[1],
-        kantorovich=None if scores is None else float(scores[prompt_id]),
+        kantorovich=kantorovich,
         setting_distance=float(distances.mean()),
     )
 

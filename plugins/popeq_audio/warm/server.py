@@ -15,13 +15,7 @@ from popeq.errors import PopeqError
 from popeq_audio.asked import AskedPredictor
 from popeq_audio.asking import ask, printed
 from popeq_audio.fitted import Fitted
-from popeq_audio.warm.client import (
-    MOST_REQUEST_BYTES,
-    own_folder,
-    receive_line,
-    send_line,
-    socket_of,
-)
+from popeq_audio.warm.client import MOST_REQUEST_BYTES, own_folder, receive_line, send_line, socket_of
 
 _LOOK_S = 5.0
 _SLOW_CLIENT_S = 10.0
@@ -33,8 +27,7 @@ def stamps(asked: AskedPredictor, fitted: Fitted) -> Stamps:
     """Time and size of the program's files, and of what it was asked with: answers depend on them."""
     modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0].startswith("popeq")]
     files = [Path(file) for m in modules if (file := getattr(m, "__file__", None))]
-    places = [*asked.paths(), *([fitted.dataset.folder] if fitted.dataset.folder else [])]
-    for place in places:
+    for place in filter(None, [*asked.paths(), fitted.plan.dataset.folder]):
         files += [place, *(sorted(place.iterdir()) if place.is_dir() else [])]
     found: Stamps = {}
     for file in files:

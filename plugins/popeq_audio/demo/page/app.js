@@ -99,7 +99,7 @@ function item(text, action) {
   return entry;
 }
 
-// The order of A and B is a fresh random bit, and nothing on the page tells it before the choice.
+// The order of A and B is a fresh random bit, and nothing on the page shows it before the choice.
 function startBlind() {
   if (state.point[0] === 0 && state.point[1] === 0) { say("Move the point first; there is nothing to compare.", true); return; }
   say("");

@@ -14,8 +14,6 @@ from popeq.errors import UsageError
 from popeq.protocol import Protocol
 
 PLAIN, PACKED = "predictions.csv", "predictions.csv.bz2"
-#: Names that the file of a run can have.
-NAMES = (PLAIN, PACKED)
 _BZIP2, _GZIP = b"BZh", b"\x1f\x8b"
 
 

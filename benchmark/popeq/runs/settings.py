@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from popeq.errors import UnknownNameError, UsageError
 from popeq.runs.containment import GIB, memory_of_the_machine
 
-EngineName = Literal["local", "dask", "ray"]
+EngineName = Literal["local", "dask", "ray", "slurm"]
 
 
 class RunSettings(BaseModel):
     """Limits, places and processes of runs; docs/containment.md says what they do not stop.
 
     No field changes a prediction: two runs that differ in settings alone are the same run. The options of the
-    command line are made from these fields.
+    command line are made from these fields. UsageError, one line, for a name that is no setting, or a value
+    that it does not take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +27,9 @@ class RunSettings(BaseModel):
     runs_dir: Path = Field(Path("runs"), description="Folder of the runs.")
     jobs: int = Field(1, ge=1, description="Processes side by side on this machine.")
     engine: EngineName = Field("local", description="Where runs are drawn; never changes a result.")
-    scheduler: str | None = Field(None, description="Address of the dask or ray cluster.")
+    scheduler: str | None = Field(
+        None, description="Address of the dask or ray cluster, or parameters of SLURM jobs (docs/scale.md)."
+    )
     timeout_s: float | None = Field(
         3600.0, gt=0, description="Seconds that one run may take; then it is killed."
     )
@@ -44,6 +47,19 @@ class RunSettings(BaseModel):
     )
     fresh: bool = Field(False, description="Draw again even what is complete.")
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, values: Any, check: ModelWrapValidatorHandler[RunSettings]) -> RunSettings:
+        try:
+            return check(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+        name = str(first["loc"][0])
+        if name not in cls.model_fields:
+            raise UnknownNameError("setting of runs", name, cls.model_fields)
+        about = cls.model_fields[name].description
+        raise UsageError(f"{name}={first['input']}: {first['msg']} ({about})")
+
     def with_changes(self, **changes: object) -> RunSettings:
         """These settings with some fields changed.
 
@@ -52,16 +68,7 @@ class RunSettings(BaseModel):
         UsageError
             For a name that is no setting, or a value that it does not take.
         """
-        for name in changes:
-            if name not in type(self).model_fields:
-                raise UnknownNameError("setting of runs", name, type(self).model_fields)
-        try:
-            return type(self).model_validate({**dict(self), **changes})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            about = type(self).model_fields[name].description
-            raise UsageError(f"{name}={changes.get(name)}: {first['msg']} ({about})") from None
+        return type(self).model_validate({**dict(self), **changes})
 
     def checked(self) -> RunSettings:
         """Itself. Raises UsageError for a variable of ``pass_env`` that is not set here."""

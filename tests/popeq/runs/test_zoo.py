@@ -98,7 +98,7 @@ def visit(tmp_path_factory) -> Visit:
     notes.mkdir()
     data = write_small_dataset(folder / "data")
     lines = (data / "responses.csv").read_text().splitlines()
-    numbers = [f"{1 + k / 1e6 + 1.2345e-8:.12f}" for k in range(len(lines))]  # each stands nowhere else
+    numbers = [f"{1 + k / 1e6 + 1.2345e-8:.12f}" for k in range(len(lines))]  # each is nowhere else
     rows = [line.split(",")[:2] for line in lines[1:]]
     marked = [f"{p},{who},{x},0.5" for (p, who), x in zip(rows, numbers, strict=False)]
     (data / "responses.csv").write_text("\n".join([lines[0], *marked]) + "\n")
@@ -137,7 +137,7 @@ def test_every_animal_has_a_fate():
     assert set(FATE) | set(HARMLESS) == {*ANIMALS, "import-raises"}
 
 
-def test_the_whole_zoo_ends_and_popeq_stands(visit):
+def test_the_whole_zoo_ends_and_popeq_goes_on(visit):
     assert visit.status == 1
     assert "Traceback" not in visit.stderr
     assert "'zoo_broken' of popeq-zoo 1.0" in visit.stderr

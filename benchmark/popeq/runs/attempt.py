@@ -33,12 +33,12 @@ class Attempt:
         self.done = set(run.done(plan.dataset.test_ids))
         self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
         self.outcomes: list[Outcome] = []
-        self.reports = {s.name: r for s in plan.dataset.stages if (r := self._left_behind(s.name))}
-
-    def _left_behind(self, stage: str) -> Report | None:
-        """What the worker of an attempt that was killed could still say."""
-        path = self._report(stage)
-        return Report.model_validate_json(path.read_bytes()) if path.exists() else None
+        #: What the workers of an attempt that was killed could still say.
+        self.reports = {
+            stage.name: Report.model_validate_json(path.read_bytes())
+            for stage in plan.dataset.stages
+            if (path := self._report(stage.name)).exists()
+        }
 
     def _report(self, stage: str) -> Path:
         return self.run.folder.absolute() / f"report-{stage}.json"
@@ -102,12 +102,12 @@ class Attempt:
         status = "complete" if complete else "failed" if failures else "unfinished"
         run = self.run.update(
             status=status,
-            predictor=self.run.record.predictor.model_copy(update={"described": described}).model_dump(),
+            predictor=self.run.record.predictor.model_copy(update={"described": described}),
             prompts_done=len(done),
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
-            stages=[stages[s.name].model_dump() for s in self.plan.dataset.stages if s.name in stages],
-            failures=[] if complete else [f.model_dump() for f in failures],
+            stages=[stages[s.name] for s in self.plan.dataset.stages if s.name in stages],
+            failures=[] if complete else failures,
             predictions_sha256=sha256,
         )
         for report in self.run.folder.glob("report-*.json"):

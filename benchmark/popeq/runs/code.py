@@ -9,6 +9,7 @@ is its contract. How a distribution is installed (wheel, editable, a folder on t
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -108,9 +109,8 @@ def in_words(names: list[str], most: int = 3) -> str:
 
 
 def _unit(module: str, known: dict[str, Unit | None]) -> Unit | None:
-    """The top-level package or module that a dotted name belongs to, noted in ``known``; in a namespace
-    package, which several distributions share, the first part below it that is none. None if it is not a file
-    or folder."""
+    """The top-level package or module of a dotted name, noted in ``known``; in a namespace package the first
+    part below it that is none. None if it is not a file or folder."""
     parts = module.split(".")
     if parts[0] in sys.stdlib_module_names:
         return None
@@ -122,13 +122,12 @@ def _unit(module: str, known: dict[str, Unit | None]) -> Unit | None:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError, AttributeError):
             spec = None
-        if spec is None or (spec.origin and not spec.has_location):
+        if spec is None or spec.origin:  # a namespace package has no origin
             known[name] = None
-            return None
-        if spec.origin:
-            own = Path(spec.origin)
-            place = own.parent if spec.submodule_search_locations is not None else own
-            known[name] = Unit(name, place) if place.exists() else None
+            if spec and spec.origin and spec.has_location:
+                own = Path(spec.origin)
+                place = own if spec.submodule_search_locations is None else own.parent
+                known[name] = Unit(name, place) if place.exists() else None
             return known[name]
     return None
 
@@ -141,17 +140,16 @@ def _imports(path: str, _: str, package: str) -> frozenset[str]:
         tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return frozenset()
-    return frozenset(_names_in(tree, package.split(".") if package else []))
+    return frozenset(_names_in(tree, package))
 
 
-def _names_in(tree: ast.AST, package: list[str]) -> Iterator[str]:
+def _names_in(tree: ast.AST, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            if module:
+            with contextlib.suppress(ImportError):  # more dots than there are packages above
+                module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and _REFERENCE.fullmatch(str(node.value)):
             yield str(node.value).partition(":")[0]

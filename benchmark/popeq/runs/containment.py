@@ -19,8 +19,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
@@ -44,63 +45,59 @@ def memory_of_the_machine() -> int:
     return total
 
 
-class Contained:
-    """A Python module that runs as a contained process; use it as a context manager.
+@contextlib.contextmanager
+def contained(
+    module: str, log: Path, env: Mapping[str, str], memory_bytes: int, paths: Iterable[object] = ()
+) -> Iterator[Contained]:
+    """Run a Python module as a contained process, with ``env`` and those relative ``paths`` that exist.
 
     On leaving, the process and everything that descends from it is killed, its directories are removed, and
     ``log`` holds the first MiB and the last 64 KiB of its output.
     """
-
-    def __init__(
-        self,
-        module: str,
-        log: Path,
-        env: Mapping[str, str],
-        memory_bytes: int,
-        *,
-        paths: Iterable[object] = (),
-    ) -> None:
-        self.module, self.log, self.memory_bytes = module, log, memory_bytes
-        self.env = {**env, COOKIE: uuid.uuid4().hex}
-        self._paths = list(paths)
-        self._tree_at = 0.0
-        self._resident = 0
-
-    def __enter__(self) -> Contained:
+    try:
+        root = Path(tempfile.mkdtemp(prefix="popeq-"))
+        work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
+        work.mkdir(parents=True)
+        (root / "tmp").mkdir()
+    except OSError as error:
+        raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
+    links, cookie = frozenset(_link(paths, work, root)), uuid.uuid4().hex
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(root / "tmp"))
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-X", "faulthandler", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**env, COOKIE: cookie, **temporary},
+        cwd=work,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    pump = _Pump(process.stdout, log)
+    pump.start()
+    try:
+        yield Contained(process, memory_bytes)
+    finally:
         try:
-            self.root = Path(tempfile.mkdtemp(prefix="popeq-"))
-            self.work = self.root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
-            self.work.mkdir(parents=True)
-            (self.root / "tmp").mkdir()
-        except OSError as error:
-            raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
-        self._links = frozenset(_link(self._paths, self.work, self.root))
-        temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.root / "tmp"))
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-m", self.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**self.env, **temporary},
-            cwd=self.work,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        self._pump = _Pump(self.process.stdout, self.log)
-        self._pump.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            _kill_all(self.process, self.env[COOKIE])
+            _kill_all(process, cookie)
         finally:
-            files = (p for p in self.work.rglob("*") if p not in self._links and not p.is_dir())
-            left = ", ".join(sorted(str(p.relative_to(self.work)) for p in files)[:10])
-            self._pump.close(f"left in the working directory and discarded: {left}" if left else "")
-            if self.process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self.process.stdin.close()
-            shutil.rmtree(self.root, ignore_errors=True)
+            files = (p for p in work.rglob("*") if p not in links and not p.is_dir())
+            left = ", ".join(sorted(str(p.relative_to(work)) for p in files)[:10])
+            pump.close(f"left in the working directory and discarded: {left}" if left else "")
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@dataclass
+class Contained:
+    """A contained process, as ``contained`` starts it, and the bytes that it may have in memory."""
+
+    process: subprocess.Popen[bytes]
+    memory_bytes: int
+    _tree_at: float = 0.0
+    _resident: int = 0
 
     @property
     def over_memory(self) -> bool:
@@ -158,7 +155,7 @@ def _link(values: Iterable[object], work: Path, root: Path) -> Iterator[Path]:
                 yield here
 
 
-def _kill_all(process: subprocess.Popen[Any], cookie: str) -> None:
+def _kill_all(process: subprocess.Popen[bytes], cookie: str) -> None:
     """Kill a process, its group, and whoever carries its cookie, which a session of its own does not shed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

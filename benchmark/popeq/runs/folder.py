@@ -69,7 +69,7 @@ class Run:
 
     def update(self, **changes: object) -> Run:
         """Write run.json with some fields changed and return the run as it now is."""
-        record = RunRecord.model_validate({**self.record.model_dump(), **changes})
+        record = RunRecord.model_validate({**dict(self.record), **changes})
         write_text(self.folder / RECORD, record.model_dump_json(indent=2) + "\n")
         return Run(self.folder, record)
 

@@ -190,16 +190,16 @@ def given_name(dataset: Dataset) -> str:
 def why_again(plan: Plan, runs: Sequence[Run]) -> str:
     """Why none of some runs, oldest first, is the planned one though it has the same name, parameters, data
     set, protocol and seed: what changed since the newest, in words; empty if there is none like it."""
-    spec, own = plan.spec, plan.spec.predictor
     for run in reversed(runs):
-        record, made = run.record, run.record.predictor
-        if (made.name, made.parameters, record.seed) == (own.name, own.parameters, spec.seed) and (
-            record.origin,
-            record.dataset.revision,
-            record.protocol,
-        ) == ("drawn", spec.dataset.revision, spec.protocol):
-            return difference(made, own, run.folder.name)
+        if run.record.origin == "drawn" and _asked(run.record) == _asked(plan.spec):
+            return difference(run.record.predictor, plan.spec.predictor, run.folder.name)
     return ""
+
+
+def _asked(spec: RunSpec) -> tuple[object, ...]:
+    """What a user asks for: all that makes a run but code and contents."""
+    made = spec.predictor
+    return made.name, made.parameters, spec.seed, spec.dataset.revision, spec.protocol
 
 
 def changed_meanwhile(plan: Plan) -> str:

@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from popeq.errors import UnknownNameError, UsageError
 from popeq.runs.containment import GIB, memory_of_the_machine
 
-EngineName = Literal["local", "dask", "ray", "slurm"]
-
 
 class RunSettings(BaseModel):
     """Limits, places and processes of runs; docs/containment.md says what they do not stop.
@@ -26,7 +24,9 @@ class RunSettings(BaseModel):
 
     runs_dir: Path = Field(Path("runs"), description="Folder of the runs.")
     jobs: int = Field(1, ge=1, description="Processes side by side on this machine.")
-    engine: EngineName = Field("local", description="Where runs are drawn; never changes a result.")
+    engine: Literal["local", "dask", "ray", "slurm"] = Field(
+        "local", description="Where runs are drawn; never changes a result."
+    )
     scheduler: str | None = Field(
         None, description="Address of the dask or ray cluster, or parameters of SLURM jobs (docs/scale.md)."
     )

@@ -91,7 +91,7 @@ def _with_card(run: Run, card: Card) -> Run:
     write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
     described = {k: v for k, v in run.record.predictor.described.items() if k != "model"} | _described(card)
     changed = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
-    return run if changed == run.record.predictor else run.update(predictor=changed.model_dump())
+    return run if changed == run.record.predictor else run.update(predictor=changed)
 
 
 def _described(card: Card | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from popeq.runs.containment import GIB, Contained
+from popeq.runs.containment import GIB, contained
 from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task
 from popeq.runs.record import Failure, FailureKind
 from popeq.runs.scrubbed import environment_for
@@ -94,9 +94,9 @@ def supervise(
         return "timeout" if deadline.passed else "cancelled" if cancelled() else ""
 
     memory_bytes = settings.memory_bytes(slots)
-    with Contained("popeq.runs.worker", log, env, memory_bytes, paths=job.parameters.values()) as contained:
-        contained.send(job.model_dump_json().encode())
-        stopped = contained.wait(watch)
+    with contained("popeq.runs.worker", log, env, memory_bytes, job.parameters.values()) as worker:
+        worker.send(job.model_dump_json().encode())
+        stopped = worker.wait(watch)
     look()
     if stopped == "timeout":
         return Outcome.failed(job.stage, "timeout", f"stopped at the time limit of {deadline.limit_s:g} s")
@@ -113,7 +113,7 @@ def supervise(
     if cancelled():
         return Outcome(job.stage)
     detail = log.name if log.exists() and log.stat().st_size else None
-    return Outcome.failed(job.stage, "crash", how_it_died(contained.process.returncode), detail)
+    return Outcome.failed(job.stage, "crash", how_it_died(worker.process.returncode), detail)
 
 
 def threads_for(slots: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from popeq.contract import PredictorSpec
 from popeq.runs.confined import receive_job
-from popeq.runs.containment import GIB, Contained
+from popeq.runs.containment import GIB, contained
 from popeq.runs.scrubbed import environment_for
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, how_it_died
@@ -73,9 +73,7 @@ def examine(
         env = environment_for(settings, os.cpu_count() or 1, spec.needs_env)
         with (
             report.open(encoding="utf-8") as lines,
-            Contained(
-                "popeq.testing.examination", log, env, memory_bytes, paths=options.values()
-            ) as contained,
+            contained("popeq.testing.examination", log, env, memory_bytes, options.values()) as examined,
         ):
 
             def watch() -> str:
@@ -84,10 +82,10 @@ def examine(
                 return "timeout" if deadline.passed else ""
 
             asked = {"predictor": spec.name, "options": dict(options), "report": str(report)}
-            contained.send(json.dumps(asked).encode())
-            stopped = contained.wait(watch)
+            examined.send(json.dumps(asked).encode())
+            stopped = examined.wait(watch)
             watch()
-            status = contained.process.poll()
+            status = examined.process.poll()
         if len(found) < len(CHECKS) and (stopped or not measured):
             check = CHECKS[len(found)]
             if stopped == "timeout":

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -214,6 +215,24 @@ def task(small, tmp_path):
     (plan,) = make_plans(["prior"], read_dataset(small), PROTOCOL_2, [0])
     attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, RunSettings())
     return attempt.task(attempt.stages[0])
+
+
+def test_jobs_ask_slurm_for_what_they_need(task, tmp_path, monkeypatch):
+    """Programs of SLURM's names stand in for it: sbatch takes the script and answers with a number."""
+    (tmp_path / "bin").mkdir()
+    for name, answer in (("srun", ""), ("sbatch", "Submitted batch job $RANDOM")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\necho {answer}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    asked = "slurm_partition=long cpus_per_task=8"
+    settings = RunSettings(engine="slurm", scheduler=asked, timeout_s=90.0, runs_dir=tmp_path / "runs")
+    with engine_of(settings) as engine:
+        for wants_gpu in (False, True):
+            job = engine.submit(replace(task, wants_gpu=wants_gpu), 90.0)
+            lines = job.paths.submission_file.read_text().splitlines()
+            assert ("#SBATCH --gpus-per-node=1" in lines) == wants_gpu
+            wanted = {"time=7", "partition=long", "cpus-per-task=8", "job-name=popeq", "nodes=1"}
+            assert {f"#SBATCH --{w}" for w in wanted} <= set(lines)
 
 
 def test_a_job_that_does_not_end_when_it_is_asked_to_is_cancelled(task, tmp_path):

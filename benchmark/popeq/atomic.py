@@ -19,9 +19,9 @@ class FolderTakenError(UsageError):
     """A file or a non-empty folder already exists at the path of a new folder."""
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` durable; the content of a file, if it is one."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    """Make the renames inside a folder, or the content of a file, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -39,22 +39,22 @@ def new_file(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
     RunError
         If the file cannot be written, for example because the disk is full. The old file is unchanged.
     """
-    temporary: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
-        os.close(descriptor)
-        temporary = Path(name)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
         yield temporary
         temporary.chmod(0o644)
-        fsync_folder(temporary)
+        _fsync(temporary)
         temporary.replace(path)
-        fsync_folder(path.parent)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from None
-        raise
+        _fsync(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -99,7 +99,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)
         for file in temporary.rglob("*"):
-            fsync_folder(file)
+            _fsync(file)
         if replace and path.exists():
             path.rename(old)
         try:
@@ -110,10 +110,9 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise FolderTakenError(f"{path}: already exists") from None
             raise
-        fsync_folder(path.parent)
-    except BaseException as error:
+        _fsync(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from None
-        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -29,8 +29,7 @@ def file_sha256(path: Path) -> str:
     stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
         return _read(path)
-    place = os.path.realpath(path)
-    return _kept_on_disk(place, stamp) if status.st_size >= _LARGE else _kept(place, stamp)
+    return _kept(os.path.realpath(path), stamp, status.st_size >= _LARGE)
 
 
 def folder_sha256(folder: Path, endings: Iterable[str] = ()) -> str:
@@ -97,12 +96,9 @@ def _read(path: Path | str) -> str:
 
 
 @lru_cache(maxsize=16384)
-def _kept(place: str, _: tuple[int, ...]) -> str:
-    return _read(place)
-
-
-@lru_cache(maxsize=1024)
-def _kept_on_disk(place: str, stamp: tuple[int, ...]) -> str:
+def _kept(place: str, stamp: tuple[int, ...], on_disk: bool) -> str:
+    if not on_disk:
+        return _read(place)
     cache, question = ContentCache("hashes"), [place, *stamp]
     kept = cache.get(question)
     if isinstance(kept, str) and re.fullmatch("[0-9a-f]{64}", kept):

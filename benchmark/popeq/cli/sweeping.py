@@ -103,11 +103,12 @@ class SweepTable(ProgressBar):
     def planned(self, plans: Sequence[Plan]) -> None:
         """Make the rows of all runs to be, with those that are there already."""
         from popeq.runs.folder import find_runs
+        from popeq.runs.plan import changed_parameters
 
         for plan in plans:
             words = (
                 plan.predictor.name,
-                ", ".join(f"{k}={v}" for k, v in plan.changed_parameters.items()),
+                ", ".join(f"{k}={v}" for k, v in changed_parameters(plan.parameters).items()),
                 plan.dataset.name,
             )
             row = self._rows.setdefault(words, _Row(words, len(plan.dataset.test_ids)))

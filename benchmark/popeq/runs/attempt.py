@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import time
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +33,12 @@ class Attempt:
         self.done = set(run.done(plan.dataset.test_ids))
         self.stages = [s for s in plan.dataset.stages if set(s.test) - self.done]
         self.outcomes: list[Outcome] = []
-        self.reports = {s.name: r for s in plan.dataset.stages if (r := self._left_behind(s.name))}
-
-    def _left_behind(self, stage: str) -> Report | None:
-        """What the worker of an attempt that was killed could still say."""
-        path = self._report(stage)
-        return Report.model_validate_json(path.read_bytes()) if path.exists() else None
+        #: What the workers of an attempt that was killed could still say.
+        self.reports = {
+            stage.name: Report.model_validate_json(path.read_bytes())
+            for stage in plan.dataset.stages
+            if (path := self._report(stage.name)).exists()
+        }
 
     def _report(self, stage: str) -> Path:
         return self.run.folder.absolute() / f"report-{stage}.json"
@@ -47,36 +48,32 @@ class Attempt:
         return tuple(sorted(withheld_revisions(self.plan.dataset)))
 
     def task(self, stage: Stage) -> Task:
-        """The stage, ready to be carried out."""
-        predictor, folder = self.plan.predictor, self.run.folder.absolute()
-        log = folder / f"log-{stage.name}.txt"
-        return Task(self.job(stage), log, self.settings, predictor.needs_env, predictor.wants_gpu)
-
-    def job(self, stage: Stage) -> Job:
-        """The stage as the worker gets it: answers of its training prompts only, and the data set by its name
-        alone."""
+        """The stage, ready to be carried out: answers of its training prompts only, and the data set by its
+        name alone."""
         plan, dataset, folder = self.plan, self.plan.dataset, self.run.folder.absolute()
         named = plan.spec.dataset.model_copy(update={"given": plan.spec.dataset.name})
-        model = type(plan.parameters)
-        audio = plan.predictor.wants_audio
-        return Job(
+        model, predictor = type(plan.parameters), plan.predictor
+        left = [prompt_id for prompt_id in stage.test if prompt_id not in self.done]
+        job = Job(
             spec=plan.spec.model_copy(update={"dataset": named}),
-            factory=plan.predictor.factory,
+            factory=predictor.factory,
             parameters_model=f"{model.__module__}:{model.__qualname__}",
             parameters=plan.parameter_values,
-            extra=plan.predictor.extra,
+            extra=predictor.extra,
             space=dataset.space,
             batch_size=self.settings.batch_size,
             stage=stage.name,
             withheld=self._withheld,
-            train=labelled_for_predictor(dataset.labelled(stage.train), audio),
-            validation=labelled_for_predictor(dataset.labelled(stage.validation), audio),
-            prompts=for_predictor(dataset.unlabelled([t for t in stage.test if t not in self.done]), audio),
+            train=labelled_for_predictor(dataset.labelled(stage.train), predictor.wants_audio),
+            validation=labelled_for_predictor(dataset.labelled(stage.validation), predictor.wants_audio),
+            prompts=for_predictor(dataset.unlabelled(left), predictor.wants_audio),
             state=folder / f"state-{stage.name}",
             partial=self.run.partial.absolute(),
             report=self._report(stage.name),
             traceback=folder / f"traceback-{stage.name}.txt",
         )
+        log = folder / f"log-{stage.name}.txt"
+        return Task(job, log, self.settings, predictor.needs_env, predictor.wants_gpu)
 
     def start(self) -> None:
         """Note when the first stage starts to work."""
@@ -105,12 +102,12 @@ class Attempt:
         status = "complete" if complete else "failed" if failures else "unfinished"
         run = self.run.update(
             status=status,
-            predictor=self.run.record.predictor.model_copy(update={"described": described}).model_dump(),
+            predictor=self.run.record.predictor.model_copy(update={"described": described}),
             prompts_done=len(done),
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
-            stages=[stages[s.name].model_dump() for s in self.plan.dataset.stages if s.name in stages],
-            failures=[] if complete else [f.model_dump() for f in failures],
+            stages=[stages[s.name] for s in self.plan.dataset.stages if s.name in stages],
+            failures=[] if complete else failures,
             predictions_sha256=sha256,
         )
         for report in self.run.folder.glob("report-*.json"):
@@ -119,6 +116,6 @@ class Attempt:
             if log.stat().st_size == 0:
                 log.unlink()
         if complete:
-            run.drop_partial()
+            shutil.rmtree(run.partial, ignore_errors=True)
         self.lock.release()
         return run

@@ -9,6 +9,7 @@ is its contract. How a distribution is installed (wheel, editable, a folder on t
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -33,7 +34,6 @@ _SHOWN_DIGITS = 8
 _SHARED = ("site-packages", "dist-packages")
 #: Text that may name a module: ``package.module`` or ``module:Class``.
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?=[.:])(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
-_Installed = importlib.metadata.Distribution
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,13 @@ def code_of(modules: Iterable[str]) -> CodeRecord:
     distribution is then all that is known of it.
     """
     units: dict[str, Unit | None] = {}
-    waiting, asked = list(dict.fromkeys(modules)), set(modules)
-    first, used, sources = len(waiting), set[Unit](), set[Path]()
+    own = list(dict.fromkeys(modules))
+    waiting, asked = list(own), set(own)
+    used, sources = set[Unit](), set[Path]()
     while waiting:
-        module, first = waiting.pop(0), first - 1
+        module = waiting.pop()
         unit = _unit(module, units)
-        if unit is None or unit.name == _HARNESS or not (first >= 0 or _is_a_plugins(unit)):
+        if unit is None or unit.name == _HARNESS or not (module in own or _is_a_plugins(unit)):
             continue
         for package, path in unit.sources(module):
             if path in sources or not path.is_file():
@@ -89,7 +90,7 @@ def code_of(modules: Iterable[str]) -> CodeRecord:
             sources.add(path)
             found = _imports(str(path), file_sha256(path), package) - asked
             asked |= found
-            waiting += sorted(found)
+            waiting += found
     counted = {name: file_sha256(path) for unit in used for name, path in unit.files()}
     digest = hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()
     files = {name: counted[name][:_SHOWN_DIGITS] for name in sorted(counted)}
@@ -108,9 +109,8 @@ def in_words(names: list[str], most: int = 3) -> str:
 
 
 def _unit(module: str, known: dict[str, Unit | None]) -> Unit | None:
-    """The top-level package or module that a dotted name belongs to, noted in ``known``; in a namespace
-    package, which several distributions share, the first part below it that is none. None if it is not a file
-    or folder."""
+    """The top-level package or module of a dotted name, noted in ``known``; in a namespace package the first
+    part below it that is none. None if it is not a file or folder."""
     parts = module.split(".")
     if parts[0] in sys.stdlib_module_names:
         return None
@@ -122,13 +122,12 @@ def _unit(module: str, known: dict[str, Unit | None]) -> Unit | None:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError, AttributeError):
             spec = None
-        if spec is None or (spec.origin and not spec.has_location):
+        if spec is None or spec.origin:  # a namespace package has no origin
             known[name] = None
-            return None
-        if spec.origin:
-            own = Path(spec.origin)
-            place = own.parent if spec.submodule_search_locations is not None else own
-            known[name] = Unit(name, place) if place.exists() else None
+            if spec and spec.origin and spec.has_location:
+                own = Path(spec.origin)
+                place = own if spec.submodule_search_locations is None else own.parent
+                known[name] = Unit(name, place) if place.exists() else None
             return known[name]
     return None
 
@@ -141,94 +140,71 @@ def _imports(path: str, _: str, package: str) -> frozenset[str]:
         tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return frozenset()
-    return frozenset(_names_in(tree, package.split(".") if package else []))
+    return frozenset(_names_in(tree, package))
 
 
-def _names_in(tree: ast.AST, package: list[str]) -> Iterator[str]:
+def _names_in(tree: ast.AST, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            if module:
+            with contextlib.suppress(ImportError):  # more dots than there are packages above
+                module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and _REFERENCE.fullmatch(str(node.value)):
             yield str(node.value).partition(":")[0]
 
 
-@dataclass(frozen=True)
-class _Holdings:
-    """What a distribution holds: names of its top-level parts if its files are listed, and folders whose
-    packages are its own (editable installs)."""
-
-    names: frozenset[str]
-    beside: tuple[Path, ...]
-    below: tuple[Path, ...]
-
-    def holds(self, unit: Unit) -> bool:
-        top = unit.name.partition(".")[0]
-        if top in self.names:
-            return True
-        root = unit.place.resolve()
-        for _ in unit.name.split("."):
-            root = root.parent
-        if root in self.beside:
-            return True
-        return any(
-            root.is_relative_to(folder) and not set(_SHARED) & set(root.relative_to(folder).parts)
-            for folder in self.below
-        )
-
-
 def _is_a_plugins(unit: Unit) -> bool:
-    return any(own.holds(unit) for own in _plugin_distributions(tuple(sys.path)))
+    """Whether a distribution that brings popeq plugins holds a package or module."""
+    names, folders = _held_by_plugins(tuple(sys.path))
+    if unit.name.partition(".")[0] in names:
+        return True
+    root = unit.place.resolve()
+    for _ in unit.name.split("."):
+        root = root.parent
+    return any(
+        root.is_relative_to(folder) and not set(_SHARED) & set(root.relative_to(folder).parts)
+        for folder in folders
+    )
 
 
 @lru_cache(maxsize=4)
-def _plugin_distributions(_: tuple[str, ...]) -> tuple[_Holdings, ...]:
-    """What the distributions that bring popeq plugins hold; looked up once for a path in a process."""
-    found: dict[str, _Installed] = {}
-    for entry_point in importlib.metadata.entry_points(group=GROUP):
-        if entry_point.dist is not None:
-            found.setdefault(entry_point.dist.name, entry_point.dist)
-    return tuple(_holdings(dist) for dist in found.values())
+def _held_by_plugins(_: tuple[str, ...]) -> tuple[frozenset[str], frozenset[Path]]:
+    """Names of the top-level parts of the distributions that bring popeq plugins, as far as their files are
+    listed, and folders whose packages are theirs (editable installs); looked up once for a path."""
+    names, folders = set[str](), set[Path]()
+    plugins = importlib.metadata.entry_points(group=GROUP)
+    for dist in {e.dist.name: e.dist for e in plugins if e.dist}.values():
+        listed = dist.files
+        if listed is None:  # no list of its files
+            names |= {e.value.partition(":")[0].partition(".")[0] for e in dist.entry_points}
+            root = Path(str(dist.locate_file(""))).resolve()
+            folders |= {root} if root.name not in _SHARED else set()
+        for file in listed or ():
+            if len(file.parts) == 1 and file.suffix == ".pth":
+                folders |= _folders_in(Path(str(dist.locate_file(file))))
+            elif file.parts[0] != ".." and not file.parts[0].endswith((".dist-info", ".data")):
+                names.add(file.parts[0].partition(".")[0])
+        folders |= _editable_folder(dist.read_text("direct_url.json"))
+    return frozenset(names - {"", "__pycache__"}), frozenset(folders)
 
 
-def _holdings(dist: _Installed) -> _Holdings:
-    names, beside, below = set[str](), list[Path](), list[Path]()
-    listed = dist.files
-    if listed is None:  # no list of its files
-        names |= {e.value.partition(":")[0].partition(".")[0] for e in dist.entry_points}
-        root = Path(str(dist.locate_file(""))).resolve()
-        if root.name not in _SHARED:
-            beside.append(root)
-    for file in listed or ():
-        if len(file.parts) == 1 and file.suffix == ".pth":
-            beside += _folders_in(Path(str(dist.locate_file(file))))
-        elif file.parts[0] != ".." and not file.parts[0].endswith((".dist-info", ".data")):
-            names.add(file.parts[0].partition(".")[0])
-    origin = _editable_folder(dist.read_text("direct_url.json"))
-    if origin is not None:
-        below.append(origin)
-    return _Holdings(frozenset(names - {"", "__pycache__"}), tuple(beside), tuple(below))
-
-
-def _folders_in(path_file: Path) -> list[Path]:
+def _folders_in(path_file: Path) -> set[Path]:
     """Folders that a .pth file puts on the path."""
     try:
         lines = path_file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return []
-    return [Path(line.strip()).resolve() for line in lines if line.strip() and not line.startswith("import ")]
+        return set()
+    return {Path(line.strip()).resolve() for line in lines if line.strip() and not line.startswith("import ")}
 
 
-def _editable_folder(direct_url: str | None) -> Path | None:
-    """The folder that an editable install points to."""
+def _editable_folder(direct_url: str | None) -> set[Path]:
+    """The folder that an editable install points to; none if it is no such install."""
     try:
         content = json.loads(direct_url or "{}")
         if not content.get("dir_info", {}).get("editable"):
-            return None
-        return Path(unquote(urlparse(content["url"]).path)).resolve()
+            return set()
+        return {Path(unquote(urlparse(content["url"]).path)).resolve()}
     except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+        return set()

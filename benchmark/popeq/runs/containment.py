@@ -7,6 +7,7 @@ limit and a log of bounded size; when it ends, whatever it started ends too.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import shutil
@@ -17,10 +18,10 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
@@ -32,7 +33,7 @@ GIB = 1 << 30
 #: Bytes of output that are kept: the beginning and the end.
 LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
 
-_TREE_S, _POLL_S = 0.5, 0.05
+_TREE_S, _POLL_S, _PATIENCE_S = 0.5, 0.05, 10.0
 
 
 def memory_of_the_machine() -> int:
@@ -44,83 +45,68 @@ def memory_of_the_machine() -> int:
     return total
 
 
-class Contained:
-    """A Python module that runs as a contained process; use it as a context manager.
+@contextlib.contextmanager
+def contained(
+    module: str, log: Path, env: Mapping[str, str], memory_bytes: int, paths: Iterable[object] = ()
+) -> Iterator[Contained]:
+    """Run a Python module as a contained process, with ``env`` and those relative ``paths`` that exist.
 
     On leaving, the process and everything that descends from it is killed, its directories are removed, and
     ``log`` holds the first MiB and the last 64 KiB of its output.
     """
-
-    def __init__(
-        self,
-        module: str,
-        log: Path,
-        env: Mapping[str, str],
-        memory_bytes: int,
-        *,
-        paths: Iterable[object] = (),
-        arguments: Sequence[str] = (),
-    ) -> None:
-        self.module, self.arguments = module, list(arguments)
-        self.log, self.memory_bytes = log, memory_bytes
-        self.env = {**env, COOKIE: uuid.uuid4().hex}
-        self._paths = list(paths)
-        self._tree_at = 0.0
-        self._resident = 0
-        self._left: list[str] = []
-
-    def __enter__(self) -> Contained:
+    try:
+        root = Path(tempfile.mkdtemp(prefix="popeq-"))
+        work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
+        work.mkdir(parents=True)
+        (root / "tmp").mkdir()
+    except OSError as error:
+        raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
+    links, cookie = frozenset(_link(paths, work, root)), uuid.uuid4().hex
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(root / "tmp"))
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-X", "faulthandler", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**env, COOKIE: cookie, **temporary},
+        cwd=work,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    pump = _Pump(process.stdout, log)
+    pump.start()
+    try:
+        yield Contained(process, memory_bytes)
+    finally:
         try:
-            self.root = Path(tempfile.mkdtemp(prefix="popeq-"))
-            self.work = self.root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
-            self.work.mkdir(parents=True)
-            (self.root / "tmp").mkdir()
-        except OSError as error:
-            raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
-        self._links = frozenset(_link(self._paths, self.work, self.root))
-        temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.root / "tmp"))
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-m", self.module, *self.arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**self.env, **temporary},
-            cwd=self.work,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        self._pump = _Pump(self.process.stdout, self.log)
-        self._pump.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            kill_all(self.process, self.env[COOKIE])
+            _kill_all(process, cookie)
         finally:
-            self._left = sorted(
-                str(p.relative_to(self.work))
-                for p in self.work.rglob("*")
-                if p not in self._links and not p.is_dir()
-            )
-            note = f"left in the working directory and discarded: {', '.join(self._left[:10])}"
-            self._pump.close(note if self._left else "")
-            if self.process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self.process.stdin.close()
-            shutil.rmtree(self.root, ignore_errors=True)
+            files = (p for p in work.rglob("*") if p not in links and not p.is_dir())
+            left = ", ".join(sorted(str(p.relative_to(work)) for p in files)[:10])
+            pump.close(f"left in the working directory and discarded: {left}" if left else "")
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@dataclass
+class Contained:
+    """A contained process, as ``contained`` starts it, and the bytes that it may have in memory."""
+
+    process: subprocess.Popen[bytes]
+    memory_bytes: int
+    _tree_at: float = 0.0
+    _resident: int = 0
 
     @property
     def over_memory(self) -> bool:
         """Whether it and its children have more resident than they may; looks at children twice a second."""
         try:
             process = psutil.Process(self.process.pid)
-            own = int(process.memory_info().rss)
+            own = _resident(process)
             if own <= self.memory_bytes and time.monotonic() > self._tree_at:
-                children = 0
-                for child in process.children(recursive=True):
-                    with contextlib.suppress(psutil.Error):
-                        children += int(child.memory_info().rss)
-                self._resident = children
+                self._resident = sum(map(_resident, process.children(recursive=True)))
                 self._tree_at = time.monotonic() + _TREE_S
         except psutil.Error:
             return False
@@ -147,6 +133,13 @@ class Contained:
             self.process.stdin.flush()
 
 
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # it has ended
+        return 0
+
+
 def _link(values: Iterable[object], work: Path, root: Path) -> Iterator[Path]:
     """Make relative paths among a predictor's parameters mean in ``work`` what they mean to the caller."""
     for value in values:
@@ -162,19 +155,17 @@ def _link(values: Iterable[object], work: Path, root: Path) -> Iterator[Path]:
                 yield here
 
 
-def kill_all(process: subprocess.Popen[Any], cookie: str, patience_s: float = 10.0) -> None:
+def _kill_all(process: subprocess.Popen[bytes], cookie: str) -> None:
     """Kill a process, its group, and whoever carries its cookie, which a session of its own does not shed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    end = time.monotonic() + patience_s
-    while found := _carriers(cookie):
+    end = time.monotonic() + _PATIENCE_S
+    while (found := _carriers(cookie)) and time.monotonic() < end:
         for one in found:
             with contextlib.suppress(psutil.Error):
                 one.kill()
         psutil.wait_procs(found, timeout=1.0)
-        if time.monotonic() > end:
-            break
 
 
 def _carriers(cookie: str) -> list[psutil.Process]:
@@ -192,9 +183,9 @@ class _Pump(threading.Thread):
     def __init__(self, source: IO[bytes], path: Path) -> None:
         super().__init__(daemon=True, name="popeq-log")
         self._source, self._path = source, path
-        self._stop_at: float | None = None
-        self._tail: deque[bytes] = deque()
-        self._tail_size = self._dropped = 0
+        self._stop_at = math.inf
+        self._tail = b""
+        self._dropped = 0
         self._file: IO[bytes] | None = None
 
     def run(self) -> None:
@@ -203,14 +194,16 @@ class _Pump(threading.Thread):
             self._file = self._path.open("wb", buffering=0)
         with selectors.DefaultSelector() as selector:
             selector.register(self._source, selectors.EVENT_READ)
-            while self._stop_at is None or time.monotonic() < self._stop_at:
+            while time.monotonic() < self._stop_at:
                 if not selector.select(0.1):
                     continue
                 chunk = os.read(self._source.fileno(), 1 << 16)
                 if not chunk:
                     break
                 self._write(chunk[:room])
-                self._keep(chunk[room:])
+                tail = self._tail + chunk[room:]
+                self._tail = tail[-LOG_TAIL:]
+                self._dropped += len(tail) - len(self._tail)
                 room -= min(room, len(chunk))
 
     def _write(self, chunk: bytes) -> None:
@@ -218,22 +211,13 @@ class _Pump(threading.Thread):
             with contextlib.suppress(OSError):  # a full disk must not stop the process from being watched
                 self._file.write(chunk)
 
-    def _keep(self, chunk: bytes) -> None:
-        if not chunk:
-            return
-        self._tail.append(chunk)
-        self._tail_size += len(chunk)
-        while self._tail_size - len(self._tail[0]) >= LOG_TAIL:
-            self._dropped += len(self._tail[0])
-            self._tail_size -= len(self._tail.popleft())
-
     def close(self, note: str) -> None:
         """Take what is still in the pipe, then end, even if somebody who escaped holds it open."""
         self._stop_at = time.monotonic() + 2.0
         self.join()
         if self._dropped:
             self._write(f"\n[popeq: {self._dropped} bytes of output left out here]\n".encode())
-        self._write(b"".join(self._tail))
+        self._write(self._tail)
         if note:
             self._write(f"\n[popeq: {note}]\n".encode())
         if self._file is not None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import importlib.metadata
 import itertools
+import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,20 +15,16 @@ from typing import Any
 from popeq.atomic import FolderTakenError, new_folder
 from popeq.runs.folder import PARTIAL, RECORD, Run
 from popeq.runs.plan import Plan
-from popeq.runs.provenance import environment
-from popeq.runs.record import RunRecord
+from popeq.runs.record import EnvironmentRecord, RunRecord
 from popeq.runs.spec import RunSpec
+
+_PACKAGES = ("popeq", "numpy", "scipy", "POT", "pandas", "pydantic", "torch", "transformers", "peft")
 
 
 def create_run(plan: Plan, runs_dir: Path) -> Run:
     """A new run folder with its record and an empty folder for prompts."""
-    record = new_record(
-        plan.spec,
-        plan.key,
-        status="unfinished",
-        command=plan.command,
-        prompts=len(plan.dataset.test_ids),
-    )
+    prompts = len(plan.dataset.test_ids)
+    record = new_record(plan.spec, plan.key, status="unfinished", command=plan.command, prompts=prompts)
     return new_run(record, runs_dir, lambda folder: (folder / PARTIAL).mkdir())
 
 
@@ -36,7 +36,7 @@ def new_record(spec: RunSpec, key: str, **fields: Any) -> RunRecord:
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{spec.predictor.name}-{key[:8]}",
         key=key,
         started_at=now.isoformat(timespec="seconds"),
-        environment=environment(spec.predictor.source),
+        environment=_environment(spec.predictor.source),
         **fields,
     )
 
@@ -54,3 +54,17 @@ def new_run(record: RunRecord, runs_dir: Path, fill: Callable[[Path], None]) -> 
             continue
         break
     return Run(runs_dir / record.run_id, record)
+
+
+def _environment(source: str) -> EnvironmentRecord:
+    """Where and with what a run is made; ``source`` is the distribution that brought its predictor."""
+    packages = {}
+    for name in dict.fromkeys((*_PACKAGES, source.split(" ")[0])):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            packages[name] = importlib.metadata.version(name)
+    return EnvironmentRecord(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        cores=os.cpu_count() or 1,
+        packages=packages,
+    )

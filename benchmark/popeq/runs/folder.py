@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from popeq.atomic import write_bytes, write_text
+from popeq.csv_table import table_of
 from popeq.errors import InvalidInputError, Problem, RunError, UsageError
 from popeq.runs.packed import name_for, pack, unpack
+from popeq.runs.predictions import PREDICTION_COLUMNS, as_written, most_bytes, points_of
 from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
 RECORD, PARTIAL = "run.json", "partial"
 EXPLANATIONS = "explanations.jsonl"
-PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
-#: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
-_ROW_BYTES, _OTHER_BYTES = 512, 1 << 20
 #: Bytes that are read at most, whatever a run.json says that there should be.
 _MOST_BYTES = 1 << 30
-
-
-def most_bytes(n: int, prompts: int) -> int:
-    """Bytes that predictions of ``n`` samples of so many prompts take at most."""
-    return _OTHER_BYTES + _ROW_BYTES * n * prompts
 
 
 def kept_to(samples: NDArray[np.float64], decimals: int, space: Space) -> NDArray[np.float64]:
@@ -80,7 +69,7 @@ class Run:
 
     def update(self, **changes: object) -> Run:
         """Write run.json with some fields changed and return the run as it now is."""
-        record = RunRecord.model_validate({**self.record.model_dump(), **changes})
+        record = RunRecord.model_validate({**dict(self.record), **changes})
         write_text(self.folder / RECORD, record.model_dump_json(indent=2) + "\n")
         return Run(self.folder, record)
 
@@ -111,10 +100,6 @@ class Run:
             return {each["prompt_id"]: each for each in explanations}
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
-
-    def drop_partial(self) -> None:
-        """Remove the per-prompt files once the predictions are whole."""
-        shutil.rmtree(self.partial, ignore_errors=True)
 
     def predictions_sha256(self) -> str:
         """Hash of the predictions as they are now; raises RunError as ``samples`` does."""
@@ -150,9 +135,10 @@ class Run:
             protocol keeps them.
         """
         content, n, file = self._predictions(), self.record.protocol.n_samples, self.predictions_file.name
-        written = _as_written(content, tuple(prompt_ids), n)
+        written = as_written(content, tuple(prompt_ids), n)
         if written is None or not space.contains(written).all():
-            written = samples_of(_table(content, file), prompt_ids, n, space, file)
+            table = table_of(content, file, PREDICTION_COLUMNS)
+            written = points_of(table, prompt_ids, n, space, "wrong predictions")
         decimals = self.record.protocol.decimals
         if decimals is not None and (written != kept_to(written, decimals, space)).any():
             finer = Problem(file, f"has settings that are finer than {10.0**-decimals:g} dB")
@@ -175,100 +161,18 @@ class Run:
         return content
 
 
-def _as_written(content: bytes, prompt_ids: tuple[str, ...], n: int) -> NDArray[np.float64] | None:
-    """The samples if the rows are those that ``assemble`` writes, else None; looks for no faults."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return None
-    header, *rows = text.split("\n")
-    starts = _starts(prompt_ids, n)
-    if header != ",".join(PREDICTION_COLUMNS) or len(rows) != len(starts) + 1 or rows.pop():
-        return None
-    if "\r" in text or not all(map(str.startswith, rows, starts)):  # pandas ends rows at a lone \r too
-        return None
-    points = list(map(str.removeprefix, rows, starts))
-    if set(map(str.count, points, repeat(","))) != {1}:
-        return None
-    try:
-        numbers = list(map(float, ",".join(points).split(",")))
-    except ValueError:
-        return None
-    return np.array(numbers).reshape(len(prompt_ids), n, 2)
+def lock_file(runs_dir: Path, name: str) -> Path:
+    """A file among the locks of a folder of runs, made if it is missing.
 
-
-@lru_cache(maxsize=4)
-def _starts(prompt_ids: tuple[str, ...], n: int) -> list[str]:
-    """What comes before the points in each row that ``assemble`` writes."""
-    return [f"{p},{i}," for p in prompt_ids for i in range(n)]
-
-
-def _table(content: bytes, file: str) -> pd.DataFrame:
-    """The cells of predictions as text."""
-    try:
-        frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    except ValueError as error:  # of pandas' parser, and of UTF-8
-        message = " ".join(str(error).split())
-        raise InvalidInputError("wrong predictions", [Problem(file, f"is not CSV: {message}")]) from None
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row labels
-        raise InvalidInputError("wrong predictions", [Problem(file, "has more fields than the header names")])
-    return frame
-
-
-def samples_of(
-    frame: pd.DataFrame, prompt_ids: Sequence[str], n: int, space: Space, file: str
-) -> NDArray[np.float64]:
-    """Predictions as an array (len(prompt_ids), n, 2) in dB, from a table of text cells.
-
-    Raises
-    ------
-    InvalidInputError
-        With everything that is wrong: columns, numbers (with their rows), points outside the box, missing
-        or unknown prompts, missing or repeated samples.
+    Raises UsageError if it cannot be written.
     """
-    missing = [c for c in PREDICTION_COLUMNS if c not in frame.columns]
-    if missing:
-        raise InvalidInputError(
-            "wrong predictions", [Problem(file, "the column is missing", 1, c) for c in missing]
-        )
-    problems: list[Problem] = []
-    points = np.stack([_numbers(frame[c], file, problems) for c in ("x_db", "y_db")], axis=1)
-    finite = np.isfinite(points).all(axis=1)
-    for i in np.flatnonzero(finite & ~space.contains(points)):
-        where = f"({points[i, 0]:g}, {points[i, 1]:g}) dB is outside the box"
-        problems.append(Problem(file, where, int(i) + 2))
-    asked, wanted = set(prompt_ids), {str(i): i for i in range(n)}
-    rows = {
-        str(p): index for p, index in frame.groupby("prompt_id", sort=False, dropna=False).indices.items()
-    }
-    problems += [Problem(file, f"no samples for prompt {p!r}") for p in prompt_ids if p not in rows]
-    order = {}
-    for p, index in rows.items():
-        if p not in asked:
-            problems.append(
-                Problem(file, f"prompt {p!r} is not to be predicted in this data set", int(index[0]) + 2)
-            )
-        samples = [wanted.get(text, -1) for text in frame["sample"].iloc[index]]
-        if sorted(samples) != list(range(n)):
-            problems.append(Problem(file, f"prompt {p!r} needs the samples 0 to {n - 1}, each once"))
-        order[p] = index[np.argsort(samples, kind="stable")]
-    if problems:
-        raise InvalidInputError("wrong predictions", problems)
-    return np.stack([points[order[p]] for p in prompt_ids])
-
-
-def _numbers(column: pd.Series, file: str, problems: list[Problem]) -> NDArray[np.float64]:
-    """The column as floats, exactly as written; what is no finite number is NaN and a problem."""
-    values = np.full(len(column), np.nan)
-    for i, text in enumerate(column):
-        try:
-            values[i] = float(text)
-        except ValueError:
-            problems.append(Problem(file, f"{text!r} is not a number", i + 2, str(column.name)))
-            continue
-        if not np.isfinite(values[i]):
-            problems.append(Problem(file, f"{text} is not a finite number", i + 2, str(column.name)))
-    return values
+    path = runs_dir / ".locks" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UsageError(f"{runs_dir}: cannot be written: {error.strerror}") from None
+    return path
 
 
 def find_runs(root: Path) -> tuple[list[Run], list[str]]:

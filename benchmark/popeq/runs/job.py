@@ -49,21 +49,19 @@ Labelled = Annotated[Any, WrapValidator(_read), PlainSerializer(_written)]
 def for_predictor(prompts: Iterable[Prompt], wants_audio: bool) -> list[Prompt]:
     """Prompts as a predictor gets them: with what is known of their tracks, files by their absolute paths,
     only if it wants that."""
-    return [dataclasses.replace(p, audio=_audio(p) if wants_audio else None) for p in prompts]
+    return [_for_predictor(p, wants_audio) for p in prompts]
 
 
 def labelled_for_predictor(prompts: Iterable[LabelledPrompt], wants_audio: bool) -> list[LabelledPrompt]:
     """Labelled prompts as a predictor gets them; see ``for_predictor``."""
-    listed = list(prompts)
-    asked = for_predictor((p.prompt for p in listed), wants_audio)
-    return [dataclasses.replace(p, prompt=q) for p, q in zip(listed, asked, strict=True)]
+    return [dataclasses.replace(p, prompt=_for_predictor(p.prompt, wants_audio)) for p in prompts]
 
 
-def _audio(prompt: Prompt) -> Any:
-    given = prompt.audio
-    if given is None or given.file is None:
-        return given
-    return dataclasses.replace(given, file=given.file.absolute())
+def _for_predictor(prompt: Prompt, wants_audio: bool) -> Prompt:
+    audio = prompt.audio if wants_audio else None
+    if audio is not None and audio.file is not None:
+        audio = dataclasses.replace(audio, file=audio.file.absolute())
+    return dataclasses.replace(prompt, audio=audio)
 
 
 class _Message(BaseModel):

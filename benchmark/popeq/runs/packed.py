@@ -14,8 +14,6 @@ from popeq.errors import UsageError
 from popeq.protocol import Protocol
 
 PLAIN, PACKED = "predictions.csv", "predictions.csv.bz2"
-#: Names that the file of a run can have.
-NAMES = (PLAIN, PACKED)
 _BZIP2, _GZIP = b"BZh", b"\x1f\x8b"
 
 
@@ -30,11 +28,6 @@ def pack(text: str, name: str) -> bytes:
     return bz2.compress(content) if name == PACKED else content
 
 
-def is_compressed(start: bytes) -> bool:
-    """Whether a file with these first bytes is compressed in a way that ``unpack`` reads."""
-    return start.startswith((_BZIP2, _GZIP))
-
-
 def unpack(content: bytes, path: Path, most: int) -> bytes:
     """The text of a file, as bytes: decompressed if it is bzip2 or gzip, else as it is.
 
@@ -43,7 +36,7 @@ def unpack(content: bytes, path: Path, most: int) -> bytes:
     UsageError
         If it is damaged, or holds more than ``most`` bytes; no more than that is ever unpacked.
     """
-    if not is_compressed(content):
+    if not content.startswith((_BZIP2, _GZIP)):
         return content
     zipped = content.startswith(_BZIP2)
     decoder: Any = bz2.BZ2Decompressor() if zipped else zlib.decompressobj(wbits=31)
@@ -54,5 +47,5 @@ def unpack(content: bytes, path: Path, most: int) -> bytes:
     if len(unpacked) > most:
         raise UsageError(f"{path}: unpacks to more than the {most} bytes that it may have")
     if not decoder.eof or decoder.unused_data:
-        raise UsageError(f"{path}: is damaged: {'it ends too early' if not decoder.eof else 'more follows'}")
+        raise UsageError(f"{path}: is damaged: {'more follows' if decoder.eof else 'it ends too early'}")
     return unpacked

@@ -1,4 +1,4 @@
-"""Read a few plain columns of a stranger's Parquet file as a table of text; no extension types, no pickle."""
+"""Read a few plain columns of anybody's Parquet file as a table of text; no extension types, no pickle."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ _ROWS_AT_ONCE = 64
 def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
     """The columns as text, numbers so that they read back the same; row numbers count from 1.
 
-    Raises
-    ------
-    UsageError
-        If pyarrow is missing or not safe.
+    Raises UsageError if pyarrow is missing or not safe.
     """
     try:
         import pyarrow
@@ -33,9 +30,8 @@ def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
     table = Table(path.name)
     try:
         with parquet.ParquetFile(path, memory_map=False) as file:
-            unpacked = sum(
-                file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
-            )
+            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            unpacked = sum(group.total_byte_size for group in groups)
             if unpacked > most_bytes:
                 table.problem(f"unpacks to {unpacked} bytes; {most_bytes} at most are read")
                 return table
@@ -82,13 +78,12 @@ def _plain_columns(pyarrow: Any, schema: Any, table: Table, columns: Sequence[st
             continue
         kind = schema.field(found[0]).type
         if name == "prompt_id":
-            fits = types.is_string(kind) or types.is_large_string(kind)
+            needed, fits = "text", types.is_string(kind) or types.is_large_string(kind)
         elif name == "sample":
-            fits = types.is_integer(kind)
+            needed, fits = "whole numbers", types.is_integer(kind)
         else:
-            fits = types.is_floating(kind) or types.is_integer(kind)
+            needed, fits = "numbers", types.is_floating(kind) or types.is_integer(kind)
         if not fits:
-            needed = {"prompt_id": "text", "sample": "whole numbers"}.get(name, "numbers")
             table.problem(f"holds {kind}; needs {needed}", None, name)
     for name in schema.names:
         if name not in columns:

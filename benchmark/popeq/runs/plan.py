@@ -47,11 +47,6 @@ class Plan:
         return self.parameters.model_dump(mode="json")
 
     @property
-    def changed_parameters(self) -> dict[str, Any]:
-        """The parameters that are not at their defaults."""
-        return changed_parameters(self.parameters)
-
-    @property
     def command(self) -> str:
         """The command line that makes this run again."""
         return run_command(self.predictor, self.parameters, self.spec.dataset.given, self.spec.seed)
@@ -96,7 +91,7 @@ def typed_parameters(spec: PredictorSpec, values: Mapping[str, object], flag: st
         return model.model_validate(values)
     except ValidationError as error:
         failed = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
-    read = {k: _as_json(v) if k in failed else v for k, v in values.items()}
+    read = {k: as_json(v) if k in failed else v for k, v in values.items()}
     try:
         return model.model_validate(read)
     except ValidationError as error:
@@ -108,7 +103,8 @@ def typed_parameters(spec: PredictorSpec, values: Mapping[str, object], flag: st
     raise UsageError(f"{message} ({about})" if about else message)
 
 
-def _as_json(value: object) -> object:
+def as_json(value: object) -> object:
+    """What a text says as JSON; the value itself if it is no such text."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
@@ -153,14 +149,9 @@ def plans_of(
         plain_json(parameters.model_dump(mode="json"))
     except ValueError as error:
         raise UsageError(f"{predictor.name}: its parameters {error}") from None
-    made = predictor_record(predictor, parameters)
-    on = dataset_record(dataset)
-    return [
-        Plan(
-            RunSpec(predictor=made, dataset=on, protocol=protocol, seed=seed), predictor, parameters, dataset
-        )
-        for seed in dict.fromkeys(seeds)
-    ]
+    made, on = predictor_record(predictor, parameters), dataset_record(dataset)
+    specs = [RunSpec(predictor=made, dataset=on, protocol=protocol, seed=s) for s in dict.fromkeys(seeds)]
+    return [Plan(spec, predictor, parameters, dataset) for spec in specs]
 
 
 def predictor_record(predictor: PredictorSpec, parameters: Parameters) -> PredictorRecord:
@@ -199,16 +190,16 @@ def given_name(dataset: Dataset) -> str:
 def why_again(plan: Plan, runs: Sequence[Run]) -> str:
     """Why none of some runs, oldest first, is the planned one though it has the same name, parameters, data
     set, protocol and seed: what changed since the newest, in words; empty if there is none like it."""
-    spec, own = plan.spec, plan.spec.predictor
     for run in reversed(runs):
-        record, made = run.record, run.record.predictor
-        if (made.name, made.parameters, record.seed) == (own.name, own.parameters, spec.seed) and (
-            record.origin,
-            record.dataset.revision,
-            record.protocol,
-        ) == ("drawn", spec.dataset.revision, spec.protocol):
-            return difference(made, own, run.folder.name)
+        if run.record.origin == "drawn" and _asked(run.record) == _asked(plan.spec):
+            return difference(run.record.predictor, plan.spec.predictor, run.folder.name)
     return ""
+
+
+def _asked(spec: RunSpec) -> tuple[object, ...]:
+    """What a user asks for: all that makes a run but code and contents."""
+    made = spec.predictor
+    return made.name, made.parameters, spec.seed, spec.dataset.revision, spec.protocol
 
 
 def changed_meanwhile(plan: Plan) -> str:

@@ -24,6 +24,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
+FailureKind = Literal["error", "contract", "crash", "timeout", "memory"]
 FolderName = Annotated[str, AfterValidator(folder_name)]
 
 
@@ -36,7 +37,7 @@ class StageRecord(Section):
 
 class Failure(Section):
     stage: str = Field(description="stage that failed")
-    kind: Literal["error", "contract", "crash", "timeout", "memory"] = Field(
+    kind: FailureKind = Field(
         description="error: raised; contract: broke the protocol; crash: the process died; timeout, memory: "
         "killed at that limit"
     )
@@ -105,31 +106,22 @@ class RunRecord(RunSpec, _Head):
         )
 
 
-def migrate(
-    raw: Mapping[str, Any],
-    where: str,
-    migrations: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
-    current: int = SCHEMA_VERSION,
-) -> dict[str, Any]:
+def migrate(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Bring the content of an old run.json to the current version, one version at a time.
 
-    Raises
-    ------
-    RunError
-        If the file is of a newer popeq, or has no version.
+    Raises RunError if the file is of a newer popeq, or has no version.
     """
-    steps = MIGRATIONS if migrations is None else migrations
     content = dict(raw)
     version = content.get("schema_version")
     if type(version) is not int or version < 1:
         raise RunError(f"{where}: has no schema_version; it is not a popeq run")
-    if version > current:
+    if version > SCHEMA_VERSION:
         raise RunError(
-            f"{where}: schema version {version} is newer than this popeq reads ({current}); upgrade popeq"
+            f"{where}: schema version {version} is newer than this popeq reads ({SCHEMA_VERSION}); upgrade "
+            "popeq"
         )
-    for step in range(version, current):
-        content = steps[step](content)
-        content["schema_version"] = step + 1
+    for step in range(version, SCHEMA_VERSION):
+        content = {**MIGRATIONS[step](content), "schema_version": step + 1}
     return content
 
 

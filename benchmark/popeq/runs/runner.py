@@ -6,24 +6,22 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
 from popeq.dataset import Stage
-from popeq.errors import RunError, UsageError
+from popeq.errors import RunError
 from popeq.runs.attempt import Attempt
-from popeq.runs.clusters import engine_of
 from popeq.runs.create import create_run
-from popeq.runs.engine import Engine
-from popeq.runs.folder import Run, find_runs
+from popeq.runs.engine import Engine, engine_of
+from popeq.runs.folder import Run, find_runs, lock_file
 from popeq.runs.observers import Observers
 from popeq.runs.plan import Plan, changed_meanwhile, why_again
-from popeq.runs.record import Failure
 from popeq.runs.reporting import Reporter
 from popeq.runs.settings import RunSettings
-from popeq.runs.supervisor import Outcome
+from popeq.runs.supervisor import News, Outcome
 
 #: Stages that are waited for at once; a thread each.
 _MOST_THREADS = 500
@@ -66,12 +64,15 @@ def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, rep
     locks: dict[int, FileLock] = {}
     busy: list[str] = []
     runs_dir = settings.runs_dir
-    try:
+    with contextlib.ExitStack() as at_the_end:
         for i, plan in enumerate(plans):
-            lock = _lock(plan, runs_dir)
-            if lock is None:
+            lock = FileLock(lock_file(runs_dir, f"{plan.key[:16]}.lock"))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
                 busy.append(plan.label)
             else:
+                at_the_end.callback(lock.release)
                 locks[i] = lock
         found = [] if settings.fresh else find_runs(runs_dir)[0]
         there = {run.record.key: run for run in found}  # newest last
@@ -81,16 +82,13 @@ def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, rep
                 lock.release()
                 finished[i] = existing
                 reporter.ended(existing, False)
-            else:
-                if not existing and (why := why_again(plan, found)):
-                    reporter.remark(f"{plan.label}: drawn again, because {why}")
-                drawn = existing or create_run(plan, runs_dir)
-                drawn.partial.mkdir(exist_ok=True)
-                attempts[i] = Attempt(plan, drawn, lock, settings)
+                continue
+            if not existing and (why := why_again(plan, found)):
+                reporter.remark(f"{plan.label}: drawn again, because {why}")
+            run = existing or create_run(plan, runs_dir)
+            run.partial.mkdir(exist_ok=True)
+            attempts[i] = Attempt(plan, run, lock, settings)
         finished |= _carried_out(attempts, engine, reporter)
-    finally:
-        for lock in locks.values():
-            lock.release()
     if busy:
         raise RunError(
             f"another popeq process is drawing this run in {runs_dir}: {'; '.join(busy)}; wait for it"
@@ -98,23 +96,10 @@ def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, rep
     return [finished[i] for i in range(len(plans))]
 
 
-def _lock(plan: Plan, runs_dir: Path) -> FileLock | None:
-    """The lock of a run, taken; None if another process holds it."""
-    lock = FileLock(runs_dir / ".locks" / f"{plan.key[:16]}.lock")
-    try:
-        (runs_dir / ".locks").mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        return None
-    except OSError as error:
-        raise UsageError(f"{runs_dir}: cannot be written: {error.strerror}") from None
-    return lock
-
-
 def _carried_out(attempts: dict[int, Attempt], engine: Engine, reporter: Reporter) -> dict[int, Run]:
     """The runs of all attempts, when every stage has ended."""
     finished: dict[int, Run] = {}
-    observers, one_at_a_time = Observers(), threading.Lock()
+    observers = Observers(reporter)
     reporter.started(
         sum(a.run.record.prompts for a in attempts.values()), sum(len(a.done) for a in attempts.values())
     )
@@ -124,30 +109,17 @@ def _carried_out(attempts: dict[int, Attempt], engine: Engine, reporter: Reporte
             attempt = attempts[i]
             if why := changed_meanwhile(attempt.plan):
                 line = f"not drawn, because {why}; the same command draws the run again"
-                return i, Outcome(
-                    stage.name, failures=(Failure(stage=stage.name, kind="error", message=line),)
-                )
+                return i, Outcome.failed(stage.name, "error", line)
             attempt.start()
-            record = attempt.run.record
+            record, task = attempt.run.record, attempt.task(stage)
             observers.started(record)
-
-            def on_prompt(prompt_id: str) -> None:
-                observers.prompt_done(record, prompt_id)
-                with one_at_a_time:
-                    reporter.prompt_done(record, prompt_id)
-
-            def on_progress(line: str) -> None:
-                with one_at_a_time:
-                    reporter.progress(record, line)
-
-            return i, engine.carry_out(attempt.task(stage), attempt.deadline, cancel, on_prompt, on_progress)
+            look = News(task.job, partial(observers.prompt_done, record), partial(observers.progress, record))
+            return i, engine.carry_out(task, attempt.deadline, cancel.is_set, look)
 
         def close(i: int) -> None:
             finished[i] = attempts[i].finish()
             if not cancel.is_set():
-                observers.finished(finished[i].record)
-                with one_at_a_time:
-                    reporter.ended(finished[i], True)
+                observers.finished(finished[i])
 
         for i in [i for i, a in attempts.items() if a.over]:  # every prompt was drawn before the stop
             close(i)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from popeq.runs.settings import RunSettings
@@ -35,22 +35,20 @@ _OFFLINE_FLAGS = dict.fromkeys(
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def environment_for(
-    settings: RunSettings, threads: int, needed: Iterable[str] = (), parent: Mapping[str, str] = os.environ
-) -> dict[str, str]:
+def environment_for(settings: RunSettings, threads: int, needed: Iterable[str] = ()) -> dict[str, str]:
     """Variables for a contained process: those on the list, and those that were asked for by name.
 
     Parameters
     ----------
     threads
-        For numerical libraries, where ``parent`` does not say another number.
+        For numerical libraries, where the environment does not say another number.
     needed
         What the predictor's spec asks for; ``settings.pass_env`` is what the user does.
     """
     asked = {*needed, *settings.pass_env}
-    env = {name: value for name, value in parent.items() if name in asked or _harmless(name)}
+    env = {name: value for name, value in os.environ.items() if name in asked or _harmless(name)}
     if settings.online:
-        env |= {k: v for k, v in parent.items() if k.lower() in _PROXIES and "@" not in v}
+        env |= {k: v for k, v in os.environ.items() if k.lower() in _PROXIES and "@" not in v}
     else:
         env |= dict.fromkeys(_OFFLINE_FLAGS, "1")
     # The parent's import path, so that a script's own predictor is found, but never the current folder:

@@ -12,20 +12,23 @@ from popeq.errors import UsageError
 from popeq.runs.containment import GIB, memory_of_the_machine
 from popeq.settings import Settings
 
-EngineName = Literal["local", "dask", "ray"]
-
 
 class RunSettings(Settings):
     """Limits, places and processes of runs; docs/containment.md says what they do not stop.
 
     No field changes a prediction: two runs that differ in settings alone are the same run. The options of the
-    command line are made from these fields.
+    command line are made from these fields. UsageError, one line, for a name that is no setting, or a value
+    that it does not take.
     """
 
     runs_dir: Path = Field(Path("runs"), description="Folder of the runs.")
     jobs: int = Field(1, ge=1, description="Processes side by side on this machine.")
-    engine: EngineName = Field("local", description="Where runs are drawn; never changes a result.")
-    scheduler: str | None = Field(None, description="Address of the dask or ray cluster.")
+    engine: Literal["local", "dask", "ray", "slurm"] = Field(
+        "local", description="Where runs are drawn; never changes a result."
+    )
+    scheduler: str | None = Field(
+        None, description="Address of the dask or ray cluster, or parameters of SLURM jobs (docs/scale.md)."
+    )
     timeout_s: float | None = Field(
         3600.0, gt=0, description="Seconds that one run may take; then it is killed."
     )

@@ -93,18 +93,10 @@ class RunSpec(Section):
         Runs of schema 1 and 2, and submitted ones, have no code, and then nothing but the parameters counts
         of the predictor.
         """
-        made = self.predictor
-        parts: list[Any] = [
-            made.name,
-            made.source,
-            made.parameters,
-            self.dataset.name,
-            self.dataset.revision,
-            self.protocol.model_dump(mode="json"),
-            self.seed,
-        ]
+        made, protocol = self.predictor, self.protocol.model_dump(mode="json")
+        parts: list[Any] = [made.name, made.source, made.parameters]
+        parts += [self.dataset.name, self.dataset.revision, protocol, self.seed]
         if made.code is not None:
-            parts.append(
-                {"code": made.code.sha256, "popeq": made.code.popeq, "identity": dict(made.identity)}
-            )
+            code = {"code": made.code.sha256, "popeq": made.code.popeq, "identity": dict(made.identity)}
+            parts.append(code)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

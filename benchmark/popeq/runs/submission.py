@@ -18,10 +18,10 @@ from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
 from popeq.runs.create import new_record, new_run
-from popeq.runs.folder import PREDICTION_COLUMNS, Run, find_runs, kept_to
+from popeq.runs.folder import Run, find_runs, kept_to, lock_file
 from popeq.runs.packed import name_for, pack
 from popeq.runs.plan import dataset_record
-from popeq.runs.predictions import read_predictions
+from popeq.runs.predictions import PREDICTION_COLUMNS, read_predictions
 from popeq.runs.record import RunRecord
 from popeq.runs.spec import PredictorRecord, RunSpec
 from popeq.runs.worker import predictions_text
@@ -74,16 +74,11 @@ def run_from_predictions(
         if card is not None:
             write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
-    locks = runs_dir / ".locks"
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{runs_dir}: cannot be written: {error.strerror}") from None
-    with FileLock(locks / f"{SOURCE}-{name}.lock"):
+    with FileLock(lock_file(runs_dir, f"{SOURCE}-{name}.lock")):
         for other in find_runs(runs_dir)[0]:
             if other.record.key == record.key:
                 return (other if card is None else _with_card(other, card)), False
-            if _rivals(other.record, record):
+            if _drawn_as(other.record) == _drawn_as(record):
                 raise UsageError(
                     f"--name {name}: {other.folder} has other predictions under that name and seed; give "
                     "another --name, or --seed if they are another draw of the same method"
@@ -96,7 +91,7 @@ def _with_card(run: Run, card: Card) -> Run:
     write_text(run.folder / CARD, card.model_dump_json(indent=2) + "\n")
     described = {k: v for k, v in run.record.predictor.described.items() if k != "model"} | _described(card)
     changed = run.record.predictor.model_copy(update={"kind": card.kind, "described": described})
-    return run if changed == run.record.predictor else run.update(predictor=changed.model_dump())
+    return run if changed == run.record.predictor else run.update(predictor=changed)
 
 
 def _described(card: Card | None) -> dict[str, str]:
@@ -119,39 +114,23 @@ def _rounding(given: NDArray[np.float64], stored: NDArray[np.float64], protocol:
     return {"rounded": f"to {protocol.decimals} decimals of a dB, as {protocol.label} says: {how_far}"}
 
 
-def _rivals(a: RunRecord, b: RunRecord) -> bool:
-    """Whether two submitted runs would be taken for the same draw of the same method."""
-    return (a.origin, a.predictor.name, a.seed, a.dataset.revision, a.protocol) == (
-        "submitted",
-        b.predictor.name,
-        b.seed,
-        b.dataset.revision,
-        b.protocol,
-    )
+def _drawn_as(record: RunRecord) -> tuple[object, ...]:
+    """What two submitted runs have in common that would be taken for the same draw of the same method."""
+    return record.origin, record.predictor.name, record.seed, record.dataset.revision, record.protocol
 
 
 def _record(file: Path, spec: RunSpec, prompts: int, sha256: str) -> RunRecord:
     """The record of predictions that were sent; its key counts them in place of parameters and code."""
-    name, seed = spec.predictor.name, spec.seed
+    name = spec.predictor.name
     of_content = spec.predictor.model_copy(update={"parameters": {"predictions_sha256": sha256}})
     key = spec.model_copy(update={"predictor": of_content}).expected_key
-    words = [
-        "popeq",
-        "score",
-        file.name,
-        "--dataset",
-        spec.dataset.given,
-        "--name",
-        name,
-        "--seed",
-        str(seed),
-    ]
+    words = ["popeq", "score", file.name, "--dataset", spec.dataset.given, "--name", name, "--seed"]
     record = new_record(
         spec,
         key,
         origin="submitted",
         status="complete",
-        command=shlex.join(words),
+        command=shlex.join([*words, str(spec.seed)]),
         prompts=prompts,
         prompts_done=prompts,
         predictions_sha256=sha256,

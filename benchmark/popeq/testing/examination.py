@@ -14,7 +14,7 @@ from pathlib import Path
 
 from popeq.contract import PredictorSpec
 from popeq.runs.confined import receive_job
-from popeq.runs.containment import GIB, Contained
+from popeq.runs.containment import GIB, contained
 from popeq.runs.scrubbed import environment_for
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, how_it_died
@@ -70,8 +70,10 @@ def examine(
         deadline.start()
         started = time.monotonic()
         env = environment_for(settings, os.cpu_count() or 1, spec.needs_env)
-        process = Contained("popeq.testing.examination", log, env, memory_bytes, paths=options.values())
-        with report.open(encoding="utf-8") as lines, process as contained:
+        with (
+            report.open(encoding="utf-8") as lines,
+            contained("popeq.testing.examination", log, env, memory_bytes, options.values()) as examined,
+        ):
 
             def watch() -> str:
                 nonlocal started
@@ -85,10 +87,10 @@ def examine(
                 return "timeout" if deadline.passed else ""
 
             asked = {"predictor": spec.name, "options": dict(options), "report": str(report)}
-            contained.send(json.dumps(asked).encode())
-            stopped = contained.wait(watch)
+            examined.send(json.dumps(asked).encode())
+            stopped = examined.wait(watch)
             watch()
-            status = contained.process.poll()
+            status = examined.process.poll()
         if len(found) < len(CHECKS) and (stopped or not measured):
             check = CHECKS[len(found)]
             if stopped == "timeout":

@@ -51,8 +51,8 @@ def distribution(site, name, entry, *, record=None, pth=None, url=None):
         (site / f"_{name}.pth").write_text(f"{pth}\n")
         files.append(f"_{name}.pth,,")
     if url is not None:
-        told = {"url": url.as_uri(), "dir_info": {"editable": True}}
-        (info / "direct_url.json").write_text(json.dumps(told))
+        content = {"url": url.as_uri(), "dir_info": {"editable": True}}
+        (info / "direct_url.json").write_text(json.dumps(content))
     if record is not None:
         (info / "RECORD").write_text("\n".join(files) + "\n")
     importlib.invalidate_caches()

@@ -222,8 +222,8 @@ def test_a_stopped_run_is_not_continued_by_newer_code(popeq, plugin, small, tmp_
         json.dumps(raw | {"status": "unfinished", "predictions_sha256": None})
     )
     plugin.write_text(PLUGIN + "\n# edited\n")
-    told = popeq(*command, env=env)
-    assert "drawn again, because the code changed" in told.stdout
+    newer = popeq(*command, env=env)
+    assert "drawn again, because the code changed" in newer.stdout
     assert sorted(r.record.status for r in find_runs(tmp_path / "runs")[0]) == ["complete", "unfinished"]
 
 
@@ -271,7 +271,7 @@ def test_code_that_changes_between_two_stages_ends_the_run_in_one_line(popeq, pl
 
     editor = threading.Thread(target=edit)
     editor.start()
-    command = ("run", "edited", "--dataset", data, "-o", "pause_s=0.5", "--batch-size", 2, "--quiet")
+    command = ("run", "edited", "--dataset", data, "-o", "pause_s=0.15", "--batch-size", 1, "--quiet")
     broken = popeq(*command, env=env)
     editor.join()
     assert broken.returncode == 1

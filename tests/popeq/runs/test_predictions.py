@@ -1,4 +1,4 @@
-"""Predictions from files: what is right is kept to the last bit, what is wrong is told at once, with rows."""
+"""Predictions from files: what is right is kept to the last bit, what is wrong is named with its rows."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_parquet_of_other_plain_types_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_everything_wrong_is_told_at_once_with_its_row(tmp_path, ending):
+def test_everything_wrong_is_named_at_once_with_its_row(tmp_path, ending):
     table = frame()
     table.loc[0, "x_db"] = 6.001
     table.loc[1, "y_db"] = np.inf
     table.loc[2, "sample"] = 7
     table.loc[3, "prompt_id"] = "p3"
     table.loc[5, "sample"] = 1
-    told = "\n".join(problems_of(write(table, tmp_path / f"file.{ending}")))
+    found = "\n".join(problems_of(write(table, tmp_path / f"file.{ending}")))
     first = 2 if ending == "csv" else 1  # the header is a line of a CSV file
     for line in (
         f"row {first}: (6.001, {table.loc[0, 'y_db']:g}) dB is outside the box [-6.0, -6.0]..[6.0, 6.0]",
@@ -81,8 +81,8 @@ def test_everything_wrong_is_told_at_once_with_its_row(tmp_path, ending):
         "prompt 'p1' lacks sample 2",
         "prompt 'p2' lacks samples 0, 2",
     ):
-        assert f"file.{ending}, {line}" in told or f"file.{ending}: {line}" in told
-    assert len(told.splitlines()) == 7
+        assert f"file.{ending}, {line}" in found or f"file.{ending}: {line}" in found
+    assert len(found.splitlines()) == 7
 
 
 def test_nothing_is_filled_in(tmp_path):
@@ -101,16 +101,16 @@ def test_nothing_is_filled_in(tmp_path):
 def test_only_plain_numbers_are_numbers(tmp_path, text):
     table = frame().astype({"x_db": object})
     table.loc[0, "x_db"] = text
-    (told,) = problems_of(write(table, tmp_path / "a.csv"))
-    assert "row 2, column x_db" in told
+    (found,) = problems_of(write(table, tmp_path / "a.csv"))
+    assert "row 2, column x_db" in found
 
 
 @pytest.mark.parametrize("text", ["-1", "1.0", "00", "+1", " ", "1e0", "9999999999999"])
 def test_samples_are_counted_in_plain_whole_numbers(tmp_path, text):
     table = frame().astype({"sample": object})
     table.loc[0, "sample"] = text
-    told = problems_of(write(table, tmp_path / "a.csv"))
-    assert any("row 2, column sample" in line for line in told)
+    found = problems_of(write(table, tmp_path / "a.csv"))
+    assert any("row 2, column sample" in line for line in found)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_files_that_are_too_large_or_unpack_to_too_much_are_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [6, 5000])
-def test_a_value_stored_once_that_stands_in_every_row_does_not_fill_the_memory(tmp_path, rows):
+def test_a_value_stored_once_for_every_row_does_not_fill_the_memory(tmp_path, rows):
     zeros = np.zeros(rows, dtype=np.int32)
     ids = pa.DictionaryArray.from_arrays(zeros, ["x" * 300_000])
     table = pa.table({"prompt_id": ids, "sample": zeros, "x_db": zeros, "y_db": zeros})
@@ -168,10 +168,10 @@ def test_a_value_stored_once_that_stands_in_every_row_does_not_fill_the_memory(t
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
     try:
-        (told,) = problems_of(tmp_path / "bomb.parquet")
+        (found,) = problems_of(tmp_path / "bomb.parquet")
     finally:
         pa.set_memory_pool(before)
-    assert "unpacks to more than" in told
+    assert "unpacks to more than" in found
     assert 0 < pool.max_memory() < 1 << 27  # 5,000 rows of it are 1.5 GB
 
 

@@ -13,15 +13,14 @@ from popeq.errors import RunError, UsageError
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import EXPLANATIONS, Run
 from popeq.runs.plan import make_plans
-from popeq.runs.record import RunRecord, migrate, read_record
+from popeq.runs.record import MIGRATIONS, SCHEMA_VERSION, RunRecord, migrate, read_record
 
 
-def test_migrations_are_chained_one_version_at_a_time():
-    steps = {
-        1: lambda raw: {**raw, "second": True},
-        2: lambda raw: {**{k: v for k, v in raw.items() if k != "second"}, "third": raw["second"]},
-    }
-    assert migrate({"schema_version": 1}, "x", steps, 3) == {"schema_version": 3, "third": True}
+def test_migrations_are_chained_one_version_at_a_time(monkeypatch):
+    assert [*MIGRATIONS] == list(range(1, SCHEMA_VERSION))
+    monkeypatch.setitem(MIGRATIONS, 1, lambda raw: {**raw, "second": True})
+    monkeypatch.setitem(MIGRATIONS, 2, lambda raw: {"third": raw["second"]})
+    assert migrate({"schema_version": 1}, "x") == {"schema_version": 3, "third": True}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path, content, says):
 
 @pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "\x00", "..", ""])
 def test_a_run_id_that_would_leave_its_folder_is_refused(tmp_path, name):
-    """'popeq submit' makes a folder of that name, and a stranger wrote the file."""
+    """'popeq submit' makes a folder of that name, and anybody may have written the file."""
     content = json.loads((ROOT / "tests" / "golden" / "run-v2" / "run.json").read_text())
     path = tmp_path / "run.json"
     path.write_text(json.dumps(content | {"run_id": name}))
@@ -66,10 +65,10 @@ def test_a_parameter_that_json_cannot_keep_is_refused_before_anything_runs(tmp_p
 def test_explanations_may_hold_any_text_and_other_files_are_refused(tmp_path):
     run = Run(tmp_path, read_record(ROOT / "tests" / "golden" / "run-v2" / "run.json"))
     assert run.explanations() == {}
-    told = {"prompt_id": "p08", "nearest": "one\u2028two\x85three\rfour"}
-    line = json.dumps(told, ensure_ascii=False) + "\n"
+    explained = {"prompt_id": "p08", "nearest": "one\u2028two\x85three\rfour"}
+    line = json.dumps(explained, ensure_ascii=False) + "\n"
     (tmp_path / EXPLANATIONS).write_bytes(line.encode())
-    assert run.explanations() == {"p08": told}
+    assert run.explanations() == {"p08": explained}
     for content in (b"{", b"\xff", b"[]", b"{}", b'{"prompt_id": []}', b"[" * 3000):
         (tmp_path / EXPLANATIONS).write_bytes(content)
         with pytest.raises(RunError, match=r"explanations\.jsonl: cannot be read"):

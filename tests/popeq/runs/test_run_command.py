@@ -1,4 +1,4 @@
-"""popeq run as a person meets it: resumed, killed, timed out, misbehaving, reproducible."""
+"""popeq run on the command line: resumed, killed, timed out, misbehaving, reproducible."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.conftest import environment, stored_text, write_small_dataset
 
@@ -104,9 +105,10 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     drawn = tmp_path / "drawn"
     process = start_slow_run(tmp_path, small, example_plugin, drawn)
     wait_for_prompts(tmp_path, 2)
+    children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait()
-    time.sleep(1.0)  # the orphaned child sees its input close and dies with its group
+    process.communicate()
+    assert not psutil.wait_procs(children, 20)[1]  # a child sees its input close and dies with its group
     folder = only_run(tmp_path / "runs")
     kept = {p.name: p.read_bytes() for p in (folder / "partial").glob("*.csv")}
     assert 2 <= len(kept) < 4
@@ -115,7 +117,7 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     resumed = with_plugin(*command, env={"POPEQ_EXAMPLE_DRAWN": str(drawn)})
     assert resumed.returncode == 0, resumed.stderr
     assert only_run(tmp_path / "runs") == folder
-    unbroken = with_plugin(*command, "--runs", "unbroken")
+    unbroken = with_plugin("run", "example-slow", "-o", "pause_s=0", "--dataset", small, "--runs", "unbroken")
     assert unbroken.returncode == 0
     whole = (only_run(tmp_path / "unbroken") / PACKED).read_bytes()
     assert (folder / PACKED).read_bytes() == whole
@@ -153,11 +155,11 @@ def test_a_timeout_kills_the_whole_process_group(with_plugin, small, tmp_path):
 
 def test_the_time_limit_is_for_the_run_not_for_each_fold(with_plugin, tmp_path):
     data = write_small_dataset(tmp_path / "data", folds=True)
-    started = time.monotonic()
-    result = with_plugin("run", "example-hangs", "--dataset", data, "--timeout", 6)
+    result = with_plugin("run", "example-hangs", "--dataset", data, "--timeout", 3)
     assert result.returncode == 1
-    assert time.monotonic() - started < 17  # three folds, one limit of 6 s
-    assert len(record(only_run(tmp_path / "runs"))["failures"]) == 3
+    found = record(only_run(tmp_path / "runs"))
+    assert found["wall_s"] < 8  # three folds, one limit of 3 s
+    assert len(found["failures"]) == 3
 
 
 def test_a_kill_after_the_last_prompt_loses_nothing(with_plugin, example_plugin, small, tmp_path):
@@ -290,7 +292,7 @@ def test_a_failure_is_never_cached(with_plugin, small, tmp_path):
 @pytest.mark.parametrize("folds", [False, True])
 def test_predictions_do_not_depend_on_jobs_batches_or_company(popeq, tmp_path, folds):
     data = write_small_dataset(tmp_path / "data", folds=folds)
-    names = ["random", "prior", "static-best"]
+    names = ["random", "static-best"] if folds else ["random", "prior", "static-best"]
     popeq("run", *names, "--dataset", data, "--runs", "one", "--jobs", 1, "--batch-size", 1)
     popeq("run", *reversed(names), "--dataset", data, "--runs", "four", "--jobs", 4, "--batch-size", 5)
     for name in names:
@@ -342,9 +344,9 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(with_plugin, tmp_path, argu
 def test_what_a_predictor_says_of_each_prompt_is_kept_and_shown(with_plugin, small, tmp_path):
     assert with_plugin("run", "example-telling", "--dataset", small).returncode == 0
     folder = only_run(tmp_path / "runs")
-    told = [json.loads(line) for line in (folder / "explanations.jsonl").read_text().splitlines()]
-    assert [t["prompt_id"] for t in told] == ["p08", "p09", "p10", "p11"]
-    assert told[0]["text"] == "asked: make it sound like number 8"
+    explained = [json.loads(line) for line in (folder / "explanations.jsonl").read_text().splitlines()]
+    assert [e["prompt_id"] for e in explained] == ["p08", "p09", "p10", "p11"]
+    assert explained[0]["text"] == "asked: make it sound like number 8"
     shown = with_plugin("show", folder, "--format", "json")
     assert shown.returncode == 0, shown.stderr
     parsed = json.loads(shown.stdout)

@@ -1,4 +1,4 @@
-"""A run's predictions are read on a short way that knows one form, or on the one that tells what is wrong."""
+"""A run's predictions are read by a fast reader that knows one form, or by the strict one for any file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from popeq.csv_table import table_of
 from popeq.errors import InvalidInputError
-from popeq.runs.folder import PREDICTION_COLUMNS, _as_written, _table, samples_of
+from popeq.runs.predictions import PREDICTION_COLUMNS, as_written, points_of
 from popeq.space import PLANE
 
 IDS, N = ("p1", "02"), 3
@@ -19,19 +20,19 @@ def file_of(rows, header=PREDICTION_COLUMNS) -> bytes:
     return "".join(",".join(row) + "\n" for row in [header, *rows]).encode()
 
 
-def short_way(content: bytes):
-    return _as_written(content, IDS, N)
+def fast(content: bytes):
+    return as_written(content, IDS, N)
 
 
-def long_way(content: bytes):
-    return samples_of(_table(content, "file"), IDS, N, PLANE, "file")
+def strict(content: bytes):
+    return points_of(table_of(content, "file", PREDICTION_COLUMNS), IDS, N, PLANE, "wrong")
 
 
 @given(seed=st.integers(0, 2**32 - 1), form=st.sampled_from([".17g", ".25f", ".1f", ".3e"]))
-def test_what_a_run_writes_is_read_on_the_short_way_to_the_last_bit(seed, form):
+def test_what_a_run_writes_is_read_fast_to_the_last_bit(seed, form):
     points = np.random.default_rng(seed).uniform(-6, 6, (len(ROWS), 2))
     content = file_of([[*r[:2], *(format(v, form) for v in p)] for r, p in zip(ROWS, points, strict=True)])
-    assert np.array_equal(short_way(content), long_way(content))
+    assert np.array_equal(fast(content), strict(content))
 
 
 CELLS = [
@@ -60,14 +61,14 @@ CELLS = [
     column=st.integers(0, 3),
     cell=st.one_of(st.sampled_from(CELLS), st.text(max_size=3)),
 )
-def test_what_the_short_way_takes_the_long_one_reads_the_same(row, column, cell):
+def test_what_the_fast_takes_the_long_one_reads_the_same(row, column, cell):
     rows = [list(r) for r in ROWS]
     rows[row][column] = cell
     content = file_of(rows)
-    short = short_way(content)
+    short = fast(content)
     if short is None or not PLANE.contains(short).all():
         return
-    assert np.array_equal(short, long_way(content))
+    assert np.array_equal(short, strict(content))
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,11 @@ def test_what_the_short_way_takes_the_long_one_reads_the_same(row, column, cell)
         file_of([[*ROWS[0][:3]], [*ROWS[1], "1"], *ROWS[2:]]),
     ],
 )
-def test_another_order_or_form_of_rows_is_left_to_the_long_way(content):
-    assert short_way(content) is None
+def test_another_order_or_form_of_rows_is_left_to_the_strict(content):
+    assert fast(content) is None
 
 
 def test_another_order_of_rows_is_still_read():
-    assert np.array_equal(long_way(file_of(ROWS[::-1])), long_way(file_of(ROWS)))
+    assert np.array_equal(strict(file_of(ROWS[::-1])), strict(file_of(ROWS)))
     with pytest.raises(InvalidInputError, match="p1"):
-        long_way(file_of(ROWS[1:]))
+        strict(file_of(ROWS[1:]))

@@ -17,7 +17,7 @@ from popeq.tuning.view import asking, tuning_view
 from popeq.withheld import WITHHELD, withholding
 
 MODULE = '''
-import subprocess, sys
+import json, subprocess, sys
 import numpy as np, popeq
 
 class Options(popeq.Parameters):
@@ -41,11 +41,11 @@ class Loader:
         if self.parameters.load:
             popeq.load_dataset(self.parameters.load)
         self.came = {given: refused(given) for given in filter(None, self.parameters.attempts.split("|"))}
-        code = "import sys, popeq\\nfor given in sys.argv[1:]: popeq.load_dataset(given)"
-        for given in list(self.came):
-            child = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True)
-            told = child.stderr.strip().splitlines()[-1] if child.returncode else "loaded"
-            self.came["child " + given] = told
+        code = "import json, sys, {0}; print(json.dumps([{0}.refused(given) for given in sys.argv[1:]]))"
+        if self.came:  # one process for all: to import popeq takes a second
+            command = [sys.executable, "-c", code.format(__name__), *self.came]
+            child = subprocess.run(command, capture_output=True, text=True, check=True)
+            self.came |= {"child " + g: line for g, line in zip(self.came, json.loads(child.stdout))}
 
     def sample(self, prompts, n, rngs):
         return np.stack([rng.uniform(-6, 6, (n, 2)) for rng in rngs])
@@ -109,7 +109,7 @@ def test_copies_and_the_second_panel_are_refused_too_in_children_as_well_and_oth
         assert LINE in came[f"child {given}"]
     assert came[other] == came[f"child {other}"] == "loaded"
     came = draw(loader(), other, tmp_path, attempts=attempts).predictor.described["came"]
-    assert [given for given, told in came.items() if told != "loaded"] == [other, f"child {other}"]
+    assert [given for given, said in came.items() if said != "loaded"] == [other, f"child {other}"]
     # the set whose second panel is tested
     came = draw(loader(), second, tmp_path, attempts=attempts).predictor.described["came"]
     assert LINE in came[first]

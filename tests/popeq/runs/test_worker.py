@@ -1,4 +1,4 @@
-"""What the predictor's process is told, and what it refuses."""
+"""What the predictor's process is given, and what it refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMPTS = [Prompt("a", "warm", "colour"), Prompt("b", "bright", "colour")]
 
 @pytest.mark.parametrize("folds", [False, True])
 def test_no_job_carries_an_answer_of_a_prompt_it_has_to_predict(tmp_path, folds):
-    """Every test response is a number that stands nowhere else, so any leak would show in the job's text."""
+    """Every test response is a number that is nowhere else, so any leak would show in the job's text."""
     folder = write_small_dataset(tmp_path / "data", folds=folds)
     lines = (folder / "responses.csv").read_text().splitlines()
     marked = [lines[0]]
@@ -38,7 +38,7 @@ def test_no_job_carries_an_answer_of_a_prompt_it_has_to_predict(tmp_path, folds)
     attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, RunSettings())
     assert len(attempt.stages) == (3 if folds else 1)
     for stage in attempt.stages:
-        text = attempt.job(stage).model_dump_json()
+        text = attempt.task(stage).job.model_dump_json()
         for prompt_id in stage.test:
             for x, y in dataset.points(prompt_id):
                 assert repr(float(x)) not in text
@@ -125,7 +125,7 @@ def job_of(tmp_path):
     dataset = read_dataset(write_small_dataset(tmp_path / "data"))
     (plan,) = make_plans(["prior"], dataset, PROTOCOL_1, [0])
     attempt = Attempt(plan, create_run(plan, tmp_path / "runs"), None, RunSettings())
-    return attempt.job(attempt.stages[0])
+    return attempt.task(attempt.stages[0]).job
 
 
 @pytest.mark.parametrize("bad", [[], ["p08"], ["p11", "p09"], ["p08", "p09", "p10", "p11"]])

@@ -127,7 +127,7 @@ def signs(world: World, samples: Floats) -> tuple[bool, bool, bool]:
     pool = dataset.pooled(dataset.stages[0].train)
     reference = np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape))
     row, ref = ([p.score(x).scores(HEADLINE) for p in panels] for x in (samples, reference))
-    perfect = world.tested.score(world.population).scores(HEADLINE)
+    perfect = world.tested.score(world.population)
     return (
         copying_p(samples, world.tested) <= ALPHA,
         two_panel_p(*row, *ref) <= ALPHA,

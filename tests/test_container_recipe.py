@@ -18,7 +18,7 @@ import click
 import pytest
 
 import popeq
-from popeq.board.verify import verify_run
+from popeq.board.verify import examine
 from popeq.cli import popeq as program
 from popeq.runs.folder import find_runs
 from tests.conftest import ROOT, environment, write_small_dataset
@@ -111,4 +111,4 @@ def test_a_run_is_drawn_without_network_on_a_read_only_file_system(tmp_path):
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "beside").exists()
     (run,) = find_runs(folders["out"])[0]
-    assert verify_run(run, popeq.load_dataset(folders["data"])) == []
+    assert examine(run, popeq.load_dataset(folders["data"])).problems == ()

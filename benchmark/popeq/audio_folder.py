@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from popeq.contract import Audio
-from popeq.csv_table import Table, csv_bytes, read_table
+from popeq.csv_table import csv_bytes, read_table
 from popeq.errors import Problem
 
 FEATURES, FOLDER = "features.csv", "audio"
@@ -23,10 +22,18 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
     ``asked`` are the audio ids of the prompts (None: they could not be read). If there is a features.csv,
     each of them must have a row; a file in audio/ is named by its id. Problems are added to ``problems``.
     """
-    table = _read_features(folder / FEATURES) if (folder / FEATURES).exists() else None
-    features = {} if table is None else _rows(table)
     files = _files(folder / FOLDER, asked, problems)
-    if table is not None:
+    features: dict[str, dict[str, float]] = {}
+    if (folder / FEATURES).exists():
+        # Any column may follow audio_id: descriptors have the names that their maker gave them.
+        table = read_table(folder / FEATURES, ("audio_id",), None)
+        if table.columns == ("audio_id",):
+            table.problem("needs a column for at least one descriptor", 1)
+        names = [name for name in table.columns if name != "audio_id"]
+        for row in table.rows:
+            audio_id = row.cells["audio_id"]
+            table.unique(audio_id, row, "audio_id", repr(audio_id))
+            features[audio_id] = {c: table.number(row.cells[c], row, c) for c in names}
         if asked is not None and table.columns and not table.broken:
             for audio_id in sorted(asked - set(features)):
                 table.problem(f"has no row for the audio_id {audio_id!r} of prompts.csv", column="audio_id")
@@ -47,28 +54,6 @@ def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
         if track.file is not None:
             (folder / FOLDER).mkdir(exist_ok=True)
             shutil.copyfile(track.file, folder / FOLDER / f"{audio_id}{track.file.suffix.lower()}")
-
-
-def _read_features(path: Path) -> Table:
-    """Any column may follow ``audio_id``: descriptors have the names that their maker gave them."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = [name.strip() for name in next(csv.reader(stream), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        header = []
-    table = read_table(path, ("audio_id",), [name for name in header if name and name != "audio_id"])
-    if table.columns == ("audio_id",):
-        table.problem("needs a column for at least one descriptor", 1)
-    return table
-
-
-def _rows(table: Table) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for row in table.rows:
-        audio_id = row.cells["audio_id"]
-        table.unique(audio_id, row, "audio_id", repr(audio_id))
-        found[audio_id] = {c: table.number(row.cells[c], row, c) for c in table.columns if c != "audio_id"}
-    return found
 
 
 def _files(folder: Path, asked: set[str] | None, problems: list[Problem]) -> dict[str, Path]:

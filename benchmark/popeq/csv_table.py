@@ -5,12 +5,13 @@ pandas gives up at the first problem and does not keep line numbers, so the read
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import io
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,18 +28,18 @@ class Row:
     cells: dict[str, str]
 
 
+@dataclass
 class Table:
-    """The rows of a file that could be read, and the problems found in it."""
+    """The rows of a file that could be read, and the problems found in it; ``broken`` if rows or columns
+    could not be separated, so that nothing follows from what is absent."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.columns: tuple[str, ...] = ()
-        self.rows: list[Row] = []
-        self.problems: list[Problem] = []
-        self.missing: frozenset[str] = frozenset()
-        #: Whether rows or columns could not be separated, so that nothing follows from what is absent.
-        self.broken = False
-        self._first: dict[tuple[str, Hashable], int] = {}
+    file: str
+    columns: tuple[str, ...] = ()
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    missing: frozenset[str] = frozenset()
+    broken: bool = False
+    _first: dict[tuple[str, Hashable], int] = field(default_factory=dict)
 
     def problem(self, message: str, row: Row | int | None = None, column: str | None = None) -> None:
         """Add a problem, unless it is about a cell of a column that has been reported as missing."""
@@ -50,17 +51,14 @@ class Table:
     def number(self, cell: object, row: Row | int, column: str) -> float:
         """The finite number in a cell; NaN, with a problem added, if there is none."""
         text = str(cell).strip()
-        try:
-            # float() also accepts digits of other scripts and 1_000, which other programs do not read.
-            value = float(text) if text.isascii() and "_" not in text else None
-        except ValueError:
-            value = None
-        if value is not None and math.isfinite(value):
-            return value
-        if value is not None:
-            message = f"{text} is not a finite number"
-        else:
-            message = f"{text!r} is not a number" if text else "is empty; needs a number"
+        message = f"{text!r} is not a number" if text else "is empty; needs a number"
+        # float() also accepts digits of other scripts and 1_000, which other programs do not read.
+        if text.isascii() and "_" not in text:
+            with contextlib.suppress(ValueError):
+                value = float(text)
+                if math.isfinite(value):
+                    return value
+                message = f"{text} is not a finite number"
         self.problem(message, row, column)
         return math.nan
 
@@ -107,29 +105,32 @@ class Table:
             self.broken = True
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = (), file: str = "") -> Table:
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str] | None = (), file: str = ""
+) -> Table:
     """Read a UTF-8 CSV file with a header. Unknown, missing and repeated columns are problems of the table.
 
-    ``file`` is how problems name the file, by default the last name of ``path``.
+    With None for ``optional`` every column that has a name is known. ``file`` is how problems name the file,
+    by default the last name of ``path``.
     """
     table = Table(file or path.name)
     content = table.read(path)
-    return table if table.problems else _fill(table, content, required, optional)
+    return table if table.problems else table_of(content, table.file, required, optional)
 
 
-def table_of(content: bytes, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
+def table_of(
+    content: bytes, file: str, required: Sequence[str], optional: Sequence[str] | None = ()
+) -> Table:
     """The table in the content of a file, as ``read_table`` reads it."""
-    return _fill(Table(file), content, required, optional)
-
-
-def _fill(table: Table, content: bytes, required: Sequence[str], optional: Sequence[str]) -> Table:
+    table = Table(file)
     records = table.records(content)
     header = [name.strip() for name in next(records, (1, []))[1]]
     if not header:
         if not table.problems:
             table.problem("the file is empty; its first line must name the columns " + ", ".join(required))
         return table
-    _check_header(table, header, required, optional)
+    others = filter(None, header) if optional is None else optional
+    _check_header(table, header, required, list(dict.fromkeys([*required, *others])))
     if table.broken:
         return table
     table.columns = tuple(header)
@@ -156,10 +157,7 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n", quoting=quoting).encode()
 
 
-def _check_header(
-    table: Table, header: Sequence[str], required: Sequence[str], optional: Sequence[str]
-) -> None:
-    known = [*required, *optional]
+def _check_header(table: Table, header: Sequence[str], required: Sequence[str], known: Sequence[str]) -> None:
     separator = next(
         (s for s in ";\t|" if len(header) == 1 and header[0].count(s) >= len(required) - 1), None
     )

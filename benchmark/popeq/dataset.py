@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from popeq.content_hash import file_sha256
 from popeq.contract import Audio, LabelledPrompt, Prompt
@@ -28,10 +28,8 @@ LISTENER_COLUMNS = ("listener_id", "group")
 MOST_DB = 1e9
 
 
-class SpaceCard(BaseModel):
+class SpaceCard(BaseModel, frozen=True, extra="forbid"):
     """Bounds and unit of the plane, as ``dataset.toml`` writes them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     x_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest smile")
     y_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest tilt")
@@ -45,10 +43,8 @@ class SpaceCard(BaseModel):
         return bounds
 
 
-class DatasetCard(BaseModel):
+class DatasetCard(BaseModel, frozen=True, extra="forbid"):
     """The content of ``dataset.toml``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="short name, used on the command line"
@@ -137,7 +133,7 @@ class Dataset:
 
     @property
     def by_panels(self) -> bool:
-        """Whether the prompts of a fold are dealt into panels that have no listener in common."""
+        """Whether the prompts of a fold are divided into panels that have no listener in common."""
         return "panel" in self.prompts and bool(self.prompts["panel"].notna().any())
 
     @cached_property
@@ -212,10 +208,8 @@ class Dataset:
                 tested = frame.index[(fold == f) & (panel == p)]
                 stages.append(Stage(name, tuple(frame.index[train]), (), tuple(tested)))
             return tuple(stages)
-        by_split = {
-            s: tuple(sorted(self.prompts.loc[self.prompts["split"] == s, "prompt_id"])) for s in SPLITS
-        }
-        return (Stage("split", by_split["train"], by_split["validation"], by_split["test"]),)
+        split, ids = self.prompts["split"], self.prompts["prompt_id"]
+        return (Stage("split", *(tuple(sorted(ids[split == name])) for name in SPLITS)),)
 
     @cached_property
     def test_ids(self) -> tuple[str, ...]:

@@ -112,16 +112,13 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
     if dataset.card.second_panel is None or dataset.folder is None:
         return None
     second = read_dataset(Path(dataset.folder, dataset.card.second_panel))
+    wrong = ""
     if second.test_ids != dataset.test_ids or second.space != dataset.space:
-        raise UsageError(
-            f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} must have the same test "
-            "prompts and the same space"
-        )
-    if second.sealed:
-        raise UsageError(
-            f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} has sealed answers; "
-            "leave it out"
-        )
+        wrong = "must have the same test prompts and the same space"
+    elif second.sealed:
+        wrong = "has sealed answers; leave it out"
+    if wrong:
+        raise UsageError(f"{dataset.folder / CARD}: second_panel {dataset.card.second_panel!r} {wrong}")
     return second
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,7 @@ def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space:
     figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, label="reflective density (per dB²)")
     axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
     axes.axvline(0, color="0.55", linewidth=0.7, linestyle=":")
+    outline = withStroke(linewidth=2.5, foreground="white", alpha=0.8)  # readable on any density
     for (right, top), text in CORNERS.items():
         axes.annotate(
             text,
@@ -81,9 +83,7 @@ def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space:
             va="top" if top else "bottom",
             fontsize=8,
             color="0.35",
-            path_effects=[
-                withStroke(linewidth=2.5, foreground="white", alpha=0.8)
-            ],  # readable on any density
+            path_effects=[outline],
         )
     axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
 
@@ -115,8 +115,7 @@ def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int
     column = np.rint(share[:, 0] * (width - 1)).astype(int)
     row = np.rint((1.0 - share[:, 1]) * (height - 1)).astype(int)
     canvas = empty_canvas(width, height)
-    for i, j in set(zip(row.tolist(), column.tolist(), strict=True)):
-        count = int(((row == i) & (column == j)).sum())
+    for (i, j), count in Counter(zip(row.tolist(), column.tolist(), strict=True)).items():
         canvas[i, j] = "o" if count == 1 else str(min(count, 9))
     prompt = dataset.unlabelled([prompt_id])[0]
     return framed(canvas, space, prompt.text, [_caption(dataset, prompt_id, points)])
@@ -145,7 +144,7 @@ def framed(canvas: NDArray[np.str_], space: Space, text: str, below: Sequence[st
     return "\n".join(
         [
             f"“{text}”",
-            f"{Y_LABEL}",
+            Y_LABEL,
             f"{'':6} ┌{rule}┐",
             *body,
             f"{'':6} └{rule}┘",

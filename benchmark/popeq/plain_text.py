@@ -32,11 +32,10 @@ def visible(text: str, limit: int | None = None) -> str:
     So ANSI escapes have no effect on a terminal and right-to-left marks do not reverse a line. Newlines and
     tabs become spaces. A text longer than ``limit`` is cut and its length is added.
     """
-    length = len(text)
-    if limit is not None and length > limit:
-        text = text[:limit]
-    shown = "".join(map(_visible, text)) if not text.isascii() or not text.isprintable() else text
-    return shown if limit is None or length <= limit else f"{shown}… ({length} characters)"
+    shown = text[:limit]
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(map(_visible, shown))
+    return shown if limit is None or len(text) <= limit else f"{shown}… ({len(text)} characters)"
 
 
 def _visible(character: str) -> str:
@@ -48,9 +47,9 @@ def _visible(character: str) -> str:
     return character
 
 
-def markdown_text(text: str, limit: int | None = None) -> str:
+def markdown_text(text: str) -> str:
     """Text for Markdown that shows as itself: no markup, HTML or link, and no new table cell."""
-    escaped = _MARKUP.sub(r"\\\1", visible(text, limit))
+    escaped = _MARKUP.sub(r"\\\1", visible(text))
     escaped = re.sub(r"&(?=#|\w+;)", "&amp;", escaped)
     escaped = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
     return re.sub(r"(?i)\b(https?|ftp|mailto|www)([:.])", r"\1&#8203;\2", escaped).replace("@", "&#64;")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from popeq.contract import PredictorSpec
 from popeq.errors import UsageError
@@ -35,11 +35,7 @@ def _condition(when: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"when": dict(when)} if when else {}
 
 
-class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(_Declaration):
+class Interval(BaseModel, frozen=True, extra="forbid"):
     """Numbers from ``low`` to ``high``."""
 
     low: float
@@ -55,21 +51,11 @@ class Interval(_Declaration):
             raise ValueError("a logarithmic range must be positive")
         return self
 
-    @property
-    def ends(self) -> list[Any]:
-        """Values that the parameter must accept."""
-        return [int(v) if self.whole else v for v in (self.low, self.high)]
 
-
-class Choices(_Declaration):
+class Choices(BaseModel, frozen=True, extra="forbid"):
     """A list of values."""
 
     choices: list[bool | int | float | str | None] = Field(min_length=2)
-
-    @property
-    def ends(self) -> list[Any]:
-        """Values that the parameter must accept."""
-        return list(self.choices)
 
 
 Range: TypeAlias = Interval | Choices
@@ -98,25 +84,22 @@ def declared_ranges(spec: PredictorSpec, held: Mapping[str, Any]) -> dict[str, R
             if "choices" in given:
                 found: Range = Choices.model_validate(given)
             else:
-                found = Interval.model_validate(given | _whole(field.annotation))
+                kinds = set(get_args(field.annotation) or (field.annotation,)) - {type(None)}
+                found = Interval.model_validate(given | ({"whole": True} if kinds == {int} else {}))
             kind: Any = Annotated[field.annotation, field]
             allowed: TypeAdapter[Any] = TypeAdapter(kind)
-            for value in found.ends:
+            if isinstance(found, Interval):
+                values: list[Any] = [int(v) if found.whole else v for v in (found.low, found.high)]
+            else:
+                values = found.choices
+            for value in values:
                 allowed.validate_python(value)
         except (ValidationError, TypeError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise UsageError(
                 f"{spec.name}: the range that its parameter {name} declares for 'popeq tune' cannot be "
-                f"searched: {_reason(error)}; correct it in the plugin"
+                f"searched: {reason}; correct it in the plugin"
             ) from None
         if all(held[other] == value for other, value in when.items()):
             ranges[name] = found
     return ranges
-
-
-def _whole(annotation: Any) -> dict[str, bool]:
-    kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
-    return {"whole": True} if kinds == {int} else {}
-
-
-def _reason(error: Exception) -> str:
-    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)

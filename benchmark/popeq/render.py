@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 from markupsafe import escape
+from pandas.api.types import is_numeric_dtype
 from tabulate import tabulate
 
 from popeq.plain_text import csv_text, json_text, markdown_line, markdown_text, visible
@@ -17,7 +18,6 @@ from popeq.plain_text import csv_text, json_text, markdown_line, markdown_text, 
 Format = Literal["text", "markdown", "csv", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
-_DECIMALS = {"time_s": 1}
 #: Longest text in a cell of a text or Markdown table; CSV and JSON have all of it.
 _LONGEST = 120
 
@@ -30,17 +30,18 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
     (popeq.plain_text); text and Markdown cut cells at 120 characters.
     """
     if form == "csv":
-        return _for_spreadsheets(frame).to_csv(index=False, lineterminator="\n").rstrip("\n")
+        safe = frame.copy()
+        for name in safe.select_dtypes(exclude="number"):
+            safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
+        return safe.to_csv(index=False, lineterminator="\n").rstrip("\n")
     if form == "json":
-        rows = [
-            {str(k): _plain(v) for k, v in row.items()}
-            for row in frame.astype(object).to_dict(orient="records")
-        ]
+        records = frame.astype(object).to_dict(orient="records")
+        rows = [{str(k): _plain(v) for k, v in row.items()} for row in records]
         content = {"notes": list(notes), "rows": rows}
         return json_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     cells = _cells(frame)
     if form == "markdown":
-        align = ["right" if _is_number(frame[name]) else "left" for name in frame.columns]
+        align = ["right" if is_numeric_dtype(frame[name]) else "left" for name in frame.columns]
         table = tabulate(
             [[markdown_text(cell) for cell in row] for row in cells],
             [str(c) for c in frame.columns],
@@ -63,20 +64,8 @@ def html_table(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:
     """Every cell as text, row by row."""
-    return [
-        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in _rows(frame)
-    ]
-
-
-def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
-    safe = frame.copy()
-    for name in safe.select_dtypes(exclude="number"):
-        safe[name] = [csv_text(v) if isinstance(v, str) else v for v in safe[name]]
-    return safe
-
-
-def _rows(frame: pd.DataFrame) -> list[tuple[object, ...]]:
-    return list(frame.astype(object).itertuples(index=False, name=None))
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    return [[_cell(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in rows]
 
 
 def _plain(value: object) -> object:
@@ -89,10 +78,6 @@ def _plain(value: object) -> object:
     return value.item() if hasattr(value, "item") else value
 
 
-def _is_number(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column))
-
-
 def _cell(name: object, value: object) -> str:
     plain = _plain(value)
     if plain is None:
@@ -101,13 +86,13 @@ def _cell(name: object, value: object) -> str:
         return visible(str(plain), _LONGEST)
     if str(name).startswith(("p_", "q_")):
         return "<0.0001" if plain < 1e-4 else f"{plain:.2g}"
-    return f"{plain:.{_DECIMALS.get(str(name), 2)}f}"
+    return f"{plain:.1f}" if name == "time_s" else f"{plain:.2f}"
 
 
 def _blocks(frame: pd.DataFrame, cells: list[list[str]], keys: int, width: int) -> str:
     """Aligned columns, names broken at underscores, in blocks that fit the width."""
     columns = [
-        _column(str(name), [row[i] for row in cells], _is_number(frame.iloc[:, i]))
+        _column(str(name), [row[i] for row in cells], is_numeric_dtype(frame.iloc[:, i]))
         for i, name in enumerate(frame.columns)
     ]
     height = max(len(lines) for lines in columns) - len(cells)

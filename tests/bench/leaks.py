@@ -18,7 +18,7 @@ import numpy as np
 
 import popeq
 from popeq.board.leaks import ALPHA, copying_p, too_good, two_panel_p
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import PromptTable, Scorer
 from popeq.dataset import Dataset
 from popeq.dataset_folder import write_dataset
 from popeq.metrics import HEADLINE
@@ -60,10 +60,10 @@ class World:
         return self.headlines(np.broadcast_to(pool, (len(dataset.test_ids), *pool.shape)))
 
     @cached_property
-    def perfect(self) -> Floats:
-        """Scores of the population itself, (P,), dB."""
+    def perfect(self) -> PromptTable:
+        """Scores of the population itself."""
         assert self.population is not None
-        return self.tested.score(self.population).scores(HEADLINE)
+        return self.tested.score(self.population)
 
 
 def stored(samples: Floats, dataset: Dataset) -> Floats:

@@ -17,9 +17,6 @@ from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.statistics import LEAST_PROMPTS
 
-#: What tables can be split by.
-SPLITS_BY = ("category",)
-
 
 @dataclass(frozen=True)
 class Group:
@@ -42,73 +39,56 @@ class Group:
 def groups(scorer: Scorer) -> list[Group]:
     """The categories of a scorer's prompts, the largest first."""
     names = scorer.about["category"].astype(str)
-    found = [Group(str(name), tuple(np.flatnonzero(names == name).tolist())) for name in sorted(set(names))]
+    found = [Group(name, tuple(np.flatnonzero(names == name).tolist())) for name in sorted(set(names))]
     return sorted(found, key=lambda g: -len(g.keep))
 
 
 def split_table(scorer: Scorer, table_of: Callable[[Group], pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     """One table with a first column ``category``, and a note for each category that is too small."""
-    parts, notes = [], []
+    found = groups(scorer)
+    tables = {group.name: table_of(group) for group in found}
+    table = pd.concat(tables, names=["category"]).reset_index("category").reset_index(drop=True)
+    return table, [group.small for group in found if group.small]
+
+
+def headline_by_category(board: Leaderboard, scorer: Scorer) -> dict[Group, dict[str, dict[str, float]]]:
+    """For each category and, by its label, each row of a board: the headline score, its intervals and the
+    comparison with the reference, by the names of the board's columns."""
+    found = {}
     for group in groups(scorer):
-        table = table_of(group)
-        table.insert(0, "category", group.name)
-        parts.append(table)
-        notes += [group.small] if group.small else []
-    return pd.concat(parts, ignore_index=True), notes
+        reference, panels = board.reference.take(group.keep), scorer.only(group.keep).panels
+        found[group] = {
+            entry.label: score_cells(entry.table, panels, (HEADLINE,)) | against(entry, reference, panels)
+            for entry in (e.take(group.keep) for e in board.entries)
+        }
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What a category's prompts say of the rows of a board: ``cells[label]`` holds the headline score, its
-    intervals and the comparison with the reference, by the names of the board's columns."""
-
-    group: Group
-    cells: dict[str, dict[str, float]]
-
-    @property
-    def least_shift(self) -> float:
-        """The least true shift that the row of median uncertainty shows with 80 % power, dB."""
-        return float(np.median([own["least_shift"] for own in self.cells.values()]))
-
-
-def parts(board: Leaderboard, scorer: Scorer) -> list[Part]:
-    """Each category's part of a board, the largest first."""
-    return [_part(board, scorer.only(group.keep), group) for group in groups(scorer)]
-
-
-def _part(board: Leaderboard, scorer: Scorer, group: Group) -> Part:
-    reference, panels = board.reference.take(group.keep), scorer.panels
-    cells = {}
-    for entry in (e.take(group.keep) for e in board.entries):
-        cells[entry.label] = score_cells(entry.table, panels, (HEADLINE,)) | against(entry, reference, panels)
-    return Part(group, cells)
-
-
-def boards(board: Leaderboard, scorer: Scorer) -> dict[str, tuple[Group, Leaderboard]]:
+def boards(board: Leaderboard, scorer: Scorer) -> dict[Group, Leaderboard]:
     """A board of the same entries for each category."""
-    made = {}
-    for group in groups(scorer):
-        entries = [e.take(group.keep) for e in board.entries]
-        lines = [line.take(group.keep) for line in board.lines]
-        made[group.name] = group, build(entries, scorer.only(group.keep), lines=lines)
-    return made
+    return {
+        group: build(
+            [entry.take(group.keep) for entry in board.entries],
+            scorer.only(group.keep),
+            lines=[line.take(group.keep) for line in board.lines],
+        )
+        for group in groups(scorer)
+    }
 
 
 def checked_split(by: str | None) -> bool:
     """Whether a table is to be split; UsageError for what it cannot be split by."""
-    if by is not None and by not in SPLITS_BY:
-        raise UsageError(f"a table can be split by {', '.join(SPLITS_BY)}, not by {by!r}")
+    if by not in (None, "category"):
+        raise UsageError(f"a table can be split by category, not by {by!r}")
     return by is not None
 
 
 def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
     """The comparison of two entries with its metrics split by category."""
-
-    def metrics(group: Group) -> pd.DataFrame:
-        keep = group.keep
-        return compare_entries(a.take(keep), b.take(keep), scorer.only(keep)).metrics
-
-    split, notes = split_table(scorer, metrics)
+    split, notes = split_table(
+        scorer,
+        lambda g: compare_entries(a.take(g.keep), b.take(g.keep), scorer.only(g.keep)).metrics,
+    )
     whole = compare_entries(a, b, scorer)
     return replace(whole, metrics=split, notes=(*whole.notes, *notes))
 
@@ -116,20 +96,20 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
 def split_board(board: Leaderboard, scorer: Scorer) -> Leaderboard:
     """The board with its table split by category: ranks, tests and intervals are those of each category."""
     found = boards(board, scorer)
-    notes = [Note("category", text) for group, own in found.values() for text in category_notes(group, own)]
-    table, _ = split_table(scorer, lambda group: found[group.name][1].table.copy())
+    table, _ = split_table(scorer, lambda group: found[group].table)
     kept = [note for note in board.remarks if note.kind != "power"]
+    notes = [Note("category", text) for group, own in found.items() if (text := _category_note(group, own))]
     return replace(board, table=table, remarks=(*kept, *notes))
 
 
-def category_notes(group: Group, board: Leaderboard) -> list[str]:
+def _category_note(group: Group, board: Leaderboard) -> str:
     """What a category's own board can show, in words."""
     if group.small:
-        return [f"{group.small}."]
+        return f"{group.small}."
     shift = board.least_shift
     if not np.isfinite(shift):
-        return []
+        return ""
     means = board.table[f"{HEADLINE}_mean"]
     room = float(means.max() - means.min())
     wide = ", which is more than the range of all rows, so it separates none" if shift >= room else ""
-    return [f"{group.name}: {len(group.keep)} prompts can show a shift of about {shift:.2f} dB{wide}."]
+    return f"{group.name}: {len(group.keep)} prompts can show a shift of about {shift:.2f} dB{wide}."

@@ -7,30 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from popeq.board.differences import mean_difference
+from popeq.board.differences import difference_cells
 from popeq.board.entries import Entry
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES
 from popeq.render import html_table
 from popeq.statistics import signed_rank
-
-METRIC_COLUMNS = (
-    "metric",
-    "mean_a",
-    "mean_b",
-    "shift",
-    "shift_low",
-    "shift_high",
-    "p_value",
-    "effect_size",
-    "least_shift",
-    "median_a",
-    "median_b",
-    "p_wilcoxon",
-    "a_better",
-    "b_better",
-    "equal",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +25,7 @@ class Comparison:
     b: str
     metrics: pd.DataFrame
     prompts: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
     def _repr_html_(self) -> str:
         """The scores and notes, in a notebook."""
@@ -61,20 +43,11 @@ def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
     rows = []
     for name in SCORES:
         x, y = a.table.scores(name), b.table.scores(name)
-        shift = mean_difference(a.table, b.table, name, scorer.panels)
-        low, high = shift.interval()
         difference = np.round(x - y, 9)
         rows.append(
-            {
-                "metric": name,
-                "mean_a": float(np.mean(x)),
-                "mean_b": float(np.mean(y)),
-                "shift": shift.value,
-                "shift_low": low,
-                "shift_high": high,
-                "p_value": shift.p_value,
-                "effect_size": shift.effect_size,
-                "least_shift": shift.detectable(),
+            {"metric": name, "mean_a": float(np.mean(x)), "mean_b": float(np.mean(y))}
+            | difference_cells(a.table, b.table, name, scorer.panels)
+            | {
                 "median_a": float(np.median(x)),
                 "median_b": float(np.median(y)),
                 "p_wilcoxon": signed_rank(x - y).p_value,
@@ -85,11 +58,10 @@ def compare_entries(a: Entry, b: Entry, scorer: Scorer) -> Comparison:
         )
     prompts = by_prompt(scorer, HEADLINE, a=a, b=b)
     prompts["difference"] = prompts["a"] - prompts["b"]
-    order = prompts["difference"].abs().sort_values(ascending=False, kind="stable").index
     return Comparison(
         a.label,
         b.label,
-        pd.DataFrame(rows, columns=list(METRIC_COLUMNS)),
-        prompts.loc[order].reset_index(drop=True),
+        pd.DataFrame(rows),
+        prompts.sort_values("difference", key=abs, ascending=False, kind="stable", ignore_index=True),
         ("sample_kantorovich and every p_wilcoxon hold given these listeners, the rest for others too.",),
     )

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
+from popeq.board.scoring import PromptTable, ReferenceLine
 from popeq.statistics import MeanEstimate, Panels, mean_inference
-from popeq.typing import Floats
 
-
-class Scores(Protocol):
-    """Scores by prompt of a row, or of somebody who has no row."""
-
-    def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
-        """One score by prompt, (P,) dB, and the influence of each prompt's listeners on it, dB; None where it
-        is not known."""
+Scores = PromptTable | ReferenceLine
 
 
 def mean_score(row: Scores, name: str, panels: Panels) -> MeanEstimate:
@@ -33,3 +24,18 @@ def mean_difference(a: Scores, b: Scores, name: str, panels: Panels) -> MeanEsti
     if by_x is not None and by_y is not None:
         influence = [own - other for own, other in zip(by_x, by_y, strict=True)]
     return mean_inference(x - y, influence, panels)
+
+
+def difference_cells(a: Scores, b: Scores, name: str, panels: Panels) -> dict[str, float]:
+    """The mean difference as cells of a table: shift with its interval, p, effect size, and the least true
+    shift that is found with 80 % power at the 5 % level; dB but for p and effect size."""
+    shift = mean_difference(a, b, name, panels)
+    low, high = shift.interval()
+    return {
+        "shift": shift.value,
+        "shift_low": low,
+        "shift_high": high,
+        "p_value": shift.p_value,
+        "effect_size": shift.effect_size,
+        "least_shift": shift.detectable(),
+    }

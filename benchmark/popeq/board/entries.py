@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from popeq.board import kept_scores
-from popeq.board.kept_scores import Scored
+from popeq.board.kept_scores import Numbers
 from popeq.board.leaks import signs
-from popeq.board.scoring import PromptTable, Scorer, average
+from popeq.board.scoring import NUMBERS, PromptTable, Scorer, average
 from popeq.board.trust import card_of, trust_of, weakest
 from popeq.folder_names import without_folders
+from popeq.metrics import HEADLINE
 from popeq.parallel import parallel_map
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import Run
@@ -39,9 +42,19 @@ class Entry:
     @property
     def kind(self) -> str:
         """What sort of method it is: from the plugin, or from the card of a submission."""
-        return (
-            self.card.kind if self.card and self.record.origin == "submitted" else self.record.predictor.kind
-        )
+        if self.card and self.record.origin == "submitted":
+            return self.card.kind
+        return self.record.predictor.kind
+
+    @property
+    def seeds(self) -> str:
+        """The seeds of its runs."""
+        return ",".join(str(run.record.seed) for run in self.runs)
+
+    @property
+    def mean(self) -> float:
+        """The mean headline score over prompts, dB."""
+        return float(np.mean(self.table.scores(HEADLINE)))
 
     @property
     def model(self) -> str:
@@ -72,50 +85,44 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bo
 
     With ``keep``, predictions that were scored here before by the same code are not scored again.
     """
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, dict[int, Run]] = {}
     for run in runs:
-        groups.setdefault(method_of(run.record) + make_of(run.record), []).append(run)
-    ordered = [
-        [seeds[s] for s in sorted(seeds)]
-        for seeds in ({run.record.seed: run for run in group} for group in groups.values())
-    ]
+        groups.setdefault(method_of(run.record) + make_of(run.record), {})[run.record.seed] = run
+    ordered = [[seeds[s] for s in sorted(seeds)] for seeds in groups.values()]
     scored = iter(_scored([run for group in ordered for run in group], scorer, jobs, keep))
+    records = [group[0].record for group in ordered]
     entries = []
-    for label, group in zip(_labels([g[0].record for g in ordered]), ordered, strict=True):
+    for group in ordered:
         own = [next(scored) for _ in group]
         cards = [card_of(run.folder) for run in group]
         entries.append(
             Entry(
-                label,
+                _label(group[0].record, records),
                 tuple(group),
-                average([table for table, _ in own]),
+                average([scorer.table_of(found.scores, found.influence) for found in own]),
                 weakest([trust_of(run, card) for run, card in zip(group, cards, strict=True)]),
-                tuple(dict.fromkeys(flag for _, flags in own for flag in flags)),
+                tuple(dict.fromkeys(flag for found in own for flag in found.flags)),
                 next((card for card in cards if card), None),
             )
         )
     return entries
 
 
-def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[Scored]:
-    """Scores of runs: kept ones read here, since sending them from a process takes longer; others
-    computed."""
-    places = [kept_scores.place_of(run.predictions_sha256(), scorer) for run in runs]
-    kept = [kept_scores.read(place, scorer) if keep else None for place in places]
-    tasks = [
-        (run, place if keep else None)
-        for run, place, found in zip(runs, places, kept, strict=True)
-        if found is None
-    ]
+def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[Numbers]:
+    """Scores of runs: kept ones read here (sending them from a process takes longer), others computed."""
+    places = [kept_scores.place_of(run.predictions_sha256(), scorer) if keep else None for run in runs]
+    kept = [place and kept_scores.read(place, scorer, NUMBERS) for place in places]
+    tasks = [(run, place) for run, place, found in zip(runs, places, kept, strict=True) if not found]
     computed = iter(parallel_map(_score_one, tasks, jobs, (scorer,)))
     return [found or next(computed) for found in kept]
 
 
-def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Scored:
+def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Numbers:
     """The scores of a run, also written to a place if there is one."""
     samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
     table = scorer.score(samples)
-    scored = Scored(table, signs(samples, table, scorer))
+    numbers = {name: table.scores(name) for name in NUMBERS}
+    scored = Numbers(numbers, table.influence, signs(samples, table, scorer))
     if place is not None:
         kept_scores.write(place, scored)
     return scored
@@ -126,22 +133,21 @@ def parameters_text(record: RunRecord) -> str:
     return ", ".join(f"{k}={without_folders(v)}" for k, v in record.predictor.parameters.items())
 
 
-def _labels(records: Sequence[RunRecord]) -> list[str]:
-    """The predictor's name, with what is different where several rows have the same name."""
-    labels = []
-    for record in records:
-        same = [r for r in records if r.predictor.name == record.predictor.name]
-        if len(same) == 1:
-            labels.append(record.predictor.name)
-            continue
-        values = record.predictor.parameters
-        differing = {k: v for k, v in values.items() if any(r.predictor.parameters.get(k) != v for r in same)}
-        details = [f"{k}={without_folders(v)}" for k, v in differing.items()]
-        equal = [r for r in same if r.predictor.parameters == values]
-        if len(equal) > 1:
-            details += _differences(record, equal)
-        labels.append(f"{record.predictor.name} ({', '.join(details or [record.predictor.source])})")
-    return labels
+def _label(record: RunRecord, records: Sequence[RunRecord]) -> str:
+    """The predictor's name, with what is different where several of the rows have the same name."""
+    name, values = record.predictor.name, record.predictor.parameters
+    same = [r for r in records if r.predictor.name == name]
+    if len(same) == 1:
+        return name
+    details = [
+        f"{k}={without_folders(v)}"
+        for k, v in values.items()
+        if any(r.predictor.parameters.get(k) != v for r in same)
+    ]
+    equal = [r for r in same if r.predictor.parameters == values]
+    if len(equal) > 1:
+        details += _differences(record, equal)
+    return f"{name} ({', '.join(details or [record.predictor.source])})"
 
 
 def _differences(record: RunRecord, equal: Sequence[RunRecord]) -> list[str]:
@@ -151,8 +157,7 @@ def _differences(record: RunRecord, equal: Sequence[RunRecord]) -> list[str]:
     if len({json.dumps(p.identity, sort_keys=True) for p in others}) > 1:
         named = [f"{k} {v.removeprefix('sha256:')[:8]}" for k, v in own.identity.items()]
         details += named or ["model not known"]
-    codes = {p.code.sha256 + p.code.popeq if p.code else "" for p in others}
-    if len(codes) > 1:
+    if len({p.code.sha256 + p.code.popeq if p.code else "" for p in others}) > 1:
         code = own.code
         details.append(f"code {code.sha256[:8]}, popeq {code.popeq}" if code else "code not known")
     return details

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import popeq
-from popeq.board.scoring import NUMBERS, PromptTable, Scorer
+from popeq.board.scoring import Scorer
 from popeq.caches import ContentCache
+from popeq.content_hash import file_sha256
 from popeq.typing import Floats
 
 #: Sources whose change makes kept scores worthless, below the package's folder.
 _SOURCES = (
-    "metrics/*.py",
-    "metrics/solver/*.py",
+    "metrics/**/*.py",
     "board/*.py",
     "runs/folder.py",
     "runs/record.py",
@@ -41,24 +41,17 @@ _INFLUENCE = "influence_"
 _LIBRARIES = ("numpy", "scipy", "POT", "numba", "pandas")
 
 
-class Scored(NamedTuple):
-    """The scores of one run, and signs that its predictor has seen the answers, in words."""
-
-    table: PromptTable
-    flags: list[str]
-
-
 class Numbers(NamedTuple):
     """What a file holds: numbers by prompt, ``scores[name]`` (P,), each listener's influence on some of them,
-    ``influence[name][p]`` (m_p,), and flags in words."""
+    ``influence[name][p]`` (m_p,), and signs that a predictor has seen the answers, in words."""
 
-    scores: dict[str, Floats]
-    influence: dict[str, list[Floats]]
+    scores: Mapping[str, Floats]
+    influence: Mapping[str, Sequence[Floats]]
     flags: list[str]
 
 
 @lru_cache(maxsize=1)
-def _code() -> str:
+def scoring_code() -> str:
     """What scores are computed with, as a hash."""
     root = Path(popeq.__file__).parent
     parts: list[object] = [os.environ.get("POPEQ_SOLVER", "")]
@@ -67,9 +60,7 @@ def _code() -> str:
             parts.append(version(library))
         except PackageNotFoundError:
             parts.append("")
-    for pattern in _SOURCES:
-        for path in sorted(root.glob(pattern)):
-            parts.append([path.name, hashlib.sha256(path.read_bytes()).hexdigest()])
+    parts += [[p.name, file_sha256(p)] for pattern in _SOURCES for p in sorted(root.glob(pattern))]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -82,24 +73,12 @@ def place_of(scored: str, scorer: Scorer) -> Path:
         scorer.second_panel.revision if scorer.second_panel else "",
         scorer.prompt_ids,
         scorer.protocol.model_dump_json(),
-        _code(),
+        scoring_code(),
     ]
     return ContentCache("scores", ".npz").path(parts)
 
 
-def read(place: Path, scorer: Scorer) -> Scored | None:
-    """The scores that are kept there; None if there are none, or they are damaged."""
-    found = read_numbers(place, scorer, NUMBERS)
-    return found and Scored(scorer.table_of(found.scores, found.influence), found.flags)
-
-
-def write(place: Path, scored: Scored) -> None:
-    """Keep scores; where that is not possible they are computed again next time."""
-    scores = {name: scored.table.frame[name].to_numpy(dtype=np.float64) for name in NUMBERS}
-    write_numbers(place, Numbers(scores, scored.table.influence, scored.flags))
-
-
-def read_numbers(place: Path, scorer: Scorer, names: Sequence[str]) -> Numbers | None:
+def read(place: Path, scorer: Scorer, names: Sequence[str]) -> Numbers | None:
     """The numbers of these names that are kept there; None if there are none, or they are damaged."""
     try:
         with np.load(place, allow_pickle=False) as arrays:
@@ -120,7 +99,7 @@ def read_numbers(place: Path, scorer: Scorer, names: Sequence[str]) -> Numbers |
     )
 
 
-def write_numbers(place: Path, numbers: Numbers) -> None:
+def write(place: Path, numbers: Numbers) -> None:
     """Keep numbers; where that is not possible they are computed again next time."""
     arrays: dict[str, Any] = {
         "numbers": np.stack(list(numbers.scores.values()), axis=1),

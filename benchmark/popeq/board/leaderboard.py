@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from popeq.board.differences import Scores, mean_difference, mean_score
+from popeq.board.differences import Scores, difference_cells, mean_difference, mean_score
 from popeq.board.entries import Entry, parameters_text
 from popeq.board.leaks import too_good
 from popeq.board.notes import Note, board_notes
-from popeq.board.reference import REFERENCE, training_responses
-from popeq.board.reference_lines import PERFECT, ReferenceLine, reference_lines
-from popeq.board.scoring import Scorer
+from popeq.board.reference_lines import PERFECT, reference_lines, training_responses
+from popeq.board.scoring import DIAGNOSTICS, ReferenceLine, Scorer
 from popeq.metrics import HEADLINE
 from popeq.parallel import in_background
 from popeq.render import html_table
@@ -116,24 +114,29 @@ def build(
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are the perfect predictor and the fresh panel, if at hand already; otherwise ``jobs`` processes
-    measure them, or with ``keep`` they are what was measured here before.
+    ``lines`` are the perfect predictor and the fresh panel, if they are known already; otherwise ``jobs``
+    processes measure them, or with ``keep`` they are what was measured here before.
     """
-    entries = sorted(entries, key=lambda e: (float(np.mean(e.table.scores(HEADLINE))), e.label))
-    at_hand = lines
-    measure = partial(reference_lines, scorer, jobs=jobs, keep=keep)
+    entries = sorted(entries, key=lambda e: (e.mean, e.label))
     panels = scorer.panels
-    with in_background(measure if at_hand is None else lambda: list(at_hand), jobs) as measured:
+    given = None if lines is None else list(lines)
+    with in_background(
+        lambda: reference_lines(scorer, jobs=jobs, keep=keep) if given is None else given, jobs
+    ) as measured:
         reference = training_responses(scorer)
-        pairs = _all_pairs(entries, panels)
+        scores, influence = zip(*(e.table.values(HEADLINE) for e in entries), strict=True)
+        paired = all_pairs(scores, influence, panels, generator("leaderboard", "bootstrap"))
         cells = [score_cells(e.table, panels) | against(e, reference, panels) for e in entries]
         lines = measured()
-    room = _room(reference, lines, panels)
+    perfect = next((line for line in lines if line.name == PERFECT), None)
+    room = float("nan")  # between the reference and the perfect predictor, dB
+    if perfect is not None:
+        seen = mean_difference(reference, perfect, HEADLINE, panels)
+        # A ratio to room that the data cannot show would mean nothing.
+        room = seen.value if seen.interval()[0] > 0.0 else room
+    pairs = Pairs(tuple(e.label for e in entries), paired.shift, paired.p_family, paired.effect)
     best, worst = rank_ranges(pairs.shift, pairs.p, ALPHA)
-    perfect = next((line.scores[HEADLINE] for line in lines if line.name == PERFECT), None)
-    flags = {
-        e.label: (*e.flags, *too_good(float(np.mean(e.table.scores(HEADLINE))), perfect)) for e in entries
-    }
+    flags = {e.label: (*e.flags, *too_good(e.mean, perfect)) for e in entries}
     rows = [
         {"rank": int(first), "rank_worst": int(last), "predictor": entry.label}
         | own
@@ -142,15 +145,11 @@ def build(
         for entry, first, last, own in zip(entries, best, worst, cells, strict=True)
     ]
     rows += [_line_row(line, reference, room, panels) for line in (reference, *lines)]
-    for row in rows:
-        row |= {
-            "prompts": len(scorer.prompt_ids),
-            "dataset": scorer.dataset.card.label,
-            "revision": scorer.dataset.revision[:12],
-        }
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in ("rank", "rank_worst"):
-        table[name] = table[name].astype("Int64")
+    table["prompts"] = len(scorer.prompt_ids)
+    table["dataset"] = scorer.dataset.card.label
+    table["revision"] = scorer.dataset.revision[:12]
+    table = table.astype({"rank": "Int64", "rank_worst": "Int64"})
     board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines))
     own = board_notes(scorer, entries, lines, board.least_shift, flags, ALPHA)
     return replace(board, remarks=(*own, *notes))
@@ -177,56 +176,24 @@ def score_cells(
 
 
 def against(entry: Entry, reference: ReferenceLine, panels: Panels) -> dict[str, float]:
-    """Shift of an entry against the reference with its interval, p, effect size and least shift, and the p of
-    the signed-rank test, which holds given these listeners."""
-    shift = mean_difference(entry.table, reference, HEADLINE, panels)
-    low, high = shift.interval()
+    """``difference_cells`` of an entry against the reference, and the p of the signed-rank test, which holds
+    given these listeners."""
     wilcoxon = signed_rank(entry.table.scores(HEADLINE) - reference.scores[HEADLINE]).p_value
-    return {
-        "shift": shift.value,
-        "shift_low": low,
-        "shift_high": high,
-        "p_value": shift.p_value,
-        "effect_size": shift.effect_size,
-        "least_shift": shift.detectable(ALPHA),
-        "p_wilcoxon": wilcoxon,
-    }
-
-
-def _room(reference: ReferenceLine, lines: Sequence[ReferenceLine], panels: Panels) -> float:
-    """What lies between the reference and the perfect predictor, dB; NaN if the data cannot see any room, and
-    a ratio to it would mean nothing."""
-    perfect = next((line for line in lines if line.name == PERFECT), None)
-    if perfect is None:
-        return float("nan")
-    room = mean_difference(reference, perfect, HEADLINE, panels)
-    return room.value if room.interval()[0] > 0.0 else float("nan")
-
-
-def _all_pairs(entries: Sequence[Entry], panels: Panels) -> Pairs:
-    paired = all_pairs(
-        [e.table.scores(HEADLINE) for e in entries],
-        [e.table.influence[HEADLINE] for e in entries],
-        panels,
-        generator("leaderboard", "bootstrap"),
-    )
-    return Pairs(tuple(e.label for e in entries), paired.shift, paired.p_family, paired.effect)
+    return difference_cells(entry.table, reference, HEADLINE, panels) | {"p_wilcoxon": wilcoxon}
 
 
 def _facts(entry: Entry) -> dict[str, object]:
-    """What a row says besides its comparison: means of the other scores and diagnostics, and where it is
-    from."""
+    """What a row says besides its comparison: other means, and where it is from."""
     frame = entry.table.frame
-    means = {f"{n}_mean": float(frame[n].mean()) for n in ("sample_kantorovich", "energy_score")}
-    diagnostics = ("coverage", "spread_ratio", "mean_shift", "edge_mass_gap")
-    means |= {n: float(frame[n].mean()) for n in diagnostics}
-    return means | {
+    columns = {"sample_kantorovich_mean": "sample_kantorovich", "energy_score_mean": "energy_score"}
+    columns |= {name: name for name in DIAGNOSTICS}
+    return {column: float(frame[name].mean()) for column, name in columns.items()} | {
         "time_s": float(np.mean([run.record.wall_s for run in entry.runs])),
         "kind": entry.kind,
         "model": entry.model,
         "trust": entry.trust,
         "parameters": parameters_text(entry.record),
-        "seeds": ",".join(str(run.record.seed) for run in entry.runs),
+        "seeds": entry.seeds,
     }
 
 
@@ -234,23 +201,9 @@ def _line_row(
     line: ReferenceLine, reference: ReferenceLine, room: float, panels: Panels
 ) -> dict[str, object]:
     """A line's means, which are what was validated; no medians."""
-    row: dict[str, object] = {"rank": None, "rank_worst": None, "predictor": f"[{line.name}]"}
-    row |= score_cells(line, panels, medians=False)
+    row: dict[str, object] = {"predictor": f"[{line.name}]", **score_cells(line, panels, medians=False)}
     for score in ("sample_kantorovich", "energy_score"):
         if score in line.scores:
             row[f"{score}_mean"] = float(np.mean(line.scores[score]))
     row["skill"] = -mean_difference(line, reference, HEADLINE, panels).value / room + 0.0
     return row
-
-
-__all__ = [
-    "ALPHA",
-    "COLUMNS",
-    "REFERENCE",
-    "Leaderboard",
-    "Pairs",
-    "against",
-    "build",
-    "score_cells",
-    "summary_table",
-]

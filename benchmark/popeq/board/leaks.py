@@ -5,15 +5,16 @@ Each is held against what an honest predictor can do; a flag is for a person to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
-from popeq.board.reference import reference_against
+from popeq.board.differences import Scores
+from popeq.board.reference_lines import training_responses
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.metrics import HEADLINE, Target
 from popeq.typing import Floats
@@ -34,13 +35,11 @@ PANEL_MARGIN_DB = 0.2
 LEAST_OF_PERFECT = 0.75
 
 
-@dataclass(frozen=True, eq=False)
-class _Sets:
-    """One prompt and one radius: each row is an answer (first) with its comparable places; absent ones are
-    -1. ``places`` (k, 2), ``rows`` (sets, 1 + MOST_PLACES) of their indices."""
+class _Sets(NamedTuple):
+    """One prompt and one radius."""
 
-    places: Floats
-    rows: NDArray[np.intp]
+    places: Floats  # (k, 2), dB
+    rows: NDArray[np.intp]  # (sets, 1 + MOST_PLACES): an answer, then its comparable places; absent ones -1
 
 
 def copying_p(samples: Floats, scorer: Scorer) -> float:
@@ -49,7 +48,7 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
     Notes
     -----
     Every answer of a test prompt is put in one set with the nearest answers of *other* tested prompts, which
-    have the same roundings and habits of hand. Without sight of the answers, the answer is the place of its
+    have the same roundings and habits. Without sight of the answers, the answer is the place of its
     set with most samples near it with odds of at most ``ODDS`` to one against each other place, whatever
     the predictor; so the number of sets in which it is has a Poisson-binomial bound (Rosenbaum's bounds for
     matched sets, Observational Studies, 2002, chapter 4). Samples at an edge or on a training answer of the
@@ -79,17 +78,19 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
             informative = (most > 0) & (tied < size)
             observed += int((informative & (counts[:, 0] == most)).sum())
             chances.append((ODDS * tied / (ODDS * tied + size - tied))[informative])
-        smallest = min(smallest, _tail(observed, np.concatenate([*chances, np.empty(0)])))
+        smallest = min(smallest, tail_of_sum(observed, np.concatenate([*chances, np.empty(0)])))
     return min(1.0, len(RADII_DB) * smallest)
 
 
 def copied(samples: Floats, scorer: Scorer) -> list[str]:
     """A flag, in words, if samples (P, n, 2), dB, lie on the answers of their own prompts."""
-    p = copying_p(samples, scorer)
-    if p > ALPHA:
-        return []
-    message = "its samples lie on listeners' own answers to the tested prompts"
-    return [f"{message} (p = {p:.0e}, see Leaks in docs/boards.md)"]
+    return _flag(
+        copying_p(samples, scorer), "its samples lie on listeners' own answers to the tested prompts"
+    )
+
+
+def _flag(p: float, message: str) -> list[str]:
+    return [f"{message} (p = {p:.0e}, see Leaks in docs/boards.md)"] if p <= ALPHA else []
 
 
 def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> float:
@@ -108,70 +109,52 @@ def two_panel_p(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> f
     excess = (np.asarray(row_b) - row_a) - (np.asarray(ref_b) - ref_a) - PANEL_MARGIN_DB
     if len(excess) < 2:
         return 1.0
-    error = float(np.std(excess, ddof=1)) / np.sqrt(len(excess))
-    if error == 0:
+    if not np.ptp(excess):
         return 1.0 if excess[0] <= 0 else 0.0
-    return float(student.sf(float(np.mean(excess)) / error, len(excess) - 1))
+    return float(ttest_1samp(excess, 0.0, alternative="greater").pvalue)
 
 
 def other_panel(row_a: Floats, row_b: Floats, ref_a: Floats, ref_b: Floats) -> list[str]:
     """A flag, in words, if a row fits the tested panel far better than the other; scores as two_panel_p."""
     p = two_panel_p(row_a, row_b, ref_a, ref_b)
-    if p > ALPHA:
-        return []
-    message = "it fits the tested listeners far better than other listeners"
-    return [f"{message} (p = {p:.0e}, see Leaks in docs/boards.md)"]
+    return _flag(p, "it fits the tested listeners far better than other listeners")
 
 
 def signs(samples: Floats, table: PromptTable, scorer: Scorer) -> list[str]:
     """Flags, in words, of one run's samples (P, n, 2), dB, with their scores: points that lie on the answers
     of their own prompts, and a fit to the tested panel that a second panel, if there is one, does not see."""
-    second = _second_panel(scorer)
-    panels = second.flags(samples, table.scores(HEADLINE)) if second else []
-    return copied(samples, scorer) + panels
-
-
-@dataclass(frozen=True, eq=False)
-class _SecondPanel:
-    """The second panel's listeners by prompt, and the reference's scores (P,), dB, on both panels."""
-
-    targets: tuple[Target, ...]
-    reference_tested: Floats
-    reference_other: Floats
-
-    def flags(self, samples: Floats, tested: Floats) -> list[str]:
-        """``other_panel`` of samples (P, n, 2) whose scores on the tested panel (P,) are known."""
-        pairs = zip(self.targets, samples, strict=True)
-        other = [t.score_of(t.densities_of(s), s, 0.0).values[HEADLINE] for t, s in pairs]
-        return other_panel(tested, np.array(other), self.reference_tested, self.reference_other)
+    found = copied(samples, scorer)
+    if scorer.second_panel is None:
+        return found
+    targets, reference_tested, reference_other = _second_panel(scorer)
+    pairs = zip(targets, samples, strict=True)
+    other = [t.score_of(t.densities_of(s), s, 0.0).values[HEADLINE] for t, s in pairs]
+    return found + other_panel(table.scores(HEADLINE), np.array(other), reference_tested, reference_other)
 
 
 @lru_cache(maxsize=4)
-def _second_panel(scorer: Scorer) -> _SecondPanel | None:
-    second = scorer.second_panel
-    if second is None:
-        return None
-    targets = scorer.with_listeners(second).targets
-    dataset, ids = scorer.dataset, scorer.prompt_ids
-    tested, other = (reference_against(t, ids, dataset).scores[HEADLINE] for t in (scorer.targets, targets))
-    return _SecondPanel(targets, tested, other)
+def _second_panel(scorer: Scorer) -> tuple[tuple[Target, ...], Floats, Floats]:
+    """The second panel's listeners, and the reference's scores (P,), dB, on the tested and on that panel."""
+    assert scorer.second_panel is not None
+    targets = Scorer(scorer.second_panel, scorer.protocol, scorer.prompt_ids).targets
+    tested, other = (training_responses(scorer, t).scores[HEADLINE] for t in (scorer.targets, targets))
+    return targets, tested, other
 
 
-def too_good(mean_score: float, perfect: Floats | None) -> list[str]:
-    """A flag, in words, if a mean headline score is far below the mean of the perfect line (P,); in dB."""
-    line = np.inf if perfect is None else float(np.mean(perfect))
-    if not np.isfinite(line) or mean_score >= LEAST_OF_PERFECT * line:
+def too_good(mean_score: float, perfect: Scores | None) -> list[str]:
+    """A flag, in words, if a mean headline score, dB, is far below the perfect predictor's."""
+    line = 0.0 if perfect is None else float(np.mean(perfect.values(HEADLINE)[0]))
+    if mean_score >= LEAST_OF_PERFECT * line:
         return []
     return [f"its mean ({mean_score:.2f} dB) is far below the perfect predictor's ({line:.2f} dB)"]
 
 
-def _tail(observed: int, chances: Floats) -> float:
-    """P(sum of independent Bernoulli draws >= observed)."""
-    law = np.zeros(len(chances) + 1)
-    law[0] = 1.0
+def tail_of_sum(observed: int, chances: Floats) -> float:
+    """The chance of at least ``observed`` successes in independent trials, of which ``chances`` (k,) are the
+    chances of success: the tail of a Poisson-binomial distribution."""
+    law = np.ones(1)
     for chance in chances:
-        law[1:] = law[1:] * (1 - chance) + law[:-1] * chance
-        law[0] *= 1 - chance
+        law = np.convolve(law, [1.0 - chance, chance])
     return float(min(1.0, law[observed:].sum()))
 
 
@@ -194,38 +177,36 @@ def _explanations(scorer: Scorer) -> list[cKDTree | None]:
 @lru_cache(maxsize=4)
 def _sets(scorer: Scorer) -> list[list[_Sets]]:
     """Matched sets by radius and prompt; they depend on the answers alone."""
-    answers = _Answers.of(scorer)
+    answers, prompts = _answers(scorer), range(len(scorer.prompt_ids))
+    usable = [_usable(answers, scorer, radius) for radius in RADII_DB]
     return [
-        [_matched(answers, good, p, radius) for p in range(len(scorer.prompt_ids))]
-        for radius, good in ((radius, _usable(answers, scorer, radius)) for radius in RADII_DB)
+        [_matched(answers, good, p, radius) for p in prompts]
+        for good, radius in zip(usable, RADII_DB, strict=True)
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """All tested answers in a row: ``points`` (k, 2), the place of their prompt among the tested (k,), who
-    gave them (k,), and the spread of each prompt's (P,), dB."""
+class _Answers(NamedTuple):
+    """All k tested answers, one after the other."""
 
-    points: Floats
-    prompt: NDArray[np.intp]
-    people: NDArray[np.object_]
-    spread: Floats
+    points: Floats  # (k, 2), dB
+    prompt: NDArray[np.intp]  # (k,), positions among the tested prompts
+    people: NDArray[np.object_]  # (k,)
+    spread: Floats  # (P,), of each prompt's answers, dB
 
-    @classmethod
-    def of(cls, scorer: Scorer) -> _Answers:
-        tested = scorer.dataset.labelled(scorer.prompt_ids)
-        spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
-        return cls(
-            np.concatenate([p.responses for p in tested]),
-            np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested]),
-            np.concatenate([np.array(p.listeners, dtype=object) for p in tested]),
-            np.array(spread),
-        )
+
+def _answers(scorer: Scorer) -> _Answers:
+    tested = scorer.dataset.labelled(scorer.prompt_ids)
+    spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
+    return _Answers(
+        np.concatenate([p.responses for p in tested]),
+        np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested]),
+        np.concatenate([np.array(p.listeners, dtype=object) for p in tested]),
+        np.array(spread),
+    )
 
 
 def _usable(answers: _Answers, scorer: Scorer, radius: float) -> NDArray[np.bool_]:
-    """Which tested answers are used at a radius: inside the box, nobody's answer to another prompt, and
-    not near the same listener's."""
+    """Used answers (k,): not at an edge, nobody's to another prompt, and not near the same listener's."""
     responses = scorer.dataset.responses
     prompts, people = responses["prompt_id"].to_numpy(), responses["listener_id"].to_numpy()
     tree = cKDTree(responses[["x_db", "y_db"]].to_numpy())

@@ -35,17 +35,16 @@ _COLUMNS = {
 }
 
 
-def main_columns(board: Leaderboard) -> pd.DataFrame:
-    """The board's main columns, intervals as text."""
+def markdown(board: Leaderboard) -> str:
+    """The main columns and the notes as Markdown."""
     table = board.table
     made: dict[str, object] = {}
     for name, source in _COLUMNS.items():
         if isinstance(source, str):
             made[name] = table[source]
-            continue
-        ends = zip(*(table[end].tolist() for end in source), strict=True)
-        made[name] = [_range(low, high) for low, high in ends]
-    return pd.DataFrame(made)
+        else:
+            made[name] = [_range(*ends) for ends in table[list(source)].itertuples(index=False)]
+    return render(pd.DataFrame(made), "markdown", board.notes)
 
 
 def _range(low: Any, high: Any) -> str:
@@ -55,11 +54,6 @@ def _range(low: Any, high: Any) -> str:
     if isinstance(low, float):
         return f"{low:.2f} to {high:.2f}"
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-def markdown(board: Leaderboard) -> str:
-    """The main columns and the notes as Markdown."""
-    return render(main_columns(board), "markdown", board.notes)
 
 
 def marks(dataset: str) -> tuple[str, str]:

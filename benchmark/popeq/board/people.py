@@ -32,8 +32,9 @@ def people_note(dataset: Dataset, prompt_ids: Collection[str]) -> str:
             "are for people that a predictor has seen; they can be worse for others."
         )
     if seen:
+        percent = min(max(round(100.0 * seen / tested), 1), 99)  # some are neither none nor all
         return (
-            f"People: {_percent(seen / tested)} of the test answers are by listeners who are also among the "
+            f"People: {percent} % of the test answers are by listeners who are also among the "
             "training answers of their stage, so scores are in part for people that a predictor has seen."
         )
     if dataset.responses["listener_id"].is_unique:
@@ -45,8 +46,3 @@ def people_note(dataset: Dataset, prompt_ids: Collection[str]) -> str:
         "People: no tested listener is among the training answers, so scores are for people that a predictor "
         "has not seen."
     )
-
-
-def _percent(share: float) -> str:
-    """A share as a percentage that is neither 0 nor 100."""
-    return f"{min(max(round(100.0 * share), 1), 99)} %"

@@ -10,7 +10,7 @@ from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, Problem, UsageError
 from popeq.folder_names import without_folders
-from popeq.runs.card import CARD, Card, read_card
+from popeq.runs.card import CARD, read_card
 from popeq.runs.folder import RECORD, Run
 from popeq.runs.record import RunRecord
 
@@ -38,7 +38,12 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
     InvalidInputError
         With everything that keeps the run from being published.
     """
-    card = _card(run, card_file)
+    own = run.folder / CARD
+    if card_file is None and not own.is_file():
+        raise UsageError(
+            f"{run.folder}: has no {CARD}; write one and give it with --card, for example\n{EXAMPLE_CARD}"
+        )
+    card = read_card(card_file or own)
     record = portable(run.record, dataset)
     target = results / dataset.name / record.run_id
     try:
@@ -54,15 +59,6 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
     except FolderTakenError:
         raise UsageError(f"{target}: is there already; nothing was changed") from None
     return seen, target
-
-
-def _card(run: Run, card_file: Path | None) -> Card:
-    own = run.folder / CARD
-    if card_file is None and not own.is_file():
-        raise UsageError(
-            f"{run.folder}: has no {CARD}; write one and give it with --card, for example\n{EXAMPLE_CARD}"
-        )
-    return read_card(card_file or own)
 
 
 def portable(record: RunRecord, dataset: Dataset) -> RunRecord:

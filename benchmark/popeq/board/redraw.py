@@ -48,11 +48,12 @@ def redraw(
         Parameters in place of the record's: where a model's folder, of which a record has the last name
         alone, lies here. They must name the same content.
     """
-    record = run.record
+    record, own = run.record, run.record.predictor
     if record.origin != "drawn":
         return Redrawn("popeq did not draw it: it was made from a file of predictions")
     try:
-        plan = _plan(run, dataset, options or {})
+        values = {**own.parameters, **(options or {})}
+        (plan,) = make_plans([own.name], dataset, record.protocol, [record.seed], values)
         problem, note = _held_against(plan, run)
         if problem:
             return Redrawn(problem)
@@ -78,17 +79,9 @@ def redraw(
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         popeq=code.popeq,
         code_sha256=code.sha256,
-        same_code=record.predictor.code is not None and record.predictor.code.sha256 == code.sha256,
+        same_code=own.code is not None and own.code.sha256 == code.sha256,
     )
     return Redrawn("", note, entry)
-
-
-def _plan(run: Run, dataset: Dataset, options: Mapping[str, object]) -> Plan:
-    record = run.record
-    values = {**record.predictor.parameters, **options}
-    name, protocol = record.predictor.name, record.protocol
-    (plan,) = make_plans([name], dataset, protocol, [record.seed], values)
-    return plan
 
 
 def _held_against(plan: Plan, run: Run) -> tuple[str, str]:
@@ -96,11 +89,8 @@ def _held_against(plan: Plan, run: Run) -> tuple[str, str]:
     made, own = run.record.predictor, plan.spec.predictor
     for name in sorted(made.identity.keys() | own.identity.keys()):
         if made.code is not None and made.identity.get(name) != own.identity.get(name):
-            was, now = made.identity.get(name, "nothing"), own.identity.get(name, "not here")
-            return (
-                f"{name} was {was[:20]} and is {now[:20]}; if it is a folder, give it with -o {name}=FOLDER",
-                "",
-            )
+            was, now = made.identity.get(name, "nothing")[:20], own.identity.get(name, "not here")[:20]
+            return f"{name} was {was} and is {now}; if it is a folder, give it with -o {name}=FOLDER", ""
     same = {name for name, content in own.identity.items() if content.startswith("sha256:")}
     other = sorted(
         name

@@ -1,4 +1,4 @@
-"""Reference lines: the expected scores of a perfect predictor and of a fresh panel of listeners.
+"""Reference lines: the training responses, and expected scores of a perfect predictor and of a fresh panel.
 
 A score against few listeners is never 0, not even for the population itself. The distance of two halves of a
 prompt's listeners can be measured (``popeq.board.split_half``). Its ratio to the distance of larger groups is
@@ -7,90 +7,90 @@ taken from pseudo-populations, one for each prompt, in which both distances can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from popeq.board import kept_scores
-from popeq.board.scoring import Scorer
-from popeq.board.split_half import DISTANCES, pseudo_panels, ratios_to, split_half
-from popeq.metrics import SCORES
+from popeq.board.scoring import ReferenceLine, Scorer
+from popeq.board.split_half import DISTANCES, pseudo_distances, pseudo_panels, split_half
+from popeq.metrics import Target
+from popeq.metrics.scores import PromptScores, mean_distance
 from popeq.typing import Floats
 
 PANEL_SIZE = 11
 #: Two disjoint halves of two listeners each are the least that says how far groups are apart.
 LEAST_LISTENERS = 4
-PERFECT, FRESH = "perfect predictor", f"fresh panel of {PANEL_SIZE}"
+REFERENCE, PERFECT, FRESH = "training responses", "perfect predictor", f"fresh panel of {PANEL_SIZE}"
 ESTIMATED = "estimated from disjoint halves of the listeners"
 
 
-@dataclass(frozen=True, eq=False)
-class ReferenceLine:
-    """Expected scores by prompt of what has no row: ``scores[name]`` (P,), dB; in words, ``how`` they were
-    obtained; ``influence[name][p]`` (m_p,) of each listener on them, dB, as for a row; whether they are
-    ``estimated``."""
+def training_responses(scorer: Scorer, targets: Sequence[Target] | None = None) -> ReferenceLine:
+    """The scores by prompt of the pooled training responses, the same for every sentence of a stage: what
+    every method must beat.
 
-    name: str
-    how: str
-    scores: Mapping[str, Floats]
-    influence: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
-    estimated: bool = False
-
-    def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
-        """One score by prompt, (P,) dB, and the influence of the listeners on it."""
-        return self.scores[name], self.influence.get(name)
-
-    def take(self, keep: Sequence[int]) -> ReferenceLine:
-        """The line on some of the prompts, by position."""
-        return replace(
-            self,
-            scores={name: own[list(keep)] for name, own in self.scores.items()},
-            influence={name: [own[i] for i in keep] for name, own in self.influence.items()},
-        )
+    They are the distribution that a method has before it reads the sentence: of each prompt's own stage, so
+    that with folds no tested prompt is among them. Nothing is drawn, so they do not depend on a seed or on
+    which runs there are. They have no ``sample_kantorovich``. ``targets`` are other listeners of the
+    scorer's prompts, to be scored against instead of its own.
+    """
+    by_id = dict(zip(scorer.prompt_ids, targets or scorer.targets, strict=True))
+    found: dict[str, PromptScores] = {}
+    for stage in scorer.dataset.stages:
+        tested = [p for p in stage.test if p in by_id]
+        if tested:
+            pool = scorer.dataset.pooled(stage.train)
+            predicted, inner = by_id[tested[0]].densities_of(pool), mean_distance(pool)
+            found |= {p: by_id[p].score_of(predicted, pool, inner) for p in tested}
+    scored = [found[p] for p in scorer.prompt_ids]
+    return _line_of(scored, REFERENCE, "all of them, whatever the sentence; not drawn")
 
 
-def reference_lines(
-    scorer: Scorer, *, second: bool = True, jobs: int = 1, keep: bool = False
-) -> list[ReferenceLine]:
+def _line_of(scored: Sequence[PromptScores], name: str, how: str) -> ReferenceLine:
+    """The line of scores that were computed, one for each prompt."""
+    return ReferenceLine(
+        name,
+        how,
+        {score: np.array([s.values[score] for s in scored]) for score in scored[0].values},
+        {score: [s.influence[score] for s in scored] for score in scored[0].influence},
+    )
+
+
+def perfect_line(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> ReferenceLine | None:
+    """The line of the perfect predictor, as in ``reference_lines``; None if it cannot be estimated."""
+    return _estimated(scorer, PERFECT, scorer.protocol.n_samples, jobs, keep)
+
+
+def reference_lines(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> list[ReferenceLine]:
     """The perfect predictor and the fresh panel of 11, for the density distances.
 
-    The fresh panel is measured where the data set brings a second panel. Both are missing (an empty list)
-    where prompts have fewer than four listeners, because then there are no two disjoint groups.
-    Without ``second`` the second panel is not looked at, and the perfect line comes first. Prompts are
+    The fresh panel is measured where the data set brings a second panel. What would be estimated is missing
+    where prompts have fewer than four listeners, because then there are no two disjoint groups. Prompts are
     measured in ``jobs`` processes. With ``keep``, lines that were estimated here before by the same code are
     not estimated again.
     """
-    other = scorer.second_panel if second else None
-    lines = []
-    if min(len(t.responses) for t in scorer.targets) >= LEAST_LISTENERS:
-        lines.append(_kept_line(scorer, PERFECT, scorer.protocol.n_samples, jobs, keep))
-        if other is None:
-            lines.append(_kept_line(scorer, FRESH, PANEL_SIZE, jobs, keep))
-    if other is not None:
+    other = scorer.second_panel
+    if other is None:
+        fresh = _estimated(scorer, FRESH, PANEL_SIZE, jobs, keep)
+    else:
         scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
-        lines.append(
-            ReferenceLine(
-                FRESH,
-                f"measured with {other.card.label}, revision {other.revision[:12]}",
-                {name: np.array([s.values[name] for s in scored]) for name in SCORES},
-                {name: [s.influence[name] for s in scored] for name in scored[0].influence},
-            )
-        )
-    return lines
+        how = f"measured with {other.card.label}, revision {other.revision[:12]}"
+        fresh = _line_of(scored, FRESH, how)
+    return [line for line in (perfect_line(scorer, jobs=jobs, keep=keep), fresh) if line]
 
 
-def _kept_line(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> ReferenceLine:
+def _estimated(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> ReferenceLine | None:
+    """An estimated line, or with ``keep`` the one that is kept; None with too few listeners."""
+    if scorer.panels.sizes.min() < LEAST_LISTENERS:
+        return None
     place = kept_scores.place_of(f"reference line: {drawn} drawn, {pseudo_panels()}", scorer)
-    found = kept_scores.read_numbers(place, scorer, DISTANCES) if keep else None
+    found = kept_scores.read(place, scorer, DISTANCES) if keep else None
     if found is not None:
         return ReferenceLine(name, ESTIMATED, found.scores, found.influence, True)
     line = estimated_line(scorer, name, drawn, jobs=jobs)
     if keep:
-        influence = {d: list(line.influence[d]) for d in DISTANCES}
-        numbers = kept_scores.Numbers({d: line.scores[d] for d in DISTANCES}, influence, [])
-        kept_scores.write_numbers(place, numbers)
+        kept_scores.write(place, kept_scores.Numbers(line.scores, line.influence, []))
     return line
 
 
@@ -113,16 +113,17 @@ def estimated_line(
     (docs/boards.md).
     """
     halves = split_half(scorer, jobs)
-    sizes = np.array([len(t.responses) for t in scorer.targets])
-    ratios = ratios_to(scorer, drawn, panel, jobs)
-    smooth = {key: _smoothed(sizes, own[:, 0], own[:, 1]) for key, own in ratios.items()}
+    wanted = pseudo_distances(scorer, drawn, panel, jobs)
+    half = pseudo_distances(scorer, None, None, jobs)
+    sizes = scorer.panels.sizes
+    ratios = {key: _smoothed(sizes, wanted[:, i], half[:, i]) for i, key in enumerate(DISTANCES)}
     return ReferenceLine(
         name,
         ESTIMATED,
-        {key: own.distance * smooth[key] for key, own in halves.items()},
+        {key: halves.scores[key] * ratios[key] for key in DISTANCES},
         {
-            key: [effect * ratio for effect, ratio in zip(own.influence, smooth[key], strict=True)]
-            for key, own in halves.items()
+            key: [effect * ratio for effect, ratio in zip(halves.influence[key], ratios[key], strict=True)]
+            for key in DISTANCES
         },
         True,
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from popeq.board.comparison import by_prompt
 from popeq.board.differences import mean_difference
+from popeq.board.entries import Entry
 from popeq.board.scoring import Scorer
 from popeq.board.selection import entry_of
 from popeq.dataset import Dataset
@@ -21,7 +22,6 @@ from popeq.runs.folder import Run
 from popeq.statistics import LEAST_PROMPTS, MeanEstimate
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
-EXIT_CODES: dict[Verdict, int] = {"pass": 0, "regressed": 1, "inconclusive": 2}
 
 #: Loss in dB that is tolerated by default; how it was chosen is in docs/regression.md.
 DEFAULT_MARGIN_DB = 0.25
@@ -61,7 +61,7 @@ class Regression:
     @property
     def exit_code(self) -> int:
         """0 pass, 1 regressed, 2 inconclusive."""
-        return EXIT_CODES[self.verdict]
+        return {"pass": 0, "regressed": 1, "inconclusive": 2}[self.verdict]
 
     def _repr_html_(self) -> str:
         """The losses of single prompts and the verdict, in a notebook."""
@@ -147,31 +147,12 @@ def regress(
         raise NotComparableError("no prompt was scored")
     prompts = by_prompt(scorer, metric, base=b, head=h)
     prompts["difference"] = prompts["head"] - prompts["base"]
-    shift = mean_difference(h.table, b.table, metric, scorer.panels)
-    worst_first = prompts.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
-    return Regression(
-        judge(shift, margin_db),
-        _label(base),
-        _label(head),
-        metric,
-        margin_db,
-        shift,
-        worst_first,
-        dataset.card.label,
-    )
+    prompts = prompts.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+    shift, labels = mean_difference(h.table, b.table, metric, scorer.panels), (_label(b), _label(h))
+    verdict, name = judge(shift, margin_db), dataset.card.label
+    return Regression(verdict, *labels, metric, margin_db, shift, prompts, name)
 
 
-def _label(runs: Sequence[Run]) -> str:
-    record = runs[0].record
-    seeds = ",".join(map(str, sorted(r.record.seed for r in runs)))
-    return f"{record.predictor.name} ({record.predictor.source}, seed {seeds})"
-
-
-__all__ = [
-    "DEFAULT_MARGIN_DB",
-    "NotComparableError",
-    "Regression",
-    "Verdict",
-    "judge",
-    "regress",
-]
+def _label(entry: Entry) -> str:
+    predictor = entry.record.predictor
+    return f"{predictor.name} ({predictor.source}, seed {entry.seeds})"

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from popeq.atomic import write_text
 from popeq.errors import RunError
@@ -20,11 +20,7 @@ REPRODUCED = "reproduced.json"
 _MOST_BYTES = 16 << 20
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reproduction(_Section):
+class Reproduction(BaseModel, frozen=True, extra="forbid"):
     """One run that was drawn again with the same predictions."""
 
     run_id: str = Field(description="name of the run, for people")
@@ -35,7 +31,7 @@ class Reproduction(_Section):
     same_code: bool = Field(description="whether that is the code that run.json names")
 
 
-class Reproductions(_Section):
+class Reproductions(BaseModel, frozen=True, extra="forbid"):
     """What the file holds."""
 
     schema_version: int = Field(1, ge=1, le=1, description="version of this layout")

@@ -8,30 +8,28 @@ from popeq.dataset import Dataset
 from popeq.metrics import retrieval_rank_correlation
 from popeq.runs.folder import Run
 
+COLUMNS = ["prompt_id", "nearest", "similarity", "retrieved", "rank_correlation"]
+
 
 def retrieval_table(run: Run, dataset: Dataset) -> pd.DataFrame:
     """For each test prompt of a run that retrieved examples: the nearest one, its similarity, and the rank
     correlation of text similarity with distributional similarity over what was retrieved (NaN below two).
 
-    Columns ``prompt_id, nearest, similarity, retrieved, rank_correlation``; no rows if nothing was retrieved.
+    Columns ``COLUMNS``; no rows if nothing was retrieved.
     """
-    rows = []
-    for prompt_id, explanation in run.explanations().items():
-        found = explanation.get("retrieved") or []
-        if not found:
-            continue
-        rows.append(
-            {
-                "prompt_id": prompt_id,
-                "nearest": found[0]["prompt_id"],
-                "similarity": found[0]["similarity"],
-                "retrieved": len(found),
-                "rank_correlation": retrieval_rank_correlation(
-                    [f["similarity"] for f in found],
-                    dataset.points(prompt_id),
-                    [dataset.points(f["prompt_id"]) for f in found],
-                ),
-            }
-        )
-    columns = ["prompt_id", "nearest", "similarity", "retrieved", "rank_correlation"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        {
+            "prompt_id": prompt_id,
+            "nearest": found[0]["prompt_id"],
+            "similarity": found[0]["similarity"],
+            "retrieved": len(found),
+            "rank_correlation": retrieval_rank_correlation(
+                [f["similarity"] for f in found],
+                dataset.points(prompt_id),
+                [dataset.points(f["prompt_id"]) for f in found],
+            ),
+        }
+        for prompt_id, explanation in run.explanations().items()
+        if (found := explanation.get("retrieved"))
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)

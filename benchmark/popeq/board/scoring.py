@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,7 +30,7 @@ class PromptTable:
     of each listener on all scores but ``sample_kantorovich`` (``influence[score][prompt]``, (m,) dB)."""
 
     frame: pd.DataFrame
-    influence: dict[str, list[Floats]]
+    influence: Mapping[str, Sequence[Floats]]
 
     def scores(self, name: str) -> Floats:
         """One score by prompt, (P,), dB."""
@@ -54,11 +54,36 @@ class PromptTable:
 
 
 @dataclass(frozen=True, eq=False)
+class ReferenceLine:
+    """Expected scores by prompt of what has no row: ``scores[name]`` (P,), dB; in words, ``how`` they were
+    obtained; ``influence[name][p]`` (m_p,) of each listener on them, dB, as for a row; whether they are
+    ``estimated``."""
+
+    name: str
+    how: str
+    scores: Mapping[str, Floats]
+    influence: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
+    estimated: bool = False
+
+    def values(self, name: str) -> tuple[Floats, Sequence[Floats] | None]:
+        """One score by prompt, (P,) dB, and the influence of the listeners on it."""
+        return self.scores[name], self.influence.get(name)
+
+    def take(self, keep: Sequence[int]) -> ReferenceLine:
+        """The line on some of the prompts, by position."""
+        return replace(
+            self,
+            scores={name: own[list(keep)] for name, own in self.scores.items()},
+            influence={name: [own[i] for i in keep] for name, own in self.influence.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Scorer:
     """The test prompts of a data set under a protocol, ready to score any number of predictors.
 
-    ``Scorer(dataset, protocol)`` has every test prompt. A scorer never changes: ``only`` and
-    ``with_listeners`` give new ones. ``prompt_ids`` and ``targets`` (the listeners' responses with their
+    ``Scorer(dataset, protocol)`` has every test prompt. A scorer never changes: ``only`` gives
+    a new one. ``prompt_ids`` and ``targets`` (the listeners' responses with their
     densities) are in the order in which samples are given.
     """
 
@@ -70,9 +95,10 @@ class Scorer:
     def __post_init__(self) -> None:
         if not self.targets:
             ids = self.prompt_ids or self.dataset.test_ids
+            space, protocol = self.dataset.space, self.protocol
+            settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
             with one_blas_thread():
-                made = (Target(self.dataset.points(p), self.dataset.space, self.settings) for p in ids)
-                targets = tuple(made)
+                targets = tuple(Target(self.dataset.points(p), space, settings) for p in ids)
             object.__setattr__(self, "prompt_ids", ids)
             object.__setattr__(self, "targets", targets)
 
@@ -82,19 +108,6 @@ class Scorer:
             raise ValueError("a scorer needs at least one prompt")
         ids = tuple(self.prompt_ids[i] for i in keep)
         return Scorer(self.dataset, self.protocol, ids, tuple(self.targets[i] for i in keep))
-
-    def with_listeners(self, dataset: Dataset, prompt_ids: Sequence[str] | None = None) -> Scorer:
-        """A scorer of the same predictions against the listeners of another data set.
-
-        ``prompt_ids[i]`` names the prompt of ``dataset`` in the place of this scorer's prompt ``i``; by
-        default it has the same name.
-        """
-        return Scorer(dataset, self.protocol, tuple(prompt_ids or self.prompt_ids))
-
-    @cached_property
-    def settings(self) -> DensitySettings:
-        """Grid and bandwidth of the protocol."""
-        return DensitySettings(self.protocol.grid_cells, self.protocol.bandwidth_floor)
 
     @cached_property
     def about(self) -> pd.DataFrame:
@@ -133,7 +146,9 @@ class Scorer:
             numbers | compared(outline(samples, self.dataset.space), self._outlines), influence
         )
 
-    def table_of(self, numbers: Mapping[str, Floats], influence: dict[str, list[Floats]]) -> PromptTable:
+    def table_of(
+        self, numbers: Mapping[str, Floats], influence: Mapping[str, Sequence[Floats]]
+    ) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
         frame = pd.concat([self.about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)

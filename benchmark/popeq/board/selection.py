@@ -50,9 +50,8 @@ def find(name: Run | Path | str, runs_dir: Path | str) -> tuple[list[Run], list[
     if path.exists() or not known:
         what = "is a file, not a run folder" if path.exists() else "does not exist"
         raise UsageError(f"{path}: {what}; 'popeq run' makes runs")
-    raise UnknownNameError(
-        f"run folder, folder of runs or predictor with a run in {folder}", path.name, known
-    )
+    kind = f"run folder, folder of runs or predictor with a run in {folder}"
+    raise UnknownNameError(kind, path.name, known)
 
 
 def gather(names: Sequence[Run | Path | str], runs_dir: Path | str) -> tuple[list[Run], list[Note]]:
@@ -122,7 +121,8 @@ def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tu
         With a line for each run of another revision or protocol, which are never compared; if nobody named
         the runs (they were found in a folder), they are left out with a note instead.
     """
-    wrong = [(run, why) for run in runs if (why := _other(run, scorer))]
+    differing = [(run, _other(run, scorer)) for run in runs]
+    wrong = [(run, why) for run, why in differing if why]
     if wrong and (named or len(wrong) == len(runs)):
         raise UsageError(
             "\n".join(
@@ -134,7 +134,7 @@ def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tu
     notes = [
         _left_out(f"{run.folder.name}: {why}; run it again: {run.record.shown_command}") for run, why in wrong
     ]
-    fitting = [run for run in runs if not _other(run, scorer)]
+    fitting = [run for run, why in differing if not why]
     complete = {run.record.key: run for run in fitting if run.record.status == "complete"}
     unfinished = [run for run in fitting if run.record.status != "complete"]
     notes += [_left_out(f"{run.folder.name} {_unfinished(run, scorer)}") for run in unfinished]
@@ -170,21 +170,22 @@ def current(runs: Sequence[Run]) -> tuple[list[Run], list[Note]]:
     makes: dict[str, set[str]] = {}
     for run in runs:
         makes.setdefault(method_of(run.record), set()).add(make_of(run.record))
-    several = {method for method, found in makes.items() if len(found) > 1}
-    unsure = [run for run in runs if method_of(run.record) in several]
-    kept = {
-        method_of(run.record): run
-        for run in sorted(unsure, key=lambda run: (_is_installed(run), run.record.started_at))
-    }
-    left_out = [r for r in unsure if make_of(r.record) != make_of(kept[method_of(r.record)].record)]
-    notes = [
-        _left_out(
-            f"{run.folder.name} was drawn by other code, or with another model, than "
-            f"{kept[method_of(run.record)].folder.name}; name both folders to see both"
+    unsure = [run for run in runs if len(makes[method_of(run.record)]) > 1]
+    newest_last = sorted(unsure, key=lambda run: (_is_installed(run), run.record.started_at))
+    chosen = {method_of(run.record): run for run in newest_last}
+    kept, notes = [], []
+    for run in runs:
+        best = chosen.get(method_of(run.record), run)
+        if make_of(run.record) == make_of(best.record):
+            kept.append(run)
+            continue
+        notes.append(
+            _left_out(
+                f"{run.folder.name} was drawn by other code, or with another model, than "
+                f"{best.folder.name}; name both folders to see both"
+            )
         )
-        for run in left_out
-    ]
-    return [run for run in runs if run not in left_out], notes
+    return kept, notes
 
 
 def _other(run: Run, scorer: Scorer) -> str:

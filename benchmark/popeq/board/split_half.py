@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import ReferenceLine, Scorer
 from popeq.metrics import Target, grid_of, grid_transport, grid_wasserstein
 from popeq.metrics.kde import Grid, bandwidth, densities, kernel_masses
 from popeq.metrics.scores import listener_effects
@@ -17,6 +17,7 @@ from popeq.typing import Floats
 
 #: The distances that have lines, in the order of ``Densities``.
 DISTANCES = ("kantorovich", "reflective_kantorovich")
+HALVES = "half against half"
 _SPLITS = 12
 #: Pseudo-panels over all prompts (their ratio is then within 1 %), and the least and most of one prompt.
 PANELS, LEAST_PANELS, MOST_PANELS = 1440, 6, 64
@@ -30,34 +31,24 @@ _RATIO_CELLS = 10, 16
 _SMOOTHING = 0.75
 
 
-@dataclass(frozen=True, eq=False)
-class SplitHalf:
-    """Mean distance of two disjoint halves by prompt, ``distance`` (P,), dB, and each listener's influence on
-    it, ``influence[p]`` (m_p,), dB."""
-
-    distance: Floats
-    influence: tuple[Floats, ...]
-
-
 def pseudo_panels() -> str:
     """How many pseudo-panels the lines are estimated from, in words: with other numbers the lines differ."""
     return f"{PANELS} pseudo-panels, {LEAST_PANELS} to {MOST_PANELS} of a prompt"
 
 
 @lru_cache(maxsize=4)
-def split_half(scorer: Scorer, jobs: int = 1) -> dict[str, SplitHalf]:
+def split_half(scorer: Scorer, jobs: int = 1) -> ReferenceLine:
     """The mean distance of halves over random splits of each prompt's listeners, by distance.
 
     Its expectation is that of two independent groups of half the size: nothing is estimated but a mean.
     """
     measured = parallel_map(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
-    return {
-        name: SplitHalf(
-            np.array([distance[i] for distance, _ in measured]),
-            tuple(influence[i] for _, influence in measured),
-        )
-        for i, name in enumerate(DISTANCES)
-    }
+    return ReferenceLine(
+        HALVES,
+        "measured on disjoint halves of the listeners",
+        {name: np.array([distance[i] for distance, _ in measured]) for i, name in enumerate(DISTANCES)},
+        {name: [influence[i] for _, influence in measured] for i, name in enumerate(DISTANCES)},
+    )
 
 
 def _measure(prompt_id: str, target: Target) -> tuple[Floats, Floats]:
@@ -87,21 +78,14 @@ def _grid(target: Target, least: int, most: int) -> Grid:
     return grid_of(target.space, int(np.clip(np.ceil(np.max((high - low) / spread)), least, most)))
 
 
-def ratios_to(scorer: Scorer, drawn: int, panel: int | None, jobs: int = 1) -> dict[str, Floats]:
-    """Mean distances (P, 2) in each prompt's pseudo-population, dB: ``drawn`` points from ``panel`` listeners
-    (as many as the prompt has, if None), and two halves of the prompt's size from each other."""
-    wanted, half = (_pseudo_distances(scorer, *sizes, jobs) for sizes in ((drawn, panel), (None, None)))
-    return {name: np.stack([wanted[:, i], half[:, i]], axis=1) for i, name in enumerate(DISTANCES)}
-
-
 @lru_cache(maxsize=32)
-def _pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs: int) -> Floats:
-    """Mean distances (P, 2), by DISTANCES, of ``drawn`` points from a panel; of two halves if None."""
+def pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs: int) -> Floats:
+    """Mean distances (P, 2), by DISTANCES, in each prompt's pseudo-population, dB: of ``drawn`` points from
+    ``panel`` listeners (as many as the prompt has, if None); of two halves of the prompt's size from each
+    other, if ``drawn`` is None."""
     repeats = min(MOST_PANELS, max(LEAST_PANELS, -(-PANELS // len(scorer.targets))))
-    tasks = [
-        (p, target, drawn, panel, repeats)
-        for p, target in zip(scorer.prompt_ids, scorer.targets, strict=True)
-    ]
+    prompts = zip(scorer.prompt_ids, scorer.targets, strict=True)
+    tasks = [(prompt_id, target, drawn, panel, repeats) for prompt_id, target in prompts]
     return np.array(parallel_map(_pseudo_distance, tasks, jobs))
 
 
@@ -110,41 +94,31 @@ def _pseudo_distance(
 ) -> Floats:
     """The same of one prompt, (2,)."""
     rng = generator("pseudo-panels", prompt_id, drawn or 0, panel or 0)
-    population = PseudoPopulation(target)
+    draw = _pseudo_population(target)
     grid, floor = _grid(target, *_RATIO_CELLS), target.settings.floor_db(target.space)
     m = len(target.responses)
     sizes = (m // 2, m - m // 2) if drawn is None else (drawn, panel or m)
     total = np.zeros(2)
     for _ in range(repeats):
-        one, other = (population.draw(size, rng) for size in sizes)
-        total += _distances(one, other, grid, floor)
+        one, other = (densities(draw(size, rng), grid, floor) for size in sizes)
+        total += [grid_wasserstein(one[i], other[i], grid) for i in range(2)]
     return total / repeats
 
 
-def _distances(one: Floats, other: Floats, grid: Grid, floor: Floats) -> list[float]:
-    a, b = densities(one, grid, floor), densities(other, grid, floor)
-    return [grid_wasserstein(a[i], b[i], grid) for i in range(2)]
+def _pseudo_population(target: Target) -> Callable[[int, np.random.Generator], Floats]:
+    """Draws (n, 2), dB, from a population that could have answered as a prompt's listeners did: the smoothed
+    bootstrap, shrunk to their unbiased covariance (Silverman & Young 1987) and clipped to the box."""
+    points, space = target.responses, target.space
+    m, mean = len(points), points.mean(axis=0)
+    centred, kernel = points - mean, _SMOOTHING * _root(bandwidth(points, 0.0))
+    shrink = 1.0 / np.sqrt((m - 1.0) / m + _SMOOTHING**2 * m ** (-1.0 / 3.0))
 
+    def draw(n: int, rng: np.random.Generator) -> Floats:
+        chosen = centred[rng.integers(m, size=n)]
+        drawn = mean + shrink * (chosen + rng.standard_normal((n, 2)) @ kernel)
+        return np.asarray(np.clip(drawn, space.low, space.high))
 
-class PseudoPopulation:
-    """A population that could have answered as a prompt's listeners did: the smoothed bootstrap, shrunk to
-    their unbiased covariance (Silverman & Young 1987) and clipped to the box as settings are."""
-
-    def __init__(self, target: Target) -> None:
-        points = target.responses
-        m = len(points)
-        self._space = target.space
-        self._mean = points.mean(axis=0)
-        scott = bandwidth(points, 0.0)
-        self._kernel = _SMOOTHING * _root(scott)
-        shrink = 1.0 / np.sqrt((m - 1.0) / m + _SMOOTHING**2 * m ** (-1.0 / 3.0))
-        self._centred, self._shrink = points - self._mean, shrink
-
-    def draw(self, n: int, rng: np.random.Generator) -> Floats:
-        """``n`` points, (n, 2), dB."""
-        chosen = self._centred[rng.integers(len(self._centred), size=n)]
-        points = self._mean + self._shrink * (chosen + rng.standard_normal((n, 2)) @ self._kernel)
-        return np.asarray(np.clip(points, self._space.low, self._space.high))
+    return draw
 
 
 def _root(covariance: Floats) -> Floats:

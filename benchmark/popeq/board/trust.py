@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from popeq.board.reproduced import is_reproduced
@@ -12,7 +11,7 @@ from popeq.runs.card import CARD, Card, Trust, read_card
 from popeq.runs.folder import RECORD, Run
 
 #: Labels, best first, each in words.
-LADDER: dict[Trust, str] = {
+LABELS: dict[Trust, str] = {
     "reproduced": "drawn again by 'popeq verify --redraw', which found the same predictions",
     "drawn": "popeq ran the plugin here; nobody has drawn it again yet",
     "scored": "scored here from predictions that somebody sent",
@@ -41,19 +40,12 @@ def trust_of(run: Run, card: Card | None = None) -> Trust:
 
 def weakest(labels: Sequence[Trust]) -> Trust:
     """The label of a row that is made of several runs."""
-    return max(labels, key=list(LADDER).index)
+    return max(labels, key=list(LABELS).index)
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A self-reported entry: a folder with a card that claims scores, and no predictions."""
-
-    folder: Path
-    card: Card
-
-
-def find_claims(root: Path, dataset_name: str) -> tuple[list[Claim], list[str]]:
-    """Self-reported entries for one data set in a folder of runs, and a note for each card that is wrong."""
+def find_claims(root: Path, dataset_name: str) -> tuple[list[Card], list[str]]:
+    """Cards of self-reported entries (folders with a claim and no predictions) for one data set in a folder
+    of runs, and a note for each card that is wrong."""
     claims, notes = [], []
     for path in sorted(root.glob(f"*/{CARD}")):
         if (path.parent / RECORD).exists():
@@ -66,5 +58,5 @@ def find_claims(root: Path, dataset_name: str) -> tuple[list[Claim], list[str]]:
         if card.claim is None:
             notes.append(f"left out: {path.parent} has neither a run nor a claim")
         elif card.claim.dataset == dataset_name:
-            claims.append(Claim(path.parent, card))
+            claims.append(card)
     return claims, notes

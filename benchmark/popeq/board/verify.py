@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from popeq.board.leaks import signs, too_good
-from popeq.board.reference_lines import reference_lines
+from popeq.board.reference_lines import perfect_line
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.board.trust import card_of, trust_of
 from popeq.dataset import Dataset
@@ -27,29 +27,17 @@ class Verification:
     """What was found in a run: ``problems`` make it invalid, ``flags`` are for a person to look at; the
     scores are there if the predictions could be scored."""
 
-    run: Run
     problems: tuple[Problem, ...]
     flags: tuple[str, ...] = ()
     trust: Trust = "scored"
-    table: PromptTable | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def verify_run(run: Run, scorer: Scorer | Dataset | None = None) -> list[Problem]:
-    """Everything that is wrong with a run; an empty list if it verifies.
-
-    Parameters
-    ----------
-    run
-        As read from its folder.
-    scorer
-        What to score it with, or the data set; by default the data set that the run names.
-    """
-    return list(examine(run, scorer).problems)
-
-
 def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
-    """``verify_run``, with the scores, the label of trust and the flags."""
+    """Everything that is wrong with a run, and with its scores, the label of trust and flags if nothing is.
+
+    ``scorer`` says what to score it with, or the data set; by default the data set that the run names.
+    """
     problems, card = _record_and_card(run)
     if scorer is None:
         from popeq.lookup import load_dataset
@@ -57,30 +45,29 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
         try:
             scorer = load_dataset(run.record.dataset.given)
         except PopeqError as error:
-            return Verification(run, (*problems, Problem(RECORD, f"its data set cannot be read: {error}")))
+            return Verification((*problems, Problem(RECORD, f"its data set cannot be read: {error}")))
     if isinstance(scorer, Dataset):
         scorer = Scorer(scorer, run.record.protocol)
     problems += _fits(run, scorer)
     trust = trust_of(run, card)
     if problems:
-        return Verification(run, tuple(problems), trust=trust)
+        return Verification(tuple(problems), trust=trust)
     try:
         samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
     except InvalidInputError as error:
-        return Verification(run, error.problems, trust=trust)
+        return Verification(error.problems, trust=trust)
     except PopeqError as error:
-        return Verification(run, (Problem(run.predictions_file.name, str(error)),), trust=trust)
+        return Verification((Problem(run.predictions_file.name, str(error)),), trust=trust)
     table = scorer.score(samples)
     scores = summary(table)
-    perfect = next((line.scores[HEADLINE] for line in reference_lines(scorer, second=False)), None)
-    flags = too_good(scores[f"{HEADLINE}_mean"], perfect) + signs(samples, table, scorer)
+    flags = too_good(scores[f"{HEADLINE}_mean"], perfect_line(scorer)) + signs(samples, table, scorer)
     claimed = card.claim.scores if card and card.claim else {}
     wrong = [
         Problem(CARD, f"claims {value:g}, the predictions give {scores[name]:.4f}", None, name)
         for name, value in claimed.items()
         if abs(value - scores[name]) > TOLERANCE_DB
     ]
-    return Verification(run, tuple(wrong), tuple(flags), trust, table, scores)
+    return Verification(tuple(wrong), tuple(flags), trust, scores)
 
 
 def summary(table: PromptTable) -> dict[str, float]:
@@ -114,34 +101,34 @@ def _record_and_card(run: Run) -> tuple[list[Problem], Card | None]:
 
 
 def _file_hash(run: Run) -> list[Problem]:
-    file = run.predictions_file.name
+    file, stated = run.predictions_file.name, str(run.record.predictions_sha256)
     try:
         found = hashlib.sha256(run.content()).hexdigest()
     except PopeqError as error:
         return [Problem(file, str(error))]
-    if found == run.record.predictions_sha256:
-        return []
-    message = (
-        f"its text's SHA-256 is {found[:12]}..., {RECORD} says {str(run.record.predictions_sha256)[:12]}..."
-    )
-    return [Problem(file, message)]
+    message = f"its text's SHA-256 is {found[:12]}..., {RECORD} says {stated[:12]}..."
+    return [Problem(file, message)] if found != stated else []
 
 
 def _fits(run: Run, scorer: Scorer) -> list[Problem]:
     """Whether the run is of this data set revision, with its count of prompts."""
-    own, dataset = run.record.dataset, scorer.dataset
-    problems = []
-    if own.name != dataset.name:
-        problems.append(Problem(RECORD, f"is {own.name!r}, not {dataset.name!r}", None, "dataset.name"))
-    if own.revision != dataset.revision:
-        message = f"is {own.revision[:12]}, the data set's is {dataset.revision[:12]}"
-        problems.append(Problem(RECORD, message, None, "dataset.revision"))
-    elif run.record.prompts != len(dataset.test_ids):
-        message = f"is {run.record.prompts}, the data set has {len(dataset.test_ids)} to predict"
-        problems.append(Problem(RECORD, message, None, "prompts"))
-    if own.simulated != dataset.card.simulated:
-        message = f"says {own.simulated}, the data set {dataset.card.simulated}"
-        problems.append(Problem(RECORD, message, None, "dataset.simulated"))
-    if run.record.protocol != scorer.protocol:
-        problems.append(Problem(RECORD, f"is not {scorer.protocol.label}", None, "protocol"))
-    return problems
+    record, dataset = run.record, scorer.dataset
+    own, prompts = record.dataset, len(dataset.test_ids)
+    moved = own.revision != dataset.revision
+    checks = {
+        "dataset.name": (own.name != dataset.name, f"is {own.name!r}, not {dataset.name!r}"),
+        "dataset.revision": (
+            moved,
+            f"is {own.revision[:12]}, the data set's is {dataset.revision[:12]}",
+        ),
+        "prompts": (
+            not moved and record.prompts != prompts,
+            f"is {record.prompts}, the data set has {prompts} to predict",
+        ),
+        "dataset.simulated": (
+            own.simulated != dataset.card.simulated,
+            f"says {own.simulated}, the data set {dataset.card.simulated}",
+        ),
+        "protocol": (record.protocol != scorer.protocol, f"is not {scorer.protocol.label}"),
+    }
+    return [Problem(RECORD, message, None, field) for field, (wrong, message) in checks.items() if wrong]

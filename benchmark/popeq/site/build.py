@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import numpy as np
 
 import popeq
 from popeq.atomic import new_folder
-from popeq.board.categories import Part, parts
-from popeq.board.leaderboard import ALPHA, REFERENCE, Leaderboard, build
+from popeq.board.categories import Group, headline_by_category
+from popeq.board.leaderboard import ALPHA, Leaderboard, build
 from popeq.board.notes import Note, NoteKind
+from popeq.board.reference_lines import REFERENCE
 from popeq.board.retrieval import retrieval_table
 from popeq.board.scoring import Scorer
-from popeq.board.trust import LADDER, Claim, find_claims
+from popeq.board.trust import LABELS, find_claims
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import DEFAULT_RUNS, entries_of
 from popeq.metrics import HEADLINE
 from popeq.render import render as render_table
+from popeq.runs.card import Card
 from popeq.runs.folder import Run
 from popeq.site import rows as views
 from popeq.site.environment import render
@@ -33,6 +36,8 @@ from popeq.site.prompt_pages import prompt_pages
 MARK = "board.json"
 #: Methods in the matrix of pairs; the CSV file has all.
 MATRIX = 60
+#: Cells of each row of a board, by its label.
+Cells = dict[str, dict[str, float]]
 _NEIGHBOURS = 3
 _SHOWN_PROMPTS = 5
 
@@ -43,7 +48,7 @@ class Site:
 
     board: Leaderboard
     scorer: Scorer
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Card, ...] = ()
 
     @cached_property
     def common(self) -> dict[str, Any]:
@@ -67,10 +72,10 @@ class Site:
         return views.method_rows(self.board)
 
     @cached_property
-    def categories(self) -> list[Part]:
+    def categories(self) -> dict[Group, Cells]:
         """The board by category; none if there is one category only."""
-        found = parts(self.board, self.scorer)
-        return found if len(found) > 1 else []
+        found = headline_by_category(self.board, self.scorer)
+        return found if len(found) > 1 else {}
 
 
 def build_site(
@@ -85,11 +90,11 @@ def build_site(
     """Write the board of ``runs`` as a static site to the folder ``output``.
 
     Self-reported entries in folders of ``runs`` are shown, never ranked. Parameters and errors as for
-    ``popeq.leaderboard``, and as for ``write_site``.
+    ``popeq.leaderboard``; UsageError also if ``output`` holds something that is not a site.
     """
     _check_output(Path(output))
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
-    claims: list[Claim] = []
+    claims: list[Card] = []
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)
         claims, notes = claims + found, notes + [Note("left out", text) for text in wrong]
@@ -97,16 +102,9 @@ def build_site(
 
 
 def write_site(
-    board: Leaderboard, scorer: Scorer, out: Path, claims: Sequence[Claim] = (), jobs: int = 1
+    board: Leaderboard, scorer: Scorer, out: Path, claims: Sequence[Card] = (), jobs: int = 1
 ) -> Path:
-    """Write the site of a board to a folder.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds something that is not a site, or cannot be written.
-    """
-    _check_output(out)
+    """Write the site of a board to a folder, in place of what is there."""
     site = Site(board, scorer, tuple(claims))
     with new_folder(out, replace=True) as folder:
         for name in ("method", "prompt"):
@@ -120,10 +118,8 @@ def write_site(
                 "scores.csv": render_table(views.score_table(board), "csv") + "\n",
                 "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
             }
-            for name, page in pages.items():
+            for name, page in chain(pages.items(), ((f"prompt/{name}", page) for name, page in prompts)):
                 (folder / name).write_text(page, encoding="utf-8", newline="\n")
-            for name, page in prompts:
-                (folder / "prompt" / name).write_text(page, encoding="utf-8", newline="\n")
     return out
 
 
@@ -137,17 +133,14 @@ def _check_output(out: Path) -> None:
 
 def _index(site: Site) -> str:
     rows, lines, scale = site.methods
-    card = site.scorer.dataset.card
-    people = {name for own in site.scorer.listeners for name in own}
+    card, people = site.scorer.dataset.card, site.scorer.panels.people
     lead = (
-        f"{len(rows)} methods predict where {len(people)} {'simulated ' if card.simulated else ''}listeners "
+        f"{len(rows)} methods predict where {people} {'simulated ' if card.simulated else ''}listeners "
         f"put an equaliser when they read one of {len(site.scorer.prompt_ids)} sentences. {card.title}."
     )
     return render(
         "index.html",
         **site.common,
-        root="",
-        here="index.html",
         lead=lead,
         detectable=" ".join(site.texts("power")),
         rows=rows,
@@ -155,37 +148,29 @@ def _index(site: Site) -> str:
         axis=bar_axis(scale),
         marks=views.reference_marks(site.board),
         claims=[views.claim_row(c) for c in site.claims],
-        ladder=list(LADDER.items()),
+        labels=list(LABELS.items()),
         notes=[note.text for note in site.board.remarks if note.kind != "data"],
         filters=views.script_filters(rows),
         data=views.script_rows(rows),
-        categories=[
-            {"name": part.group.name, "prompts": len(part.group.keep), "shows": _least_shift(part)}
-            for part in site.categories
+        categories=[_about(group, cells) for group, cells in site.categories.items()],
+        by_category=[
+            {"label": e.label, "cells": [_mean(cells[e.label]) for cells in site.categories.values()]}
+            for e in site.board.entries
         ],
-        by_category=_by_category(site),
     )
 
 
-def _least_shift(part: Part) -> str:
-    """The least shift that a category can show, in words."""
-    shift = part.least_shift
-    if part.group.small or not np.isfinite(shift):
-        return "too few prompts"
-    return f"can show about {shift:.2f} dB"
-
-
-def _by_category(site: Site) -> list[views.Row]:
-    return [
-        {"label": e.label, "cells": [_mean(part.cells[e.label]) for part in site.categories]}
-        for e in site.board.entries
-    ]
+def _about(group: Group, cells: Cells) -> views.Row:
+    """A category, and the least true shift that a row of median uncertainty shows in it, in words."""
+    shift = float(np.median([own["least_shift"] for own in cells.values()]))
+    few = group.small or not np.isfinite(shift)
+    shows = "too few prompts" if few else f"can show about {shift:.2f} dB"
+    return {"name": group.name, "prompts": len(group.keep), "shows": shows}
 
 
 def _mean(cells: dict[str, float]) -> views.Row:
     """The mean headline score of a table's row, with its interval."""
-    ends = {"mean": "", "low": "_low", "high": "_high"}
-    return {name: float(cells[f"{HEADLINE}_mean{end}"]) for name, end in ends.items()}
+    return {name: cells[f"{HEADLINE}_mean{end}"] for name, end in views.ENDS.items()}
 
 
 def _pairs(site: Site) -> str:
@@ -203,13 +188,9 @@ def _pairs(site: Site) -> str:
     return render(
         "pairs.html",
         **site.common,
-        root="",
-        here="pairs.html",
         prompts=len(site.scorer.prompt_ids),
         alpha=ALPHA,
-        diagram=critical_difference(
-            pairs.labels, [float(e.table.scores(HEADLINE).mean()) for e in site.board.entries], pairs.p, ALPHA
-        ),
+        diagram=critical_difference(pairs.labels, [e.mean for e in site.board.entries], pairs.p, ALPHA),
         cut=len(pairs.labels) > MATRIX,
         all=len(pairs.labels),
         labels=[pairs.labels[i] for i in shown],
@@ -233,7 +214,7 @@ def _prompts(site: Site) -> str:
                 "median": float(np.median(scores[:, p])),
             }
         )
-    return render("prompts.html", **site.common, root="", here="prompts.html", prompts=prompts)
+    return render("prompts.html", **site.common, prompts=prompts)
 
 
 def _methods(site: Site) -> dict[str, str]:
@@ -242,7 +223,7 @@ def _methods(site: Site) -> dict[str, str]:
         {"href": f"../prompt/{views.slug(about['prompt_id'])}", "text": about["text"]}
         for about in site.scorer.about.to_dict(orient="records")
     ]
-    prior = views.prior_entry(site.board)
+    prior = next((e for e in site.board.entries if e.record.predictor.name == "prior"), None)
     marks = views.reference_marks(site.board)
     pages = {}
     for i, (entry, row) in enumerate(zip(site.board.entries, site.methods[0], strict=True)):
@@ -254,8 +235,6 @@ def _methods(site: Site) -> dict[str, str]:
         pages[row["href"]] = render(
             "method.html",
             **site.common,
-            root="../",
-            here="",
             label=entry.label,
             row=row,
             boxes=box_plot(
@@ -265,21 +244,12 @@ def _methods(site: Site) -> dict[str, str]:
             signatures=views.signatures(entry, prior, None if np.isnan(retrieved) else float(retrieved)),
             best=listed[:_SHOWN_PROMPTS],
             worst=listed[::-1][:_SHOWN_PROMPTS],
-            categories=[_category_row(part, entry.label) for part in site.categories],
+            categories=[
+                _about(group, cells) | cells[entry.label] | _mean(cells[entry.label])
+                for group, cells in site.categories.items()
+            ],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],
             runs=[{"command": r.record.shown_command, "facts": views.run_facts(r)} for r in entry.runs],
         )
     return pages
-
-
-def _category_row(part: Part, label: str) -> views.Row:
-    cells = part.cells[label]
-    return {
-        "name": part.group.name,
-        "prompts": len(part.group.keep),
-        **_mean(cells),
-        "shift": float(cells["shift"]),
-        "p": float(cells["p_value"]),
-        "shows": _least_shift(part),
-    }

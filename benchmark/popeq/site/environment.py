@@ -39,11 +39,6 @@ def p_value(value: float | None) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def short(text: str, length: int = 60) -> str:
-    """A text for a narrow place."""
-    return visible(text, length)
-
-
 def _inline(name: str) -> Markup:
     """A file of this package, trusted because it is ours."""
     return Markup((resources.files("popeq.site") / "templates" / name).read_text(encoding="utf-8"))
@@ -74,10 +69,12 @@ def environment() -> Environment:
             f"style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
         ),
     }
-    made.filters |= {"db": decibel, "p": p_value, "short": short}
+    made.filters |= {"db": decibel, "p": p_value, "short": visible}
     return made
 
 
 def render(template: str, **context: Any) -> str:
-    """A page."""
-    return environment().get_template(template).render(**context).rstrip("\n") + "\n"
+    """A page; those of a method or a prompt are in a folder below the others."""
+    root = "../" if template in ("method.html", "prompt.html") else ""
+    page = environment().get_template(template).render(context, here=template, root=root)
+    return page.rstrip("\n") + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +13,14 @@ from popeq.site.svg import dots, line, number, picture, text
 from popeq.typing import Floats
 
 _BAR_WIDTH, _BAR_HEIGHT = 190.0, 26.0
+
+
+class Mark(NamedTuple):
+    """A reference line as a picture draws it; ``value`` in dB."""
+
+    css: str
+    name: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,10 @@ def score_scale(highs: Sequence[float]) -> Scale:
     return Scale(0.0, top * 1.03 if top > 0 else 1.0, 4.0, _BAR_WIDTH - 4.0)
 
 
-def interval_bar(
-    scale: Scale, mean: float, low: float, high: float, marks: Sequence[tuple[str, float]]
-) -> Markup:
-    """A mean with its interval against vertical reference lines ``(css, dB)``."""
+def interval_bar(scale: Scale, mean: float, low: float, high: float, marks: Sequence[Mark]) -> Markup:
+    """A mean with its interval against vertical reference lines."""
     middle = _BAR_HEIGHT / 2
-    drawn = [line(scale(at), 0, scale(at), _BAR_HEIGHT, css) for css, at in marks]
+    drawn = [line(scale(at), 0, scale(at), _BAR_HEIGHT, css) for css, _, at in marks]
     drawn.append(line(scale(low), middle, scale(high), middle, "ci"))
     drawn += [line(scale(end), middle - 4, scale(end), middle + 4, "ci") for end in (low, high)]
     drawn.append(
@@ -76,9 +83,9 @@ class Box:
     css: str = ""
 
 
-def box_plot(boxes: Sequence[Box], marks: Sequence[tuple[str, str, float]]) -> Markup:
+def box_plot(boxes: Sequence[Box], marks: Sequence[Mark]) -> Markup:
     """Horizontal box plots over prompts (quartiles, whiskers to 1.5 IQR, each prompt a point) against
-    reference lines ``(css, name, dB)``, as in figures 10 and 11 of the paper."""
+    reference lines, as in figures 10 and 11 of the paper."""
     left, width, row = 150.0, 640.0, 38.0
     top = max(float(np.max(b.scores)) for b in boxes) * 1.04 or 1.0
     scale = Scale(0.0, top, left, width - 12.0)
@@ -118,7 +125,7 @@ def _cut(label: str, longest: int) -> str:
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
-def inseparable(order: Sequence[int], p: Floats, alpha: float = 0.05) -> list[tuple[int, int]]:
+def inseparable(order: Sequence[int], p: Floats, alpha: float) -> list[tuple[int, int]]:
     """Longest runs (first, last) of positions in ``order`` in which no pair is separated; runs of two or more
     that lie in no other. NaN (not tested) does not separate."""
     n = len(order)
@@ -135,9 +142,7 @@ def inseparable(order: Sequence[int], p: Floats, alpha: float = 0.05) -> list[tu
     return runs
 
 
-def critical_difference(
-    labels: Sequence[str], means: Sequence[float], p: Floats, alpha: float = 0.05
-) -> Markup:
+def critical_difference(labels: Sequence[str], means: Sequence[float], p: Floats, alpha: float) -> Markup:
     """Mean scores (dB) on a line; a bar joins methods that no test separates (after Demsar 2006, with the
     board's own p (n, n) in place of Nemenyi's distance of ranks)."""
     order = np.argsort(means, kind="stable").tolist()

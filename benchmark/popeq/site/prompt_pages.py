@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
 from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
 from popeq.parallel import parallel_imap
-from popeq.runs.folder import Run
 from popeq.site.environment import render
 from popeq.site.rows import slug
 from popeq.site.svg import density_of, plane_picture
@@ -31,12 +28,10 @@ def prompt_pages(
 ) -> AbstractContextManager[Iterator[tuple[str, str]]]:
     """File name and text of every prompt's page, made in ``jobs`` processes that begin at once."""
     scores = np.array([[e.table.scores(name) for name in SCORES] for e in board.entries])
-    labels = [e.label for e in board.entries]
-    drawn = _samples(board.entries[:PICTURES], scorer)
+    drawn = [e.runs[0].samples(scorer.prompt_ids, scorer.dataset.space) for e in board.entries[:PICTURES]]
     about = scorer.about.to_dict(orient="records")
-
     tasks = [(about[p], scorer.targets[p], scores[:, :, p], [s[p] for s in drawn]) for p in range(len(about))]
-    return parallel_imap(_page, tasks, jobs, (labels, dict(common)))
+    return parallel_imap(_page, tasks, jobs, ([e.label for e in board.entries], dict(common)))
 
 
 def _page(
@@ -47,67 +42,43 @@ def _page(
     labels: list[str],
     common: Mapping[str, Any],
 ) -> tuple[str, str]:
-    context = _context(about, target, labels, scores, drawn)
-    return slug(about["prompt_id"]), render("prompt.html", **common, **context, root="../", here="")
-
-
-def _samples(entries: tuple[Entry, ...], scorer: Scorer) -> list[Floats]:
-    """The samples (P, n, 2) of each entry's first seed."""
-    return [_read(e.runs[0], scorer) for e in entries]
-
-
-@lru_cache(maxsize=1)
-def _positions(scorer: Scorer) -> list[int]:
-    place = {p: i for i, p in enumerate(scorer.dataset.test_ids)}
-    return [place[p] for p in scorer.prompt_ids]
-
-
-def _read(run: Run, scorer: Scorer) -> Floats:
-    return run.samples(scorer.dataset.test_ids, scorer.dataset.space)[_positions(scorer)]
-
-
-def _context(
-    about: Mapping[Any, Any], target: Target, labels: list[str], scores: Floats, drawn: list[Floats]
-) -> dict[str, Any]:
-    """What a prompt's page shows; ``scores`` (methods, SCORES), ``drawn`` samples of the first."""
+    """File name and text of a page; ``scores`` (methods, SCORES), ``drawn`` samples of the first methods."""
     space, settings, listeners = target.space, target.settings, target.responses
-    cells = settings.cells
+    cells, many = settings.cells, len(listeners)
     standard, reflective = (mass.reshape(cells, cells) for mass in target.densities)
     order = np.argsort(scores[:, SCORES.index(HEADLINE)], kind="stable").tolist()
+    rows = [
+        {"href": f"../method/{slug(labels[i])}", "label": labels[i], "values": scores[i].tolist()}
+        for i in order
+    ]
     panels = [
-        {
-            "href": f"../method/{slug(labels[i])}",
-            "label": labels[i],
-            "score": float(scores[i, 0]),
+        row
+        | {
             "picture": plane_picture(
                 space,
                 density_of(drawn[i], space, settings),
                 listeners,
                 drawn[i][:DOTS],
                 f"{labels[i][:60]}: samples and density, {scores[i, 0]:.2f} dB",
-            ),
+            )
         }
-        for i in order
+        for i, row in zip(order, rows, strict=True)
         if i < len(drawn)
     ]
-    many = len(listeners)
-    return {
-        "text": about["text"],
-        "category": str(about["category"]),
-        "basis": str(about["basis"] or ""),
-        "listeners": many,
-        "mean": listeners.mean(axis=0).tolist(),
-        "reach": f"{max(abs(space.low).max(), abs(space.high).max()):g}",
-        "reflective": plane_picture(
-            space, reflective, listeners, None, f"{many} listeners, reflective density"
-        ),
-        "standard": plane_picture(space, standard, listeners, None, f"{many} listeners, standard density"),
-        "moved": grid_wasserstein(target.densities.standard, target.densities.reflective, target.grid),
-        "panels": panels,
-        "cut": len(panels) < len(labels),
-        "names": [name.replace("_", " ") for name in SCORES],
-        "scores": [
-            {"href": f"../method/{slug(labels[i])}", "label": labels[i], "values": scores[i].tolist()}
-            for i in order
-        ],
-    }
+    page = render(
+        "prompt.html",
+        **common,
+        text=about["text"],
+        category=str(about["category"]),
+        basis=str(about["basis"] or ""),
+        listeners=many,
+        mean=listeners.mean(axis=0).tolist(),
+        reach=f"{max(abs(space.low).max(), abs(space.high).max()):g}",
+        reflective=plane_picture(space, reflective, listeners, None, f"{many} listeners, reflective density"),
+        standard=plane_picture(space, standard, listeners, None, f"{many} listeners, standard density"),
+        moved=grid_wasserstein(target.densities.standard, target.densities.reflective, target.grid),
+        panels=panels,
+        names=[name.replace("_", " ") for name in SCORES],
+        scores=rows,
+    )
+    return slug(about["prompt_id"]), page

@@ -6,30 +6,24 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from popeq.board.entries import Entry
-from popeq.board.leaderboard import REFERENCE, Leaderboard
-from popeq.board.reference_lines import PERFECT
-from popeq.board.trust import Claim
+from popeq.board.leaderboard import Leaderboard
+from popeq.board.reference_lines import PERFECT, REFERENCE
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import visible
+from popeq.runs.card import Card
 from popeq.runs.folder import Run
-from popeq.site.pictures import Scale, interval_bar, score_scale
+from popeq.site.pictures import Mark, Scale, interval_bar, score_scale
 
 Row = dict[str, Any]
-
-
-class Mark(NamedTuple):
-    """A reference line as a picture draws it."""
-
-    css: str
-    name: str
-    value: float
+#: A mean and the ends of its interval: name on a page, and how the board's column ends.
+ENDS = {"mean": "", "low": "_low", "high": "_high"}
 
 
 def slug(label: str) -> str:
@@ -51,7 +45,7 @@ def method_rows(board: Leaderboard) -> tuple[list[Row], list[Row], Scale]:
     """Rows of methods and of reference lines, and the scale of their bars."""
     table = board.table.to_dict(orient="records")
     scale = score_scale([r[f"{HEADLINE}_mean_high"] for r in table])
-    marks = [(mark.css, mark.value) for mark in reference_marks(board)]
+    marks = reference_marks(board)
     rows = [_row(cells, entry, scale, marks) for cells, entry in zip(table, board.entries, strict=False)]
     lines = [
         _scores(cells, scale, marks) | {"name": line.name, "how": line.how}
@@ -60,45 +54,21 @@ def method_rows(board: Leaderboard) -> tuple[list[Row], list[Row], Scale]:
     return rows, lines, scale
 
 
-def _scores(cells: Mapping[Any, Any], scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
-    mean, low, high = (float(cells[f"{HEADLINE}_mean{end}"]) for end in ("", "_low", "_high"))
-    return {
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "median": float(cells[f"{HEADLINE}_median"]),
-        "bar": interval_bar(scale, mean, low, high, marks),
-        "skill": float(cells["skill"]),
-        "kantorovich": float(cells["kantorovich_mean"]),
-        "kantorovich_low": float(cells["kantorovich_mean_low"]),
-        "kantorovich_high": float(cells["kantorovich_mean_high"]),
-        "energy": float(cells["energy_score_mean"]),
-    }
+def _scores(cells: Mapping[Any, Any], scale: Scale, marks: Sequence[Mark]) -> Row:
+    """A row's cells by the names of the board's columns, the headline's also by shorter ones, and its bar."""
+    own = {name: float(cells[f"{HEADLINE}_mean{end}"]) for name, end in ENDS.items()}
+    bar = interval_bar(scale, own["mean"], own["low"], own["high"], marks)
+    return {**cells, **own, "median": cells[f"{HEADLINE}_median"], "bar": bar}
 
 
-def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[tuple[str, float]]) -> Row:
+def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[Mark]) -> Row:
     return _scores(cells, scale, marks) | {
-        "rank": int(cells["rank"]),
-        "rank_worst": int(cells["rank_worst"]),
         "label": entry.label,
         "href": f"method/{slug(entry.label)}",
-        "kind": entry.kind,
-        "model": entry.model,
         "size": model_size(entry),
-        "flags": str(cells["flags"]),
-        "trust": entry.trust,
-        "shift": float(cells["shift"]),
-        "shift_low": float(cells["shift_low"]),
-        "shift_high": float(cells["shift_high"]),
-        "p": float(cells["p_value"]),
-        "wilcoxon": float(cells["p_wilcoxon"]),
-        "least_shift": float(cells["least_shift"]),
-        "seeds": str(cells["seeds"]),
-        "seconds": float(cells["time_s"]),
         "time": duration(float(cells["time_s"])),
         "training": training_data(entry),
         "command": entry.record.shown_command,
-        "parameters": str(cells["parameters"]),
     }
 
 
@@ -131,14 +101,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def script_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def script_rows(rows: Sequence[Row]) -> list[Row]:
     """What the page's script sorts, filters and searches by."""
-    numbers = ("rank", "mean", "shift", "p", "wilcoxon", "skill", "kantorovich", "energy")
+    numbers = {"rank": "rank", "mean": "mean", "shift": "shift", "p": "p_value", "wilcoxon": "p_wilcoxon"}
+    numbers |= {"skill": "skill", "kantorovich": "kantorovich_mean", "energy": "energy_score_mean"}
     made = []
     for row in rows:
-        values: dict[str, Any] = {n: round(row[n], 6) if math.isfinite(row[n]) else None for n in numbers}
+        found = {key: row[column] for key, column in numbers.items()}
+        values: Row = {key: round(v, 6) if math.isfinite(v) else None for key, v in found.items()}
         values |= {key: str(row[key]) for key in ("label", "kind", "trust", "model")}
-        values["time"] = row["seconds"]
+        values["time"] = row["time_s"]
         text = " ".join(str(row[k]) for k in ("label", "model", "kind", "parameters"))
         made.append(values | {"text": text[:400].lower()})
     return made
@@ -153,9 +125,8 @@ def script_filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     return [(key, name, values) for key, name, values in found if len(values) > 1 or key != "model"]
 
 
-def claim_row(claim: Claim) -> Row:
+def claim_row(card: Card) -> Row:
     """A self-reported entry; its card has a claim."""
-    card = claim.card
     assert card.claim is not None
     return {
         "method": card.claim.method,
@@ -233,19 +204,11 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     return [(visible(name), value) for name, value in found]
 
 
-def prior_entry(board: Leaderboard) -> Entry | None:
-    """The row that draws from the training responses, if it is on the board."""
-    return next((e for e in board.entries if e.record.predictor.name == "prior"), None)
-
-
 def score_table(board: Leaderboard) -> pd.DataFrame:
     """Every score by method and prompt."""
-    parts = []
-    for entry in board.entries:
-        part = entry.table.frame.drop(columns=["basis"]).copy()
-        part.insert(0, "predictor", entry.label)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    frames = [entry.table.frame.drop(columns=["basis"]) for entry in board.entries]
+    labels = [entry.label for entry in board.entries]
+    return pd.concat(frames, keys=labels, names=["predictor"]).reset_index("predictor")
 
 
 def pair_table(board: Leaderboard) -> pd.DataFrame:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from popeq.drawing import CORNERS
 from popeq.metrics import DensitySettings, densities, grid_of
@@ -63,28 +62,15 @@ def dots(points: Floats, css: str) -> Markup:
     )
 
 
-@dataclass(frozen=True)
-class Plane:
-    """Maps settings in dB to the picture: x to the right, y up."""
-
-    space: Space
-
-    def at(self, points: Floats) -> Floats:
-        """Points (n, 2), dB, in picture units."""
-        share = (np.asarray(points) - self.space.low) / self.space.size
-        return np.stack([share[:, 0] * SIDE, (1.0 - share[:, 1]) * SIDE], axis=1)
-
-    def axes(self) -> list[Markup]:
-        """The lines of 0 dB, where they are in the box."""
-        zero = self.at(np.zeros((1, 2)))[0]
-        return [line(zero[0], 0, zero[0], SIDE, "zero"), line(0, zero[1], SIDE, zero[1], "zero")]
+def _in_picture(points: Floats, space: Space) -> Floats:
+    """Points (n, 2), dB, in picture units: x to the right, y up."""
+    share = (points - space.low) / space.size
+    return np.stack([share[:, 0] * SIDE, (1.0 - share[:, 1]) * SIDE], axis=1)
 
 
-def density_of(points: Floats, space: Space, settings: DensitySettings, *, reflective: bool = True) -> Floats:
-    """Cell masses (cells, cells) of points (n, 2), x first."""
-    grid = grid_of(space, settings.cells)
-    both = densities(points, grid, settings.floor_db(space))
-    mass = both.reflective if reflective else both.standard
+def density_of(points: Floats, space: Space, settings: DensitySettings) -> Floats:
+    """Cell masses (cells, cells) of the reflective density of points (n, 2), x first."""
+    mass = densities(points, grid_of(space, settings.cells), settings.floor_db(space)).reflective
     return mass.reshape(settings.cells, settings.cells)
 
 
@@ -130,20 +116,19 @@ def plane_picture(
     space: Space, mass: Floats, listeners: Floats, samples: Floats | None, title: str
 ) -> Markup:
     """A density, the listeners' points, and a predictor's samples or else the names of the corners."""
-    plane = Plane(space)
-    marks = [Markup('<rect class="box" width="%d" height="%d"/>') % (SIDE, SIDE)]
-    marks += [regions(mass), *plane.axes()]
+    zero_x, zero_y = _in_picture(np.zeros((1, 2)), space)[0]
+    marks = [
+        Markup('<rect class="box" width="%d" height="%d"/>') % (SIDE, SIDE),
+        regions(mass),
+        line(zero_x, 0, zero_x, SIDE, "zero"),
+        line(0, zero_y, SIDE, zero_y, "zero"),
+    ]
     if samples is not None:
-        marks.append(dots(plane.at(samples), "samples"))
+        marks.append(dots(_in_picture(samples, space), "samples"))
     else:
         for (right, top), name in CORNERS.items():
             x, y = (SIDE - 5, 12) if right else (5, 12)
             marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
-    chosen = plane.at(listeners)
+    chosen = _in_picture(listeners, space)
     marks += [dots(chosen, "ring"), dots(chosen, "listeners")]
     return picture(SIDE, SIDE, marks, title, "plane")
-
-
-def escaped(content: str) -> Markup:
-    """Any text as HTML that shows it as it is."""
-    return escape(visible(content))

@@ -14,12 +14,11 @@ from popeq.board.reference_lines import (
     LEAST_LISTENERS,
     PANEL_SIZE,
     PERFECT,
-    ReferenceLine,
     estimated_line,
     reference_lines,
 )
-from popeq.board.scoring import Scorer
-from popeq.board.split_half import split_half
+from popeq.board.scoring import ReferenceLine, Scorer
+from popeq.board.split_half import HALVES, split_half
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.studies.study import COLOURS, Study, simulated_note, table_by
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 PANELS = (5, 11, 22, 44, 88)
 _SCORES = (HEADLINE, "kantorovich")
-HALVES = "half against half"
 
 
 def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
@@ -50,15 +48,7 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
     lines = reference_lines(scorer)
     if not any(line.estimated and line.name == FRESH for line in lines):
         lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
-    halves = split_half(scorer)
-    lines.append(
-        ReferenceLine(
-            HALVES,
-            "measured on disjoint halves of the listeners",
-            {name: own.distance for name, own in halves.items()},
-            {name: own.influence for name, own in halves.items()},
-        )
-    )
+    lines.append(split_half(scorer))
     curve = {
         panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in PANELS
     }

@@ -58,7 +58,7 @@ def shared_sentences(scorer: Scorer, other: Dataset) -> SharedSentences:
     own = scorer.prompt_ids  # the same prompt id, where it has the same sentence
     ids = [own[i] if by_id.get(own[i]) == texts[i] else by_text[texts[i]] for i in keep]
     here = scorer.only(keep)
-    return SharedSentences(keep, here, here.with_listeners(other, ids))
+    return SharedSentences(keep, here, Scorer(other, scorer.protocol, tuple(ids)))
 
 
 def _plain(text: str) -> str:

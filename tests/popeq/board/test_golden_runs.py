@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 import popeq
-from popeq.board.verify import verify_run
+from popeq.board.verify import examine
 from popeq.errors import RunError
 from popeq.runs.folder import Run
 from popeq.runs.record import SCHEMA_VERSION
@@ -37,12 +37,12 @@ def test_an_old_run_reads_verifies_and_scores_as_it_did(folder, dataset):
     run = Run.open(folder)
     assert run.record.schema_version == SCHEMA_VERSION
     assert run.record.origin == "drawn"
-    assert verify_run(run, dataset) == []
+    assert examine(run, dataset).problems == ()
     scores = popeq.score(run, dataset)["reflective_kantorovich"]
     np.testing.assert_allclose(scores, SCORES[int(folder.name.removeprefix("run-v"))], atol=1e-6)
 
 
-def test_old_runs_stand_on_one_board(dataset):
+def test_old_runs_are_on_one_board(dataset):
     board = popeq.leaderboard(FOLDERS, dataset)
     ranked = board.table[board.table["rank"] > 0]
     assert sorted(ranked["predictor"]) == ["prior", "random", "static-preset"]

@@ -11,7 +11,7 @@ from tests.conftest import store_text, stored_text
 
 import popeq as package
 from popeq.board import kept_scores, reference_lines, split_half
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import NUMBERS, Scorer
 from popeq.errors import RunError
 from popeq.protocol import PROTOCOL_2
 from popeq.runs.packed import PACKED
@@ -75,8 +75,10 @@ def test_flags_are_kept_with_the_scores(finished):
     scorer = Scorer(package.load_dataset(finished.data), PROTOCOL_2)
     samples = finished.runs["prior"].samples(scorer.prompt_ids)
     place = kept_scores.place_of("0" * 64, scorer)
-    kept_scores.write(place, kept_scores.Scored(scorer.score(samples), ["has ‮seen, it", ""]))
-    assert kept_scores.read(place, scorer).flags == ["has ‮seen, it", ""]
+    table = scorer.score(samples)
+    scores = {name: table.scores(name) for name in NUMBERS}
+    kept_scores.write(place, kept_scores.Numbers(scores, table.influence, ["has ‮seen, it", ""]))
+    assert kept_scores.read(place, scorer, NUMBERS).flags == ["has ‮seen, it", ""]
 
 
 def test_other_content_or_code_is_another_place(finished, monkeypatch):
@@ -85,7 +87,7 @@ def test_other_content_or_code_is_another_place(finished, monkeypatch):
     places = {kept_scores.place_of("0" * 64, scorer), kept_scores.place_of("1" * 64, scorer)}
     places.add(kept_scores.place_of("0" * 64, scorer.only([0, 1])))
     places.add(kept_scores.place_of("0" * 64, Scorer(data, PROTOCOL_2.model_copy(update={"grid_cells": 12}))))
-    monkeypatch.setattr(kept_scores, "_code", lambda: "changed")
+    monkeypatch.setattr(kept_scores, "scoring_code", lambda: "changed")
     places.add(kept_scores.place_of("0" * 64, scorer))
     assert len(places) == 5
 
@@ -94,17 +96,17 @@ def test_a_changed_source_is_other_code(tmp_path, monkeypatch):
     (tmp_path / "metrics" / "solver").mkdir(parents=True)
     (tmp_path / "metrics" / "scores.py").write_text("a = 1\n")
     monkeypatch.setattr(kept_scores.popeq, "__file__", str(tmp_path / "__init__.py"))
-    before = kept_scores._code.__wrapped__()
-    assert kept_scores._code.__wrapped__() == before
+    before = kept_scores.scoring_code.__wrapped__()
+    assert kept_scores.scoring_code.__wrapped__() == before
     (tmp_path / "metrics" / "scores.py").write_text("a = 2\n")
-    assert kept_scores._code.__wrapped__() != before
+    assert kept_scores.scoring_code.__wrapped__() != before
     (tmp_path / "metrics" / "scores.py").write_text("a = 1\n")
-    assert kept_scores._code.__wrapped__() == before
+    assert kept_scores.scoring_code.__wrapped__() == before
     (tmp_path / "metrics" / "solver" / "_grid.py").write_text("a = 1\n")
-    assert kept_scores._code.__wrapped__() != before
+    assert kept_scores.scoring_code.__wrapped__() != before
     (tmp_path / "metrics" / "solver" / "_grid.py").unlink()
     monkeypatch.setenv("POPEQ_SOLVER", "pot")
-    assert kept_scores._code.__wrapped__() != before
+    assert kept_scores.scoring_code.__wrapped__() != before
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip file", None])

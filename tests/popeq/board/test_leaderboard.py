@@ -18,8 +18,7 @@ import popeq.board.leaderboard as leaderboard_module
 from popeq.board.categories import boards
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import COLUMNS
-from popeq.board.reference import training_responses
-from popeq.board.reference_lines import reference_lines
+from popeq.board.reference_lines import reference_lines, training_responses
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import InvalidInputError, RunError, UsageError
 from popeq.lookup import entries_of
@@ -39,7 +38,7 @@ def row(board, name):
     return found
 
 
-def test_the_table_has_its_columns_and_the_lines_stand_last(board):
+def test_the_table_has_its_columns_and_the_lines_are_last(board):
     assert tuple(board.table.columns) == COLUMNS
     lines = ["[training responses]", "[perfect predictor]", "[fresh panel of 11]"]
     assert list(board.table["predictor"])[-3:] == lines
@@ -137,7 +136,7 @@ def test_no_row_of_a_board_contradicts_itself(committed):
         scorer, entries, _ = entries_of([results], jobs=2)
         whole = leaderboard_module.build(entries, scorer, jobs=2)
         assert agreement(whole) == []
-        for _, part in boards(whole, scorer).values():
+        for part in boards(whole, scorer).values():
             assert agreement(part) == []
 
 
@@ -229,7 +228,7 @@ def test_a_broken_run_that_was_only_found_costs_itself(finished, tmp_path):
         package.leaderboard([broken.parent])
 
 
-def test_seeds_that_differ_between_rows_are_told(finished):
+def test_seeds_that_differ_between_rows_are_named(finished):
     runs = [finished.runs[n] for n in ("random", "random-1", "prior")]
     found = package.leaderboard(runs, finished.data)
     assert any("different seeds" in note and "random: 0,1" in note for note in found.notes)
@@ -385,7 +384,7 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
     assert any(note.startswith("suspicious: prior") for note in board.notes)
 
 
-def test_every_format_of_the_command_tells_the_same(finished, popeq):
+def test_every_format_of_the_command_says_the_same(finished, popeq):
     def show(form):
         shown = popeq("leaderboard", "show", finished.runs_dir, "--format", form, env={"COLUMNS": "120"})
         assert shown.returncode == 0, shown.stderr

@@ -20,9 +20,18 @@ from tests.bench.leaks import (
 from tests.conftest import shared_file
 
 import popeq
-from popeq.board.leaks import ALPHA, _tail, copied, copying_p, other_panel, too_good, two_panel_p
+from popeq.board.leaks import (
+    ALPHA,
+    copied,
+    copying_p,
+    other_panel,
+    tail_of_sum,
+    too_good,
+    two_panel_p,
+)
 from popeq.board.leaks import signs as board_signs
-from popeq.board.scoring import Scorer
+from popeq.board.scoring import ReferenceLine, Scorer
+from popeq.metrics import HEADLINE
 from popeq.protocol import DEFAULT_PROTOCOL
 
 
@@ -117,8 +126,8 @@ def test_some_of_the_prompts_can_be_looked_at_alone(worlds):
 
 def test_the_tail_is_the_binomials_where_all_chances_are_equal():
     for observed in (0, 1, 7, 12):
-        assert _tail(observed, np.full(12, 0.3)) == pytest.approx(binom.sf(observed - 1, 12, 0.3))
-    assert _tail(0, np.empty(0)) == 1.0
+        assert tail_of_sum(observed, np.full(12, 0.3)) == pytest.approx(binom.sf(observed - 1, 12, 0.3))
+    assert tail_of_sum(0, np.empty(0)) == 1.0
 
 
 def test_the_two_panel_test_is_one_sided_and_holds_its_level_at_the_margin():
@@ -135,8 +144,9 @@ def test_the_two_panel_test_is_one_sided_and_holds_its_level_at_the_margin():
 
 
 def test_a_mean_is_too_good_only_far_below_the_line():
-    assert "far below" in too_good(0.14, np.full(4, 0.2))[0]
-    assert too_good(0.16, np.full(4, 0.2)) == too_good(0.1, None) == []
+    perfect = ReferenceLine("perfect", "made up", {HEADLINE: np.full(4, 0.2)})
+    assert "far below" in too_good(0.14, perfect)[0]
+    assert too_good(0.16, perfect) == too_good(0.1, None) == []
 
 
 def test_a_board_looks_at_the_second_panel_too():

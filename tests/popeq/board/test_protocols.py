@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 
 import popeq
-from popeq.board.verify import verify_run
+from popeq.board.verify import examine
 from popeq.errors import UsageError
 from popeq.lookup import pair_of
 from popeq.protocol import PROTOCOL_1, PROTOCOL_2, PUBLISHED
@@ -39,7 +39,7 @@ def test_a_run_of_each_protocol_reads_verifies_and_scores_as_it_did(protocol, da
     folder, scores = RUNS[protocol.version]
     run = Run.open(GOLDEN / folder)
     assert run.record.protocol == protocol
-    assert verify_run(run, dataset) == []
+    assert examine(run, dataset).problems == ()
     own = popeq.score(run, dataset)["reflective_kantorovich"]
     np.testing.assert_allclose(own, scores, atol=1e-6)
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import environment, store_text, stored_text, write_small_dataset
 
 import popeq as package
-from popeq.board.verify import verify_run
+from popeq.board.verify import examine
 from popeq.protocol import PROTOCOL_2
 from popeq.runs.folder import Run, find_runs
 from popeq.runs.packed import PACKED
@@ -56,7 +56,7 @@ def test_a_file_becomes_a_run_that_verifies_and_stands_on_the_board(popeq_inside
     (run,) = find_runs(tmp_path / "runs")[0]
     assert run.record.origin == "submitted"
     assert (run.record.predictor.kind, run.record.model) == ("retrieval", "bag-of-words")
-    assert verify_run(run, package.load_dataset(small)) == []
+    assert examine(run, package.load_dataset(small)).problems == ()
     assert (
         f"reflective_kantorovich_median {package.score(run)['reflective_kantorovich'].median():.2f}"
         in result.stdout
@@ -97,7 +97,7 @@ def test_scoring_again_with_a_card_keeps_the_card(popeq_inside, small, tmp_path,
     before = {p.name: p.read_bytes() for p in run.folder.iterdir()}
     assert score(popeq_inside, small, file).returncode == 0
     assert {p.name: p.read_bytes() for p in run.folder.iterdir()} == before
-    assert verify_run(kept, package.load_dataset(small)) == []
+    assert examine(kept, package.load_dataset(small)).problems == ()
 
 
 def test_other_predictions_under_the_same_name_need_another_name_or_seed(popeq_inside, small, tmp_path):
@@ -144,7 +144,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
     assert {p.name for p in published.iterdir()} == {"run.json", PACKED, "card.json"}
     assert str(tmp_path) not in (published / "run.json").read_text()
     copied = Run.open(published)
-    assert verify_run(copied, package.load_dataset(small)) == []
+    assert examine(copied, package.load_dataset(small)).problems == ()
     assert copied.record.dataset.given == "small"
     before = {p.name: p.read_bytes() for p in published.iterdir()}
     again = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
@@ -218,7 +218,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path, card):
         assert sorted(r.record.predictor.name for r in found) == [f"method-{k}" for k in range(3)]
         assert not list(folder.glob("*.tmp"))
     for run in find_runs(tmp_path / "board" / "small")[0]:
-        assert verify_run(run, data) == []
+        assert examine(run, data).problems == ()
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_a_full_disk_ends_in_one_line_and_damages_nothing(popeq, small, tmp_path
     subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
     assert popeq(*command).returncode == 0
     (run,) = find_runs(disk / "runs")[0]
-    assert verify_run(run, package.load_dataset(small)) == []
+    assert examine(run, package.load_dataset(small)).problems == ()
     assert not list((disk / "runs").rglob("*.tmp"))
 
 

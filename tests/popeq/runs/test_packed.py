@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import write_small_dataset
 
 import popeq as package
-from popeq.board.verify import verify_run
+from popeq.board.verify import examine
 from popeq.errors import InvalidInputError, RunError, UsageError
 from popeq.protocol import PROTOCOL_1, PROTOCOL_2
 from popeq.runs.folder import Run, kept_to
@@ -75,14 +75,14 @@ def test_the_hash_is_of_the_text_whatever_compressed_it(copy, data):
     record = json.loads((copy / "run.json").read_text())
     assert record["predictions_sha256"] == hashlib.sha256(text).hexdigest()
     (copy / PACKED).write_bytes(bz2.compress(text, 1))
-    assert verify_run(Run.open(copy), package.load_dataset(data)) == []
+    assert examine(Run.open(copy), package.load_dataset(data)).problems == ()
 
 
 def test_runs_of_protocol_1_are_kept_as_they_were(drawn, data):
     run = drawn[1]
     assert run.predictions_file.name == PLAIN
     assert hashlib.sha256((run.folder / PLAIN).read_bytes()).hexdigest() == run.record.predictions_sha256
-    assert verify_run(run, package.load_dataset(data)) == []
+    assert examine(run, package.load_dataset(data)).problems == ()
 
 
 def test_samples_of_more_decimals_than_the_protocol_keeps_are_refused(copy):
@@ -133,7 +133,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, copy, ending, co
             read_predictions(tmp_path / "bomb", ("p1", "p2"), 3, PLANE)
         with pytest.raises(RunError, match="unpacks to more than"):
             Run.open(copy).samples(("p08", "p09", "p10", "p11"))
-        assert verify_run(Run.open(copy)) != []
+        assert examine(Run.open(copy)).problems != ()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

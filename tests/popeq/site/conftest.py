@@ -1,4 +1,4 @@
-"""A small site with everything on it, strangers' strings included, built once for all test processes."""
+"""A small site with everything on it, hostile strings included, built once for all test processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
 
 def disguise(run: Path, number: int, text: str) -> None:
-    """Give a copied run a stranger's name, parameters, model and card; every string is hostile."""
+    """Give a copied run somebody else's name, parameters, model and card; every string is hostile."""
     record = json.loads((run / "run.json").read_text())
     record["origin"] = "submitted"
     record["predictor"] |= {"name": text, "source": text, "parameters": {text[:50]: text}}
@@ -72,9 +72,9 @@ def site(finished: Finished, tmp_path_factory: pytest.TempPathFactory, worker_id
         return make_site(finished, tmp_path_factory.mktemp("site"))
     shared = tmp_path_factory.getbasetemp().parent
     with FileLock(shared / "site.lock"):
-        told = shared / "site.json"
-        if told.exists():
-            return Site(*map(Path, json.loads(told.read_text())))
+        place = shared / "site.json"
+        if place.exists():
+            return Site(*map(Path, json.loads(place.read_text())))
         made = make_site(finished, tmp_path_factory.mktemp("site"))
-        told.write_text(json.dumps([str(path) for path in made]))
+        place.write_text(json.dumps([str(path) for path in made]))
         return made

@@ -20,7 +20,7 @@ class Options(popeq.Parameters):
     model: str = "none"
     notes: str = "none"
 
-class Told:
+class Made:
     def __init__(self, parameters, space):
         self.parameters, self.space = parameters, space
 
@@ -36,7 +36,7 @@ class Told:
 
 @popeq.hookimpl
 def popeq_predictors():
-    return [popeq.PredictorSpec("told", "told", "told_plugin:Told", parameters=Options)]
+    return [popeq.PredictorSpec("made", "made", "made_plugin:Made", parameters=Options)]
 """
 CARD = {"authors": ["A"], "contact": "a@example.org", "training_data": "none"}
 
@@ -46,11 +46,11 @@ def world(tmp_path, popeq):
     """Runs with every kind of path in them: data set, model, a failure, a broken run, another revision."""
     where = tmp_path / "a very private folder"
     plugin = where / "plugin"
-    info = plugin / "told_plugin-1.0.dist-info"
+    info = plugin / "made_plugin-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: told-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[popeq]\ntold = told_plugin\n")
-    (plugin / "told_plugin.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: made-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[popeq]\nmade = made_plugin\n")
+    (plugin / "made_plugin.py").write_text(PLUGIN)
     data, other = write_small_dataset(where / "small"), write_small_dataset(where / "other", seed=3)
     env = {"PYTHONPATH": str(plugin)}
     runs = ("--runs", where / "runs", "--quiet")
@@ -58,8 +58,8 @@ def world(tmp_path, popeq):
     for words in (
         ("prior", "--dataset", data),
         ("prior", "--dataset", other),
-        ("told", "--dataset", data, "-o", f"model={model}"),
-        ("told", "--dataset", data, "-o", f"model={model}", "-o", "notes=fail"),
+        ("made", "--dataset", data, "-o", f"model={model}"),
+        ("made", "--dataset", data, "-o", f"model={model}", "-o", "notes=fail"),
     ):
         popeq("run", *words, *runs, env=env)
     (where / "runs" / "broken").mkdir()
@@ -93,9 +93,9 @@ def test_no_page_table_or_published_file_names_a_folder(world, popeq, tmp_path):
     published = [p for p in (tmp_path / "board").rglob("*") if p.is_file()]
     assert len(published) == 6
     texts |= {str(p.relative_to(tmp_path)): p.read_bytes().decode("utf-8", "replace") for p in published}
-    (told,) = [r for r in find_runs(tmp_path / "board" / "small")[0] if r.record.predictor.name == "told"]
-    assert told.record.model == "mine"
-    shown = popeq("show", told.folder, "--dataset", data, env=env)
+    (made,) = [r for r in find_runs(tmp_path / "board" / "small")[0] if r.record.predictor.name == "made"]
+    assert made.record.model == "mine"
+    shown = popeq("show", made.folder, "--dataset", data, env=env)
     texts["popeq show"] = shown.stdout
     assert "-o model=mine" in shown.stdout
     for name, text in texts.items():
@@ -113,7 +113,7 @@ def test_a_run_of_popeq_0_1_with_a_path_in_its_parameters_is_not_published(world
     (run,) = [
         r
         for r in find_runs(where / "runs")[0]
-        if r.record.predictor.name == "told" and r.record.status == "complete"
+        if r.record.predictor.name == "made" and r.record.status == "complete"
     ]
     values = {**run.record.predictor.parameters, "model": "/srv/models/mine"}
     old = run.record.predictor.model_copy(update={"parameters": values, "code": None, "identity": {}})

@@ -1,4 +1,4 @@
-"""The site as files: strangers' strings are text, nothing is loaded, the same runs give the same bytes."""
+"""The site as files: strings of others are text, nothing is loaded, the same runs give the same bytes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_nothing_is_loaded_and_only_our_script_runs(site):
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_strangers_strings_are_text_on_every_page(site, number):
+def test_strings_of_others_are_text_on_every_page(site, number):
     """What shows is the string, controls as codes; no tag of it becomes one."""
     text = HOSTILE[number]
     shown = "".join(

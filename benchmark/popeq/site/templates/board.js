@@ -16,7 +16,7 @@
   function compare(a, b) {
     const x = a.values[sorted.key], y = b.values[sorted.key];
     if (x === y) return a.i - b.i;
-    if (x === null) return 1; // what has no value stands last in either direction
+    if (x === null) return 1; // what has no value is last in either direction
     if (y === null) return -1;
     const order = typeof x === "number" ? x - y : String(x).localeCompare(String(y));
     return sorted.up ? order : -order;

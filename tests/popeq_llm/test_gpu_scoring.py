@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
-from tests.conftest import ROOT
+from tests.bench.gpu import scoring_and_sampling
+from tests.bench.gpu.transport_bounds import transport_bounds
 
 from popeq.metrics import grid_of, grid_wasserstein
 from popeq.space import PLANE
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    folder = ROOT / "benchmark" / "gpu"
-    sys.path.insert(0, str(folder))
-    try:
-        found = {}
-        for name in ("transport_bounds", "scoring_and_sampling"):
-            spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-            found[name] = sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(found[name])
-        yield found
-    finally:
-        sys.path.remove(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +25,11 @@ def pairs():
 
 
 @pytest.mark.parametrize(("stages", "iterations"), [(1, 1), (3, 5), (16, 100)])
-def test_bounds_hold_however_far_the_iteration_has_come(scripts, pairs, stages, iterations):
+def test_bounds_hold_however_far_the_iteration_has_come(pairs, stages, iterations):
     grid = grid_of(PLANE, 10)
     exact = np.array([grid_wasserstein(x, y, grid) for x, y in zip(*pairs, strict=True)])
     tensors = [torch.tensor(x, dtype=torch.float64) for x in (*pairs, grid.distances)]
-    bounds = scripts["transport_bounds"].transport_bounds
-    low, high = (x.numpy() for x in bounds(*tensors, stages=stages, iterations=iterations, chunk=4))
+    low, high = (x.numpy() for x in transport_bounds(*tensors, stages=stages, iterations=iterations, chunk=4))
     assert (low <= exact + 1e-9).all()
     assert (exact <= high + 1e-9).all()
     assert low[5] == high[5] == 0.0
@@ -54,7 +37,7 @@ def test_bounds_hold_however_far_the_iteration_has_come(scripts, pairs, stages, 
         assert ((high - low) <= 0.01 * exact).all()
 
 
-def test_the_script_measures_and_says_that_there_was_no_card(scripts, tmp_path, capsys):
+def test_the_script_measures_and_says_that_there_was_no_card(tmp_path, capsys):
     file = tmp_path / "figures.json"
     tiny = [
         "--device",
@@ -70,7 +53,7 @@ def test_the_script_measures_and_says_that_there_was_no_card(scripts, tmp_path, 
         "--iterations",
         "5",
     ]
-    assert scripts["scoring_and_sampling"].main([*tiny, "--json", str(file)]) == 0
+    assert scoring_and_sampling.main([*tiny, "--json", str(file)]) == 0
     figures = json.loads(file.read_text())
     (scored,) = figures["scoring"]
     assert scored["seen_error"] <= scored["proven_error"] < 0.2
@@ -79,9 +62,9 @@ def test_the_script_measures_and_says_that_there_was_no_card(scripts, tmp_path, 
     assert "no GPU was measured" in capsys.readouterr().out
 
 
-def test_without_a_card_it_refuses_in_a_line(scripts, monkeypatch, capsys):
+def test_without_a_card_it_refuses_in_a_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert scripts["scoring_and_sampling"].main([]) == 2
+    assert scoring_and_sampling.main([]) == 2
     err = capsys.readouterr().err
     assert err.startswith("scoring_and_sampling: there is no CUDA card")
     assert err.count("\n") == 1

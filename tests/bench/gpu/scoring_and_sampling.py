@@ -1,6 +1,6 @@
 """Scores in batches and sampled tokens per second on a CUDA card, beside the card's own limit.
 
-``python benchmark/gpu/scoring_and_sampling.py``; it needs no network and no weights. Scoring: proven bounds
+``python -m tests.bench.gpu.scoring_and_sampling``; it needs no network and no weights. Scoring: proven bounds
 of the Kantorovich distance of many prompts at once (``transport_bounds``) against popeq's exact solver on one
 core. Sampling: 110 settings for 30 prompts by ``popeq_llm`` and by ``generate``, from a model of
 Phi-3.5-mini's shape with random weights; the limit of any way that evaluates tokens one by one is the card's
@@ -22,8 +22,6 @@ import torch
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fine_tuning import SHAPES, about, device_of, random_model
-from transport_bounds import transport_bounds
 
 import popeq
 from popeq.atomic import write_text
@@ -35,6 +33,8 @@ from popeq_llm.answers import AnswerFormat
 from popeq_llm.local import LocalModel
 from popeq_llm.retrieval import typical_settings
 from popeq_llm.templates import load_template
+from tests.bench.gpu.fine_tuning import SHAPES, about, device_of, random_model
+from tests.bench.gpu.transport_bounds import transport_bounds
 
 
 def timed(function: Callable[[], Any], device: torch.device, rounds: int = 3) -> tuple[float, Any]:

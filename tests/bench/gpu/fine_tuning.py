@@ -1,6 +1,6 @@
 """Memory and steps per second of LoRA and prefixes on a model of Phi-3.5-mini's shape with random weights.
 
-``python benchmark/gpu/fine_tuning.py``, on a machine with a CUDA card; it needs no network and no weights.
+``python -m tests.bench.gpu.fine_tuning``, on a machine with a CUDA card; it needs no network and no weights.
 Each row is a method of ``popeq_peft`` with its defaults, in bfloat16: the loss of a batch of training prompts
 of simulated-120, backward, AdamW. Sentences are cut into tokens by the bundled stand-in's tokenizer, which
 needs other numbers of them than Phi's: the table says how long the rows are.

@@ -141,5 +141,5 @@ def test_every_hook_has_a_docstring_a_test_and_a_line_in_the_docs():
 def test_every_public_name_can_be_imported():
     for name in package.__all__:
         assert getattr(package, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="No popeq attribute nonsense"):
         _ = package.nonsense

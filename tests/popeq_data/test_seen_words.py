@@ -8,7 +8,7 @@ import pytest
 
 import popeq
 from popeq.errors import UsageError
-from popeq_data.simulated_120.seen_words import main, seen, table
+from tests.bench.seen_words import main, seen, table
 
 BOARD = Path(__file__).parents[2] / "leaderboard" / "results" / "simulated-120"
 

@@ -1,6 +1,6 @@
 """How predictors do on test prompts whose word some training prompt has, and on those whose word none has.
 
-``python -m popeq_data.simulated_120.seen_words [RUNS]``: runs on simulated-120, by default the committed.
+``python -m tests.bench.seen_words [RUNS]``: runs on simulated-120, by default the committed.
 """
 
 from __future__ import annotations

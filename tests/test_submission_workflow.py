@@ -70,7 +70,7 @@ def base(tmp_path_factory, env) -> Path:
 
 @pytest.fixture
 def clone(base, tmp_path) -> Path:
-    """A stranger's clone, on a branch."""
+    """A contributor's clone, on a branch."""
     git("clone", "--quiet", str(base), str(tmp_path / "clone"), cwd=tmp_path)
     git("switch", "--quiet", "-c", "mine", cwd=tmp_path / "clone")
     shutil.copytree(base / "runs", tmp_path / "clone" / "runs")

@@ -1,4 +1,4 @@
-"""What is fuzzed: a target takes a stranger's files and raises unless popeq reads or refuses them whole.
+"""What is fuzzed: a target takes files from elsewhere and raises unless popeq reads or refuses them whole.
 
 A target raises what popeq raised if that is no ``PopeqError``, and AssertionError where what was read or
 written breaks a promise: a refusal says something, nothing half-written stays, what is read reads back.
@@ -81,7 +81,7 @@ class Target:
 
 
 class Ground:
-    """A scratch folder with a tiny data set, and the ways in which a stranger's files are read there.
+    """A scratch folder with a tiny data set, and the ways in which files from elsewhere are read there.
 
     Each way says whether the input was taken (not refused), so that a test can see that both happen.
     """

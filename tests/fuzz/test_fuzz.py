@@ -1,4 +1,4 @@
-"""Every parser of strangers' files is fuzzed: some hundred inputs here, 100,000 by ``make fuzz``.
+"""Every parser of files from elsewhere is fuzzed: some hundred inputs here, 100,000 by ``make fuzz``.
 
 An input that broke a target, or was taken where it must not be, stays in ``regressions/TARGET/`` under a name
 that says what it is; it has to be refused.
@@ -133,9 +133,9 @@ def test_no_input_that_is_found_by_coverage_breaks_a_target(target, counts):
             check=False,
         )
         broke = {path.name: path.read_bytes() for path in sorted(Path(folder, "found").glob("*"))}
-    told = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("INFO:"))
-    assert not broke, f"{broke}\n{told}"
-    assert done.returncode == 0, told
+    output = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("INFO:"))
+    assert not broke, f"{broke}\n{output}"
+    assert done.returncode == 0, output
     ran = re.search(r"^taken: (\d+), refused: (\d+)$", done.stdout, re.MULTILINE)
     assert ran, done.stdout
     seen = counts[target.name, "atheris, coverage"] = Counter({True: int(ran[1]), False: int(ran[2])})

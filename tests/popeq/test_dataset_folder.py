@@ -40,9 +40,9 @@ def test_a_split_is_one_stage_and_folds_are_tested_once_each(tmp_path):
 
 
 @pytest.fixture
-def dealt(tmp_path):
+def in_panels(tmp_path):
     """A data set whose prompts p00 to p05 are of panel a and the others of panel b, 3 folds."""
-    folder = write_small_dataset(tmp_path / "dealt", folds=True)
+    folder = write_small_dataset(tmp_path / "in_panels", folds=True)
     prompts = pd.read_csv(folder / "prompts.csv", dtype=str)
     panel = np.where(prompts["prompt_id"] < "p06", "a", "b")
     prompts.assign(panel=panel).to_csv(folder / "prompts.csv", index=False)
@@ -52,29 +52,29 @@ def dealt(tmp_path):
     return folder
 
 
-def test_each_panel_of_a_fold_is_tested_by_a_fit_on_the_other_panels_of_other_folds(dealt):
-    data = read_dataset(dealt)
+def test_each_panel_of_a_fold_is_tested_by_a_fit_on_the_other_panels_of_other_folds(in_panels):
+    data = read_dataset(in_panels)
     assert [s.name for s in data.stages] == [f"fold-{f}-{p}" for f in range(3) for p in "ab"]
     first = data.stages[0]
     assert first.test == ("p00", "p03")
     assert first.train == ("p07", "p08", "p10", "p11")
     assert sorted(p for s in data.stages for p in s.test) == sorted(data.prompts["prompt_id"])
-    edit(dealt / "prompts.csv", ",a", ",c", count=6)
-    assert read_dataset(dealt).revision != data.revision
+    edit(in_panels / "prompts.csv", ",a", ",c", count=6)
+    assert read_dataset(in_panels).revision != data.revision
 
 
-def test_panels_that_share_a_listener_or_leave_nothing_to_train_on_are_problems(dealt):
-    edit(dealt / "responses.csv", "l2-b", "l2", count=1)
-    (found,) = problems(dealt)
+def test_panels_that_share_a_listener_or_leave_nothing_to_train_on_are_problems(in_panels):
+    edit(in_panels / "responses.csv", "l2-b", "l2", count=1)
+    (found,) = problems(in_panels)
     assert found.startswith("responses.csv")
     assert "'l2' answers panel 'b' here, panel 'a' in row 4" in found
-    edit(dealt / "prompts.csv", ",a", ",A", count=1)
-    assert any("'A' is not the name of a panel" in p for p in problems(dealt))
-    edit(dealt / "prompts.csv", ",A", ",b", count=1)
-    edit(dealt / "prompts.csv", ",a", ",b", count=5)
-    assert any("no prompt of another fold and panel to train on" in p for p in problems(dealt))
-    edit(dealt / "prompts.csv", "fold", "split")
-    assert any("needs the column fold in place of split" in p for p in problems(dealt))
+    edit(in_panels / "prompts.csv", ",a", ",A", count=1)
+    assert any("'A' is not the name of a panel" in p for p in problems(in_panels))
+    edit(in_panels / "prompts.csv", ",A", ",b", count=1)
+    edit(in_panels / "prompts.csv", ",a", ",b", count=5)
+    assert any("no prompt of another fold and panel to train on" in p for p in problems(in_panels))
+    edit(in_panels / "prompts.csv", "fold", "split")
+    assert any("needs the column fold in place of split" in p for p in problems(in_panels))
 
 
 def test_a_prompt_carries_no_answer_and_answers_are_read_only(small):

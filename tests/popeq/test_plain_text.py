@@ -1,4 +1,4 @@
-"""What strangers write comes out as text: terminal, Markdown, CSV, JSON."""
+"""What third parties write comes out as text: terminal, Markdown, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_json_text_is_the_same_json(text):
 
 
 def test_no_error_of_the_command_line_can_act_on_a_terminal(popeq_inside):
-    told = popeq_inside("verify", "a\x1b[31mb").stderr
-    assert "\x1b" not in told
-    assert told == "popeq: a\\x1b[31mb: does not exist; 'popeq run' makes runs\n"
+    output = popeq_inside("verify", "a\x1b[31mb").stderr
+    assert "\x1b" not in output
+    assert output == "popeq: a\\x1b[31mb: does not exist; 'popeq run' makes runs\n"
 
 
 def test_a_problem_is_one_line_whatever_is_in_it():

@@ -63,7 +63,7 @@ def test_the_folder_and_the_answers_are_the_original_together(sealed):
 
 
 def test_no_test_answer_is_in_the_sealed_folder(tmp_path, small):
-    """Every response is a number that stands nowhere else."""
+    """Every response is a number that is nowhere else."""
     lines = (small / "responses.csv").read_text().splitlines()
     marked = [f"{','.join(line.split(',')[:2])},{1 + k / 1e4},{-1 - k / 1e4}" for k, line in enumerate(lines)]
     (small / "responses.csv").write_text("\n".join([lines[0], *marked[1:]]) + "\n")
@@ -227,8 +227,8 @@ def test_a_challenge_from_end_to_end(popeq_inside, tmp_path):
     assert "kept: 40 answers to 8 test prompts" in done.stdout
 
     # without the answers: validate, show, draw, score predictions
-    told = popeq_inside("data", "validate", "challenge")
-    assert "are sealed" in told.stdout
+    output = popeq_inside("data", "validate", "challenge")
+    assert "are sealed" in output.stdout
     assert "sealed]" in popeq_inside("data", "show", "challenge").stdout
     drawn = popeq_inside("run", "prior", "static-flat", "--dataset", "challenge", "--quiet")
     assert drawn.returncode == 0, drawn.stderr

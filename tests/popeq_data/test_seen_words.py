@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.bench.seen_words import main, seen, table
 
 import popeq
 from popeq.errors import UsageError
-from tests.bench.seen_words import main, seen, table
 
 BOARD = Path(__file__).parents[2] / "leaderboard" / "results" / "simulated-120"
 

@@ -207,9 +207,9 @@ def test_two_processes_at_once_lose_nothing(tmp_path, card):
         )
         for start in (0, 2)
     ]
-    told = [process.communicate(timeout=120) for process in both]
-    assert [p.returncode for p in both] == [0, 0], told
-    published = sorted(int(line.split()[1]) for out, _ in told for line in out.splitlines())
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [p.returncode for p in both] == [0, 0], outputs
+    published = sorted(int(line.split()[1]) for out, _ in outputs for line in out.splitlines())
     assert published == list(range(3)), "each was published by exactly one of them"
     data = package.load_dataset(tmp_path / "small")
     for folder in (tmp_path / "runs", tmp_path / "board" / "small"):
@@ -253,8 +253,8 @@ def test_a_full_disk_ends_in_one_line_and_damages_nothing(popeq, small, tmp_path
     result = popeq(*command)
     assert result.returncode in (1, 2)
     assert "Traceback" not in result.stderr
-    told = result.stdout + result.stderr
-    assert "No space left on device" in told or "is the disk full?" in told
+    output = result.stdout + result.stderr
+    assert "No space left on device" in output or "is the disk full?" in output
     for run in find_runs(disk / "runs")[0]:
         assert run.record.status != "complete"
     assert find_runs(disk / "runs")[1] == []

@@ -30,7 +30,7 @@ def by_split(data, split):
     return set(data.prompts.loc[data.prompts["split"] == split, "prompt_id"])
 
 
-def told(record):
+def without_times(record):
     """What a record says but for times and memory."""
     raw = record.model_dump(mode="json")
     raw.pop("cost")
@@ -57,7 +57,7 @@ def test_the_test_split_is_unreachable_and_changes_nothing(data, tmp_path):
             REMEMBERS, given, trials=2, fixed={"diary": str(diary)}, output=tmp_path / name, rounds=2
         )
         seen = [json.loads(line) for line in diary.read_text().splitlines()]
-        records.append(json.loads(json.dumps(told(record)).replace(str(diary), "DIARY")))
+        records.append(json.loads(json.dumps(without_times(record)).replace(str(diary), "DIARY")))
         diaries.append(seen)
     assert records[0] == records[1]
     budget = record.search.budget
@@ -109,7 +109,7 @@ def test_a_search_over_a_predictor_with_epochs(data, tmp_path):
     assert popeq.tune(LEARNS, data, trials=6, seed=5, **how) == record
     assert (tmp_path / "diary").read_text() == fitted
     more = popeq.tune(LEARNS, data, trials=7, seed=5, **how)
-    assert [told(more)["trials"][:6], len(more.trials)] == [told(record)["trials"], 7]
+    assert [without_times(more)["trials"][:6], len(more.trials)] == [without_times(record)["trials"], 7]
     with pytest.raises(popeq.UsageError, match=r"holds another search .different: seed.; give another"):
         popeq.tune(LEARNS, data, trials=6, seed=6, **how)
     file = tmp_path / "search" / RECORD
@@ -172,7 +172,7 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     killed.join()
     assert read_tuning(folder / RECORD).status == "unfinished"
     again = popeq.tune(LEARNS, data, output=folder, **how)
-    assert told(again) == told(whole)
+    assert without_times(again) == without_times(whole)
     assert again.status == "complete"
     assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
     assert not list((folder / "rounds").glob("*/run.json"))

@@ -1,4 +1,4 @@
-"""A plugin like any stranger's: specs here, behaviour in ``predictors`` (imported only when it runs)."""
+"""A plugin like any third party's: specs here, behaviour in ``predictors`` (imported only when it runs)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 
 import pytest
 
@@ -10,7 +12,7 @@ import popeq as api
 from popeq.board.regression import NotComparableError
 from popeq.errors import UsageError
 from popeq.render import render
-from tests.conftest import write_small_dataset
+from tests.conftest import store_text, stored_text, write_small_dataset
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,10 @@ def folder(tmp_path_factory):
             ("transfer", "prior", "random", "--to", "{}/other"),
             lambda f: api.transfer(["prior", "random"], to=f / "other", runs_dir=f / "runs"),
         ),
+        (
+            ("transfer", "prior", "--to", "{}/other", "--by", "category"),
+            lambda f: api.transfer(["prior"], to=f / "other", runs_dir=f / "runs", by="category"),
+        ),
         (("ablate", "prior"), lambda f: api.ablate(["prior"], runs_dir=f / "runs")),
         (("ablate", "--edges"), lambda f: api.ablate(runs_dir=f / "runs", edges=True)),
         (("verify",), lambda f: api.verify(runs_dir=f / "runs")),
@@ -46,6 +52,7 @@ def test_python_and_the_command_line_give_the_same_table(popeq_inside, folder, w
     printed = popeq_inside(*(w.format(folder) for w in words), *runs, "--format", "json")
     assert printed.returncode == 0
     made = study(folder)
+    assert ("--by" in words) == ("category" in made.table)
     assert json.loads(printed.stdout) == json.loads(render(made.table, "json", made.notes))
     assert made._repr_html_().startswith("<table")
 
@@ -60,6 +67,23 @@ def test_the_gate_is_the_same_too(popeq_inside, folder):
     assert shown["shift_db"] == found.shift.value
     assert printed.returncode == found.exit_code
     assert found.lines[0] in found._repr_html_()
+    assert found.margin_db == shown["margin_db"] == 0.1
+    assert api.regress("prior", "random", runs_dir=folder / "runs", margin_db=100.0).verdict != "regressed"
+
+
+def test_a_run_that_comes_out_otherwise_is_not_ok(folder, tmp_path):
+    run = shutil.copytree(next((folder / "runs").glob("*-random-*")), tmp_path / "run")
+    rows = stored_text(run).splitlines(keepends=True)
+    rows[1] = ",".join([*rows[1].split(",")[:2], "0.5,0.5\n"])
+    store_text(run, "".join(rows))
+    record = json.loads((run / "run.json").read_text())
+    record["predictions_sha256"] = hashlib.sha256("".join(rows).encode()).hexdigest()
+    (run / "run.json").write_text(json.dumps(record))
+    assert api.verify([run]).ok
+    found = api.verify([run], redraw=True)
+    assert not found.ok
+    assert found.table["reproduced"].tolist() == ["no"]
+    assert "1 of 2640 samples differ" in " ".join(found.notes)
 
 
 def test_wrong_use_of_a_study_is_one_line(folder):

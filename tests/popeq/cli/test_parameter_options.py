@@ -75,15 +75,13 @@ def test_an_option_of_the_command_stays_the_commands(popeq_inside, monkeypatch):
     assert "the predictor's own number" not in shown
 
 
-def test_the_bar_counts_prompts_on_a_terminal(small, tmp_path):
+def on_a_terminal(*words: object) -> tuple[str, str]:
+    """What the command line prints into a pipe, and what a terminal on its error stream shows."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
-    command = [sys.executable, "-c", "from popeq.cli import main; main()", "run", "prior"]
+    command = [sys.executable, "-c", "from popeq.cli import main; main()", *map(str, words)]
     with subprocess.Popen(
-        [*command, "--dataset", str(small), "--runs", str(tmp_path / "runs")],
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env=environment({"TERM": "xterm"}),
+        command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment({"TERM": "xterm"})
     ) as process:
         os.close(theirs)
         shown = b""
@@ -95,6 +93,25 @@ def test_the_bar_counts_prompts_on_a_terminal(small, tmp_path):
             if not chunk:
                 break
             shown += chunk
+        assert process.stdout is not None
+        printed = process.stdout.read()
     os.close(ours)
     assert process.returncode == 0
-    assert b"4/4" in shown
+    return printed, shown.decode()
+
+
+def test_the_bar_counts_prompts_on_a_terminal_and_results_go_to_their_pipe(small, tmp_path):
+    printed, shown = on_a_terminal("run", "prior", "--dataset", small, "--runs", tmp_path / "runs")
+    assert "4/4" in shown
+    assert "drawn in" in printed
+    assert "drawn in" not in shown
+
+
+def test_a_sweep_shows_its_table_above_the_bar(small, tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text(f'datasets = ["{small}"]\n[[predictor]]\nname = "prior"\n')
+    printed, shown = on_a_terminal("sweep", file, "--runs", tmp_path / "runs")
+    assert "4/4" in shown
+    assert "to do" in shown
+    assert "done" in shown
+    assert "training responses" in printed

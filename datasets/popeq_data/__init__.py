@@ -9,18 +9,30 @@ from popeq.hookspecs import hookimpl
 from popeq.importing import ImporterSpec
 from popeq_data.importers.options import CsvOptions, SafeOptions, SocialEqOptions
 
-_PANELS = Path(__file__).parent / "simulated_120"
+_HERE = Path(__file__).parent
 
 
 @hookimpl
 def popeq_datasets() -> list[DatasetSpec]:
-    """Two panels of simulated listeners, used because real data may not be redistributed."""
+    """Panels of simulated listeners, used because real data may not be redistributed."""
+    large, small = _HERE / "simulated_1200", _HERE / "simulated_120"
     return [
-        DatasetSpec("simulated-120", "120 prompts, 11 simulated listeners each", _PANELS / "data"),
+        DatasetSpec(
+            "simulated-1200",
+            "1,200 prompts, 11 of 400 simulated listeners each",
+            large / "data",
+            known="popeq_data.simulated_1200.people:known_words",
+        ),
+        DatasetSpec(
+            "simulated-1200-b",
+            "the same prompts, 11 others of the same simulated listeners each",
+            large / "panel_b",
+        ),
+        DatasetSpec("simulated-120", "120 prompts, 11 simulated listeners each", small / "data"),
         DatasetSpec(
             "simulated-120-b",
             "the same prompts, 11 other simulated listeners with shifted tastes",
-            _PANELS / "panel_b",
+            small / "panel_b",
         ),
     ]
 

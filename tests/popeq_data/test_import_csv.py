@@ -94,6 +94,8 @@ def test_importers_are_announced_and_load():
 
 def test_panels_are_announced():
     assert {d.name: d.path.name for d in popeq_data.popeq_datasets()} == {
+        "simulated-1200": "data",
+        "simulated-1200-b": "panel_b",
         "simulated-120": "data",
         "simulated-120-b": "panel_b",
     }

@@ -59,6 +59,9 @@ class CsvOptions(Parameters):
     licence: str = Field("not stated", min_length=1, description="SPDX identifier or a sentence")
     citation: str = Field("not stated", min_length=1, description="who to cite")
     simulated: bool = Field(False, description="say that no real listener made these responses")
+    grouping: tuple[str, ...] = Field(
+        (), description="a column of PROMPTS by which tables can be split; may be given several times"
+    )
     outside: Literal["clip", "refuse"] = Field(
         "clip",
         description="points beyond +-6 dB: move them to the edge and report how many, or refuse the file",

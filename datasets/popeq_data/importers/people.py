@@ -52,7 +52,8 @@ def unseen_people(dataset: Dataset, least: int = 1, again: int = 0) -> Divided:
     kept = responses[size >= least].sort_values(["prompt_id", "listener_id"], ignore_index=True)
     ids, people = dataset.prompts["prompt_id"], dataset.listeners["listener_id"]
     prompts = pd.concat([dataset.prompts.assign(prompt_id=ids + f".{p}", panel=p) for p in PANELS])
-    prompts = prompts[prompts["prompt_id"].isin(kept["prompt_id"])][list(PROMPT_COLUMNS)]
+    prompts = prompts[prompts["prompt_id"].isin(kept["prompt_id"])]
+    prompts = prompts[[*PROMPT_COLUMNS, *dataset.card.groupings]]
     divided = dataclasses.replace(
         dataset,
         prompts=prompts.sort_values("prompt_id", ignore_index=True),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from popeq.content_hash import file_sha256
 from popeq.csv_table import read_table
 from popeq.dataset import MOST_DB, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard, SpaceCard
 from popeq.dataset_tables import read_prompts, read_responses
-from popeq.errors import InvalidInputError
+from popeq.errors import InvalidInputError, UsageError
 from popeq.importing import ImportResult
 from popeq.space import PLANE
 from popeq_data.importers.assemble import Pseudonyms, sizes
@@ -22,12 +24,18 @@ _ANYWHERE = SpaceCard(x_db=(-MOST_DB, MOST_DB), y_db=(-MOST_DB, MOST_DB))
 def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> ImportResult:
     """Read ``prompts.csv`` and ``responses.csv`` of any name, checked like a data set folder.
 
-    Raises InvalidInputError with every problem of both files, each naming file, row and column.
+    Raises InvalidInputError with every problem of both files, each naming file, row and column, and
+    UsageError for a grouping that has the name of another column.
     """
-    card = DatasetCard(**parameters.model_dump(include=set(DatasetCard.model_fields)))
-    asked = read_table(prompts, PROMPT_COLUMNS[:3], PROMPT_COLUMNS[3:], str(prompts))
+    known = parameters.model_dump(include=set(DatasetCard.model_fields))
+    try:
+        card = DatasetCard(**known, groupings=parameters.grouping)
+    except ValidationError as error:
+        raise UsageError(f"import csv: --grouping: {error.errors()[0]['msg']}") from None
+    columns = (*PROMPT_COLUMNS[:3], *card.groupings)
+    asked = read_table(prompts, columns, PROMPT_COLUMNS[3:], str(prompts))
     answered = read_table(responses, RESPONSE_COLUMNS, (), str(responses))
-    prompt_rows = read_prompts(asked)
+    prompt_rows = read_prompts(asked, card.groupings)
     frame = read_responses(answered, asked, _ANYWHERE if parameters.outside == "clip" else card.space)
     if problems := asked.problems + answered.problems:
         raise InvalidInputError(f"{prompts.name} and {responses.name} are not a data set", problems)

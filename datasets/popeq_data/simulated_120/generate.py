@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -67,23 +67,35 @@ def panel_dataset(card: DatasetCard, panel: Panel, sentences: Sequence[Sentence]
 def generate(folder: Path) -> None:
     """Write both data sets below ``folder``, file by file over old ones."""
     sentences = read_sentences()
-    for name, (card, panel) in FOLDERS.items():
-        template = (HERE / "cards" / f"{card.name}.md").read_text(encoding="utf-8")
-        readme = Template(template).substitute(statistics=table().rstrip("\n"))
+    made = {name: panel_dataset(card, panel, sentences) for name, (card, panel) in FOLDERS.items()}
+    write_panels(made, folder, HERE / "cards", table())
+
+
+def write_panels(made: Mapping[str, Dataset], folder: Path, cards: Path, statistics: str) -> None:
+    """Write data sets to folders by name, each with its card of ``cards``, in which the Markdown table
+    ``statistics`` is filled in."""
+    for name, dataset in made.items():
+        template = (cards / f"{dataset.name}.md").read_text(encoding="utf-8")
+        readme = Template(template).substitute(statistics=statistics.rstrip("\n"))
         with tempfile.TemporaryDirectory() as temporary:
             # Only what the harness's own writer and reader accept reaches the folder.
             fresh = Path(temporary) / name
-            write_dataset(panel_dataset(card, panel, sentences), fresh, readme)
+            write_dataset(dataset, fresh, readme)
             (folder / name).mkdir(parents=True, exist_ok=True)
             for file in sorted(fresh.iterdir()):
                 write_text(folder / name / file.name, file.read_text(encoding="utf-8"))
 
 
+def folder_of(arguments: Sequence[str] | None, about: str | None, default: Path) -> Path:
+    """The folder that a command line names with ``-o``."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("-o", "--output", type=Path, default=default, help="where (default: in the package)")
+    return Path(parser.parse_args(arguments).output)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Generate both folders; 0 when they are written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=HERE, help="where (default: in the package)")
-    generate(parser.parse_args(arguments).output)
+    generate(folder_of(arguments, __doc__, HERE))
     return 0
 
 

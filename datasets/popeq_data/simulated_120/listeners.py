@@ -90,39 +90,66 @@ def meanings(sentences: Sequence[Sentence]) -> list[Meaning]:
 def _meaning(sentence: Sentence, words: dict[str, Point]) -> Meaning:
     centre = np.array(sentence.centre or words[sentence.word])
     if sentence.instrument:
-        centre = centre + INSTRUMENT * normals(2, PROMPT_SEED, "instrument", sentence.instrument)
-    moved_on, share = uniforms(2, PROMPT_SEED, "second centre", sentence.prompt_id)
-    x, y = centre
-    second = np.array([x, -y - np.copysign(np.interp(moved_on, (0, 1), MOVED_ON_DB), y)])
-    return Meaning(
-        prompt_id=sentence.prompt_id,
-        family=sentence.family,
-        centre=centre,
-        second=second,
-        share=float(np.interp(share, (0, 1), MINORITY)) if sentence.second_centre else 0.0,
-        ambiguity=float(np.exp(LOG_AMBIGUITY * normals(1, PROMPT_SEED, "ambiguity", sentence.prompt_id)[0])),
+        centre = centre + moved_by(sentence.instrument)
+    return meaning(
+        sentence.prompt_id, sentence.family, centre, sentence.prompt_id if sentence.second_centre else None
     )
+
+
+def meaning(prompt_id: str, family: str, centre: Floats, minority: str | None) -> Meaning:
+    """What a prompt with this centre (2,) asks. With ``minority``, the name that its second centre and the
+    share of those who mean it depend on, some listeners understand it otherwise."""
+    moved_on, share = uniforms(2, PROMPT_SEED, "second centre", minority or prompt_id)
+    x, y = centre
+    return Meaning(
+        prompt_id=prompt_id,
+        family=family,
+        centre=centre,
+        second=np.array([x, -y - np.copysign(np.interp(moved_on, (0, 1), MOVED_ON_DB), y)]),
+        share=float(np.interp(share, (0, 1), MINORITY)) if minority else 0.0,
+        ambiguity=float(np.exp(LOG_AMBIGUITY * normals(1, PROMPT_SEED, "ambiguity", prompt_id)[0])),
+    )
+
+
+def moved_by(instrument: str) -> Floats:
+    """How an instrument moves every centre, (2,) dB."""
+    return INSTRUMENT * normals(2, PROMPT_SEED, "instrument", instrument)
 
 
 def settings(prompts: Sequence[Meaning], panel: Panel) -> Floats:
     """What the panel sets: (prompts, listeners, 2) in dB, rounded to 0.1 dB."""
-    return np.stack([_listener(prompts, panel, name) for name in panel.listener_ids], axis=1)
+    people = [answers(prompts, panel.seed, name, panel.shift) for name in panel.listener_ids]
+    return np.stack(people, axis=1)
 
 
-def _listener(prompts: Sequence[Meaning], panel: Panel, name: str) -> Floats:
-    log_strength, offset_x, offset_y, minded = normals(4, panel.seed, name)
-    strength = np.exp(LOG_STRENGTH * log_strength)
-    offset = np.array(panel.shift) + OFFSET * (offset_x, offset_y)
+def answers(prompts: Sequence[Meaning], seed: int, name: str, shift: Point = (0.0, 0.0)) -> Floats:
+    """What one listener sets for each prompt: (prompts, 2) in dB, rounded to 0.1 dB.
+
+    An answer depends on the seed, the listener's name and the prompt alone.
+    """
+    person = normals(4, seed, name)
     tastes = {
-        family: TASTE * normals(2, panel.seed, name, "family", family)
-        for family in {prompt.family for prompt in prompts}
+        family: normals(2, seed, name, "family", family) for family in {prompt.family for prompt in prompts}
     }
-    points = np.empty((len(prompts), 2))
-    for point, prompt in zip(points, prompts, strict=True):
-        residual_x, residual_y, moment = normals(3, panel.seed, name, "prompt", prompt.prompt_id)
-        other = PERSON * minded + MOMENT * moment < ndtri(prompt.share)
-        centre = prompt.second if other else prompt.centre
-        residual = RESIDUAL * prompt.ambiguity * (residual_x, residual_y)
-        point[:] = strength * centre + offset + tastes[prompt.family] + residual
+    draws = [
+        np.concatenate([person, tastes[p.family], normals(3, seed, name, "prompt", p.prompt_id)])
+        for p in prompts
+    ]
+    return placed(prompts, np.stack(draws), shift)
+
+
+def placed(prompts: Sequence[Meaning], draws: Floats, shift: Point = (0.0, 0.0)) -> Floats:
+    """The points (P, 2) in dB that standard normal ``draws`` (P, 9) make of prompts.
+
+    The draws are the listener's strength, offset (2) and tendency to be in a minority, the taste for the
+    prompt's family (2), the residual (2), and what of being in the minority is of the moment.
+    """
+    log_strength, minded, moment = draws[:, 0], draws[:, 3], draws[:, 8]
+    strength = np.exp(LOG_STRENGTH * log_strength)[:, None]
+    other = PERSON * minded + MOMENT * moment < ndtri([prompt.share for prompt in prompts])
+    centre = np.array([p.second if o else p.centre for p, o in zip(prompts, other, strict=True)])
+    ambiguity = np.array([[prompt.ambiguity] for prompt in prompts])
+    offset = np.array(shift) + OFFSET * draws[:, 1:3]
+    points = strength * centre + offset + TASTE * draws[:, 4:6] + RESIDUAL * ambiguity * draws[:, 6:8]
     # Adding zero turns -0.0, which would be written with its sign, into 0.0.
     return np.round(PLANE.clip(points), 1) + 0.0

@@ -16,7 +16,15 @@ from scipy.spatial.distance import cdist
 
 from popeq.space import PLANE
 from popeq.typing import Floats
-from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings, uniforms
+from popeq_data.simulated_120.listeners import (
+    LISTENERS,
+    PANEL_A,
+    PANEL_B,
+    Panel,
+    meanings,
+    settings,
+    uniforms,
+)
 from popeq_data.simulated_120.tables import read_sentences
 
 STATISTICS_SEED = 9448
@@ -66,18 +74,27 @@ def measure(panel: Panel) -> tuple[float, ...]:
     points = settings(prompts, panel)
     seeds = range(STATISTICS_SEED + 1, STATISTICS_SEED + 1 + REPEATS)
     fresh = [settings(prompts, Panel("f", seed, panel.shift)) for seed in seeds]
+    listeners = [panel.listener_ids] * len(prompts)
+    return (
+        mean_w1(points, [[other[p] for other in fresh] for p in range(len(prompts))]),
+        float(np.mean([w1(a, b) for a, b in combinations(points, 2)])),
+        mean_w1(points, [draws_from(points.reshape(-1, 2), p) for p in range(len(prompts))]),
+        mean_w1(points, [uniform_points(p) for p in range(len(prompts))]),
+        *spread(points, [p.family for p in prompts], listeners),
+    )
+
+
+def spread(points: Floats, families: Sequence[str], listeners: Sequence[Sequence[str]]) -> tuple[float, ...]:
+    """The statistics of single points (prompts, m, 2), by listeners (prompts, m): from the spread inside a
+    prompt to the share on the edge."""
     residuals = points - points.mean(axis=1, keepdims=True)
     inside = np.sqrt((residuals**2).sum(axis=(0, 1)) / (points.shape[0] * (points.shape[1] - 1)))
     opposite = np.sign(points[..., 1]) != np.sign(points.mean(axis=1, keepdims=True)[..., 1])
     on_edge = ((points == PLANE.low) | (points == PLANE.high)).any(axis=-1)
     return (
-        _mean_w1(points, [[other[p] for other in fresh] for p in range(len(prompts))]),
-        float(np.mean([w1(a, b) for a, b in combinations(points, 2)])),
-        _mean_w1(points, [_from_pool(points, p) for p in range(len(prompts))]),
-        _mean_w1(points, [_uniform(points, p) for p in range(len(prompts))]),
         *inside.tolist(),
         *share_between(points).tolist(),
-        *family_correlation(residuals, [p.family for p in prompts]).tolist(),
+        *family_correlation(residuals, families, listeners).tolist(),
         float(opposite.mean()),
         float(on_edge.mean()),
     )
@@ -90,33 +107,42 @@ def share_between(points: Floats) -> Floats:
     return np.asarray(1.0 - within / total)
 
 
-def family_correlation(residuals: Floats, families: Sequence[str]) -> Floats:
-    """Mean over pairs of prompts of one family of the correlation across listeners, (x, y).
+def family_correlation(
+    residuals: Floats, families: Sequence[str], listeners: Sequence[Sequence[str]]
+) -> Floats:
+    """Mean over pairs of prompts of one family of the correlation across the listeners of both, (x, y).
 
-    ``residuals`` (prompts, listeners, 2) are about each prompt's mean. Where all agree the correlation is 0.
+    ``residuals`` (prompts, m, 2) are about each prompt's mean, ``listeners`` (prompts, m) who gave them. Each
+    product of a listener's two residuals is over the root mean squares of the two prompts; pairs of prompts
+    count by their common listeners. Where all agree the correlation is 0.
     """
-    norm = np.sqrt((residuals**2).sum(axis=1, keepdims=True))
+    norm = np.sqrt((residuals**2).mean(axis=1, keepdims=True))
     scaled = residuals / np.where(norm > 0, norm, 1.0)
-    pairs = [(i, j) for i, j in combinations(range(len(families)), 2) if families[i] == families[j]]
-    first, second = np.array(pairs).T
-    return np.asarray((scaled[first] * scaled[second]).sum(axis=1).mean(axis=0))
+    seats = [{name: k for k, name in enumerate(own)} for own in listeners]
+    products = [
+        scaled[i, seats[i][name]] * scaled[j, seats[j][name]]
+        for i, j in combinations(range(len(families)), 2)
+        if families[i] == families[j]
+        for name in seats[i].keys() & seats[j].keys()
+    ]
+    return np.asarray(np.mean(products, axis=0))
 
 
-def _mean_w1(points: Floats, others: Sequence[Iterable[Floats]]) -> float:
-    """Mean W1 of the panel's answers to each prompt to all the other sets of points for that prompt."""
+def mean_w1(points: Floats, others: Sequence[Iterable[Floats]]) -> float:
+    """Mean W1 of the answers to each prompt, (prompts, m, 2), to all the other sets of points for it."""
     return float(np.mean([w1(a, b) for a, sets in zip(points, others, strict=True) for b in sets]))
 
 
-def _from_pool(points: Floats, p: int) -> Iterator[Floats]:
-    """As many answers as the panel's, drawn for a prompt from the answers to all prompts."""
-    pool = points.reshape(-1, 2)
+def draws_from(pool: Floats, p: int) -> Iterator[Floats]:
+    """As many answers as a panel's, drawn ``REPEATS`` times for prompt ``p`` from a pool (n, 2)."""
     for repeat in range(REPEATS):
         order = np.argsort(uniforms(len(pool), STATISTICS_SEED, "pool", p, repeat), kind="stable")
-        yield pool[order[: points.shape[1]]]
+        yield pool[order[:LISTENERS]]
 
 
-def _uniform(points: Floats, p: int) -> Floats:
-    shape = (REPEATS, *points.shape[1:])
+def uniform_points(p: int) -> Floats:
+    """As many points of the plane as a panel has, ``REPEATS`` times for prompt ``p``."""
+    shape = (REPEATS, LISTENERS, 2)
     draws = uniforms(int(np.prod(shape)), STATISTICS_SEED, "uniform", p).reshape(shape)
     return np.asarray(PLANE.low + PLANE.size * draws)
 

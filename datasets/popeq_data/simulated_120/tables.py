@@ -35,7 +35,7 @@ class Sentence:
 
 def read_words(path: Path = WORDS) -> dict[str, Point]:
     """Shrunk mean setting (x_db, y_db) of each measured word."""
-    return {row["word"]: (float(row["x_db"]), float(row["y_db"])) for row in _rows(path)}
+    return {row["word"]: (float(row["x_db"]), float(row["y_db"])) for row in rows(path)}
 
 
 def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
@@ -46,10 +46,11 @@ def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
             centre=(float(row["x_db"]), float(row["y_db"])) if row["basis"] == "assumed" else None,
             second_centre=row["second_centre"] == "yes",
         )
-        for row in _rows(path)
+        for row in rows(path)
     ]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV table by column name."""
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

@@ -3,24 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-cloud static-preset
-RETRIEVAL := icl-zero icl-static icl-rag icl-rag-qa knn
-TUNED := lora-head prefix-head lora-ntp prefix-ntp head-mixture
+READERS := knn kernel-mixture kernel-ridge
+ASKING := icl-zero icl-static icl-rag icl-rag-qa
+HEADS := lora-head prefix-head head-mixture
+NEXT_TOKEN := lora-ntp prefix-ntp
 # What is on the committed board of each data set; add a predictor here and run 'make board'.
-BOARD_simulated-120 := $(BASELINES) $(RETRIEVAL) $(TUNED)
-BOARD_REAL := $(BASELINES) knn
+BOARDS := simulated-1200 simulated-120
+BOARD_simulated-1200 := $(BASELINES) $(READERS) $(HEADS)
+BOARD_simulated-120 := $(BASELINES) $(READERS) $(ASKING) $(HEADS) $(NEXT_TOKEN)
+BOARD_REAL := $(BASELINES) $(READERS)
 # The tested people of safe-lab are in its training answers, those of safe-lab-unseen are not.
 # Heads are fitted on 10 or 20 folds of SAFE, so with one seed and eight epochs; SocialEQ has no heads.
-HEADS_safe-lab := lora-head prefix-head head-mixture
-HEADS_safe-lab-unseen := $(HEADS_safe-lab)
+HEADS_safe-lab := $(HEADS)
+HEADS_safe-lab-unseen := $(HEADS)
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
-.PHONY: help install demo test check bench fuzz board board-real tiny-model format clean
+.PHONY: help install demo test check bench fuzz board $(addprefix board-,$(BOARDS)) board-real tiny-model format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
 	@echo 'make test     make check, then the test suite'
 	@echo 'make check    formatting, lint and types'
-	@echo 'make board    the committed board: runs what is missing, leaderboard/README.md, the site'
+	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
 	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
 	@echo 'make tiny-model  train the stand-in language model again (minutes)'
@@ -36,10 +40,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/popeq run $(BASELINES) $(RETRIEVAL) --dataset simulated-120 --jobs 2 -o answers=5
-	$(BIN)/popeq run $(TUNED) --dataset simulated-120 --jobs 2 -o epochs=8
+	$(BIN)/popeq run $(BASELINES) $(READERS) icl-zero icl-static icl-rag --jobs 2
+	$(BIN)/popeq run lora-head head-mixture lora-ntp --jobs 2 -o epochs=4
 	@echo
-	$(BIN)/popeq leaderboard show --dataset simulated-120
+	$(BIN)/popeq leaderboard show --dataset simulated-1200 --jobs 2
 	@echo
 	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
 
@@ -64,11 +68,13 @@ fuzz: install
 		|| echo 'atheris cannot be installed here: no fuzzing by coverage'
 	$(BIN)/python -m pytest -m fuzz -q tests/fuzz
 
-board: install
-	$(BIN)/popeq run $(BOARD_simulated-120) --dataset simulated-120 $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/simulated-120
-	$(BIN)/popeq verify leaderboard/results/simulated-120
-	$(BIN)/popeq leaderboard show leaderboard/results/simulated-120 --jobs 2 --into leaderboard/README.md
-	$(BIN)/popeq leaderboard build leaderboard/results/simulated-120 --jobs 2 -o leaderboard/site/simulated-120
+board: install $(addprefix board-,$(BOARDS))
+
+$(addprefix board-,$(BOARDS)): board-%: install
+	$(BIN)/popeq run $(BOARD_$*) --dataset $* $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/$*
+	$(BIN)/popeq verify leaderboard/results/$*
+	$(BIN)/popeq leaderboard show leaderboard/results/$* --jobs 2 --into leaderboard/README.md
+	$(BIN)/popeq leaderboard build leaderboard/results/$* --jobs 2 -o leaderboard/site/$*
 
 # SAFE and SOCIALEQ are the published files; no row of them is committed, only the tables.
 board-real: install

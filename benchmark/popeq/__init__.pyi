@@ -17,6 +17,7 @@ from .errors import PopeqError, UsageError
 from .hookspecs import hookimpl
 from .importing import ImporterSpec, ImportResult
 from .in_process import LoadedPredictor, list_predictors, load_predictor
+from .learning import LearningSettings, learn
 from .lookup import list_datasets
 from .protocol import Protocol
 from .ranges import tuned, tuned_choice
@@ -42,6 +43,7 @@ __all__ = [
     "ImporterSpec",
     "LabelledPrompt",
     "Leaderboard",
+    "LearningSettings",
     "LoadedPredictor",
     "Parameters",
     "PopeqError",
@@ -64,6 +66,7 @@ __all__ = [
     "errors",
     "hookimpl",
     "leaderboard",
+    "learn",
     "list_datasets",
     "list_predictors",
     "load_dataset",

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from popeq.board.categories import checked_split, split_board, split_comparison
 from popeq.board.comparison import Comparison, compare_entries
+from popeq.board.groupings import split_board, split_comparison
 from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.board.selection import entry_of
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UsageError
 from popeq.lookup import (
-    DEFAULT_DATASET,
-    DEFAULT_RUNS,
     as_dataset,
     entries_of,
     load_dataset,
@@ -158,7 +157,8 @@ def leaderboard(
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to.
     by
-        ``"category"`` ranks inside each category of prompts; the table then begins with that column.
+        Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``.
+        The table then begins with that column.
     jobs
         Processes that score side by side.
     keep
@@ -172,13 +172,12 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, or some that were named are of other data set revisions or protocols. Where no
-        run was named, those are left out with a line in ``notes`` instead.
+        If there are no runs, the data set has no grouping ``by``, or some runs that were named are of other
+        data set revisions or protocols. Where no run was named, those are left out with a line in ``notes``.
     """
-    split = checked_split(by)
-    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
     board = build(entries, scorer, notes, jobs=jobs, keep=keep)
-    return split_board(board, scorer) if split else board
+    return split_board(board, scorer, by) if by else board
 
 
 def compare(
@@ -192,21 +191,19 @@ def compare(
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
     ``a`` and ``b`` are runs or their names, as for ``leaderboard``; of a named predictor every seed is taken
-    and averaged prompt by prompt. ``by="category"`` splits ``metrics``.
+    and averaged prompt by prompt. ``by``, a grouping of the prompts, splits ``metrics``.
 
     Raises
     ------
     UsageError
-        If one is missing, unfinished or of another revision or protocol than the other.
+        If one is missing, unfinished or of another revision or protocol than the other, or the data set has
+        no grouping ``by``.
     """
-    split = checked_split(by)
     scorer, left, right = pair_of(a, b, dataset, runs_dir)
-    return split_comparison(left, right, scorer) if split else compare_entries(left, right, scorer)
+    return split_comparison(left, right, scorer, by) if by else compare_entries(left, right, scorer)
 
 
 __all__ = [
-    "DEFAULT_DATASET",
-    "DEFAULT_RUNS",
     "Dataset",
     "Leaderboard",
     "Run",

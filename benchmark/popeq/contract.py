@@ -184,8 +184,15 @@ class PredictorSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """How a plugin announces a data set: a folder in popeq's format."""
+    """How a plugin announces a data set: a folder in popeq's format.
+
+    ``known``, for a simulated data set, names the function ``f(prompt_ids, n, seed)``, ``"module:function"``.
+    It draws, (len(prompt_ids), n, 2) dB inside the space, from the population that the generator has for the
+    words of each prompt, which is not that of its sentence. Boards show the scores of these draws as a
+    reference line.
+    """
 
     name: str
     summary: str
     path: Path
+    known: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,7 @@ RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
 #: Far more than any gain, and squares of distances are still numbers.
 MOST_DB = 1e9
+_GROUPING = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 class SpaceCard(BaseModel, frozen=True, extra="forbid"):
@@ -63,7 +65,22 @@ class DatasetCard(BaseModel, frozen=True, extra="forbid"):
         pattern=r"^[0-9a-f]{64}$",
         description="SHA-256 (hex) of the file of responses to the test prompts, if that is kept elsewhere",
     )
+    groupings: tuple[str, ...] = Field(
+        (),
+        exclude_if=lambda names: not names,
+        description="more columns of prompts.csv, by which tables can be split; predictors do not see them",
+    )
     space: SpaceCard = SpaceCard()
+
+    @field_validator("groupings")
+    @classmethod
+    def _own_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for i, name in enumerate(names):
+            if not _GROUPING.fullmatch(name):
+                raise ValueError(f"{name!r} is not a letter and up to 39 more letters, digits, '_' and '-'")
+            if name.lower() in PROMPT_COLUMNS or name in names[:i]:
+                raise ValueError(f"{name!r} is a column of prompts.csv already; give it another name")
+        return names
 
     @model_validator(mode="after")
     def _no_open_panel(self) -> DatasetCard:
@@ -99,10 +116,12 @@ def no_listeners() -> pd.DataFrame:
 class Dataset:
     """Prompts and responses that have been checked; ``popeq.load_dataset`` reads one.
 
-    ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None),
-    ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns ``LISTENER_COLUMNS`` or no rows.
+    ``prompts`` has one row a prompt and the columns ``PROMPT_COLUMNS`` (absent optional ones are None) and
+    ``card.groupings``, ``responses`` the columns ``RESPONSE_COLUMNS``, ``listeners`` the columns
+    ``LISTENER_COLUMNS`` or no rows.
     ``audio`` has descriptors and files of the tracks, by ``audio_id``; most data sets have none. ``part_of``
-    are revisions of larger data sets that contain this one.
+    are revisions of larger data sets that contain this one. ``view`` says which view of the data set in
+    ``folder`` this is (``popeq.views``); most are none.
 
     If ``card.sealed_answers`` is set, the responses to the test prompts may be absent; whatever needs them
     raises SealedError then. Everything else, ``revision`` included, is the same with and without them.
@@ -115,6 +134,7 @@ class Dataset:
     folder: Path | None = None
     audio: Mapping[str, Audio] = field(default_factory=dict)
     part_of: frozenset[str] = frozenset()
+    view: str = ""
 
     @property
     def name(self) -> str:
@@ -135,6 +155,13 @@ class Dataset:
     def by_panels(self) -> bool:
         """Whether the prompts of a fold are divided into panels that have no listener in common."""
         return "panel" in self.prompts and bool(self.prompts["panel"].notna().any())
+
+    @cached_property
+    def groupings(self) -> tuple[str, ...]:
+        """What tables can be split by: of ``category``, ``basis`` and ``card.groupings`` the columns in which
+        every tested prompt has a group."""
+        tested = self.prompts[self.prompts["prompt_id"].isin(self.test_ids)]
+        return tuple(n for n in ("category", "basis", *self.card.groupings) if tested[n].notna().all())
 
     @cached_property
     def answered(self) -> frozenset[str]:
@@ -177,6 +204,9 @@ class Dataset:
             ],
             "listeners": rows(self.listeners, LISTENER_COLUMNS),
         }
+        if self.card.groupings:
+            named = sorted(self.card.groupings)
+            content["groupings"] = {name: rows(self.prompts, ("prompt_id", name)) for name in named}
         if self.card.sealed_answers is not None:
             content["sealed_answers"] = self.card.sealed_answers
         if self.audio:

@@ -36,6 +36,7 @@ from popeq.dataset_tables import (
     read_responses,
 )
 from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.views import viewed
 from popeq.withheld import refuse_withheld
 
 
@@ -61,8 +62,13 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
         raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
-    prompts_table = read_table(folder / PROMPTS, PROMPT_COLUMNS[:3], PROMPT_COLUMNS[3:])
-    prompts = read_prompts(prompts_table)
+    groupings = () if card is None else card.groupings
+    prompts_table = read_table(
+        folder / PROMPTS,
+        (*PROMPT_COLUMNS[:3], *groupings),
+        None if card is None else PROMPT_COLUMNS[3:],  # a card that is broken might name any column
+    )
+    prompts = read_prompts(prompts_table, groupings)
     sealed = answers is not None or (card is not None and card.sealed_answers is not None)
     if sealed and "fold" in prompts_table.columns:
         message = "answers cannot be sealed where there are folds, because each is a training answer too"
@@ -102,7 +108,8 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
 
 
 def read_second_panel(dataset: Dataset) -> Dataset | None:
-    """The data set that ``dataset.toml`` names as second panel, checked; None if it names none.
+    """The data set that ``dataset.toml`` names as second panel, checked; None if it names none, or for a view
+    that the second panel does not have.
 
     Raises
     ------
@@ -112,6 +119,10 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
     if dataset.card.second_panel is None or dataset.folder is None:
         return None
     second = read_dataset(Path(dataset.folder, dataset.card.second_panel))
+    if dataset.view:
+        second = viewed(second, dataset.view)
+        if second.test_ids != dataset.test_ids:
+            return None
     wrong = ""
     if second.test_ids != dataset.test_ids or second.space != dataset.space:
         wrong = "must have the same test prompts and the same space"
@@ -149,7 +160,7 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
         (temporary / CARD).write_text(card, encoding="utf-8")
         used = [c for c in PROMPT_COLUMNS if c in PROMPT_COLUMNS[:3] or dataset.prompts[c].notna().any()]
         for frame, file in (
-            (dataset.prompts[used], PROMPTS),
+            (dataset.prompts[[*used, *dataset.card.groupings]], PROMPTS),
             (dataset.responses[list(RESPONSE_COLUMNS)], RESPONSES),
             (dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS),
         ):

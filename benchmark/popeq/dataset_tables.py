@@ -18,8 +18,9 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FOLD = re.compile(r"\d{1,6}")
 
 
-def read_prompts(table: Table) -> pd.DataFrame:
-    """The prompts, one row each, with the columns ``PROMPT_COLUMNS``; problems are added to ``table``."""
+def read_prompts(table: Table, groupings: Sequence[str] = ()) -> pd.DataFrame:
+    """The prompts, one row each, with the columns ``PROMPT_COLUMNS`` and ``groupings``; problems are added to
+    ``table``."""
     columns = set(table.columns)
     if columns and len(columns & {"split", "fold"}) != 1:
         table.problem("needs exactly one of the columns split and fold", 1)
@@ -31,7 +32,7 @@ def read_prompts(table: Table) -> pd.DataFrame:
         "fold": (_FOLD.fullmatch, "a whole number from 0"),
         "panel": (PANEL.fullmatch, "the name of a panel (small letters and digits, up to 20)"),
     }
-    records = []
+    records, names = [], [*PROMPT_COLUMNS, *groupings]
     for row in table.rows:
         cells = row.cells
         for column, (fits, what) in allowed.items():
@@ -39,12 +40,14 @@ def read_prompts(table: Table) -> pd.DataFrame:
                 table.problem(f"{cells[column]!r} is not {what}", row, column)
         table.unique(cells["prompt_id"].casefold(), row, "prompt_id", repr(cells["prompt_id"]))
         table.filled(row, "text", "category")
-        record: dict[str, object] = {c: cells.get(c) or None for c in PROMPT_COLUMNS}
+        if cells.get("split", "test") == "test":
+            table.filled(row, *groupings)
+        record: dict[str, object] = {c: cells.get(c) or None for c in names}
         record["text"] = unicodedata.normalize("NFC", cells["text"])
         if _FOLD.fullmatch(cells.get("fold", "")):
             record["fold"] = int(cells["fold"])
         records.append(record)
-    prompts = pd.DataFrame(records, columns=list(PROMPT_COLUMNS), dtype=object)
+    prompts = pd.DataFrame(records, columns=names, dtype=object)
     if not table.problems:
         _check_parts(table, prompts)
     return prompts

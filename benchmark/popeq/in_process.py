@@ -15,8 +15,9 @@ from popeq.contract import (
     load_object,
 )
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import UsageError
-from popeq.lookup import DEFAULT_DATASET, as_dataset
+from popeq.lookup import as_dataset
 from popeq.plugins import registry
 from popeq.runs.job import for_predictor, labelled_for_predictor
 from popeq.runs.plan import typed_parameters

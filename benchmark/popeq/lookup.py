@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from popeq.board.entries import Entry, make_entries
+from popeq.board.groupings import check_split
 from popeq.board.notes import Note
 from popeq.board.scoring import Scorer
 from popeq.board.selection import (
@@ -19,21 +21,20 @@ from popeq.board.selection import (
 )
 from popeq.contract import DatasetSpec
 from popeq.dataset import Dataset
-from popeq.dataset_folder import read_dataset, read_second_panel
+from popeq.dataset_folder import read_dataset, read_second_panel, withheld_revisions
+from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import Run
-
-DEFAULT_DATASET = "simulated-120"
-DEFAULT_RUNS = "runs"
+from popeq.views import split_name, viewed
 
 
 def load_dataset(
     name_or_folder: str | Path = DEFAULT_DATASET, *, answers: str | Path | None = None
 ) -> Dataset:
     """A data set by the name a plugin gives it, or by its folder; with ``answers``, the file of its sealed
-    test answers.
+    test answers. ``NAME@folds-5`` and ``NAME@train-60-0`` are views of it (docs/data-sets.md).
 
     Raises
     ------
@@ -45,12 +46,17 @@ def load_dataset(
     InvalidInputError
         With every problem of the folder's files.
     """
-    name = str(name_or_folder)
+    name, view = str(name_or_folder), ""
     known = registry().datasets
-    folder = known[name].path if name in known else Path(name_or_folder)
+    if name not in known and not Path(name).exists():
+        name, view = split_name(name)
+    folder = known[name].path if name in known else Path(name)
     if name not in known and not folder.exists() and "/" not in name:
         raise UnknownNameError("data set", name, known, "(or give a folder)")
     dataset = read_dataset(folder, None if answers is None else Path(answers))
+    if view:
+        withheld = withheld_revisions(dataset)
+        dataset = replace(viewed(dataset, view), part_of=withheld)
     read_second_panel(dataset)
     return dataset
 
@@ -70,6 +76,7 @@ def entries_of(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
     jobs: int = 1,
     keep: bool = True,
 ) -> tuple[Scorer, list[Entry], list[Note]]:
@@ -81,6 +88,7 @@ def entries_of(
     loaded = None if dataset is None else as_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
     scorer = scorer_of(found, loaded, None if runs else newest_protocol(found))
+    check_split(scorer.dataset, by)
     complete, left_out = comparable(found, scorer, named=bool(runs))
     notes += left_out
     if not runs:

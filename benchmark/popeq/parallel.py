@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -45,6 +46,8 @@ def parallel_imap(
         return
     import joblib
 
+    # loky ends a worker whose memory has grown, and starts another one: nothing is lost.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     with TemporaryDirectory(prefix="popeq-") as folder:
         file = str(Path(folder, "shared"))
         joblib.dump(shared, file)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from popeq.testing.timing import PredictorBenchmark
 
 _MARKER = (
-    "popeq(predictor, dataset='simulated-120', baseline=None, margin=0.25, metric='reflective_kantorovich', "
+    "popeq(predictor, dataset='simulated-1200', baseline=None, margin=0.25, metric='reflective_kantorovich', "
     "seeds=0, options=None, allow_inconclusive=False, and settings of runs such as timeout_s=3600): what the "
     "fixture popeq_run draws and compares with the baseline; the test fails if it has become worse"
 )

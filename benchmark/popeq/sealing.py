@@ -31,11 +31,13 @@ def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
     Raises
     ------
     UsageError
-        If the data set has folds or is sealed already, ``folder`` is not empty, or ``answers`` exists or is
-        inside ``folder``.
+        If the data set is a view, has folds or is sealed already, ``folder`` is not empty, or ``answers``
+        exists or is inside ``folder``.
     RunError
         If the disk is full; then neither is written.
     """
+    if dataset.view:
+        raise UsageError(f"{dataset.name}: is a view; seal the data set that it is made from")
     if dataset.by_folds:
         raise UsageError(
             f"{dataset.name}: cannot be sealed, because it has folds: each of its answers is also a training "

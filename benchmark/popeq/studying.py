@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.board.categories import checked_split
 from popeq.board.regression import DEFAULT_MARGIN_DB, Regression
 from popeq.board.regression import regress as regress_runs
 from popeq.board.scoring import Scorer
 from popeq.board.selection import runs_of
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UsageError
 from popeq.lookup import (
-    DEFAULT_DATASET,
-    DEFAULT_RUNS,
     as_dataset,
     dataset_of,
     entries_of,
@@ -34,7 +32,7 @@ def ceiling(dataset: str | Path | Dataset = DEFAULT_DATASET, *, by: str | None =
     """How well a perfect predictor and a fresh panel of listeners would score on a data set.
 
     Estimated from disjoint halves of the listeners, with intervals; also for panels of other sizes.
-    ``by="category"`` splits the table.
+    ``by`` splits the table by a grouping of the prompts (``Dataset.groupings``).
 
     Raises
     ------
@@ -42,7 +40,7 @@ def ceiling(dataset: str | Path | Dataset = DEFAULT_DATASET, *, by: str | None =
         If some prompts have fewer than four listeners.
     """
     scorer = Scorer(as_dataset(dataset), DEFAULT_PROTOCOL)
-    return ceiling_study(scorer, by_category=checked_split(by))
+    return ceiling_study(scorer, by=by)
 
 
 def power(
@@ -57,7 +55,8 @@ def power(
     """How many prompts and listeners would separate two runs with 80 % power.
 
     ``difference`` (dB) is the shift to find; by default the one between the two. Prompts, listeners and
-    answers vary as they do in those. ``by="category"`` gives the variance components of each category.
+    answers vary as they do in those. With ``by``, a grouping of the prompts, the table has the variance
+    components of each group.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def power(
         If the two are not comparable or do not differ, or there are too few prompts.
     """
     scorer, first, second = pair_of(a, b, dataset, runs_dir)
-    return power_study(first, second, scorer, difference=difference, by_category=checked_split(by))
+    return power_study(first, second, scorer, difference=difference, by=by)
 
 
 def transfer(
@@ -85,8 +84,8 @@ def transfer(
     UsageError
         If the two data sets share no sentence or no plane.
     """
-    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
-    return transfer_study(entries, scorer, as_dataset(to), by_category=checked_split(by))
+    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    return transfer_study(entries, scorer, as_dataset(to), by=by)
 
 
 def ablate(
@@ -108,11 +107,10 @@ def ablate(
     UsageError
         If ``edges`` and ``by`` are both given: edges groups the prompts in its own way.
     """
-    split = checked_split(by)
-    if edges and split:
+    if edges and by:
         raise UsageError("ablate: edges groups the prompts by closeness to the edge; leave 'by' out")
-    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs)
-    return edge_study(entries, scorer) if edges else ablation(entries, scorer, by_category=split)
+    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    return edge_study(entries, scorer) if edges else ablation(entries, scorer, by=by)
 
 
 def regress(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from popeq.api import leaderboard, load_dataset
 from popeq.board.leaderboard import Leaderboard
 from popeq.contract import Parameters, PredictorSpec
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
@@ -42,7 +43,7 @@ class SweepFile(_Part):
     """What a sweep's TOML file says."""
 
     datasets: tuple[str, ...] = Field(
-        ("simulated-120",), min_length=1, description="names, or folders as seen from the file"
+        (DEFAULT_DATASET,), min_length=1, description="names, or folders as seen from the file"
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     predictor: tuple[SweptPredictor, ...] = Field(min_length=1)

@@ -14,8 +14,9 @@ from popeq.board.scoring import Scorer
 from popeq.board.selection import gather
 from popeq.board.verify import examine
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_RUNS
 from popeq.errors import PopeqError, SealedError, UsageError
-from popeq.lookup import DEFAULT_RUNS, as_dataset
+from popeq.lookup import as_dataset
 from popeq.metrics import HEADLINE, SCORES
 from popeq.render import html_table
 from popeq.runs.folder import Run

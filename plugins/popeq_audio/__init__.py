@@ -12,10 +12,10 @@ from pydantic import Field
 from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
 from popeq.hookspecs import hookimpl
-from popeq_llm.parameters import KnnParameters
+from popeq_llm.parameters import SimilarParameters
 
 
-class NeighbourParameters(KnnParameters):
+class NeighbourParameters(SimilarParameters):
     """Of ``text-near`` and ``text-audio-near``, so that the two differ in the audio alone."""
 
     k: int = Field(24, ge=1, description="at most so many of the most similar prompts give their responses")

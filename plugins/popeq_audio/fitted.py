@@ -13,6 +13,7 @@ from typing import Any
 from popeq.atomic import new_folder
 from popeq.caches import ContentCache
 from popeq.contract import Describes, Predictor, Resumable, Saves
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import PopeqError
 from popeq.in_process import new_predictor, training_data
 from popeq.lookup import load_dataset
@@ -48,7 +49,7 @@ class Fitted:
 
 def open_fitted(
     name: str,
-    dataset: str | Path = "simulated-120",
+    dataset: str | Path = DEFAULT_DATASET,
     options: Mapping[str, object] | None = None,
     seed: int = 0,
     fresh: bool = False,

@@ -7,6 +7,8 @@ from functools import partial
 from popeq.contract import PredictorSpec
 from popeq.hookspecs import hookimpl
 from popeq_llm.parameters import (
+    KernelMixtureParameters,
+    KernelRidgeParameters,
     KnnParameters,
     QaParameters,
     RetrievalParameters,
@@ -53,5 +55,20 @@ def popeq_predictors() -> list[PredictorSpec]:
             KnnParameters,
             extra="llm",
             kind="retrieval",
+        ),
+        PredictorSpec(
+            "kernel-mixture",
+            "all training responses, weighted and moved by the similarity of sentences; no language model",
+            "popeq_llm.kernel:KernelMixture",
+            KernelMixtureParameters,
+            extra="llm",
+            kind="retrieval",
+        ),
+        PredictorSpec(
+            "kernel-ridge",
+            "kernel ridge regression of the mean setting, with pooled residuals as spread; no language model",
+            "popeq_llm.kernel:KernelRidge",
+            KernelRidgeParameters,
+            extra="llm",
         ),
     ]

@@ -131,8 +131,8 @@ class QaParameters(RetrievalParameters):
     )
 
 
-class KnnParameters(EncoderParameters):
-    """Of ``knn``."""
+class SimilarParameters(EncoderParameters):
+    """Of predictors that give the responses to similar prompts."""
 
     k: int = Field(
         8,
@@ -145,4 +145,40 @@ class KnnParameters(EncoderParameters):
         gt=0,
         description="weights are a softmax of similarity over this; small: only the nearest counts",
         json_schema_extra=tuned(0.005, 0.5, log=True),
+    )
+
+
+class KnnParameters(SimilarParameters):
+    """Of ``knn``."""
+
+    prior_similarity: float | None = Field(
+        None,
+        ge=-1,
+        description="all training responses weigh as much as a prompt of this similarity; -1: nothing; None: "
+        "chosen on validation",
+    )
+
+
+class KernelRidgeParameters(EncoderParameters):
+    """Of ``kernel-ridge``. What is None is chosen on the validation prompts."""
+
+    lexical: float | None = Field(
+        None, ge=0, le=1, description="share of common words in the similarity; the rest is of embeddings"
+    )
+    ridge: float | None = Field(
+        None, gt=0, description="how much the regression is shrunk to the overall mean"
+    )
+
+
+class KernelMixtureParameters(KernelRidgeParameters):
+    """Of ``kernel-mixture``. What is None is chosen on the validation prompts."""
+
+    similarity_temperature: float | None = Field(
+        None, gt=0, description="weights are exp(similarity / this); small: only the most similar count"
+    )
+    prior_similarity: float | None = Field(
+        None, description="a prompt of this similarity weighs as much as the pool of all responses"
+    )
+    shift: float | None = Field(
+        None, ge=0, le=1, description="part of the way that responses move with the regression"
     )

@@ -163,7 +163,7 @@ def rows_of(world: World, samples: int, rng: np.random.Generator) -> dict[str, F
 def committed(folder: Path = COMMITTED) -> list[tuple[str, float]]:
     """Each committed run's name and its p-value of copying."""
     runs = find_runs(folder)[0]
-    scorer = Scorer(popeq.load_dataset(), DEFAULT_PROTOCOL)
+    scorer = Scorer(popeq.load_dataset("simulated-120"), DEFAULT_PROTOCOL)
     ids, space = scorer.dataset.test_ids, scorer.dataset.space
     return [(r.folder.name, copying_p(r.samples(ids, space), scorer)) for r in runs]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import big_board, coverage, draw_noise, leaks, ranks, reference_lines
+from tests.bench import big_board, coverage, draw_noise, leaks, learning, ranks, reference_lines
 from tests.bench.__main__ import MEASUREMENTS, main, measure
 from tests.bench.ratios import Row, table
 from tests.conftest import write_small_dataset
@@ -103,6 +103,11 @@ def test_draw_noise(capsys):
     draw_noise.main(["random", "--blocks", "2", "--counts", "11"])
     (row,) = rows_of(capsys.readouterr().out)
     assert row.startswith("| random | 11 |")
+
+
+def test_learning(capsys):
+    learning.main(["--worlds", "2"])
+    assert len(rows_of(capsys.readouterr().out)) == 12
 
 
 def test_reference_lines(capsys):

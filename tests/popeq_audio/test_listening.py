@@ -177,7 +177,7 @@ def test_an_export_comes_back_as_the_offered_settings_that_were_liked_best(made,
     command = ["listening-test", "analyse", str(tmp_path / "mushra.csv"), "--plan", str(folder)]
     result = CliRunner().invoke(command_line, [*command, "-o", str(tmp_path / "chosen")])
     assert result.exit_code == 0, result.output
-    assert "marked as simulated because simulated-120 is; give --real-listeners" in result.output
+    assert "marked as simulated because simulated-1200 is; give --real-listeners" in result.output
     data = popeq.load_dataset(tmp_path / "chosen")
     assert data.card.simulated  # nobody said so: the plan does
     assert data.card.label == "t1-chosen (simulated)"
@@ -188,7 +188,7 @@ def test_an_export_comes_back_as_the_offered_settings_that_were_liked_best(made,
     assert result.exit_code == 0, result.output
     card = popeq.load_dataset(tmp_path / "real").card
     assert not card.simulated
-    assert "made from simulated-120 (simulated)" in card.title
+    assert "made from simulated-1200 (simulated)" in card.title
     again = make_test(
         [],
         [folder.parent / "track.wav"],

@@ -114,8 +114,8 @@ def build(
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are the perfect predictor and the fresh panel, if they are known already; otherwise ``jobs``
-    processes measure them, or with ``keep`` they are what was measured here before.
+    ``lines`` are those of ``reference_lines``, if they are known already; otherwise ``jobs`` processes
+    measure them, or with ``keep`` they are what was measured here before.
     """
     entries = sorted(entries, key=lambda e: (e.mean, e.label))
     panels = scorer.panels

@@ -18,8 +18,8 @@ from popeq.statistics import LEAST_PROMPTS
 _VALIDATED_LISTENERS = 11
 
 #: What a note is about: which data and protocol the numbers are of; how to read them; how small a difference
-#: the data can show, in all and by category; what may be wrong; a run that is not on the board.
-NoteKind = Literal["data", "reading", "power", "category", "warning", "left out"]
+#: the data can show, in all and by group; what may be wrong; a run that is not on the board.
+NoteKind = Literal["data", "reading", "power", "group", "warning", "left out"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _reading(scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float) -> li
     if lines:
         how = "; ".join(f"{line.name}: {line.how}" for line in lines)
         notes.append(f"In [brackets]: not predictors; finite samples never score 0 ({how}).")
-    else:
+    if not any(line.estimated for line in lines):
         notes.append("No estimated reference lines: some prompts have fewer than four listeners.")
     fewest = scorer.panels.sizes.min()
     if fewest < _VALIDATED_LISTENERS and any(line.estimated for line in lines):

@@ -1,4 +1,5 @@
-"""Reference lines: the training responses, and expected scores of a perfect predictor and of a fresh panel.
+"""Reference lines: the training responses, what the generator of a simulated data set knows of the words, and
+expected scores of a perfect predictor and of a fresh panel.
 
 A score against few listeners is never 0, not even for the population itself. The distance of two halves of a
 prompt's listeners can be measured (``popeq.board.split_half``). Its ratio to the distance of larger groups is
@@ -15,14 +16,19 @@ from numpy.typing import NDArray
 from popeq.board import kept_scores
 from popeq.board.scoring import ReferenceLine, Scorer
 from popeq.board.split_half import DISTANCES, pseudo_distances, pseudo_panels, split_half
-from popeq.metrics import Target
+from popeq.contract import load_object
+from popeq.errors import RunError
+from popeq.metrics import SCORES, Target
 from popeq.metrics.scores import PromptScores, mean_distance
+from popeq.plugins import registry
+from popeq.runs.code import code_of
 from popeq.typing import Floats
 
 PANEL_SIZE = 11
 #: Two disjoint halves of two listeners each are the least that says how far groups are apart.
 LEAST_LISTENERS = 4
-REFERENCE, PERFECT, FRESH = "training responses", "perfect predictor", f"fresh panel of {PANEL_SIZE}"
+REFERENCE, KNOWN = "training responses", "knows the words"
+PERFECT, FRESH = "perfect predictor", f"fresh panel of {PANEL_SIZE}"
 ESTIMATED = "estimated from disjoint halves of the listeners"
 
 
@@ -57,18 +63,72 @@ def _line_of(scored: Sequence[PromptScores], name: str, how: str) -> ReferenceLi
     )
 
 
+def known_line(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> ReferenceLine | None:
+    """The scores of draws from the population that the generator has for each prompt's words, whatever the
+    rest of its sentence; None where no generator is known.
+
+    The generator is the ``DatasetSpec.known`` of the installed plugin whose data set lies in this folder. It
+    is never named by a file of the data set, which may be anybody's.
+
+    Raises
+    ------
+    RunError
+        If the generator fails, or does not give points as ``DatasetSpec`` asks for them.
+    """
+    reference = _generator_of(scorer)
+    if reference is None:
+        return None
+    code = code_of([reference.partition(":")[0]]).sha256
+    place = kept_scores.place_of(f"reference line: drawn by {reference}, code {code}", scorer)
+    found = kept_scores.read(place, scorer, SCORES) if keep else None
+    if found is None:
+        table = scorer.score(_drawn(reference, scorer), jobs)
+        found = kept_scores.Numbers({name: table.scores(name) for name in SCORES}, table.influence, [])
+        if keep:
+            kept_scores.write(place, found)
+    how = "drawn from the generator's population of each prompt's concept"
+    return ReferenceLine(KNOWN, how, found.scores, found.influence)
+
+
+def _generator_of(scorer: Scorer) -> str | None:
+    """What draws for the words of a data set, as its plugin names it; None if no plugin does."""
+    folder = scorer.dataset.folder
+    if folder is None:
+        return None
+    specs = [spec for spec in registry().datasets.values() if spec.known]
+    return next((spec.known for spec in specs if spec.path.resolve() == folder.resolve()), None)
+
+
+def _drawn(reference: str, scorer: Scorer) -> Floats:
+    """Draws of a generator, (P, n_samples, 2) dB, checked; RunError if they are something else."""
+    shape = (len(scorer.prompt_ids), scorer.protocol.n_samples, 2)
+    try:
+        found = np.asarray(load_object(reference)(scorer.prompt_ids, shape[1], 0), dtype=np.float64)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise RunError(
+            f"{reference}, generator of {scorer.dataset.name}: {type(error).__name__}: {said}"
+        ) from error
+    if found.shape != shape or not scorer.dataset.space.contains(found).all():
+        raise RunError(
+            f"{reference}, generator of {scorer.dataset.name}: gave points of shape {found.shape}; needs "
+            f"{shape}, finite and inside the space"
+        )
+    return found
+
+
 def perfect_line(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> ReferenceLine | None:
     """The line of the perfect predictor, as in ``reference_lines``; None if it cannot be estimated."""
     return _estimated(scorer, PERFECT, scorer.protocol.n_samples, jobs, keep)
 
 
 def reference_lines(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> list[ReferenceLine]:
-    """The perfect predictor and the fresh panel of 11, for the density distances.
+    """What knows the words, where the generator is known, the perfect predictor, and the fresh panel of 11.
 
-    The fresh panel is measured where the data set brings a second panel. What would be estimated is missing
-    where prompts have fewer than four listeners, because then there are no two disjoint groups. Prompts are
-    measured in ``jobs`` processes. With ``keep``, lines that were estimated here before by the same code are
-    not estimated again.
+    The last two are for the density distances. The fresh panel is measured where the data set brings a second
+    panel. What would be estimated is missing where prompts have fewer than four listeners, because then there
+    are no two disjoint groups. Prompts are measured in ``jobs`` processes. With ``keep``, lines that the same
+    code computed here before are read, except a fresh panel that is measured.
     """
     other = scorer.second_panel
     if other is None:
@@ -77,7 +137,8 @@ def reference_lines(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> lis
         scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
         how = f"measured with {other.card.label}, revision {other.revision[:12]}"
         fresh = _line_of(scored, FRESH, how)
-    return [line for line in (perfect_line(scorer, jobs=jobs, keep=keep), fresh) if line]
+    lines = known_line(scorer, jobs=jobs, keep=keep), perfect_line(scorer, jobs=jobs, keep=keep), fresh
+    return [line for line in lines if line]
 
 
 def _estimated(scorer: Scorer, name: str, drawn: int, jobs: int, keep: bool) -> ReferenceLine | None:

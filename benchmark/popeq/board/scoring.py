@@ -111,9 +111,10 @@ class Scorer:
 
     @cached_property
     def about(self) -> pd.DataFrame:
-        """``prompt_id, text, category, basis`` of the prompts, in order."""
+        """``prompt_id, text, category, basis`` and the card's groupings of the prompts, in order."""
         indexed = self.dataset.prompts.set_index("prompt_id")
-        return indexed.loc[list(self.prompt_ids), ["text", "category", "basis"]].reset_index()
+        columns = ["text", "category", "basis", *self.dataset.card.groupings]
+        return indexed.loc[list(self.prompt_ids), columns].reset_index()
 
     @cached_property
     def _outlines(self) -> Outline:
@@ -150,7 +151,8 @@ class Scorer:
         self, numbers: Mapping[str, Floats], influence: Mapping[str, Sequence[Floats]]
     ) -> PromptTable:
         """The table of scores and diagnostics (``numbers[name]`` (P,), of NUMBERS) that are known already."""
-        frame = pd.concat([self.about, pd.DataFrame(dict(numbers))], axis=1)
+        about = self.about[["prompt_id", "category", "basis"]]
+        frame = pd.concat([about, pd.DataFrame(dict(numbers))], axis=1)
         return PromptTable(frame[list(PROMPT_COLUMNS)], influence)
 
 

@@ -10,6 +10,7 @@ from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.checking import check
 from popeq.cli.creating import new
 from popeq.cli.data import data
+from popeq.cli.learning import learn
 from popeq.cli.listing import list_
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
@@ -83,6 +84,7 @@ for _command in (
     data,
     run,
     sweep,
+    learn,
     show_run,
     leaderboard,
     compare,

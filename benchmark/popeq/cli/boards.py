@@ -107,9 +107,9 @@ def build(
 @by_option
 @format_option
 def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str) -> None:
-    """Show a run: what made it, its scores by prompt (or category), and what was retrieved for each."""
+    """Show a run: what made it, its scores by prompt (or group), and what was retrieved for each."""
     from popeq import api
-    from popeq.board.categories import split_table
+    from popeq.board.groupings import split_table
     from popeq.board.leaderboard import summary_table
     from popeq.board.retrieval import retrieval_table
     from popeq.runs.folder import Run
@@ -124,8 +124,10 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         *(f"{key}: {value}" for key, value in record.predictor.described.items()),
     ]
     if by:
-        scorer, (entry,), notes = api.entries_of([opened], loaded)
-        table, small = split_table(scorer, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep)))
+        scorer, (entry,), notes = api.entries_of([opened], loaded, by=by)
+        table, small = split_table(
+            scorer, by, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep))
+        )
         print_table(table, form, [*about, *(note.text for note in notes), *small])
         return
     table = api.score(opened, loaded)

@@ -59,7 +59,8 @@ def show(dataset: str, prompt_id: str | None, answers: Path | None, output: Path
             part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
             count = counts.get(p["prompt_id"])
             who = "sealed" if count is None else f"{count} listeners"
-            click.echo(f"  {p['prompt_id']}  [{part}, {p['category']}, {who}]  {p['text']}")
+            groups = [p["category"], *(p[name] for name in loaded.card.groupings if p[name])]
+            click.echo(f"  {p['prompt_id']}  [{', '.join([part, *groups, who])}]  {p['text']}")
         return
     known = list(loaded.prompts["prompt_id"])
     if prompt_id not in known:
@@ -138,7 +139,8 @@ def _summary(dataset: Dataset) -> str:
         f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}\n"
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
         f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
-        f"  {people_note(dataset, dataset.test_ids)}"
+        f"  {people_note(dataset, dataset.test_ids)}\n"
+        f"  Tables can be split by {', '.join(dataset.groupings)}."
         + (f"\n  {dataset.sealed_note}" if dataset.sealed else "")
     )
 

@@ -12,6 +12,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from popeq.contract import Parameters
+from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UsageError
 from popeq.runs.settings import DEFAULT_SETTINGS
 from popeq.settings import Settings
@@ -27,9 +28,21 @@ runs_option = click.option(
     "--runs",
     "runs_dir",
     type=click.Path(path_type=Path),
-    default=Path("runs"),
+    default=Path(DEFAULT_RUNS),
     show_default=True,
     help="Folder of the runs.",
+)
+one_dataset_option = click.option(
+    "--dataset", default=DEFAULT_DATASET, show_default=True, help="Data set: a name or a folder."
+)
+seeds_option = click.option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(min=0),
+    multiple=True,
+    default=(0,),
+    show_default=True,
+    help="Repeatable.",
 )
 format_option = click.option(
     "--format",
@@ -41,7 +54,10 @@ format_option = click.option(
 )
 
 by_option = click.option(
-    "--by", type=click.Choice(["category"]), default=None, help="Split the table by category of the prompts."
+    "--by",
+    metavar="NAME",
+    default=None,
+    help="Split the table by a grouping of the prompts: category, basis or one that the data set names.",
 )
 recompute_option = click.option(
     "--recompute", is_flag=True, help="Score again what the same code has scored here before."

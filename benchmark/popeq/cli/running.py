@@ -10,6 +10,8 @@ from popeq.cli.options import (
     CONTAINMENT,
     PredictorCommand,
     given_parameters,
+    one_dataset_option,
+    seeds_option,
     settings_options,
     warn_of_broken_plugins,
 )
@@ -20,16 +22,8 @@ if TYPE_CHECKING:
 
 @click.command(cls=PredictorCommand)
 @click.argument("predictors", nargs=-1, required=True, metavar="PREDICTOR...")
-@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
-@click.option(
-    "--seed",
-    "seeds",
-    type=click.IntRange(min=0),
-    multiple=True,
-    default=(0,),
-    show_default=True,
-    help="Repeatable.",
-)
+@one_dataset_option
+@seeds_option
 @click.option(
     "-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter, for each predictor that has it."
 )

@@ -18,6 +18,7 @@ from popeq.cli.options import (
     print_table,
     runs_option,
 )
+from popeq.defaults import DEFAULT_DATASET
 
 if TYPE_CHECKING:
     from popeq.studies.study import Study
@@ -50,7 +51,7 @@ def _printed(study: Callable[..., Study]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("dataset", default="simulated-120")
+@click.argument("dataset", default=DEFAULT_DATASET)
 @answers_option
 @_printed
 def ceiling(dataset: str, answers: Path | None, by: str | None) -> Study:
@@ -74,8 +75,8 @@ def power(**values: Any) -> Study:
     """How many prompts and listeners would separate two runs (or a given difference) with 80 % power.
 
     A and B are run folders, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in --runs); prompts,
-    listeners and answers vary as they do in those. With --by category the table holds the variance components
-    of each.
+    listeners and answers vary as they do in those. With --by the table holds the variance components of
+    each group.
     """
     from popeq import studying
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import dataset_option, runs_option
+from popeq.cli.options import dataset_option, one_dataset_option, runs_option
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
+@one_dataset_option
 @click.option("--name", required=True, help="Name of the method, as the board will show it.")
 @click.option(
     "--card",

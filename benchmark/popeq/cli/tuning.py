@@ -9,6 +9,7 @@ import click
 from popeq.cli.options import (
     CONTAINMENT,
     format_option,
+    one_dataset_option,
     options_of,
     print_table,
     settings_options,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("predictor")
-@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
+@one_dataset_option
 @click.option("--set", "fixed", multiple=True, metavar="NAME=VALUE", help="Hold a parameter. Repeatable.")
 @options_of(DEFAULT_SEARCH, "search")
 @settings_options("timeout_s", *CONTAINMENT)

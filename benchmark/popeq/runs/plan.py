@@ -184,7 +184,8 @@ def given_name(dataset: Dataset) -> str:
         return dataset.name
     folder = dataset.folder.resolve()
     installed = (name for name, spec in registry().datasets.items() if spec.path.resolve() == folder)
-    return next(installed, str(folder))
+    base = next(installed, str(folder))
+    return f"{base}@{dataset.view}" if dataset.view else base
 
 
 def why_again(plan: Plan, runs: Sequence[Run]) -> str:

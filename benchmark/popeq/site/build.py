@@ -13,7 +13,7 @@ import numpy as np
 
 import popeq
 from popeq.atomic import new_folder
-from popeq.board.categories import Group, headline_by_category
+from popeq.board.groupings import Group, headline_by
 from popeq.board.leaderboard import ALPHA, Leaderboard, build
 from popeq.board.notes import Note, NoteKind
 from popeq.board.reference_lines import REFERENCE
@@ -21,8 +21,9 @@ from popeq.board.retrieval import retrieval_table
 from popeq.board.scoring import Scorer
 from popeq.board.trust import LABELS, find_claims
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_RUNS
 from popeq.errors import UsageError
-from popeq.lookup import DEFAULT_RUNS, entries_of
+from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
 from popeq.render import render as render_table
 from popeq.runs.card import Card
@@ -72,10 +73,11 @@ class Site:
         return views.method_rows(self.board)
 
     @cached_property
-    def categories(self) -> dict[Group, Cells]:
-        """The board by category; none if there is one category only."""
-        found = headline_by_category(self.board, self.scorer)
-        return found if len(found) > 1 else {}
+    def splits(self) -> dict[str, dict[Group, Cells]]:
+        """The board by each grouping of the prompts that has more than one group."""
+        names = self.scorer.dataset.groupings
+        found = {name: headline_by(self.board, self.scorer, name) for name in names}
+        return {name: split for name, split in found.items() if len(split) > 1}
 
 
 def build_site(
@@ -152,16 +154,22 @@ def _index(site: Site) -> str:
         notes=[note.text for note in site.board.remarks if note.kind != "data"],
         filters=views.script_filters(rows),
         data=views.script_rows(rows),
-        categories=[_about(group, cells) for group, cells in site.categories.items()],
-        by_category=[
-            {"label": e.label, "cells": [_mean(cells[e.label]) for cells in site.categories.values()]}
-            for e in site.board.entries
+        splits=[
+            {
+                "name": name,
+                "groups": [_about(group, cells) for group, cells in split.items()],
+                "rows": [
+                    {"label": e.label, "cells": [_mean(cells[e.label]) for cells in split.values()]}
+                    for e in site.board.entries
+                ],
+            }
+            for name, split in site.splits.items()
         ],
     )
 
 
 def _about(group: Group, cells: Cells) -> views.Row:
-    """A category, and the least true shift that a row of median uncertainty shows in it, in words."""
+    """A group of prompts, and the least true shift that a row of median uncertainty shows in it, in words."""
     shift = float(np.median([own["least_shift"] for own in cells.values()]))
     few = group.small or not np.isfinite(shift)
     shows = "too few prompts" if few else f"can show about {shift:.2f} dB"
@@ -244,9 +252,15 @@ def _methods(site: Site) -> dict[str, str]:
             signatures=views.signatures(entry, prior, None if np.isnan(retrieved) else float(retrieved)),
             best=listed[:_SHOWN_PROMPTS],
             worst=listed[::-1][:_SHOWN_PROMPTS],
-            categories=[
-                _about(group, cells) | cells[entry.label] | _mean(cells[entry.label])
-                for group, cells in site.categories.items()
+            splits=[
+                {
+                    "name": name,
+                    "groups": [
+                        _about(group, cells) | cells[entry.label] | _mean(cells[entry.label])
+                        for group, cells in split.items()
+                    ],
+                }
+                for name, split in site.splits.items()
             ],
             facts=views.facts(entry),
             links=entry.card.links if entry.card else [],

@@ -13,7 +13,7 @@ import pandas as pd
 
 from popeq.board.entries import Entry
 from popeq.board.leaderboard import Leaderboard
-from popeq.board.reference_lines import PERFECT, REFERENCE
+from popeq.board.reference_lines import KNOWN, PERFECT, REFERENCE
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import visible
@@ -34,7 +34,7 @@ def slug(label: str) -> str:
 
 def reference_marks(board: Leaderboard) -> list[Mark]:
     """The reference and the reference lines at their mean headline score."""
-    css = {PERFECT: "perfect", REFERENCE: "reference"}
+    css = {PERFECT: "perfect", REFERENCE: "reference", KNOWN: "known"}
     return [
         Mark(css.get(line.name, "fresh"), line.name, float(np.mean(line.scores[HEADLINE])))
         for line in (board.reference, *board.lines)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popeq.board.categories import Group
 from popeq.board.differences import mean_difference, mean_score
 from popeq.board.entries import Entry
+from popeq.board.groupings import Group
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import mean_inference
@@ -33,7 +33,7 @@ def collapse(samples: Floats, to: str) -> Floats:
     return np.broadcast_to(centre, samples.shape).copy()
 
 
-def ablation(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = False) -> Study:
+def ablation(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = None) -> Study:
     """Each entry against its own mean and median collapsed to one point.
 
     Predictions of one point a prompt are left out: they are collapsed already.
@@ -54,7 +54,7 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fa
         cut = [(n, t.take(keep), {k: p.take(keep) for k, p in c.items()}) for n, t, c in cases]
         return _table(cut, scorer.only(keep))
 
-    table, split_notes = table_by(scorer, table_of, by_category)
+    table, split_notes = table_by(scorer, table_of, by)
     notes = [
         f"Shift: the distribution minus its one point, mean over prompts of {HEADLINE} in dB; negative: the "
         "distribution is better. Intervals and p are of each row, over prompts and listeners.",
@@ -79,7 +79,7 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by_category: bool = Fa
         axes.set(xlabel="shift against one point (dB, negative: the distribution is better)")
 
     title = f"Is the distribution better than one point? {scorer.dataset.card.label}"
-    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
+    return Study(title, table, tuple(notes), draw, keys=2 if by else 1)
 
 
 def _table(cases: Sequence[tuple[str, PromptTable, dict[str, PromptTable]]], scorer: Scorer) -> pd.DataFrame:

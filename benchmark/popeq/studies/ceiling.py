@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popeq.board.categories import Group
+from popeq.board.groupings import Group, check_split
 from popeq.board.leaderboard import score_cells
 from popeq.board.reference_lines import (
     FRESH,
@@ -30,15 +30,17 @@ PANELS = (5, 11, 22, 44, 88)
 _SCORES = (HEADLINE, "kantorovich")
 
 
-def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
+def ceiling_study(scorer: Scorer, *, by: str | None = None) -> Study:
     """The reference lines with intervals over prompts and listeners, and where they would lie with panels of
     other sizes.
 
     Raises
     ------
     UsageError
-        If some prompts have fewer than four listeners: there are no two disjoint groups.
+        If some prompts have fewer than four listeners (there are no two disjoint groups), or the data set has
+        no grouping ``by``.
     """
+    check_split(scorer.dataset, by)
     fewest = min(len(t.responses) for t in scorer.targets)
     if fewest < LEAST_LISTENERS:
         raise UsageError(
@@ -52,7 +54,7 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
     curve = {
         panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in PANELS
     }
-    table, split_notes = table_by(scorer, lambda group: _table(lines, scorer, group), by_category)
+    table, split_notes = table_by(scorer, lambda group: _table(lines, scorer, group), by)
     notes = [
         "Expected scores in dB, lower is better, of what has no row on a board. 95 % intervals, over prompts "
         "and listeners.",
@@ -65,11 +67,13 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
         *split_notes,
     ]
 
+    others = [line for line in lines if line.name != PERFECT]
+
     def draw(axes: Axes) -> None:
         for score, colour in zip(_SCORES, COLOURS, strict=False):
             means = [float(np.mean(curve[n][score])) for n in PANELS]
             axes.plot(PANELS, means, "o-", color=colour, label=f"perfect predictor, {score}")
-            for line, marker in zip(lines[1:], ("s", "D", "^"), strict=False):
+            for line, marker in zip(others, ("s", "D", "^", "v"), strict=False):
                 at = PANEL_SIZE / 2 if line.name == HALVES else PANEL_SIZE
                 value = float(np.mean(line.scores[score]))
                 label = (
@@ -85,7 +89,7 @@ def ceiling_study(scorer: Scorer, *, by_category: bool = False) -> Study:
         axes.set_ylim(bottom=0)
 
     title = f"The best scores that are possible: {scorer.dataset.card.label}"
-    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
+    return Study(title, table, tuple(notes), draw, keys=2 if by else 1)
 
 
 def _table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import nctdtr, stdtrit
 
-from popeq.board.categories import split_table
 from popeq.board.differences import mean_difference
 from popeq.board.entries import Entry
+from popeq.board.groupings import split_table
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
@@ -90,7 +90,7 @@ def power_of(parts: Components, shift: float, prompts: int, panel: int) -> float
 
 
 def power_study(
-    a: Entry, b: Entry, scorer: Scorer, *, difference: float | None = None, by_category: bool = False
+    a: Entry, b: Entry, scorer: Scorer, *, difference: float | None = None, by: str | None = None
 ) -> Study:
     """Power over numbers of prompts and listeners, and the fewest prompts for 80 %.
 
@@ -109,9 +109,10 @@ def power_study(
     curves = {m: [power_of(whole.parts, whole.shift, n, m) for n in PROMPTS] for m in PANELS}
     table = _table(curves)
     split_notes: list[str] = []
-    if by_category:
+    if by:
         table, split_notes = split_table(
             scorer,
+            by,
             lambda g: _components_table(
                 _Pair(a.table.take(g.keep), b.table.take(g.keep), scorer.only(g.keep), difference)
             ),

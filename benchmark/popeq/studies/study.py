@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from popeq.board.categories import Group, split_table
+from popeq.board.groupings import Group, split_table
 from popeq.board.scoring import Scorer
 from popeq.drawing import check_picture, save
 from popeq.render import html_table
@@ -71,11 +71,11 @@ class Study:
 
 
 def table_by(
-    scorer: Scorer, table_of: Callable[[Group], pd.DataFrame], by_category: bool
+    scorer: Scorer, table_of: Callable[[Group], pd.DataFrame], by: str | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of all prompts, or one split by category with notes on categories that are too small."""
-    if by_category:
-        return split_table(scorer, table_of)
+    """The table of all prompts, or one split by a grouping with notes on groups that are too small."""
+    if by:
+        return split_table(scorer, by, table_of)
     return table_of(Group("all", tuple(range(len(scorer.prompt_ids))))), []
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, rankdata
 
-from popeq.board.categories import Group
 from popeq.board.differences import mean_score
 from popeq.board.entries import Entry
+from popeq.board.groupings import Group
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
@@ -66,7 +66,7 @@ def _plain(text: str) -> str:
 
 
 def transfer_study(
-    entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by_category: bool = False
+    entries: Sequence[Entry], scorer: Scorer, other: Dataset, *, by: str | None = None
 ) -> Study:
     """Each entry's score against its own listeners and against those of ``other``, on the same sentences.
 
@@ -82,7 +82,7 @@ def transfer_study(
     for entry in entries:
         scored = [shared.there.score(run.samples(ids, space)[place]) for run in entry.runs]
         pairs.append((entry.label, entry.table.take(shared.keep), average(scored)))
-    table, split_notes = table_by(shared.here, lambda group: _table(pairs, shared, group), by_category)
+    table, split_notes = table_by(shared.here, lambda group: _table(pairs, shared, group), by)
     own, far = table_means(pairs)
     notes = [
         f"{len(shared.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
@@ -106,7 +106,7 @@ def transfer_study(
         )
 
     title = f"The same predictions against {other.card.label}"
-    return Study(title, table, tuple(notes), draw, keys=2 if by_category else 1)
+    return Study(title, table, tuple(notes), draw, keys=2 if by else 1)
 
 
 def table_means(pairs: Sequence[tuple[str, PromptTable, PromptTable]]) -> tuple[list[float], list[float]]:

@@ -17,6 +17,7 @@ from popeq.board.regression import DEFAULT_MARGIN_DB, Regression, regress
 from popeq.board.selection import runs_of
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import PopeqError, UsageError
 from popeq.metrics import HEADLINE
 from popeq.runs.folder import RECORD, Run
@@ -33,7 +34,7 @@ class Guard:
     ``FOLDER/NAME``; relative paths start at pytest's root. ``seeds`` are averaged prompt by prompt."""
 
     predictor: str | PredictorSpec
-    dataset: str = api.DEFAULT_DATASET
+    dataset: str = DEFAULT_DATASET
     baseline: str | Path | None = None
     margin: float = DEFAULT_MARGIN_DB
     metric: str = HEADLINE

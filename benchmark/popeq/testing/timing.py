@@ -9,6 +9,7 @@ import popeq.api as api
 from popeq import __version__
 from popeq.contract import Predictor
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
@@ -26,7 +27,7 @@ class PredictorBenchmark:
         predictor: str,
         *,
         phase: Literal["fit", "sample"] = "sample",
-        dataset: str | Dataset = api.DEFAULT_DATASET,
+        dataset: str | Dataset = DEFAULT_DATASET,
         options: Mapping[str, object] | None = None,
         n: int = DEFAULT_PROTOCOL.n_samples,
         rounds: int = 5,

@@ -14,6 +14,7 @@ import popeq.api as api
 from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import RunError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
@@ -46,7 +47,7 @@ _MOST_FAILED = 3
 
 def tune(
     predictor: str | PredictorSpec,
-    dataset: str | Path | Dataset = api.DEFAULT_DATASET,
+    dataset: str | Path | Dataset = DEFAULT_DATASET,
     *,
     fixed: Mapping[str, object] | None = None,
     search: SearchSettings = DEFAULT_SEARCH,

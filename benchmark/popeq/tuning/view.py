@@ -12,6 +12,7 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import withheld_revisions
 from popeq.errors import UsageError
 from popeq.seeding import generator
+from popeq.views import part
 
 #: One training prompt in so many is used for validation, because the validation prompts are predicted.
 _HELD_OUT = 5
@@ -57,15 +58,6 @@ def asking(view: Dataset, prompt_ids: Sequence[str]) -> Dataset:
 
 def _only(dataset: Dataset, prompt_ids: Iterable[str]) -> Dataset:
     name = dataset.card.name if dataset.card.name.endswith("-tuning") else f"{dataset.card.name[:54]}-tuning"
-    prompts, responses, kept = dataset.prompts, dataset.responses, list(prompt_ids)
-    prompts = prompts[prompts["prompt_id"].isin(kept)].reset_index(drop=True)
-    tracks = set(prompts["audio_id"].dropna())
-    return dataclasses.replace(
-        dataset,
-        card=dataset.card.model_copy(update={"name": name, "second_panel": None, "sealed_answers": None}),
-        prompts=prompts,
-        responses=responses[responses["prompt_id"].isin(kept)].reset_index(drop=True),
-        folder=None,
-        audio={name: track for name, track in dataset.audio.items() if name in tracks},
-        part_of=withheld_revisions(dataset),
-    )
+    card = dataset.card.model_copy(update={"name": name, "second_panel": None, "sealed_answers": None})
+    withheld = withheld_revisions(dataset)
+    return dataclasses.replace(part(dataset, prompt_ids), card=card, folder=None, view="", part_of=withheld)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from popeq.cli.options import one_dataset_option
+
 
 @click.command()
 @click.option(
@@ -11,11 +13,11 @@ import click
     "--predictor",
     "predictors",
     multiple=True,
-    default=("knn", "icl-rag", "prior"),
+    default=("kernel-mixture", "icl-rag", "prior"),
     show_default=True,
     help="Who can be asked; repeatable.",
 )
-@click.option("--dataset", default="simulated-120", show_default=True, help="Data set: a name or a folder.")
+@one_dataset_option
 @click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of those that have it.")
 @click.option("--model", default=None, help="Short for -o model=...: a language model.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

@@ -9,12 +9,20 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from popeq.cli.options import one_dataset_option
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("-p", "--predictor", default="knn", show_default=True, help="Who answers ('popeq list')."),
-    click.option("--dataset", default="simulated-120", show_default=True, help="Data set: name or folder."),
+    click.option(
+        "-p",
+        "--predictor",
+        default="kernel-mixture",
+        show_default=True,
+        help="Who answers ('popeq list').",
+    ),
+    one_dataset_option,
     click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor."),
     click.option("--model", default=None, help="Short for -o model=...: a language model."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws."),

@@ -11,6 +11,7 @@ import numpy as np
 
 from popeq.api import load_dataset
 from popeq.contract import Prompt
+from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import PopeqError, UnknownNameError
 from popeq.plugins import registry
 from popeq.space import HIGH_HZ, LOW_HZ, Space
@@ -63,7 +64,7 @@ class Oracle:
     def __init__(
         self,
         predictors: Sequence[str],
-        dataset: str = "simulated-120",
+        dataset: str = DEFAULT_DATASET,
         options: Mapping[str, object] | None = None,
         seed: int = 0,
     ) -> None:

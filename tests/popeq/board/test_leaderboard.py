@@ -15,8 +15,8 @@ from tests.conftest import ROOT, store_text, stored_text, write_small_dataset
 
 import popeq as package
 import popeq.board.leaderboard as leaderboard_module
-from popeq.board.categories import boards
 from popeq.board.entries import Entry
+from popeq.board.groupings import boards
 from popeq.board.leaderboard import COLUMNS
 from popeq.board.reference_lines import reference_lines, training_responses
 from popeq.board.scoring import PromptTable, Scorer
@@ -60,7 +60,7 @@ def committed():
 def test_every_cell_of_a_row_can_be_had_by_hand(committed):
     """From the predictions and the data set alone; the reference is every training response, undrawn."""
     runs, board = committed
-    data = package.load_dataset()
+    data = package.load_dataset("simulated-120")
     panels = Panels([p.listeners for p in data.labelled(data.test_ids)])
     pool = data.pooled(data.stages[0].train)
     reference = np.array([reflective_kantorovich(pool, data.points(p)) for p in data.test_ids])
@@ -136,7 +136,7 @@ def test_no_row_of_a_board_contradicts_itself(committed):
         scorer, entries, _ = entries_of([results], jobs=2)
         whole = leaderboard_module.build(entries, scorer, jobs=2)
         assert agreement(whole) == []
-        for part in boards(whole, scorer).values():
+        for part in boards(whole, scorer, "category").values():
             assert agreement(part) == []
 
 
@@ -164,7 +164,7 @@ def test_the_interval_moves_prompts_and_listeners(committed):
     """Without the listeners' influence it is narrower."""
     runs, board = committed
     (run,) = [r for r in runs if r.record.predictor.name == "static-flat"]
-    data = package.load_dataset()
+    data = package.load_dataset("simulated-120")
     table = Scorer(data, run.record.protocol).score(run.samples(data.test_ids))
     panels = Panels([p.listeners for p in data.labelled(data.test_ids)])
     alone = mean_inference(table.scores(HEADLINE), None, panels).interval()

@@ -151,7 +151,7 @@ def test_a_mean_is_too_good_only_far_below_the_line():
 
 def test_a_board_looks_at_the_second_panel_too():
     """On simulated-120 itself: a committed honest run has no sign, copies of all answers have two."""
-    data = popeq.load_dataset()
+    data = popeq.load_dataset("simulated-120")
     scorer, rng = Scorer(data, DEFAULT_PROTOCOL), np.random.default_rng(5)
     base = honest(data, "prior", DEFAULT_PROTOCOL.n_samples, rng, 0.0)
     assert board_signs(base, scorer.score(base), scorer) == []

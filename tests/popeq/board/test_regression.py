@@ -63,7 +63,12 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gate")
     program = [sys.executable, "-c", "from popeq.cli import main; main()"]
     for words in (["prior", "--seed", "0", "--seed", "1"], ["static-flat"]):
-        subprocess.run([*program, "run", *words, "--quiet"], cwd=folder, env=environment(), check=True)
+        subprocess.run(
+            [*program, "run", *words, "--dataset", "simulated-120", "--quiet"],
+            cwd=folder,
+            env=environment(),
+            check=True,
+        )
     return folder / "runs"
 
 

@@ -32,12 +32,12 @@ def test_prior_is_ahead_and_the_lines_stand_below_every_row(demo):
     mean = {n: float(r["reflective_kantorovich_mean"]) for n, r in rows.items()}
     assert all(mean["prior"] < mean[n] for n in NAMES if n != "prior"), mean
     assert rows["prior"]["rank"] == "1"
-    for line in ("[perfect predictor]", "[fresh panel of 11]"):
+    for line in ("[knows the words]", "[perfect predictor]", "[fresh panel of 11]"):
         assert all(mean[line] < mean[n] for n in NAMES), mean
     assert mean["[perfect predictor]"] < mean["[fresh panel of 11]"]
-    assert {r["dataset"] for r in rows.values()} == {"simulated-120 (simulated)"}
+    assert {r["dataset"] for r in rows.values()} == {"simulated-1200 (simulated)"}
     assert "SIMULATED listeners" in board.stderr
-    assert "measured with simulated-120-b (simulated)" in board.stderr
+    assert "measured with simulated-1200-b (simulated)" in board.stderr
 
 
 def test_compare_prints_every_metric_and_the_prompts_that_differ_most(demo):
@@ -49,4 +49,4 @@ def test_compare_prints_every_metric_and_the_prompts_that_differ_most(demo):
     assert len(parsed["prompts"]) == 3
     headline = parsed["metrics"][0]
     assert headline["shift"] < 0
-    assert headline["a_better"] + headline["b_better"] + headline["equal"] == 30
+    assert headline["a_better"] + headline["b_better"] + headline["equal"] == 300

@@ -245,7 +245,7 @@ def test_a_job_that_does_not_end_when_it_is_asked_to_is_cancelled(task, tmp_path
 
     outcome = Cluster(1, submit, patience_s=0.5).carry_out(task, Deadline(9.0), lambda: True, lambda: None)
     assert outcome == Outcome(task.job.stage)
-    wait_for(jobs[0].done, 20)
+    wait_for(jobs[0].done, 60)
     assert not task.cancelled.exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT, write_small_dataset
 
 import popeq
-from popeq.board.categories import groups, split_board
+from popeq.board.groupings import groups, split_board
 from popeq.board.leaderboard import build
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
@@ -81,8 +81,8 @@ def test_a_scorer_cannot_be_changed(made):
 
 def test_categories_rank_their_own_prompts_and_say_when_they_cannot_tell(made):
     scorer, entries = made
-    split = split_board(build(entries, scorer, lines=[]), scorer)
-    sizes = {g.name: len(g.keep) for g in groups(scorer)}
+    split = split_board(build(entries, scorer, lines=[]), scorer, "category")
+    sizes = {g.name: len(g.keep) for g in groups(scorer, "category")}
     assert sum(sizes.values()) == 30
     for name, own in split.table.groupby("category"):
         frame = entries[0].table.frame

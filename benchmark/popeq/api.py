@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +27,7 @@ from popeq.lookup import (
 )
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.folder import Run
-from popeq.runs.plan import make_plans
+from popeq.runs.plan import checked_seeds, make_plans
 from popeq.runs.reporting import Reporter
 from popeq.runs.runner import draw
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
@@ -78,19 +76,8 @@ def run(
     if not predictors:
         raise UsageError("name at least one predictor; 'popeq list' shows them all")
     changed = settings.with_changes(**changes)
-    plans = make_plans(predictors, as_dataset(dataset), protocol, _seeds(seeds), options)
+    plans = make_plans(predictors, as_dataset(dataset), protocol, checked_seeds(seeds), options)
     return draw(plans, changed, reporter)
-
-
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    listed: Any = seeds if np.ndim(seeds) else [seeds]
-    try:
-        found = [operator.index(s) for s in listed]
-    except TypeError:
-        found = []
-    if not found or min(found) < 0:
-        raise UsageError(f"seeds must be whole numbers from 0, one or several, not {seeds!r}")
-    return found
 
 
 def score(

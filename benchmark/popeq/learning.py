@@ -13,9 +13,9 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import RunError, UsageError
-from popeq.lookup import as_dataset, load_dataset
+from popeq.lookup import as_dataset, view_of
 from popeq.protocol import DEFAULT_PROTOCOL
-from popeq.runs.plan import Plan, given_name, make_plans
+from popeq.runs.plan import Plan, checked_seeds, make_plans
 from popeq.runs.reporting import Reporter
 from popeq.runs.runner import draw
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
@@ -38,7 +38,7 @@ def learn(
     predictors: str | PredictorSpec | Sequence[str | PredictorSpec],
     dataset: str | Path | Dataset = DEFAULT_DATASET,
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = 0,
     options: Mapping[str, object] | None = None,
     curve: LearningSettings = DEFAULT_LEARNING,
     settings: RunSettings = DEFAULT_SETTINGS,
@@ -95,7 +95,7 @@ def learning_plans(
     predictors: str | PredictorSpec | Sequence[str | PredictorSpec],
     dataset: Dataset,
     curve: LearningSettings,
-    seeds: Sequence[int],
+    seeds: int | Sequence[int],
     options: Mapping[str, object] | None = None,
 ) -> dict[tuple[int, int], list[Plan]]:
     """The runs of a learning curve by number of training prompts and subset, each checked.
@@ -109,14 +109,14 @@ def learning_plans(
     sizes = sorted(set(curve.train))
     if not sizes or not 1 <= sizes[0] <= sizes[-1] <= everything:
         raise UsageError(
-            f"learn: {dataset.name} has {everything} training prompts; give numbers from 1 to that, such as "
-            f"--train {everything // 4},{everything // 2},{everything}"
+            f"learn: {dataset.name} has {everything} training prompts; give numbers from 1 to that"
         )
     names = [predictors] if isinstance(predictors, str | PredictorSpec) else list(predictors)
-    given = given_name(dataset)
+    if not names:
+        raise UsageError("learn: name at least one predictor; 'popeq list' shows them all")
     planned = {}
     for size in sizes:
         for subset in range(curve.subsets if size < everything else 1):
-            view = dataset if size == everything else load_dataset(f"{given}@train-{size}-{subset}")
-            planned[size, subset] = make_plans(names, view, DEFAULT_PROTOCOL, seeds, options)
+            view = dataset if size == everything else view_of(dataset, f"train-{size}-{subset}")
+            planned[size, subset] = make_plans(names, view, DEFAULT_PROTOCOL, checked_seeds(seeds), options)
     return planned

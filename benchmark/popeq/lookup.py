@@ -54,11 +54,17 @@ def load_dataset(
     if name not in known and not folder.exists() and "/" not in name:
         raise UnknownNameError("data set", name, known, "(or give a folder)")
     dataset = read_dataset(folder, None if answers is None else Path(answers))
-    if view:
-        withheld = withheld_revisions(dataset)
-        dataset = replace(viewed(dataset, view), part_of=withheld)
+    dataset = view_of(dataset, view) if view else dataset
     read_second_panel(dataset)
     return dataset
+
+
+def view_of(dataset: Dataset, view: str) -> Dataset:
+    """The view of a data set, such as ``folds-5``; its answers are withheld from a predictor that runs on it.
+
+    Raises UsageError if there is no such view (``popeq.views``).
+    """
+    return replace(viewed(dataset, view), part_of=withheld_revisions(dataset))
 
 
 def list_datasets() -> list[DatasetSpec]:

@@ -21,8 +21,8 @@ from popeq.contract import LabelledPrompt, Prompt
 from popeq.runs.job import Labelled
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_llm.choosing import Judges, even_draws
 from popeq_llm.encoder import open_encoder
+from popeq_llm.model_selection import ValidationSet, systematic_draws
 from popeq_llm.parameters import KernelRidgeParameters
 from popeq_llm.retrieval import DECIMALS
 from popeq_llm.similarity import Similarity, mixed
@@ -38,8 +38,8 @@ _EXPLAINED = 3
 _ROUNDS = 3
 
 
-class Setting(NamedTuple):
-    """What is chosen: see ``KernelMixtureParameters``."""
+class Hyperparameters(NamedTuple):
+    """What is searched: see ``KernelMixtureParameters``."""
 
     lexical: float = 0.5
     similarity_temperature: float = 0.05
@@ -49,8 +49,8 @@ class Setting(NamedTuple):
 
 
 #: The pool of all responses, whatever the sentence.
-PRIOR = Setting(similarity_temperature=np.inf, shift=0.0)
-CHOICES: Mapping[str, Sequence[float]] = {
+PRIOR = Hyperparameters(similarity_temperature=np.inf, shift=0.0)
+GRID: Mapping[str, Sequence[float]] = {
     "lexical": (0.0, 0.3, 0.5, 0.7, 1.0),
     "similarity_temperature": (0.03, 0.05, 0.07, 0.1, 0.2),
     "prior_similarity": (0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
@@ -60,11 +60,11 @@ CHOICES: Mapping[str, Sequence[float]] = {
 
 
 class _Kept(BaseModel):
-    """A fit: what is finite of its setting, because JSON has no infinity (``PRIOR`` has it)."""
+    """A fit: of its hyperparameters those that are finite, because JSON has no infinity; ``PRIOR`` has it."""
 
     encoder: str
     prompts: list[Labelled]
-    setting: dict[str, float]
+    chosen: dict[str, float]
     headline_db: float | None
 
 
@@ -104,15 +104,15 @@ class KernelRidge:
     ) -> None:
         """Embed the training sentences and choose what is not given; nothing is drawn."""
         self._use(train)
-        self.setting, self.headline_db = self._chosen(validation)
-        self.ridge = self._ridge(self.setting)
+        self.chosen, self.headline_db = self._chosen(validation)
+        self.ridge = self._ridge(self.chosen)
 
     def save(self, folder: Path) -> None:
         """Write the training prompts and what was chosen."""
         kept = _Kept(
             encoder=self.similarity.encoder.identity,
             prompts=self.train,
-            setting={name: v for name, v in self.setting._asdict().items() if np.isfinite(v)},
+            chosen={name: v for name, v in self.chosen._asdict().items() if np.isfinite(v)},
             headline_db=self.headline_db,
         )
         (folder / _FILE).write_text(kept.model_dump_json() + "\n", encoding="utf-8")
@@ -123,9 +123,9 @@ class KernelRidge:
         self._use(kept.prompts)
         if kept.encoder != self.similarity.encoder.identity:
             raise ValueError("the embeddings are another encoder's")
-        self.setting = PRIOR._replace(**kept.setting)
+        self.chosen = PRIOR._replace(**kept.chosen)
         self.headline_db = kept.headline_db
-        self.ridge = self._ridge(self.setting)
+        self.ridge = self._ridge(self.chosen)
 
     def _use(self, train: Sequence[LabelledPrompt]) -> None:
         """Embed the training sentences and pool the responses."""
@@ -139,41 +139,41 @@ class KernelRidge:
         self.similarity = Similarity(texts, open_encoder(self.parameters.encoder))
         self.own = self.similarity.to(texts)
 
-    def _ridge(self, setting: Setting) -> Ridge:
-        return Ridge(mixed(self.own, setting.lexical), self.means, setting.ridge)
+    def _ridge(self, values: Hyperparameters) -> Ridge:
+        return Ridge(mixed(self.own, values.lexical), self.means, values.ridge)
 
-    def _chosen(self, validation: Sequence[LabelledPrompt]) -> tuple[Setting, float | None]:
-        """The best setting by coordinate descent, and its mean score.
+    def _chosen(self, validation: Sequence[LabelledPrompt]) -> tuple[Hyperparameters, float | None]:
+        """The best hyperparameters by coordinate descent, and their mean score.
 
-        If nothing was given by hand, it is the prior unless the best is better by more than the standard
-        error of its mean gain.
+        If nothing was given by hand, they are those of the prior unless the best is better by more than the
+        standard error of its mean gain.
         """
         if not validation and len(self.train) == 1:
             return PRIOR, None
-        judges = Judges(validation or self.train, self.space)
+        held_out = ValidationSet(validation or self.train, self.space)
         to = self.similarity.to([p.prompt.text for p in validation]) if validation else self.own
-        ridges = cache(lambda lexical, ridge: self._ridge(Setting(lexical=lexical, ridge=ridge)))
+        ridges = cache(lambda lexical, ridge: self._ridge(Hyperparameters(lexical=lexical, ridge=ridge)))
 
         @cache
-        def scores(setting: Setting) -> Floats:
-            ridge, similarity = ridges(setting.lexical, setting.ridge), mixed(to, setting.lexical)
-            weights = weights_of(similarity, setting)
+        def scores(values: Hyperparameters) -> Floats:
+            ridge, similarity = ridges(values.lexical, values.ridge), mixed(to, values.lexical)
+            weights = weights_of(similarity, values)
             targets = ridge.predict(similarity) if validation else ridge.left_out
             if not validation:
                 np.fill_diagonal(weights, 0.0)
-            return judges.scores(
+            return held_out.scores(
                 [
-                    self._moved(even_draws(each), target, ridge, setting)
+                    self._moved(systematic_draws(each), target, ridge, values)
                     for each, target in zip(self._shares(weights), targets, strict=True)
                 ]
             )
 
         given = self.parameters.model_dump() | dict(self.fixed)
-        held = {name: given[name] for name in Setting._fields if given.get(name) is not None}
-        best = Setting()._replace(**held)
+        held = {name: given[name] for name in Hyperparameters._fields if given.get(name) is not None}
+        best = Hyperparameters()._replace(**held)
         for _ in range(_ROUNDS):
             before = best
-            for name, values in CHOICES.items():
+            for name, values in GRID.items():
                 if name not in held:
                     tried = [best, *(best._replace(**{name: value}) for value in values)]
                     best = min(tried, key=lambda s: round(float(scores(s).mean()), DECIMALS))
@@ -191,18 +191,20 @@ class KernelRidge:
         each = weights / weights.sum(axis=1, keepdims=True) / self.sizes
         return np.asarray(each[:, self.owner])
 
-    def _moved(self, drawn: NDArray[np.int64], target: Floats, ridge: Ridge, setting: Setting) -> Floats:
+    def _moved(
+        self, drawn: NDArray[np.int64], target: Floats, ridge: Ridge, values: Hyperparameters
+    ) -> Floats:
         """Responses of the pool, by index, moved by the regression and kept in the box."""
-        by = setting.shift * (target - ridge.fitted[self.owner[drawn]])
+        by = values.shift * (target - ridge.fitted[self.owner[drawn]])
         return self.space.clip(self.pool[drawn] + by)
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """Independent draws (len(prompts), n, 2), dB: a response by its share, moved and kept in the box."""
-        similarity = mixed(self.similarity.to([p.text for p in prompts]), self.setting.lexical)
-        shares, targets = self._shares(weights_of(similarity, self.setting)), self.ridge.predict(similarity)
+        similarity = mixed(self.similarity.to([p.text for p in prompts]), self.chosen.lexical)
+        shares, targets = self._shares(weights_of(similarity, self.chosen)), self.ridge.predict(similarity)
         return np.stack(
             [
-                self._moved(rng.choice(len(own), size=n, p=own), target, self.ridge, self.setting)
+                self._moved(rng.choice(len(own), size=n, p=own), target, self.ridge, self.chosen)
                 for own, target, rng in zip(shares, targets, rngs, strict=True)
             ]
         )
@@ -213,7 +215,7 @@ class KernelRidge:
         return {
             "encoder": encoder.name,
             "encoder_revision": encoder.identity,
-            "chosen": {name: v for name, v in self.setting._asdict().items() if np.isfinite(v)},
+            "chosen": {name: v for name, v in self.chosen._asdict().items() if np.isfinite(v)},
             "choosing_headline_db": None if reached is None else round(reached, 4),
         }
 
@@ -235,8 +237,8 @@ class KernelMixture(KernelRidge):
 
     def explain(self, prompt_id: str) -> Mapping[str, Any]:
         """The training prompts that weigh most for a sampled prompt, with their similarities and weights."""
-        to = mixed(self.similarity.to([self._texts[prompt_id]]), self.setting.lexical)
-        weights = weights_of(to, self.setting)[0]
+        to = mixed(self.similarity.to([self._texts[prompt_id]]), self.chosen.lexical)
+        weights = weights_of(to, self.chosen)[0]
         weights /= weights.sum()
         return {
             "retrieved": [
@@ -250,14 +252,14 @@ class KernelMixture(KernelRidge):
         }
 
 
-def weights_of(similarity: Floats, setting: Setting) -> Floats:
+def weights_of(similarity: Floats, values: Hyperparameters) -> Floats:
     """Weights of the training prompts from their similarities, (Q, N).
 
     A training prompt of similarity s has exp((s - s0) / t), s0 being the prior's similarity and t the
     temperature; the prior has 1, of which all training prompts have equal parts.
     """
     with np.errstate(over="ignore"):
-        each = np.exp((similarity - setting.prior_similarity) / setting.similarity_temperature)
+        each = np.exp((similarity - values.prior_similarity) / values.similarity_temperature)
     return np.asarray(np.minimum(each, _HEAVIEST) + 1.0 / similarity.shape[1])
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_llm.choosing import Judges, even_draws
 from popeq_llm.encoder import open_encoder
+from popeq_llm.model_selection import ValidationSet, systematic_draws
 from popeq_llm.parameters import KnnParameters, SimilarParameters
 from popeq_llm.retrieval import (
     DECIMALS,
@@ -136,15 +136,15 @@ class NearestPrompts(SimilarPrompts):
             ]
         if not all(found):
             return NO_PRIOR
-        judges = Judges(prompts, self.space)
+        held_out = ValidationSet(prompts, self.space)
         scores = {}
         for prior in (NO_PRIOR, *PRIOR_SIMILARITIES):
             drawn = []
             for own in found:
                 sets = [*(self.retriever.train[f.prompt_id].responses for f in own), self.pool]
                 shares = response_shares(sets, self._weights_of(own, prior))
-                drawn.append(np.concatenate(sets)[even_draws(shares)])
-            scores[prior] = float(judges.scores(drawn).mean())
+                drawn.append(np.concatenate(sets)[systematic_draws(shares)])
+            scores[prior] = float(held_out.scores(drawn).mean())
         return min(scores, key=lambda prior: round(scores[prior], DECIMALS))
 
     def _responses(self, found: Sequence[Retrieved], prompt: Prompt) -> list[Floats]:
@@ -154,7 +154,7 @@ class NearestPrompts(SimilarPrompts):
         return self._weights_of(found, self.prior_similarity)
 
     def _weights_of(self, found: Sequence[Retrieved], prior: float) -> Floats:
-        similarity = [*(f.similarity for f in found), prior]
+        similarity = [*(f.similarity for f in found), prior if prior > NO_PRIOR else -np.inf]
         return neighbour_weights(similarity, self.parameters.similarity_temperature)
 
 

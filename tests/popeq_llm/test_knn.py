@@ -64,7 +64,7 @@ def test_draws_follow_the_weights():
         assert np.mean((samples == point).all(axis=1)) == pytest.approx(share, abs=0.02)
     shown = predictor.explain("q")["retrieved"]
     assert [t["prompt_id"] for t in shown] == ["a", "b"]
-    assert shown[0]["weight"] == pytest.approx(weight, abs=0.02)
+    assert shown[0]["weight"] == pytest.approx(weight, abs=0.005)
     assert shown[0]["similarity"] == pytest.approx(near, abs=0.005)
     chosen = {"prior_similarity": -1.0}
     assert predictor.describe() == {"encoder": "words", "encoder_revision": "words", "chosen": chosen}
@@ -113,7 +113,7 @@ def colours(places, frames, seed):
     ]
 
 
-TELLING = {"warm": (3, -3), "bright": (-3, 3), "dark": (-3, -3)}
+PLACES = {"warm": (3, -3), "bright": (-3, 3), "dark": (-3, -3)}
 FRAMES = ["make it", "a bit more", "we want", "please give us"]
 
 
@@ -124,8 +124,8 @@ def chosen(train, held):
 
 
 def test_the_priors_similarity_is_chosen_on_the_validation_prompts(tmp_path):
-    train = colours(TELLING, FRAMES, 0)
-    _, low = chosen(train, colours(TELLING, ["now", "for us"], 1))
+    train = colours(PLACES, FRAMES, 0)
+    _, low = chosen(train, colours(PLACES, ["now", "for us"], 1))
     others = {"warm": (-3, 3), "bright": (-3, -3), "dark": (3, -3)}
     predictor, high = chosen(train, colours(others, ["now", "for us"], 1))
     assert low <= 0.4 < 0.7 <= high
@@ -139,16 +139,16 @@ def test_the_priors_similarity_is_chosen_on_the_validation_prompts(tmp_path):
 def test_without_validation_each_training_prompt_is_predicted_without_itself():
     """Were its own answers among the neighbours', both worlds would choose no prior."""
     rng = np.random.default_rng(4)
-    telling = [
+    by_colour = [
         labelled(f"{colour}{i}", f"{colour} {colour}-{i}", rng.normal(place, 1.0, (9, 2)))
-        for colour, place in TELLING.items()
+        for colour, place in PLACES.items()
         for i in range(4)
     ]
     random = [
         labelled(p.prompt.prompt_id, p.prompt.text, rng.uniform(-5, 5, 2) + rng.normal(0, 0.3, (9, 2)))
-        for p in telling
+        for p in by_colour
     ]
-    _, low = chosen(telling, [])
+    _, low = chosen(by_colour, [])
     _, high = chosen(random, [])
     assert low <= 0.4 < high
 

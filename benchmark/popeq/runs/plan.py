@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from popeq.contract import Parameters, PredictorSpec
@@ -109,6 +111,18 @@ def as_json(value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def checked_seeds(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds as a list; UsageError unless they are whole numbers from 0, one or several."""
+    listed: Any = seeds if np.ndim(seeds) else [seeds]
+    try:
+        found = [operator.index(s) for s in listed]
+    except TypeError:
+        found = []
+    if not found or min(found) < 0:
+        raise UsageError(f"seeds must be whole numbers from 0, one or several, not {seeds!r}")
+    return found
 
 
 def make_plans(

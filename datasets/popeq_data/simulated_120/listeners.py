@@ -90,7 +90,7 @@ def meanings(sentences: Sequence[Sentence]) -> list[Meaning]:
 def _meaning(sentence: Sentence, words: dict[str, Point]) -> Meaning:
     centre = np.array(sentence.centre or words[sentence.word])
     if sentence.instrument:
-        centre = centre + moved_by(sentence.instrument)
+        centre = centre + instrument_offset(sentence.instrument)
     return meaning(
         sentence.prompt_id, sentence.family, centre, sentence.prompt_id if sentence.second_centre else None
     )
@@ -111,7 +111,7 @@ def meaning(prompt_id: str, family: str, centre: Floats, minority: str | None) -
     )
 
 
-def moved_by(instrument: str) -> Floats:
+def instrument_offset(instrument: str) -> Floats:
     """How an instrument moves every centre, (2,) dB."""
     return INSTRUMENT * normals(2, PROMPT_SEED, "instrument", instrument)
 

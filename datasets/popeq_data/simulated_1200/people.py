@@ -13,8 +13,8 @@ from popeq_data.simulated_120.listeners import (
     LOG_AMBIGUITY,
     Meaning,
     answers,
+    instrument_offset,
     meaning,
-    moved_by,
     normals,
     placed,
     uniforms,
@@ -35,7 +35,7 @@ def meant(sentence: Sentence) -> Meaning:
     """What a sentence asks of everybody: the concept's centre times the strength, moved by an instrument."""
     centre = sentence.strength * np.array(sentence.concept.centre)
     if sentence.instrument:
-        centre = centre + moved_by(sentence.instrument)
+        centre = centre + instrument_offset(sentence.instrument)
     minority = sentence.concept.concept if sentence.concept.second_centre else None
     return meaning(sentence.prompt_id, sentence.concept.family, centre, minority)
 

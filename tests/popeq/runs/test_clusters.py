@@ -236,16 +236,16 @@ def test_jobs_ask_slurm_for_what_they_need(task, tmp_path, monkeypatch):
 
 
 def test_a_job_that_does_not_end_when_it_is_asked_to_is_cancelled(task, tmp_path):
-    executor, begun = submitit.LocalExecutor(tmp_path / "jobs"), tmp_path / "begun"
+    executor, started = submitit.LocalExecutor(tmp_path / "jobs"), tmp_path / "started"
     jobs = []
 
     def sleeps():
-        begun.touch()
+        started.touch()
         time.sleep(600)
 
     def submit(task, limit_s):
         jobs.append(executor.submit(sleeps))
-        wait_for(begun.exists)  # a process that is still starting does not take a signal
+        wait_for(started.exists)  # a process that is still starting does not take a signal
         return jobs[0]
 
     outcome = Cluster(1, submit, patience_s=0.5).carry_out(task, Deadline(9.0), lambda: True, lambda: None)

@@ -1,4 +1,4 @@
-"""How the readers choose what is not given: by the board's own score, on answers that are not their own."""
+"""How the readers choose what is not given: by the board's own score, on held-out answers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from popeq.typing import Floats
 _DRAWS, _CELLS = 220, 12
 
 
-class Judges:
-    """Prompts whose answers settings are chosen by."""
+class ValidationSet:
+    """Prompts by whose answers hyperparameters are chosen."""
 
     def __init__(self, prompts: Sequence[LabelledPrompt], space: Space) -> None:
         settings = DensitySettings(_CELLS)
@@ -33,6 +33,6 @@ class Judges:
         )
 
 
-def even_draws(shares: Floats) -> NDArray[np.int64]:
+def systematic_draws(shares: Floats) -> NDArray[np.int64]:
     """Indices that come as often as their ``shares`` (n,) say, whose sum is 1; nothing is random."""
     return np.searchsorted(shares.cumsum(), (np.arange(_DRAWS) + 0.5) / _DRAWS)

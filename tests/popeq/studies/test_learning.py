@@ -103,6 +103,16 @@ def test_numbers_that_the_data_set_does_not_have(data, tmp_path, train):
     assert not list(tmp_path.iterdir())
 
 
+def test_wrong_seeds_and_no_predictor_are_one_line(data, tmp_path):
+    for seeds in (-1, (0, -1), "x"):
+        with pytest.raises(UsageError, match="seeds must be whole numbers from 0"):
+            popeq.learn("prior", data, train=(3,), seeds=seeds, runs_dir=tmp_path)
+    with pytest.raises(UsageError, match="name at least one predictor"):
+        popeq.learn([], data, train=(3,), runs_dir=tmp_path)
+    study = popeq.learn("prior", popeq.load_dataset(data), train=(3,), subsets=1, seeds=2, runs_dir=tmp_path)
+    assert study.table["seeds"].tolist() == ["2"]
+
+
 def test_folds_and_views_are_refused(tmp_path):
     folds = write_small_dataset(tmp_path / "folds", folds=True)
     with pytest.raises(UsageError, match="has folds; a learning curve needs a data set with a split"):

@@ -17,6 +17,7 @@ from popeq_data.simulated_120 import generate, make_words
 from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings
 from popeq_data.simulated_120.statistics import STATISTICS, measure, share_between, w1
 from popeq_data.simulated_120.tables import SENTENCES, WORDS, read_sentences, read_words
+from popeq_data.simulated_1200 import generate as generate_1200
 
 PACKAGE = Path(generate.__file__).parent
 SPLITS = ("train", "validation", "test")
@@ -46,13 +47,15 @@ def points(dataset):
     return np.stack([dataset.points(p) for p in dataset.prompts["prompt_id"]])
 
 
-def test_the_committed_files_are_what_the_generator_writes(tmp_path):
-    assert generate.main(["-o", str(tmp_path)]) == 0
+@pytest.mark.parametrize("made_by", [generate, generate_1200], ids=lambda module: module.__package__)
+def test_the_committed_files_are_what_the_generator_writes(made_by, tmp_path):
+    package = Path(made_by.__file__).parent
+    assert made_by.main(["-o", str(tmp_path)]) == 0
     written = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    committed = sorted(p for name in ("data", "panel_b") for p in (PACKAGE / name).rglob("*"))
-    assert written == [p.relative_to(PACKAGE) for p in committed]
+    committed = sorted(p for name in ("data", "panel_b") for p in (package / name).rglob("*"))
+    assert written == [p.relative_to(package) for p in committed]
     for name in written:
-        assert (tmp_path / name).read_bytes() == (PACKAGE / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (package / name).read_bytes(), name
 
 
 def test_the_word_table_follows_from_the_contributions(socialeq_csv, tmp_path):

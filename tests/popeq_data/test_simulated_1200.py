@@ -42,15 +42,6 @@ def words_of(text):
     return set(re.findall(r"[a-z']+", text.casefold()))
 
 
-def test_the_committed_files_are_what_the_generator_writes(tmp_path):
-    assert generate.main(["-o", str(tmp_path)]) == 0
-    written = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    committed = sorted(p for name in ("data", "panel_b") for p in (PACKAGE / name).rglob("*"))
-    assert written == [p.relative_to(PACKAGE) for p in committed]
-    for name in written:
-        assert (tmp_path / name).read_bytes() == (PACKAGE / name).read_bytes(), name
-
-
 def test_sizes_splits_and_concepts(sentences, panels):
     assert Counter(s.split for s in sentences) == {"train": 600, "validation": 300, "test": 300}
     for split in SPLITS[1:]:

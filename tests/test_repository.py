@@ -30,8 +30,6 @@ MAY_IMPORT = {
     "popeq_peft": {"popeq", "popeq_llm", "popeq_peft"},
     "popeq_data": {"popeq", "popeq_data"},
 }
-#: The stand-in is made with the model of the simulated listeners; what runs it does not need them.
-MAKES_THE_STAND_IN = ROOT / "plugins/popeq_llm/tiny"
 
 
 def sources(package: str) -> list[Path]:
@@ -57,14 +55,7 @@ def test_hugging_faces_datasets_is_never_shadowed():
 def test_imports_point_one_way(package):
     for path in sources(package):
         ours = {n.split(".")[0] for n in imported(path) if n.split(".")[0].startswith("popeq")}
-        more = {"popeq_data"} if MAKES_THE_STAND_IN in path.parents else set()
-        assert ours <= MAY_IMPORT[package] | more, path
-
-
-def test_what_runs_the_stand_in_imports_nothing_that_made_it():
-    for path in sources("popeq_llm"):
-        if MAKES_THE_STAND_IN not in path.parents:
-            assert not [name for name in imported(path) if name.startswith("popeq_llm.tiny")], path
+        assert ours <= MAY_IMPORT[package], path
 
 
 def test_no_module_of_the_harness_imports_torch():
@@ -179,8 +170,7 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path):
         "popeq_audio/demo/page/app.js",
         "popeq_audio/simulated_tracks/data/features.csv",
         "popeq_llm/templates/few.txt",
-        "popeq_llm/tiny/model/model.safetensors",
-        "popeq_llm/tiny/model/tokenizer.json",
+        "popeq_llm/templates/wordings.toml",
         "popeq_peft/rewriting.toml",
     ):
         assert data in names, data

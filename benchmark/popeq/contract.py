@@ -102,8 +102,8 @@ class Describes(Protocol):
     """A predictor that says what it is, in plain JSON values that popeq keeps in the run."""
 
     def describe(self) -> Mapping[str, Any]:
-        """Called after ``fit`` and again at the end. ``model`` names the model behind a row, and ``stand_in``
-        (bool) says that it is only a stand-in for the one that is meant."""
+        """Called after ``fit`` and again at the end. ``model`` names the model behind a row,
+        ``parameters`` (int) says how many it has, and ``quantisation`` how its weights are held."""
         ...
 
 

@@ -26,6 +26,14 @@ def folder_name(name: str, limit: int = 200) -> str:
     return name
 
 
+def size_text(weights: int) -> str:
+    """The number of a model's weights in three digits: ``135M``, ``1.54B``."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if weights >= unit:
+            return f"{weights / unit:.3g}{name}"
+    return str(weights)
+
+
 def visible(text: str, limit: int | None = None) -> str:
     """One line in which every control, direction or invisible character is written as its code.
 

@@ -40,7 +40,6 @@ class Fitted:
             "predictor": self.plan.predictor.name,
             "parameters": self.plan.parameter_values,
             "model": described.get("model"),
-            "stand_in": bool(described.get("stand_in", False)),
             "dataset": self.plan.dataset.name,
             "simulated": self.plan.dataset.card.simulated,
             "key": self.plan.key,

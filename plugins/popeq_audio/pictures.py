@@ -50,7 +50,7 @@ def source(answer: Answer) -> str:
     about = answer.about
     who = about["predictor"]
     if about.get("model"):
-        who += f" ({about['model']}{', a stand-in' if about.get('stand_in') else ''})"
+        who += f" ({about['model']})"
     listeners = f"{'simulated ' if about['simulated'] else ''}listeners of {about['dataset']}"
     return f"{len(answer.samples)} settings drawn by {who}, fitted on {listeners}"
 

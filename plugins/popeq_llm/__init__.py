@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from popeq.commands import CommandSpec
 from popeq.contract import PredictorSpec
 from popeq.hookspecs import hookimpl
 from popeq_llm.parameters import (
@@ -15,6 +16,15 @@ from popeq_llm.parameters import (
     StaticParameters,
     ZeroParameters,
 )
+
+
+@hookimpl
+def popeq_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            "models", "Models that can be named, and what brings them.", "popeq_llm.cli.models:models"
+        )
+    ]
 
 
 @hookimpl

@@ -13,15 +13,20 @@ from popeq.typing import Floats
 
 #: Settings are whole tenths of a dB in [-6, 6] on either axis: 121 x 121 answers.
 TENTHS = range(-60, 61)
-_NUMBER = r"-?[0-6]\.[0-9]"
-_PAIR = rf"\[({_NUMBER}), ({_NUMBER})\]"
+#: A number of a setting, of the plane or as gains.
+_NUMBERS = {False: r"-?[0-6]\.[0-9]", True: r"-?(?:1[0-2]|[0-9])\.[0-9]"}
 
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """What a model is to answer: one setting (``pairs`` = 1), or a list of ``pairs`` settings."""
+    """What a model is to answer: one setting (``pairs`` = 1), or a list of ``pairs`` settings.
+
+    A setting is written as x and y or, with ``gains``, as the gains that it has at the lowest and the highest
+    frequency: bass x - y and treble x + y.
+    """
 
     pairs: int = 1
+    gains: bool = False
 
     @property
     def tokens(self) -> int:
@@ -50,10 +55,16 @@ def number_text(tenths: int) -> str:
     return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
 
 
+def pair_text(x: int, y: int, gains: bool) -> str:
+    """A setting in tenths of a dB as its two numbers in an answer."""
+    first, second = (x - y, x + y) if gains else (x, y)
+    return f"{number_text(first)}, {number_text(second)}"
+
+
 def answer_text(points: Sequence[Sequence[float]] | Floats, form: AnswerFormat) -> str:
     """Settings (pairs, 2) in dB, rounded to tenths, as an answer of that format."""
     tenths = np.rint(np.asarray(points, dtype=np.float64).reshape(-1, 2) * 10).astype(int)
-    pairs = [f"[{number_text(int(x))}, {number_text(int(y))}]" for x, y in tenths]
+    pairs = [f"[{pair_text(int(x), int(y), form.gains)}]" for x, y in tenths]
     if len(pairs) != form.pairs:
         raise ValueError(f"needs {form.pairs} settings, not {len(pairs)}")
     return pairs[0] if form.pairs == 1 else f"[{', '.join(pairs)}]"
@@ -62,12 +73,19 @@ def answer_text(points: Sequence[Sequence[float]] | Floats, form: AnswerFormat) 
 def parse_answer(text: str, form: AnswerFormat) -> Floats | None:
     """The settings (pairs, 2) in dB of an answer, or None if it is anything but one.
 
-    Strict: only white space around it is allowed; a number outside [-6, 6], another count or another form
-    gives None.
+    Strict: only white space around it is allowed; a setting outside of [-6, 6] on either axis or between
+    tenths, another count or another form gives None.
     """
-    text = text.strip()
-    pattern = _PAIR if form.pairs == 1 else rf"\[{_PAIR}(?:, {_PAIR}){{{form.pairs - 1}}}\]"
+    text, number = text.strip(), _NUMBERS[form.gains]
+    pair = rf"\[{number}, {number}\]"
+    pattern = pair if form.pairs == 1 else rf"\[{pair}(?:, {pair}){{{form.pairs - 1}}}\]"
     if not re.fullmatch(pattern, text):
         return None
-    numbers = np.array(re.findall(_NUMBER, text), dtype=np.float64).reshape(-1, 2)
-    return numbers + 0.0 if (np.abs(numbers) <= 6.0).all() else None
+    numbers = np.array(re.findall(number, text), dtype=np.float64).reshape(-1, 2)
+    if not form.gains:
+        return numbers + 0.0 if (np.abs(numbers) <= 6.0).all() else None
+    bass, treble = np.rint(numbers.T * 10).astype(int)
+    tenths = np.stack([bass + treble, treble - bass], axis=1)
+    if (tenths % 2).any() or (np.abs(tenths) > 120).any():
+        return None
+    return tenths / 20 + 0.0

@@ -19,7 +19,8 @@ from popeq.caches import ContentCache
 from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq_llm.bert import Bert
-from popeq_llm.weights import BUNDLED_ENCODER, ENCODER_PACKAGE, is_bundled
+from popeq_llm.known import BUNDLED_ENCODER
+from popeq_llm.weights import ENCODER_PACKAGE, is_bundled
 
 Vectors = NDArray[np.float32]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from popeq_llm.encoder import open_encoder
 from popeq_llm.models import open_model
 from popeq_llm.parameters import ModelParameters, QaParameters, StaticParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count, typical_settings
-from popeq_llm.templates import Example, load_template
+from popeq_llm.templates import PROBES, Example, load_template
 
 P = TypeVar("P", bound=ModelParameters)
 S = TypeVar("S", bound=StaticParameters)
@@ -31,7 +31,7 @@ class _Asking(Generic[P]):
     """
 
     name: ClassVar[str]
-    form: ClassVar[AnswerFormat] = AnswerFormat()
+    pairs: ClassVar[int] = 1
 
     def __init__(self, parameters: P, space: Space) -> None:
         if space != PLANE:
@@ -42,6 +42,11 @@ class _Asking(Generic[P]):
             )
         self.parameters = parameters
         self._explained: dict[str, Mapping[str, Any]] = {}
+        self._report: Callable[[str], None] = lambda _: None
+
+    def report_to(self, report: Callable[[str], None]) -> None:
+        """Where a line goes when a model is converted or loaded."""
+        self._report = report
 
     def fit(
         self, train: Sequence[LabelledPrompt], validation: Sequence[LabelledPrompt], rng: np.random.Generator
@@ -50,9 +55,17 @@ class _Asking(Generic[P]):
 
         Raises UsageError for a template, an encoder, a model or a number of examples that cannot be used.
         """
-        self.template = load_template(self.parameters.template_kind, self.parameters.template)
+        p = self.parameters
+        self.template = load_template(p.template_kind, p.template, p.wording)
+        self.form = AnswerFormat(self.pairs, self.template.wording.gains)
+        if self.form.gains and p.model.startswith("openai:"):
+            raise UsageError(
+                f"-o wording={p.wording}: served models are asked for x and y; use another wording"
+            )
         self._prepare(train)
-        self.model = open_model(self.parameters)
+        self.model = open_model(self.parameters, self._report)
+        examples = self._shared_examples()
+        self.model.share([self.template.chat(sentence, examples) for sentence in PROBES])
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` independent answers to each prompt, dB."""
@@ -79,9 +92,13 @@ class _Asking(Generic[P]):
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
         """Make examples ready."""
 
+    def _shared_examples(self) -> list[Example]:
+        """The examples that every prompt is shown; none where each has its own."""
+        return []
+
     def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
         """What each prompt is shown, and what of it was retrieved."""
-        return [([], ()) for _ in prompts]
+        return [(self._shared_examples(), ()) for _ in prompts]
 
     def _answers(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
@@ -145,8 +162,8 @@ class Static(_WithExamples[StaticParameters]):
         super()._prepare(train)
         self._shown = [self._example(i) for i in self.retriever.covering(self.parameters.examples)]
 
-    def _examples(self, prompts: Sequence[Prompt]) -> list[tuple[list[Example], tuple[Retrieved, ...]]]:
-        return [(self._shown, ()) for _ in prompts]
+    def _shared_examples(self) -> list[Example]:
+        return self._shown
 
 
 class Rag(_WithExamples[S], Generic[S]):
@@ -163,7 +180,7 @@ class RagQa(Rag[QaParameters]):
     """A list of 11 settings an answer; samples are all settings of the answers, equally often, mixed."""
 
     name = "icl-rag-qa"
-    form = AnswerFormat(11)
+    pairs = 11
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` draws for each prompt, dB; no setting is drawn again before every other has been.
@@ -173,6 +190,6 @@ class RagQa(Rag[QaParameters]):
         """
         count = self.parameters.answers
         # Drawn first: what a model takes from the generator may depend on its cache.
-        orders = [rng.permuted(np.resize(rng.permutation(count * self.form.pairs), n)) for rng in rngs]
+        orders = [rng.permuted(np.resize(rng.permutation(count * self.pairs), n)) for rng in rngs]
         answers = self._answers(prompts, count, rngs)
         return np.stack([a.reshape(-1, 2)[order] for a, order in zip(answers, orders, strict=True)])

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from popeq.errors import UsageError
-from popeq_llm.phi3 import Phi3
-from popeq_llm.plain_tokenizer import PlainTokenizer
+from popeq.runs.containment import memory_left
+from popeq_llm.gguf import converted
+from popeq_llm.weights import place_of
 
-TINY = "popeq-tiny"
 _HASHED_WHOLE = 1 << 30
 
 
-def tiny_folder() -> Path:
-    """Folder of the bundled stand-in."""
-    return Path(__file__).parent / "tiny" / "model"
+@dataclass(frozen=True)
+class Loaded:
+    """A model and its tokenizer.
+
+    ``name`` is without folders; ``revision`` is the hub's commit, or ``sha256:HEX`` of a folder's weights or
+    of a GGUF file; ``quantisation`` is how a GGUF file held the weights.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str
+    quantisation: str = ""
 
 
 def pick_device(asked: str) -> str:
@@ -41,12 +51,19 @@ def pick_device(asked: str) -> str:
 
 
 def pick_dtype(asked: str, device: str) -> torch.dtype:
-    """``auto`` is float32 on the CPU (bfloat16 would change samples there) and bfloat16 elsewhere."""
+    """``auto`` is bfloat16 on a graphics card and on a CPU that multiplies it in hardware, else float32."""
     names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    names["auto"] = names["float32" if device == "cpu" else "bfloat16"]
+    if asked == "auto":
+        return torch.bfloat16 if device != "cpu" or _cpu_has_bfloat16() else torch.float32
     if asked not in names:
         raise UsageError(f"--dtype {asked}: not one of auto, float32, bfloat16, float16")
     return names[asked]
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions that multiply bfloat16."""
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def load(
@@ -57,30 +74,45 @@ def load(
     *,
     auto_class: str = "AutoModelForCausalLM",
     four_bit: bool = False,
-) -> tuple[Any, Any, str]:
-    """Model, tokenizer and revision: the hub's commit, or a hash of a local folder's weights.
+    report: Callable[[str], None] = lambda _: None,
+) -> Loaded:
+    """The model of a name (``place_of``) with its tokenizer, on a device.
 
-    ``auto_class`` says what of the model is loaded; ``AutoModel`` gives hidden states, of encoders too.
-    ``four_bit`` quantises the weights to 4 bits (NF4) while loading, by bitsandbytes. Raises UsageError for a
-    folder without weights, a name the hub does not have, no network, no bitsandbytes, or 4 bits on a device
-    that is neither a CUDA card nor the CPU.
+    Parameters
+    ----------
+    auto_class
+        What of the model is loaded; ``AutoModel`` gives hidden states, of encoders too.
+    four_bit
+        Quantise the weights to 4 bits (NF4) while loading, by bitsandbytes.
+    report
+        Is told, in a line, what takes long.
+
+    Raises
+    ------
+    UsageError
+        For a folder without weights, a file that cannot be read, a name that the hub does not have, no
+        network, no bitsandbytes, or 4 bits on a device that is neither a CUDA card nor the CPU.
     """
     import transformers  # slow to import
     from transformers import AutoTokenizer, logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-    local = tiny_folder() if name == TINY else Path(name)
-    source = str(local) if local.is_dir() else name
-    if local.is_dir():
-        if not (local / "config.json").is_file():
+    place = place_of(name)
+    folder, found, quantisation = place.path, "", ""
+    if folder is not None and place.is_gguf:
+        dense = converted(folder, dtype, report)
+        folder, found, quantisation = dense.folder, f"sha256:{dense.sha256[:16]}", dense.quantisation
+    elif folder is not None:
+        if not (folder / "config.json").is_file():
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
-        if not list(local.glob("*.safetensors")):
+        if not list(folder.glob("*.safetensors")):
             raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
-    elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise UsageError(f"--model {name}: is neither a folder here nor a hub name like OWNER/MODEL")
-    options: dict[str, Any] = {"revision": revision, "local_files_only": local.is_dir()}
+        found = _weights_hash(folder)
+    source = name if folder is None else str(folder)
+    options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}
     quantised = _four_bit(name, device, dtype) if four_bit else {}
+    report(f"loading {place.name}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         model = getattr(transformers, auto_class).from_pretrained(
@@ -89,7 +121,7 @@ def load(
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
         how = f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
-        if local.is_dir():
+        if folder is not None:
             how = "check the folder"
         raise UsageError(f"--model {name}: cannot be loaded ({how}): {reason}") from None
     try:
@@ -98,15 +130,8 @@ def load(
         raise UsageError(
             f"--model {name}: does not fit in the memory of {device}; use --dtype bfloat16 or a smaller one"
         ) from None
-    found = _weights_hash(local) if local.is_dir() else str(getattr(model.config, "_commit_hash", "") or "")
-    return model, tokenizer, found
-
-
-def load_stand_in(device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
-    """As ``load`` of ``popeq-tiny``, but without transformers, which takes seconds to import."""
-    folder = tiny_folder()
-    model = Phi3(folder, dtype).to(torch.device(device)).eval()
-    return model, PlainTokenizer(folder), _weights_hash(folder)
+    found = found or str(getattr(model.config, "_commit_hash", "") or "")
+    return Loaded(model, tokenizer, place.name, found, quantisation)
 
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
@@ -140,18 +165,19 @@ def _weights_hash(folder: Path) -> str:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that are free on a device."""
+    """Bytes that are free on a device; on the CPU those that the run may still have."""
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
-    return int(psutil.virtual_memory().available)
+    return memory_left()
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for PyTorch inside the block: their number changes the last bits of sums."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """So many threads for PyTorch inside the block, None for no change: their number changes the last bits of
+    sums."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:

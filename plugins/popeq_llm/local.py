@@ -14,7 +14,8 @@ from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
 from popeq_llm.chat_text import ChatText
-from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
+from popeq_llm.known import DEFAULT_MODEL
+from popeq_llm.loading import Loaded, free_memory, load, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
 from popeq_llm.token_by_token import (
@@ -25,43 +26,46 @@ from popeq_llm.token_by_token import (
     free_samples,
     segment_texts,
 )
-from popeq_llm.tree import TreeRows, has_plain_head, takes_trees
+from popeq_llm.tree import Prefix, TreeRows, has_plain_head, takes_trees
+from popeq_llm.trie import common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]
 T = TypeVar("T")
 
 #: Characters of the end of a chat that the tokens of an answer can depend on.
 _TAIL = 48
+#: Chats at once. On the CPU one fills the processor, and its numbers never depend on the others.
 _MOST_ROWS = 64
+#: Tokens that the samples of a chat add to its context, about.
 _NODES = 600
 #: Tokens fed at once for whole distributions.
 _MOST_FED = 4096
 
 
 class LocalModel:
-    """A causal model on this machine: ``popeq-tiny``, a folder, or a hub name.
+    """A causal model on this machine: a packaged one, a GGUF file, a folder, or a hub name.
 
-    ``decode`` is how single settings are drawn: ``split`` (multinomial splitting over the trie of answers),
-    ``exact`` (the whole distribution, then draws from it), ``generate`` (token by token), or ``auto``: split
-    where the model takes tree masks, else generate. ``loaded`` are model, tokenizer and revision, where they
-    are loaded already (a fine-tuned one, say).
+    ``decode`` is how settings are drawn: ``split`` (multinomial splitting over the tries of answers),
+    ``exact`` (the whole distribution of a single setting, then draws from it; several are split),
+    ``generate`` (token by token), or ``auto``: split where the model takes tree masks, else generate.
+    ``loaded`` is the model where it is loaded already (a fine-tuned one, say); ``report`` is told in a line
+    what takes long.
     """
 
     def __init__(
         self,
-        name: str = TINY,
+        name: str = DEFAULT_MODEL,
         *,
         revision: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
         decode: Decode = "auto",
-        loaded: tuple[Any, Any, str] | None = None,
+        loaded: Loaded | None = None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         chosen = pick_device(device)
-        if loaded is None:
-            kind = pick_dtype(dtype, chosen)
-            loaded = load_stand_in(chosen, kind) if name == TINY else load(name, revision, chosen, kind)
-        self.model, self.tokenizer, found = loaded
+        loaded = loaded or load(name, revision, chosen, pick_dtype(dtype, chosen), report=report)
+        self.model, self.tokenizer, name = loaded.model, loaded.tokenizer, loaded.name
         self.text = ChatText(self.tokenizer, name)
         notes = []
         if not self.text.has_template:
@@ -74,11 +78,12 @@ class LocalModel:
         if decode == "auto" and not trees:
             notes.append(f"{name} does not take tree masks: settings are drawn token by token")
         self.decode: Decode = ("split" if trees else "generate") if decode == "auto" else decode
-        self._tree_rows = partial(TreeRows, self.model, plain_head=has_plain_head(self.model))
+        self._plain_head = has_plain_head(self.model)
+        self._prefix: Prefix | None = None
         self.info = ModelInfo(
             name=name,
-            revision=found,
-            stand_in=name == TINY,
+            revision=loaded.revision,
+            quantisation=loaded.quantisation,
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=chosen,
             dtype=str(self.model.dtype).removeprefix("torch."),
@@ -90,6 +95,18 @@ class LocalModel:
         """The text that the model continues, through its own chat template where it has one."""
         return self.text.render(chat)
 
+    def share(self, chats: Sequence[Chat]) -> None:
+        """Keep what these chats, at least two, begin with: it is computed once for all chats that do.
+
+        What is kept depends on these alone, so that no answer depends on which chats were asked before.
+        """
+        if self.decode == "generate":
+            return
+        ids = self.text.encode([self.text.pieces(chat) for chat in chats])
+        # The last token may change with what follows it.
+        if (size := common_length(ids) - 1) > 0:
+            self._prefix = Prefix.of(self.model, ids[0][:size], plain_head=self._plain_head)
+
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:
@@ -97,41 +114,48 @@ class LocalModel:
         first control token; it may be empty."""
         if isinstance(form, FreeText):
             answers = self._free(chats, n, form, rngs)
-        elif form.pairs > 1 or self.decode == "generate":
+        elif self.decode == "generate":
             contexts, segments = self._contexts(chats, form)
             draw = partial(constrained_samples, self.model, segments)
             drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
             answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
-        else:
-            if self.decode == "exact":
-                single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
-            else:
-                single = self._split(chats, n, rngs)
+        elif self.decode == "exact" and form.pairs == 1:
+            single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
             answers = [[answer_of([index], form) for index in row.tolist()] for row in single]
+        else:
+            answers = [
+                [answer_of(a, form) for a in row.tolist()] for row in self._split(chats, n, form, rngs)
+            ]
         return Generated(answers, (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
-        contexts, (trie,) = self._contexts(chats, AnswerFormat())
-        radix = fold(trie)
+        contexts, segments = self._contexts(chats, AnswerFormat())
+        radix = fold(segments)
         vocabulary = torch.from_numpy(radix.vocabulary)
         rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // radix.length.sum())
 
         def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
-            return exact_answers(self._tree_rows(part, vocabulary), trie)
+            return exact_answers(self._tree_rows(part, vocabulary), segments[0])
 
         return self._in_batches(contexts, max(1, rows), work)
 
-    def _split(self, chats: Sequence[Chat], n: int, rngs: Sequence[np.random.Generator]) -> list[Ints]:
-        contexts, (trie,) = self._contexts(chats, AnswerFormat())
-        vocabulary = torch.from_numpy(fold(trie).vocabulary)
+    def _split(
+        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
+    ) -> list[Ints]:
+        contexts, segments = self._contexts(chats, form)
+        vocabulary = torch.from_numpy(fold(segments).vocabulary)
 
         def work(contexts: list[list[int]], seeds: list[int]) -> list[Ints]:
             rows = self._tree_rows(contexts, vocabulary)
             # Made anew, so that a batch that runs out of memory draws the same when it is halved.
-            return split_samples(rows, trie, n, [np.random.default_rng(seed) for seed in seeds])
+            return split_samples(rows, segments, n, [np.random.default_rng(seed) for seed in seeds])
 
         return [row for (row,) in self._by_seed(contexts, 1, rngs, len(vocabulary), work)]
+
+    def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor) -> TreeRows:
+        prefix = self._prefix if self._prefix is not None and self._prefix.begins(contexts) else None
+        return TreeRows(self.model, contexts, vocabulary, plain_head=self._plain_head, prefix=prefix)
 
     def _free(
         self, chats: Sequence[Chat], n: int, form: FreeText, rngs: Sequence[np.random.Generator]
@@ -192,13 +216,19 @@ class LocalModel:
         return contexts, segments
 
     def _rows(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
-        """Rows that fit in half of the free memory, from the size of cache, mask and logits."""
+        """Rows at once: one on the CPU with trees, else as many as fit in half of the free memory, from the
+        size of the cache (which is copied as it grows), of attention and of logits."""
+        if self.info.device == "cpu" and self.decode != "generate":
+            return 1
         config = self.model.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         tokens = max(map(len, contexts)) + _NODES
         per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
-        row = tokens * per_token + 4 * _NODES * (tokens + vocabulary)
+        scores = config.num_attention_heads * tokens
+        row = (
+            2 * tokens * per_token + 4 * max(map(len, contexts)) * scores + 4 * _NODES * (tokens + vocabulary)
+        )
         return int(np.clip(free_memory(self.info.device) // 2 // row, 1, _MOST_ROWS))
 
     def _by_seed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -25,11 +25,12 @@ Chat = tuple[Message, ...]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a run records of its model. ``notes``: what the user should know, a line each."""
+    """What a run records of its model. ``quantisation``: how a GGUF file holds its weights (``Q4_1``);
+    ``parameters``: how many it has; ``notes``: what the user should know, a line each."""
 
     name: str
     revision: str = ""
-    stand_in: bool = False
+    quantisation: str = ""
     parameters: int | None = None
     device: str = ""
     dtype: str = ""
@@ -54,6 +55,9 @@ class LanguageModel(Protocol):
     def render(self, chat: Chat) -> str:
         """The exact text that the model continues (for a served model: its messages as JSON)."""
 
+    def share(self, chats: Sequence[Chat]) -> None:
+        """Make ready what these chats begin with, because all that will be asked begins with it, too."""
+
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:
@@ -68,8 +72,8 @@ if TYPE_CHECKING:
     from popeq_llm.parameters import ModelParameters
 
 
-def open_model(parameters: ModelParameters) -> LanguageModel:
-    """``openai:NAME`` is a served model, anything else a local one."""
+def open_model(parameters: ModelParameters, report: Callable[[str], None] = lambda _: None) -> LanguageModel:
+    """``openai:NAME`` is a served model, anything else a local one; ``report`` is told what takes long."""
     if parameters.model.startswith("openai:"):
         from popeq_llm.served import ServedModel
 
@@ -78,4 +82,4 @@ def open_model(parameters: ModelParameters) -> LanguageModel:
     from popeq_llm.local import LocalModel
 
     options = parameters.model_dump(include={"revision", "device", "dtype", "decode"})
-    return LocalModel(parameters.model, **options)
+    return LocalModel(parameters.model, report=report, **options)

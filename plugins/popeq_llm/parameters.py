@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from popeq.contract import Parameters
 from popeq.errors import UsageError
 from popeq.ranges import tuned, tuned_choice
-from popeq_llm.weights import BUNDLED_ENCODER, model_identity, named
+from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL, DEFAULT_WORDING, WordingName
+from popeq_llm.weights import model_identity, named
 
 if TYPE_CHECKING:
     from popeq_llm.templates import Kind
@@ -42,6 +43,7 @@ class TemplateParameters(Parameters):
     template_kind: ClassVar[Kind] = "zero"
 
     template: str | None = Field(None, description="file in place of the bundled prompt template")
+    wording: WordingName = Field(DEFAULT_WORDING, description="how the template says what a setting is")
     template_sha256: str | None = Field(
         None, description="filled in from the template's content, so that a changed file is another run"
     )
@@ -50,9 +52,14 @@ class TemplateParameters(Parameters):
     @classmethod
     def _hash_template(cls, values: Any) -> Any:
         """Check the template before anything runs, and make its content a part of what identifies a run."""
-        from popeq_llm.templates import load_template
+        from popeq_llm.templates import load_template, wordings
 
-        return with_sha256(values, "template", lambda file: load_template(cls.template_kind, file).sha256)
+        wording = values.get("wording", DEFAULT_WORDING) if isinstance(values, Mapping) else None
+        if wording not in wordings():  # the field's own check says so
+            return values
+        return with_sha256(
+            values, "template", lambda file: load_template(cls.template_kind, file, wording).sha256
+        )
 
     def identity(self) -> Mapping[str, str]:
         """The template's content."""
@@ -75,14 +82,15 @@ class ModelParameters(TemplateParameters):
     """Which language model is asked, where it runs and with which template."""
 
     model: str = Field(
-        "popeq-tiny",
+        DEFAULT_MODEL,
         min_length=1,
-        description="causal model: hub name or folder, popeq-tiny (the bundled stand-in), or openai:NAME",
+        description="causal model: one of 'popeq models', a folder, a GGUF file, a hub name or openai:NAME",
     )
     base_url: str | None = Field(None, description="address of the server of an openai: model")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="precision of a local model; auto is float32 on the CPU, bfloat16 elsewhere"
+        "auto",
+        description="precision of a local model; auto is bfloat16 where the processor has it in hardware",
     )
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     decode: Literal["auto", "split", "exact", "generate"] = Field(

@@ -84,6 +84,9 @@ class ServedModel:
         """The chat's messages as JSON, as they are sent."""
         return canonical([asdict(message) for message in chat])
 
+    def share(self, chats: Sequence[Chat]) -> None:
+        """Nothing: servers keep what requests share by themselves."""
+
     def generate(
         self, chats: Sequence[Chat], n: int, form: Form, rngs: Sequence[np.random.Generator]
     ) -> Generated:

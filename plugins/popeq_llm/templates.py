@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +20,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from popeq.errors import UsageError
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text
+from popeq_llm.known import DEFAULT_WORDING
 from popeq_llm.models import Chat, Message
 
 Kind = Literal["zero", "few", "qa", "paraphrase"]
 #: A sentence and the settings (m, 2) in dB that listeners chose for it.
 Example = tuple[str, Floats]
 
+#: Two sentences: what the chats of both begin with, all chats of a template do.
+PROBES = ("Make it warmer", "a bright sound")
 _BLOCKS = ("system", "user")
 _EXAMPLE = {"sentence": "<an example's sentence>", "settings": "<an example's settings>"}
 #: The variables of each kind, with values that a check can find again in the text. Every one must be used.
@@ -40,26 +46,50 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(
 
 
 @dataclass(frozen=True)
+class Wording:
+    """A way to say what a setting is: who is asked, how a setting is written, what its numbers mean."""
+
+    name: str
+    role: str
+    setting: str
+    meaning: str
+
+    @property
+    def gains(self) -> bool:
+        """Whether settings are written as bass and treble gains (``AnswerFormat.gains``)."""
+        return self.setting == "[bass, treble]"
+
+
+@cache
+def wordings() -> dict[str, Wording]:
+    """The bundled wordings by name."""
+    text = importlib.resources.files("popeq_llm").joinpath("templates", "wordings.toml").read_text("utf-8")
+    return {name: Wording(name, **parts) for name, parts in tomllib.loads(text).items()}
+
+
+@dataclass(frozen=True)
 class Template:
     """A checked template with the blocks ``user`` and, unless the chat has no system message, ``system``."""
 
     name: str
     sha256: str
     compiled: jinja2.Template
+    wording: Wording
 
     def chat(self, sentence: str, examples: Sequence[Example] = (), count: int = 1) -> Chat:
         """The turns before the answer. Sentences are inserted as they are and never read as a template.
 
         ``count``: how many paraphrases are asked for, in a template of that kind.
         """
-        shown = [{"sentence": text, "settings": settings_text(points)} for text, points in examples]
+        gains = self.wording.gains
+        shown = [{"sentence": text, "settings": settings_text(points, gains)} for text, points in examples]
         return self.rendered({"sentence": sentence, "examples": shown, "count": count})
 
     def rendered(self, values: Mapping[str, Any]) -> Chat:
         """The turns with these values of the variables. Raises UsageError if the template fails."""
         try:
             texts = {
-                name: "".join(block(self.compiled.new_context(dict(values))))
+                name: "".join(block(self.compiled.new_context({**_described(self.wording), **values})))
                 for name, block in self.compiled.blocks.items()
             }
         except Exception as error:  # a template can call any operator of Python
@@ -69,13 +99,19 @@ class Template:
         return (Message("system", system), user) if system else (user,)
 
 
-def settings_text(points: Floats) -> str:
-    """Settings (m, 2) in dB as an example shows them: ``[x, y], [x, y]``, rounded to tenths."""
-    return ", ".join(answer_text([point], AnswerFormat()) for point in points)
+def _described(wording: Wording) -> dict[str, str]:
+    """What a wording gives a template; none of it has to be used."""
+    return {"role": wording.role, "setting": wording.setting, "meaning": wording.meaning}
 
 
-def load_template(kind: Kind, file: str | Path | None = None) -> Template:
-    """The bundled template of a kind, or a person's own ``file`` in its place.
+def settings_text(points: Floats, gains: bool = False) -> str:
+    """Settings (m, 2) in dB as an example shows them: ``[x, y], [x, y]``, rounded to tenths; with ``gains``
+    as gains of bass and treble."""
+    return ", ".join(answer_text([point], AnswerFormat(gains=gains)) for point in points)
+
+
+def load_template(kind: Kind, file: str | Path | None = None, wording: str = DEFAULT_WORDING) -> Template:
+    """The bundled template of a kind, or a person's own ``file`` in its place, with a bundled wording.
 
     ``zero`` asks about a sentence alone; ``few`` and ``qa`` show examples, ``qa`` asks for a list;
     ``paraphrase`` asks for other wordings of a sentence, one a line. Raises UsageError in one line: the file
@@ -83,17 +119,17 @@ def load_template(kind: Kind, file: str | Path | None = None) -> Template:
     """
     if not file:
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")
-        return parse_template(bundled.read_text(encoding="utf-8"), kind, f"{kind}.txt")
+        return parse_template(bundled.read_text(encoding="utf-8"), kind, f"{kind}.txt", wording)
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"template {file}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"template {file}: is not UTF-8 text") from None
-    return parse_template(text, kind, str(file))
+    return parse_template(text, kind, str(file), wording)
 
 
-def parse_template(text: str, kind: Kind, name: str) -> Template:
+def parse_template(text: str, kind: Kind, name: str, wording: str = DEFAULT_WORDING) -> Template:
     """A template from its text; ``name`` is what errors call it. Raises UsageError."""
     if old := _OLD_SECTION.search(text):
         raise UsageError(
@@ -105,7 +141,9 @@ def parse_template(text: str, kind: Kind, name: str) -> Template:
         compiled = _ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(f"template {name}: line {error.lineno}: {error.message}") from None
-    template = Template(name, hashlib.sha256(text.encode()).hexdigest(), compiled)
+    described = wordings()[wording]
+    whole = json.dumps([text, asdict(described)], ensure_ascii=False)
+    template = Template(name, hashlib.sha256(whole.encode()).hexdigest(), compiled, described)
     variables = _VARIABLES[kind]
     problems = _problems(tree, variables)
     if not problems:
@@ -128,5 +166,6 @@ def _problems(tree: nodes.Template, variables: Mapping[str, Any]) -> list[str]:
     outside = [node for part in tree.body if isinstance(part, nodes.Output) for node in part.nodes]
     if any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in outside):
         problems.append("has text outside of its blocks")
-    unknown = sorted(meta.find_undeclared_variables(tree) - variables.keys())
-    return [*problems, *(f"unknown variable {v!r} (known here: {', '.join(variables)})" for v in unknown)]
+    known = [*variables, "role", "setting", "meaning"]
+    unknown = sorted(meta.find_undeclared_variables(tree) - set(known))
+    return [*problems, *(f"unknown variable {v!r} (known here: {', '.join(known)})" for v in unknown)]

@@ -14,11 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from popeq_llm.answers import TENTHS, AnswerFormat, number_text
-from popeq_llm.phi3 import new_cache
+from popeq_llm.answers import TENTHS, AnswerFormat, pair_text
 from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
 
 T = TypeVar("T")
+
+
+def new_cache(model: Any) -> Any:
+    """An empty cache for a causal model's ``past_key_values``."""
+    from transformers import DynamicCache  # slow to import
+
+    return DynamicCache()
 
 
 class Stepping:
@@ -113,8 +119,7 @@ Segments = tuple[Trie, ...]
 @cache
 def segment_texts(form: AnswerFormat) -> tuple[tuple[str, ...], ...]:
     """The texts of an answer, cut between digits and brackets: in each segment a choice of one setting."""
-    numbers = [number_text(t) for t in TENTHS]
-    pairs = [f"{x}, {y}" for x in numbers for y in numbers]
+    pairs = [pair_text(x, y, form.gains) for x in TENTHS for y in TENTHS]
     if form.pairs == 1:
         return (tuple(f"[{pair}]" for pair in pairs),)
     first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)

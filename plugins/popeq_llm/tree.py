@@ -6,14 +6,15 @@ only, at the positions they would have in a plain sequence. Each distinct prefix
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from popeq_llm.phi3 import new_cache
-from popeq_llm.token_by_token import Stepping
+from popeq_llm.token_by_token import Stepping, new_cache
 from popeq_llm.trie import common_length, padded
 
 
@@ -68,11 +69,34 @@ def has_plain_head(model: Any) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """Tokens that contexts begin with, and a cache of one row that holds them."""
+
+    ids: tuple[int, ...]
+    cache: Any
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, model: Any, ids: Sequence[int], *, plain_head: bool) -> Prefix:
+        """Feed the tokens, at least one, to a model."""
+        cache = new_cache(model)
+        head = Head(model, plain_head, torch.zeros(1, dtype=torch.long))
+        head.states(torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True)
+        return cls(tuple(ids), cache)
+
+    def begins(self, contexts: Sequence[Sequence[int]]) -> bool:
+        """Whether every context begins with it and goes on."""
+        size = len(self.ids)
+        return all(len(c) > size and tuple(c[:size]) == self.ids for c in contexts)
+
+
 class TreeRows:
     """A batch of contexts in a model's cache, and the branches fed behind them so far.
 
-    The causal ``model`` takes 4-D attention masks. ``contexts`` are the token ids of each row, none empty;
-    what all of them begin with is computed once. ``vocabulary`` and ``plain_head`` are those of ``Head``.
+    The causal ``model`` takes 4-D attention masks. ``contexts`` are the token ids of each row, none empty.
+    What a ``prefix`` that begins all of them holds is not computed again; without one, what they share is
+    computed once. ``vocabulary`` and ``plain_head`` are those of ``Head``.
     """
 
     def __init__(
@@ -82,18 +106,19 @@ class TreeRows:
         vocabulary: Tensor | None = None,
         *,
         plain_head: bool = False,
+        prefix: Prefix | None = None,
     ) -> None:
         self.model = model
         self.device = model.device
         self.lengths = [len(c) for c in contexts]
-        self.cache = new_cache(model)
         self._head = Head(model, plain_head, vocabulary)
         self._starts = torch.tensor(self.lengths, device=self.device)
         rows = len(contexts)
-        shared = min(common_length(contexts), min(self.lengths) - 1) if rows > 1 else 0
-        if shared:
-            ids = torch.tensor([list(contexts[0][:shared])], device=self.device)
-            self._head.states(ids, past_key_values=self.cache, use_cache=True)
+        if prefix is None and rows > 1 and (size := min(common_length(contexts), min(self.lengths) - 1)):
+            prefix = Prefix.of(model, contexts[0][:size], plain_head=plain_head)
+        shared = 0 if prefix is None else len(prefix.ids)
+        self.cache = new_cache(model) if prefix is None else copy.deepcopy(prefix.cache)
+        if shared and rows > 1:
             self.cache.batch_repeat_interleave(rows)
         ids = torch.from_numpy(padded([c[shared:] for c in contexts], 0)).to(self.device)
         slots = torch.arange(max(self.lengths), device=self.device)

@@ -24,13 +24,18 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from popeq.errors import UsageError
-from popeq_llm.loading import TINY, load, pick_device, pick_dtype, tiny_folder
-from popeq_llm.weights import BUNDLED_ENCODER
+from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL, known
+from popeq_llm.loading import load, pick_device, pick_dtype
+from popeq_llm.weights import place_of
 from popeq_peft.parameters import LoraParameters, PrefixParameters, TrainingParameters
 
 _MOST_TOKENS = 256
-#: Names on the hub of bundled models that have one.
-HUB_NAMES = {BUNDLED_ENCODER: f"sentence-transformers/{BUNDLED_ENCODER}"}
+
+
+def hub_name(name: str) -> str:
+    """The name on the hub of a model that a package brings; any other name as it is."""
+    model = known(name)
+    return model.hub if model and model.hub else name
 
 
 @dataclass
@@ -38,10 +43,12 @@ class Backbone:
     """A base model, perhaps with an adapter.
 
     ``model`` is what is called; ``adapted`` the peft model around it, None without an adapter.
+    ``quantisation`` is how a GGUF file holds the base model's weights.
     """
 
     name: str
     revision: str
+    quantisation: str
     causal: bool
     model: Any
     tokenizer: Any
@@ -164,9 +171,10 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
     causal = _is_causal(name, parameters.revision)
     if language and not causal:
         raise UsageError(
-            f"--model {parameters.model}: is an encoder, which writes no tokens; use a causal model ({TINY})"
+            f"--model {parameters.model}: is an encoder, which writes no tokens; use a causal model "
+            f"({DEFAULT_MODEL})"
         )
-    model, tokenizer, found = load(
+    loaded = load(
         name,
         parameters.revision,
         device,
@@ -174,8 +182,15 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
         auto_class="AutoModelForCausalLM" if language else "AutoModel",
         four_bit=parameters.four_bit,
     )
-    model.requires_grad_(False)
-    return Backbone(parameters.model, revision or found, causal, model, tokenizer)
+    loaded.model.requires_grad_(False)
+    return Backbone(
+        name=BUNDLED_ENCODER if revision else loaded.name,
+        revision=revision or loaded.revision,
+        quantisation=loaded.quantisation,
+        causal=causal,
+        model=loaded.model,
+        tokenizer=loaded.tokenizer,
+    )
 
 
 def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backbone:
@@ -199,7 +214,7 @@ def wrap(backbone: Backbone, parameters: TrainingParameters, seed: int) -> Backb
                 adapted = get_peft_model(backbone.model, config)
         except ValueError as error:
             raise UsageError(f"--model {backbone.name}: {' '.join(str(error).split())[:200]}") from None
-        config.base_model_name_or_path = HUB_NAMES.get(backbone.name, backbone.name)
+        config.base_model_name_or_path = hub_name(backbone.name)
         config.revision = parameters.revision
         for name, parameter in adapted.named_parameters():
             if "prompt_encoder" in name and "embedding" in name:
@@ -285,10 +300,12 @@ def _is_causal(name: str, revision: str | None) -> bool:
     ``load`` then explains."""
     from transformers import AutoConfig
 
-    folder = tiny_folder() if name == TINY else Path(name)
+    place = place_of(name)
+    if place.is_gguf:
+        return True
     try:
         config = AutoConfig.from_pretrained(
-            folder if folder.is_dir() else name, revision=revision, local_files_only=folder.is_dir()
+            place.path or name, revision=revision, local_files_only=place.path is not None
         )
     except (OSError, ValueError):
         return True

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from popeq.contract import Prompt
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_llm.loading import TINY
 from popeq_peft.heads import Dropout, HeadMember, HeadPredictor
 from popeq_peft.losses import DIVERGENCE_NATS, divergence_db, equal_weights, sinkhorn_divergence
 from popeq_peft.parameters import MixtureParameters
@@ -154,7 +153,6 @@ class HeadMixture(HeadPredictor[MixtureParameters]):
     """Trained by likelihood (or energy score), sampled exactly; the members' densities are averaged."""
 
     name = "head-mixture"
-    stand_ins = (TINY,)  # the encoder is this method's own choice, not in place of another
 
     def __init__(self, parameters: MixtureParameters, space: Space) -> None:
         super().__init__(parameters, space)

@@ -20,9 +20,10 @@ from popeq.errors import UsageError
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
+from popeq_llm.loading import Loaded
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Chat
-from popeq_llm.templates import load_template
+from popeq_llm.templates import PROBES, Template, load_template
 from popeq_llm.tree import takes_trees
 from popeq_llm.trie import build_trie, continuations
 from popeq_peft.augment import Example
@@ -121,7 +122,6 @@ def packed_losses(model: Any, rows: Sequence[Packed], dtype: torch.dtype) -> Ten
 
 
 NP = TypeVar("NP", bound=LoraNextTokenParameters | PrefixNextTokenParameters)
-_ONE = AnswerFormat()
 
 
 class Writer(Member):
@@ -135,14 +135,28 @@ class Writer(Member):
                 f"--model {backbone.name}: does not take tree masks, which training on packed answers needs; "
                 "use another causal model, or lora-head"
             )
-        loaded = (self.model, backbone.tokenizer, backbone.revision)
+        loaded = Loaded(self.model, backbone.tokenizer, backbone.name, backbone.revision)
         self.engine = LocalModel(backbone.name, device=str(self.model.device), loaded=loaded)
+        self._shares = False
 
-    def packed(self, chat: Chat, responses: Floats) -> Packed:
+    def train(self, mode: bool) -> None:
+        self._shares = False  # what chats begin with is computed again once the weights stay
+        super().train(mode)
+
+    def answers(
+        self, template: Template, prompts: Sequence[Prompt], n: int, form: AnswerFormat, rngs: Sequence[Any]
+    ) -> list[list[str]]:
+        """``n`` answers to each prompt."""
+        if not self._shares:
+            self.engine.share([template.chat(sentence) for sentence in PROBES])
+            self._shares = True
+        return self.engine.generate([template.chat(p.text) for p in prompts], n, form, rngs).answers
+
+    def packed(self, chat: Chat, responses: Floats, form: AnswerFormat) -> Packed:
         """A chat and its listeners' answers, as the tokenizer writes them together."""
         tokenizer = self.backbone.tokenizer
         before = self.engine.render(chat)
-        answers = [answer_text([point], _ONE) for point in responses]
+        answers = [answer_text([point], form) for point in responses]
 
         def encode(texts: list[str]) -> list[list[int]]:
             found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -172,7 +186,8 @@ class _NextTokenPredictor(FineTuned[NP, Writer]):
                 f"{PLANE.high.tolist()} dB; that of this data set is {space.low.tolist()}.."
                 f"{space.high.tolist()}; use head-mixture there"
             )
-        self.template = load_template("zero", parameters.template)
+        self.template = load_template("zero", parameters.template, parameters.wording)
+        self.form = AnswerFormat(gains=self.template.wording.gains)
 
     def build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> Writer:
         return Writer(backbone)
@@ -183,17 +198,16 @@ class _NextTokenPredictor(FineTuned[NP, Writer]):
     def task(
         self, member: Writer, examples: Sequence[Example], validation: Sequence[LabelledPrompt]
     ) -> NextTokenTask:
-        rows = [member.packed(self.template.chat(e.text), e.responses) for e in examples]
-        held = [member.packed(self.template.chat(p.prompt.text), p.responses) for p in validation]
+        rows = [member.packed(self.template.chat(e.text), e.responses, self.form) for e in examples]
+        held = [member.packed(self.template.chat(p.prompt.text), p.responses, self.form) for p in validation]
         return NextTokenTask(member, rows, held, self.parameters.learning_rate, self.parameters.batch_size)
 
     def draw(
         self, member: Writer, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
     ) -> list[Floats]:
-        chats = [self.template.chat(p.text) for p in prompts]
         drawn = []
-        for answers in member.engine.generate(chats, n, _ONE, rngs).answers:
-            points = [parse_answer(a, _ONE) for a in answers]
+        for answers in member.answers(self.template, prompts, n, self.form, rngs):
+            points = [parse_answer(a, self.form) for a in answers]
             drawn.append(np.concatenate([p for p in points if p is not None]))
         return drawn
 

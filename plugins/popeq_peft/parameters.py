@@ -15,8 +15,9 @@ from pydantic import Field, field_validator, model_validator
 from popeq.contract import Parameters
 from popeq.errors import UsageError
 from popeq.ranges import tuned, tuned_choice
+from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL
 from popeq_llm.parameters import TemplateParameters, hash_identity, with_sha256
-from popeq_llm.weights import BUNDLED_ENCODER, model_identity, named
+from popeq_llm.weights import model_identity, named
 from popeq_peft.paraphrase_parameters import ParaphraseParameters
 
 ADAPTER_FILES = ("adapter_model.safetensors", "head.safetensors", "popeq.json")
@@ -28,7 +29,7 @@ class TrainingParameters(ParaphraseParameters):
     model: str = Field(
         BUNDLED_ENCODER,
         min_length=1,
-        description="base model: all-MiniLM-L6-v2 or popeq-tiny (bundled stand-ins), a folder, or a hub name",
+        description="base model: one of 'popeq models', a folder, a GGUF file or a hub name",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -64,8 +65,11 @@ class TrainingParameters(ParaphraseParameters):
         description="rewritten copies of each training sentence, its answers kept",
         json_schema_extra=tuned_choice(0, 2, 4),
     )
-    threads: int = Field(
-        1, ge=1, description="CPU threads; another number may change the last bits of what is trained"
+    threads: int | None = Field(
+        1,
+        ge=1,
+        description="CPU threads; another number may change the last bits of what is trained; None: as many "
+        "as the run may use",
     )
     launcher: str | None = Field(
         None,
@@ -240,12 +244,18 @@ class NextTokenParameters(TemplateParameters):
     """Next-token training on settings as text."""
 
     model: str = Field(
-        "popeq-tiny",
+        DEFAULT_MODEL,
         min_length=1,
-        description="causal model: popeq-tiny (the bundled stand-in), a folder, or a hub name",
+        description="causal model: a name of 'popeq models', a folder, a GGUF file or a hub name",
     )
     epochs: int = Field(10, ge=1, description="most passes over the training prompts")
     batch_size: int = Field(10, ge=1, description="prompts a step, each with all its listeners' settings")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads; another number may change the last bits of what is trained; None: as many "
+        "as the run may use",
+    )
 
 
 class LoraNextTokenParameters(NextTokenParameters, LoraParameters):

@@ -12,7 +12,6 @@ from popeq.errors import UsageError
 from popeq_llm.parameters import with_sha256
 
 _DEFAULT = 2
-_STAND_IN = "popeq-tiny"
 
 
 def _absent(given: Any) -> bool:
@@ -26,8 +25,8 @@ class ParaphraseParameters(Parameters):
         None,
         min_length=1,
         exclude_if=_absent,
-        description="language model that rewrites each training sentence, its answers kept: a folder, a hub "
-        "name, or openai:NAME (popeq-tiny cannot)",
+        description="language model that rewrites each training sentence, its answers kept: named as "
+        "--model names one",
     )
     paraphrases: int | None = Field(
         None,
@@ -59,11 +58,6 @@ class ParaphraseParameters(Parameters):
             if given:
                 raise UsageError(f"{given}: needs a language model to ask: give -o paraphraser= too")
             return values
-        if name == _STAND_IN:
-            raise UsageError(
-                f"paraphraser {_STAND_IN}: writes settings only, no sentences; name a language model (a "
-                "folder, a hub name, or openai:NAME with -o paraphraser_url=), or use -o augment="
-            )
         from popeq_llm.templates import load_template
 
         # The bundled template is hashed too: "" names it here.

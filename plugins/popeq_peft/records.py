@@ -15,7 +15,7 @@ from popeq.contract import LabelledPrompt
 from popeq.errors import UsageError
 from popeq.space import Space
 from popeq_peft.augment import Example
-from popeq_peft.backbone import HUB_NAMES, Backbone
+from popeq_peft.backbone import Backbone, hub_name
 from popeq_peft.parameters import TrainingParameters
 
 RECORD = "popeq.json"
@@ -35,7 +35,8 @@ class MemberRecord(BaseModel):
     parameters: dict[str, Any]
     base_model: str
     base_revision: str
-    stand_in: bool
+    base_quantisation: str
+    base_parameters: int
     space_db: list[float]
     trained_parameters: int
     history: list[dict[str, float]]
@@ -127,14 +128,32 @@ from transformers import {auto} as Auto
 model = PeftModel.from_pretrained(Auto.from_pretrained("{base}"), "this folder")
 ```
 """
+_FROM_GGUF = """
+It was learnt over the {quantisation} weights of the GGUF file whose SHA-256 begins with {sha256}, and is
+meant for these: `popeq models --convert {base}` prints the folder with the same weights as safetensors.
+
+```python
+from peft import PeftModel
+from transformers import {auto} as Auto
+
+model = PeftModel.from_pretrained(Auto.from_pretrained("that folder"), "this folder")
+```
+"""
 _WITHOUT_ADAPTER = "\nThe base model is used as it is; only the head was trained.\n"
 
 
 def _card(record: MemberRecord, *, with_adapter: bool) -> str:
-    base = HUB_NAMES.get(record.base_model, record.base_model)
+    base = hub_name(record.base_model)
     auto = "AutoModelForCausalLM" if "ntp" in record.predictor else "AutoModel"
-    load = _WITH_ADAPTER.format(auto=auto, base=base) if with_adapter else _WITHOUT_ADAPTER
-    stand_in = " (a small stand-in)" if record.stand_in else ""
+    load = _WITHOUT_ADAPTER
+    if with_adapter and record.base_quantisation:
+        sha256 = record.base_revision.removeprefix("sha256:")
+        load = _FROM_GGUF.format(
+            auto=auto, base=record.base_model, quantisation=record.base_quantisation, sha256=sha256
+        )
+    elif with_adapter:
+        load = _WITH_ADAPTER.format(auto=auto, base=base)
+    weights = f", {record.base_quantisation} weights of a GGUF file" if record.base_quantisation else ""
     scores = ", ".join(f"{k} {record.best[k]:.4f}" for k in ("loss", "validation") if k in record.best)
     stopped = f"; {record.stopped}" if record.stopped else ""
     x_low, y_low, x_high, y_high = record.space_db
@@ -145,11 +164,11 @@ library_name: peft
 tags: [popeq, equalizer]
 ---
 
-# {record.predictor} on {record.base_model}{stand_in}
+# {record.predictor} on {record.base_model}
 
 Predicts how listeners set an equaliser (smile and tilt, dB) for a sentence. Written by popeq.
 
-- Base model: {record.base_model}, revision {record.base_revision or "unknown"}
+- Base model: {record.base_model}{weights}, revision {record.base_revision or "unknown"}
 - Trained parameters: {record.trained_parameters}
 - Epochs: {len(record.history)}, kept: {record.best_epoch} ({scores}{stopped})
 - Box: x {x_low:g} to {x_high:g} dB, y {y_low:g} to {y_high:g} dB

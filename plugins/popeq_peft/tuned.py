@@ -17,8 +17,7 @@ from popeq.atomic import new_folder
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_llm.loading import TINY, torch_threads
-from popeq_llm.weights import BUNDLED_ENCODER
+from popeq_llm.loading import torch_threads
 from popeq_peft.augment import Example, augmented, hold_out
 from popeq_peft.backbone import Backbone, load_adapter, open_backbone, wrap
 from popeq_peft.launch import RankJob, on_cpu, train_in_processes
@@ -67,8 +66,6 @@ class FineTuned(Generic[P, M]):
     name: ClassVar[str]
     #: Whether next tokens are needed of the base model.
     language: ClassVar[bool] = False
-    #: Small base models that are in place of the one that is meant.
-    stand_ins: ClassVar[tuple[str, ...]] = (BUNDLED_ENCODER, TINY)
 
     def __init__(self, parameters: P, space: Space) -> None:
         self.parameters, self.space = parameters, space
@@ -209,8 +206,9 @@ class FineTuned(Generic[P, M]):
         first = self.records[0]
         return {
             "model": first.base_model,
-            "stand_in": first.stand_in,
             "revision": first.base_revision,
+            "quantisation": first.base_quantisation,
+            "parameters": first.base_parameters,
             "trained_parameters": first.trained_parameters,
             "training": [r.summary() for r in self.records],
             "notes": self.notes,
@@ -250,7 +248,8 @@ class FineTuned(Generic[P, M]):
             parameters=p.model_dump(mode="json"),
             base_model=backbone.name,
             base_revision=backbone.revision,
-            stand_in=backbone.name in self.stand_ins,
+            base_quantisation=backbone.quantisation,
+            base_parameters=sum(w.numel() for n, w in backbone.model.named_parameters() if "lora_" not in n),
             space_db=space_db(self.space),
             trained_parameters=sum(w.numel() for g in task.groups() for _, w in g["params"]),
             history=progress.history,

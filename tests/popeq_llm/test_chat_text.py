@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from real_models import open_smollm2
 from shapes import SHAPES, tokenizer_of
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -11,7 +12,6 @@ from transformers import PreTrainedTokenizerFast
 from popeq.errors import UsageError
 from popeq_llm.answers import AnswerFormat
 from popeq_llm.chat_text import ChatText
-from popeq_llm.loading import load, tiny_folder
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
 
@@ -38,11 +38,10 @@ def harmless(sentence):
 @pytest.fixture(scope="module")
 def texts():
     made = {shape: ChatText(tokenizer_of(shape), shape) for shape in SHAPES}
-    tokenizer = load(str(tiny_folder()), None, "cpu", "float32")[1]
-    return made | {"stand-in": ChatText(tokenizer, "stand-in")}
+    return made | {"smollm2": ChatText(open_smollm2().tokenizer, "smollm2")}
 
 
-KINDS = (*SHAPES, "stand-in")
+KINDS = (*SHAPES, "smollm2")
 
 
 @pytest.mark.parametrize("sentence", ATTACKS)

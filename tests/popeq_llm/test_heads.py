@@ -34,7 +34,7 @@ def test_some_logits_are_those_of_all(kind, model_folders):
     model = (
         OTHERS[kind]().eval()
         if kind in OTHERS
-        else load(str(model_folders(kind)), None, "cpu", torch.float32)[0]
+        else load(str(model_folders(kind)), None, "cpu", torch.float32).model
     )
     plain = has_plain_head(model)
     assert plain == (kind in SHAPES)

@@ -210,7 +210,7 @@ def load_template_sha(file, name):
 def test_what_is_recorded_is_plain_json(name):
     predictor = fitted(name)
     described = json.loads(json.dumps(predictor.describe()))
-    expected = {"model": "fake", "stand_in": True, "revision": "r1", "parameters": 7, "device": "cpu"}
+    expected = {"model": "fake", "quantisation": "Q4_1", "revision": "r1", "parameters": 7, "device": "cpu"}
     assert expected.items() <= described.items()
     assert described["dtype"] == "float32"
     assert described["notes"] == ["a note"]

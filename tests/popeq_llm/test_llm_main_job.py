@@ -1,4 +1,4 @@
-"""The predictors of this package through the command line, offline, on the stand-in."""
+"""The predictors of this package through the command line, offline, on SmolLM2-135M-Instruct."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 import pytest
+from real_models import open_smollm2
 from tests.conftest import environment
 
 from popeq.runs.packed import PACKED
 from popeq_llm.answers import AnswerFormat, parse_answer
-from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
@@ -33,9 +33,8 @@ def only(folder, name):
     return found
 
 
-def test_ten_thousand_draws_of_the_stand_in_all_parse():
-    model = LocalModel(device="cpu")
-    assert model.info.stand_in
+def test_ten_thousand_draws_all_parse():
+    model = open_smollm2()
     chats = [
         (Message("system", "Answer with one setting."), Message("user", f"Sentence: make it {word}"))
         for word in ("warmer", "brighter", "日本語で", "")
@@ -47,14 +46,14 @@ def test_ten_thousand_draws_of_the_stand_in_all_parse():
     assert found.rejected == (0, 0, 0, 0)
 
 
-def test_they_run_on_a_small_set_and_the_board_names_the_stand_in(popeq, small, tmp_path, cache):
+def test_they_run_on_a_small_set_and_the_board_names_the_model(popeq, small, tmp_path, cache):
     names = ["icl-rag-qa", "knn"]
     options = ["-o", "examples=2", "-o", "k=3", "-o", "answers=2"]
     ran = popeq("run", *names, *options, "--dataset", small, "--jobs", 2, env=cache)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     board = popeq("leaderboard", "show", "--format", "csv", env=cache)
     rows = {r["predictor"]: r for r in csv.DictReader(io.StringIO(board.stdout))}
-    assert rows["icl-rag-qa"]["model"] == "popeq-tiny (stand-in)"
+    assert rows["icl-rag-qa"]["model"] == "SmolLM2-135M-Instruct (135M, Q4_1, b179c952)"
     assert rows["knn"]["model"] == ""
     explained = [
         json.loads(line)
@@ -90,7 +89,7 @@ def test_kill_9_and_resume_gives_the_same_samples(popeq, small, tmp_path, cache)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["icl-zero", "--model", "nothing-here"], "is neither a folder here nor a hub name"),
+        (["icl-zero", "--model", "nothing-here"], "is neither a folder or GGUF file here"),
         (["icl-rag", "-o", "examples=99"], "examples=99 is more than the 6 training prompts"),
         (["icl-zero", "--model", "openai:x"], "--base-url"),
     ],

@@ -11,9 +11,9 @@ from popeq.errors import RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
-from popeq_llm.tree import TreeRows, takes_trees
+from popeq_llm.tree import Head, TreeRows, takes_trees
 
-ONE, SEVERAL = AnswerFormat(), AnswerFormat(11)
+ONE, SEVERAL, GAINS = AnswerFormat(), AnswerFormat(11), AnswerFormat(gains=True)
 
 
 def chats(n, examples=2):
@@ -39,8 +39,9 @@ def open_shape(model_folders):
 
     def open_(shape, decode="auto"):
         if (shape, decode) not in opened:
-            name = "popeq-tiny" if shape == "stand-in" else str(model_folders(shape))
-            opened[shape, decode] = LocalModel(name, device="cpu", decode=decode)
+            opened[shape, decode] = LocalModel(
+                str(model_folders(shape)), device="cpu", dtype="float32", decode=decode
+            )
         return opened[shape, decode]
 
     return open_
@@ -61,10 +62,8 @@ def test_every_shape_takes_trees_and_is_described(open_shape, shape):
 def test_no_answer_ever_fails_to_parse(open_shape, shape, decode):
     n = 5000 if decode != "generate" else 8
     model = open_shape(shape, decode)
-    for form in (ONE, SEVERAL):
-        if form == SEVERAL and decode != "generate":
-            continue  # the same path for every decode
-        count = n if form == ONE else 1
+    for form in (ONE, SEVERAL, GAINS):
+        count = n if form == ONE else 2
         found = model.generate(chats(2), count, form, rngs(2))
         assert [len(a) for a in found.answers] == [count, count]
         assert found.rejected == (0, 0)
@@ -84,7 +83,7 @@ def test_the_text_a_model_is_fed_is_the_text_of_its_tokens(open_shape, shape):
         assert context + trie.path(index) == whole
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, "stand-in"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_exact_probabilities_equal_plain_ones(open_shape, shape):
     """Those of the tokens that a plain forward pass allows at each place, one answer after another."""
     model = open_shape(shape, "exact")
@@ -108,7 +107,7 @@ def test_exact_probabilities_equal_plain_ones(open_shape, shape):
 
 @pytest.mark.parametrize(
     ("shape", "decode", "n"),
-    [("stand-in", "split", 20_000), ("qwen", "split", 20_000), ("qwen", "generate", 300)],
+    [("phi3", "split", 20_000), ("qwen", "split", 20_000), ("qwen", "generate", 300)],
 )
 def test_samples_have_the_exact_distribution(open_shape, shape, decode, n):
     chat = chats(1)
@@ -124,7 +123,8 @@ def test_samples_have_the_exact_distribution(open_shape, shape, decode, n):
 
 
 @pytest.mark.parametrize(
-    ("decode", "form"), [("split", ONE), ("exact", ONE), ("generate", ONE), ("generate", SEVERAL)]
+    ("decode", "form"),
+    [("split", ONE), ("split", SEVERAL), ("exact", ONE), ("generate", ONE), ("generate", SEVERAL)],
 )
 def test_answers_do_not_depend_on_the_batch_or_the_order(open_shape, decode, form):
     model = open_shape("llama", decode)
@@ -135,17 +135,40 @@ def test_answers_do_not_depend_on_the_batch_or_the_order(open_shape, decode, for
     assert together == backwards == single
 
 
-def test_the_stand_in_answers_the_same_one_by_one_and_in_sixteens(open_shape):
-    model, asked = open_shape("stand-in", "split"), chats(16)
-    together = model.generate(asked, 20, ONE, rngs(16)).answers
-    assert together == [
-        model.generate([c], 20, ONE, [r]).answers[0] for c, r in zip(asked, rngs(16), strict=True)
-    ]
-    assert together == model.generate(asked[::-1], 20, ONE, rngs(16)[::-1]).answers[::-1]
+def test_what_chats_share_is_computed_once_and_changes_nothing(model_folders, monkeypatch):
+    asked, fed = chats(3), []
+    plain = LocalModel(str(model_folders("llama")), device="cpu", dtype="float32", decode="exact")
+    expected = [law.probability for law in plain.exact(asked)]
+    sharing = LocalModel(str(model_folders("llama")), device="cpu", dtype="float32", decode="exact")
+    sharing.share(asked[:2])
+    states = Head.states
+    monkeypatch.setattr(
+        Head, "states", lambda self, ids, **more: fed.append(ids) or states(self, ids, **more)
+    )
+    for law, probability in zip(sharing.exact(asked), expected, strict=True):
+        np.testing.assert_allclose(law.probability, probability, rtol=1e-4)
+    (context, *_), _ = sharing._contexts(asked, ONE)
+    assert fed[0].shape[1] < len(context) / 3
+    other = (Message("user", "of another beginning"),)
+    np.testing.assert_allclose(
+        sharing.exact([other])[0].probability, plain.exact([other])[0].probability, rtol=1e-4
+    )
+
+
+def test_several_settings_are_drawn_alike_by_trees_and_token_by_token(open_shape):
+    """The mean of each of 22 numbers: those of 400 answers in one row, and of 60 in rows of their own."""
+    found = {}
+    for decode, n in (("split", 400), ("generate", 60)):
+        answers = open_shape("phi3", decode).generate(chats(1), n, SEVERAL, rngs(1)).answers[0]
+        numbers = np.array([parse_answer(a, SEVERAL).ravel() for a in answers])
+        found[decode] = numbers.mean(axis=0), numbers.var(axis=0) / n
+    (a, va), (b, vb) = found.values()
+    assert (np.abs(a - b) < 4 * np.sqrt(va + vb)).all()
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
     model = open_shape("llama")
+    monkeypatch.setattr(model, "_rows", lambda *_: 64)  # on the CPU there is one row from the start
     expected = model.generate(chats(4), 10, ONE, rngs(4)).answers
     feed, sizes = TreeRows.feed, []
 
@@ -203,8 +226,8 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_turn(open_shape, 
     [
         (lambda tmp: str(tmp), "has no config.json"),
         (lambda tmp: (tmp / "config.json").write_text("{}") and str(tmp), "no .safetensors weights"),
-        (lambda tmp: str(tmp / "nowhere"), "neither a folder here nor a hub name"),
-        (lambda _: "phi", "neither a folder here nor a hub name"),
+        (lambda tmp: str(tmp / "nowhere"), "neither a folder or GGUF file here, nor a hub name"),
+        (lambda _: "phi", "neither a folder or GGUF file here, nor a hub name"),
     ],
 )
 def test_a_model_that_cannot_be_is_one_clear_line(tmp_path, make, says):

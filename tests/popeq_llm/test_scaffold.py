@@ -1,4 +1,4 @@
-"""``popeq new --kind llm``: what it writes keeps popeq's contract, asked of the bundled stand-in model."""
+"""``popeq new --kind llm``: what it writes keeps popeq's contract, asked of SmolLM2-135M-Instruct."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popeq.testing.subject import Subject
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
-    """The predictor of a new package, imported from its source folder; it asks ``popeq-tiny``."""
+    """The predictor of a new package, imported from its source folder; it asks SmolLM2-135M-Instruct."""
     folder = tmp_path_factory.mktemp("new")
     write_package("asks-kindly", "llm", folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,6 +33,6 @@ def test_a_new_package_keeps_the_contract(check, subject):
     check.run(subject)
 
 
-def test_it_says_that_its_model_is_a_stand_in(subject):
-    assert subject.fitted.describe()["model"] == "popeq-tiny"
-    assert subject.fitted.describe()["stand_in"] is True
+def test_it_says_which_model_it_asks(subject):
+    described = {"model": "SmolLM2-135M-Instruct", "parameters": 134_515_008, "quantisation": "Q4_1"}
+    assert subject.fitted.describe() == described

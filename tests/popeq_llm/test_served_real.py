@@ -18,7 +18,6 @@ import pytest
 from fake_server import FAULTS, Proxy, is_probe, serving
 from served_stand_in import save_stand_in, without_sampling
 
-import popeq_llm
 from popeq.errors import PromptsError, RunError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
@@ -27,7 +26,6 @@ from popeq_llm.served_client import Patience
 
 KEY = "sk-popeq-9876543210-never-to-be-seen"
 ONE = AnswerFormat()
-TINY = Path(popeq_llm.__file__).parent / "tiny" / "model"
 TASK = (
     "You set a two-band tone control. Answer with one setting [x, y] in dB and nothing else. x is the smile: "
     "above 0 lifts bass and treble, below 0 lifts the mids. y is the tilt: above 0 is brighter, below 0 is "
@@ -59,8 +57,7 @@ def served(tmp_path_factory):
             env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder), "OMP_NUM_THREADS": "1"},
         )
     try:
-        weights = TINY / "model.safetensors"
-        model = TINY if weights.exists() else save_stand_in(folder / "stand-in")
+        model = save_stand_in(folder / "stand-in")
         greedy = without_sampling(model, folder / "greedy")
         until = time.monotonic() + 60
         while not _is_up(port):

@@ -71,11 +71,11 @@ def probabilities(row, answers):
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_split_samples_have_the_exact_joint_distribution_and_feed_each_prefix_once(answers):
     trie, n, count = build_trie(answers), 100_000, 3
-    rows = TableRows(range(count), torch.from_numpy(fold(trie).vocabulary))
-    drawn = split_samples(rows, trie, n, [np.random.default_rng([5, r]) for r in range(count)])
+    rows = TableRows(range(count), torch.from_numpy(fold((trie,)).vocabulary))
+    drawn = split_samples(rows, (trie,), n, [np.random.default_rng([5, r]) for r in range(count)])
     assert len(rows.prefixes) == len(set(rows.prefixes))
     for r, samples in enumerate(drawn):
-        expected = probabilities(r, answers)
+        expected, samples = probabilities(r, answers), samples[:, 0]
         found = np.bincount(samples, minlength=len(answers)) / n
         assert expected.sum() == pytest.approx(1)
         assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-9).all()
@@ -85,13 +85,33 @@ def test_split_samples_have_the_exact_joint_distribution_and_feed_each_prefix_on
             assert abs(same - chance) < 5 * np.sqrt(chance * (1 - chance) / n)
 
 
+#: Two choices behind one another, one of them forced, one with a forced beginning.
+GRAMMAR = ([[1, 2], [3, 4], [3, 5, 6]], [[7]], [[8, 9], [8, 10]], [[1, 1], [1, 2], [4]], [[0]])
+
+
+def test_several_tries_behind_one_another_have_their_exact_joint_distribution():
+    tries, n = tuple(map(build_trie, GRAMMAR)), 100_000
+    whole = [list(itertools.chain(*parts)) for parts in itertools.product(*GRAMMAR)]
+    rows = TableRows(range(2), torch.from_numpy(fold(tries).vocabulary))
+    drawn = split_samples(rows, tries, n, [np.random.default_rng([6, r]) for r in range(2)])
+    assert len(rows.prefixes) == len(set(rows.prefixes))
+    for r, samples in enumerate(drawn):
+        assert samples.shape == (n, len(GRAMMAR))
+        index = np.ravel_multi_index(samples.T, [len(part) for part in GRAMMAR])
+        expected = probabilities(r, whole)
+        found = np.bincount(index, minlength=len(whole)) / n
+        assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-9).all()
+
+
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_a_rows_samples_are_its_own_whatever_the_others_are(answers):
     trie = build_trie(answers)
 
     def draw(names):
-        rows = TableRows(names, torch.from_numpy(fold(trie).vocabulary))
-        return [s.tolist() for s in split_samples(rows, trie, 50, [np.random.default_rng(n) for n in names])]
+        rows = TableRows(names, torch.from_numpy(fold((trie,)).vocabulary))
+        return [
+            s.tolist() for s in split_samples(rows, (trie,), 50, [np.random.default_rng(n) for n in names])
+        ]
 
     together = draw([0, 1, 2])
     assert draw([2, 0, 1]) == [together[2], together[0], together[1]]
@@ -101,7 +121,7 @@ def test_a_rows_samples_are_its_own_whatever_the_others_are(answers):
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_the_whole_distribution_is_that_of_the_table(answers):
     trie = build_trie(answers)
-    rows = TableRows(range(2), torch.from_numpy(fold(trie).vocabulary))
+    rows = TableRows(range(2), torch.from_numpy(fold((trie,)).vocabulary))
     for r, found in enumerate(exact_answers(rows, trie)):
         np.testing.assert_allclose(found.probability, probabilities(r, answers), rtol=1e-5)
     assert len(rows.prefixes) == len(set(rows.prefixes))

@@ -11,7 +11,6 @@ from small_fits import SPECS, fitted, learnable
 
 from popeq.errors import PopeqError
 from popeq.seeding import generator
-from popeq_llm.loading import tiny_folder
 from popeq_peft.heads import HeadTask
 from popeq_peft.parameters import MixtureParameters
 from popeq_peft.paraphrase import FILE, LONGEST, paraphrased, refusal, words
@@ -141,28 +140,16 @@ def test_a_template_of_ones_own_counts(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (
-            {"paraphraser": "popeq-tiny"},
-            "popeq-tiny: writes settings only, no sentences; name a language",
-        ),
         ({"paraphrases": 3}, "paraphrases: needs a language model to ask: give -o paraphraser= too"),
         ({"paraphraser_url": "http://x"}, "paraphraser_url: needs a language model to ask"),
         ({"paraphraser": "openai:x"}, "a served model needs a name and its server"),
-        ({"paraphraser": "nowhere"}, "nowhere: is neither a folder here nor a hub name"),
+        ({"paraphraser": "nowhere"}, "nowhere: is neither a folder or GGUF file here"),
     ],
 )
 def test_wrong_use_is_one_line(options, says):
     with pytest.raises(PopeqError, match=says) as caught:
         fitted("head-mixture", SMALL | options, train=learnable(2))
     assert "\n" not in str(caught.value)
-
-
-def test_the_stand_in_by_its_folder_writes_nothing_that_can_be_used(tmp_path):
-    options = SMALL | {"paraphraser": str(tiny_folder()), "paraphrases": 1}
-    with pytest.raises(PopeqError, match=r"wrote no sentence that can be used \(0 of 2 .* no word") as caught:
-        fitted("head-mixture", options, tmp_path / "run", learnable(2))
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run" / FILE).exists()
 
 
 def test_what_a_random_local_model_writes_is_taken_by_the_rules_alone(model_folders, tmp_path):

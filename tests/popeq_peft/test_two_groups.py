@@ -29,7 +29,7 @@ def two_groups(split, count=8):
 
 def predicted(name, **options):
     spec = SPECS[name]
-    predictor = load_object(spec.factory)(spec.parameters(model="popeq-tiny", device="cpu", **options), PLANE)
+    predictor = load_object(spec.factory)(spec.parameters(device="cpu", **options), PLANE)
     predictor.fit(two_groups("train"), two_groups("validation", 4), generator(0))
     test = two_groups("test", 4)
     prompts = [p.prompt for p in test]

@@ -29,6 +29,8 @@ from popeq.errors import UsageError
 
 #: Environment variable with a word of its own for each contained process and all that descends from it.
 COOKIE = "POPEQ_CONTAINED"
+#: Environment variable with the bytes that a contained process and its children may have.
+MEMORY = "POPEQ_MEMORY_BYTES"
 GIB = 1 << 30
 #: Bytes of output that are kept: the beginning and the end.
 LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
@@ -43,6 +45,14 @@ def memory_of_the_machine() -> int:
         with contextlib.suppress(OSError, ValueError):
             total = min(total, int(Path(file).read_text(encoding="ascii")))
     return total
+
+
+def memory_left() -> int:
+    """Bytes that this process can still have: what is free here or, in a contained process, what its limit
+    leaves if that is less."""
+    free = int(psutil.virtual_memory().available)
+    limit = os.environ.get(MEMORY, "")
+    return min(free, max(0, int(limit) - _resident(psutil.Process()))) if limit.isdigit() else free
 
 
 @contextlib.contextmanager
@@ -68,7 +78,7 @@ def contained(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**env, COOKIE: cookie, **temporary},
+        env={**env, COOKIE: cookie, MEMORY: str(memory_bytes), **temporary},
         cwd=work,
         start_new_session=True,
     )

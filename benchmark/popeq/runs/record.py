@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from popeq.errors import RunError
 from popeq.folder_names import last_name, without_folders, without_folders_in
-from popeq.plain_text import folder_name, visible
+from popeq.plain_text import folder_name, size_text, visible
 from popeq.runs.spec import RunSpec, Section
 
 SCHEMA_VERSION = 3
@@ -84,15 +84,21 @@ class RunRecord(RunSpec, _Head):
 
     @property
     def model(self) -> str:
-        """The model behind the predictor as tables show it: a folder by its last name and the beginning of
-        its hash; a stand-in says so; empty if there is none."""
-        model = self.predictor.described.get("model")
-        if not model:
+        """The model behind the predictor as tables show it, ``NAME (SIZE, QUANTISATION, HASH)``: the name
+        without folders, and as much of the rest as is known; empty if there is none."""
+        about = self.predictor.described
+        if not about.get("model"):
             return ""
-        kind, colon, digits = self.predictor.identity.get("model", "").partition(":")
-        if colon and kind == "sha256":
-            model = f"{last_name(str(model))} ({digits[:8]})"
-        return f"{model} (stand-in)" if self.predictor.described.get("stand_in") else str(model)
+        size = about.get("parameters")
+        kind, _, digits = self.predictor.identity.get("model", "").partition(":")
+        known = [
+            size_text(size) if isinstance(size, int) else "",
+            str(about.get("quantisation") or ""),
+            digits[:8] if kind in ("sha256", "commit") else "",
+        ]
+        name = last_name(str(about["model"])) if kind == "sha256" else str(about["model"])
+        more = ", ".join(part for part in known if part)
+        return f"{name} ({more})" if more else name
 
     @property
     def shown_command(self) -> str:

@@ -16,7 +16,7 @@ from popeq.board.leaderboard import Leaderboard
 from popeq.board.reference_lines import KNOWN, PERFECT, REFERENCE
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
-from popeq.plain_text import visible
+from popeq.plain_text import size_text, visible
 from popeq.runs.card import Card
 from popeq.runs.folder import Run
 from popeq.site.pictures import Mark, Scale, interval_bar, score_scale
@@ -73,16 +73,10 @@ def _row(cells: Mapping[Any, Any], entry: Entry, scale: Scale, marks: Sequence[M
 
 
 def model_size(entry: Entry) -> str:
-    """The model's number of weights in words; empty if nobody says."""
-    weights: Any = entry.card.model_parameters if entry.card else None
-    if weights is None:
-        weights = entry.record.predictor.described.get("parameters")
-    if not isinstance(weights, int) or isinstance(weights, bool) or weights <= 0:
-        return ""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if weights >= unit:
-            return f"{weights / unit:.3g} {name} weights"
-    return f"{weights} weights"
+    """The number of weights that a submission's card says its model has; empty where the model's name holds
+    it, or nobody says."""
+    weights = entry.card.model_parameters if entry.card and not entry.record.model else None
+    return f"{size_text(weights)} weights" if weights else ""
 
 
 def training_data(entry: Entry) -> str:

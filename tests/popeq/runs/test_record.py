@@ -87,7 +87,12 @@ def test_every_field_says_what_it_is():
     assert list(undescribed(RunRecord)) == []
 
 
-def test_a_stand_in_model_is_called_one():
+def test_a_model_is_called_by_name_size_quantisation_and_hash():
     raw = json.loads((ROOT / "tests" / "golden" / "run-v2" / "run.json").read_text())
-    raw["predictor"]["described"] = {"model": "tiny", "stand_in": True}
-    assert RunRecord.model_validate(raw).model == "tiny (stand-in)"
+    raw["predictor"]["described"] = {
+        "model": "/home/me/tiny",
+        "parameters": 134515008,
+        "quantisation": "Q4_1",
+    }
+    raw["predictor"]["identity"]["model"] = "sha256:" + "0123456789abcdef" * 4
+    assert RunRecord.model_validate(raw).model == "tiny (135M, Q4_1, 01234567)"

@@ -309,7 +309,7 @@ def test_seeds_and_options_make_runs_of_their_own(with_plugin, small, tmp_path):
     assert sorted(r["seed"] for r in records) == [0, 1]
     for r in records:
         assert r["predictor"]["parameters"] == {"spread_db": 0.5, "label": "3", "centre": [1.0, -1.0]}
-        assert r["predictor"]["described"] == {"model": "blob-1", "stand_in": True, "trained_on": 6}
+        assert r["predictor"]["described"] == {"model": "blob-1", "parameters": 1, "trained_on": 6}
         assert r["predictor"]["source"] == "popeq-example 0.3.0"
         assert "'centre=[1.0, -1.0]'" in r["command"]
 

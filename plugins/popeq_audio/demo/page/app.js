@@ -76,7 +76,7 @@ function show(answer) {
     entry.firstChild.setAttribute("aria-pressed", "false");
     return entry;
   }));
-  const model = answer.model ? ` (${answer.model}${answer.stand_in ? ", a stand-in" : ""})` : "";
+  const model = answer.model ? ` (${answer.model})` : "";
   $("source").textContent = `Answered by ${answer.predictor}${model}, fitted on `
     + `${answer.simulated ? "simulated " : ""}listeners of ${answer.dataset}.`;
   moveTo([answer.recommended.x_db, answer.recommended.y_db]);

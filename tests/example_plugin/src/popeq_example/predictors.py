@@ -29,7 +29,7 @@ class Blob:
         return np.stack([self.space.clip(rng.normal(centre, spread, (n, 2))) for rng in rngs])
 
     def describe(self):
-        return {"model": "blob-1", "stand_in": True, "trained_on": len(self.seen)}
+        return {"model": "blob-1", "parameters": 1, "trained_on": len(self.seen)}
 
 
 class Telling(Blob):

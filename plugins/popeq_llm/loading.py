@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from popeq_llm.plain_tokenizer import PlainTokenizer
 
 TINY = "popeq-tiny"
 _HASHED_WHOLE = 1 << 30
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def tiny_folder() -> Path:
@@ -77,6 +78,7 @@ def load(
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
         if not list(local.glob("*.safetensors")):
             raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
+        refuse_pointers(name, [*local.glob("*.safetensors"), *local.glob("*.json")])
     elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise UsageError(f"--model {name}: is neither a folder here nor a hub name like OWNER/MODEL")
     options: dict[str, Any] = {"revision": revision, "local_files_only": local.is_dir()}
@@ -100,6 +102,18 @@ def load(
         ) from None
     found = _weights_hash(local) if local.is_dir() else str(getattr(model.config, "_commit_hash", "") or "")
     return model, tokenizer, found
+
+
+def refuse_pointers(name: str, files: Iterable[Path]) -> None:
+    """Raise UsageError if one of the files is only the pointer that Git LFS puts in its place."""
+    for file in files:
+        with file.open("rb") as stream:
+            pointer = stream.read(len(_POINTER)) == _POINTER
+        if pointer:
+            raise UsageError(
+                f"--model {name}: {file.name} is a Git LFS pointer, not the file itself; run 'git lfs pull' "
+                "in the folder"
+            )
 
 
 def load_stand_in(device: str, dtype: torch.dtype) -> tuple[Any, Any, str]:

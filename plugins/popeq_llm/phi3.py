@@ -36,6 +36,10 @@ class KeyValues:
             self._layers[layer] = torch.cat([before[0], key], dim=2), torch.cat([before[1], value], dim=2)
         return self._layers[layer]
 
+    def reorder_cache(self, rows: Tensor) -> None:
+        """The rows with these indices in place of those that were."""
+        self._layers = [(key[rows], value[rows]) for key, value in self._layers]
+
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Each row as many times, one below another."""
         self._layers = [
@@ -211,15 +215,6 @@ class _Norm(nn.Module):
         return normed
 
 
-def new_cache(model: Any) -> Any:
-    """An empty cache for a causal model's ``past_key_values``, of this module or of transformers."""
-    if isinstance(model, Phi3):
-        return KeyValues()
-    from transformers import DynamicCache  # slow to import
-
-    return DynamicCache()
-
-
 def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021): the first half of the width turned against the second."""
     first, second = x.chunk(2, dim=-1)
@@ -249,4 +244,5 @@ def _config(folder: Path) -> SimpleNamespace:
     )
     if not plain:
         raise ValueError(f"{folder}: is not a Phi-3 with plain rotary positions, all heads and a tied head")
+    config.get_text_config = lambda: config
     return config

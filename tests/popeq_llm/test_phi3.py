@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from popeq_llm.answers import AnswerFormat
+from popeq_llm.architecture import new_cache
 from popeq_llm.chat_text import ChatText
 from popeq_llm.loading import load, load_stand_in, tiny_folder
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Message
-from popeq_llm.phi3 import Phi3, new_cache
+from popeq_llm.phi3 import Phi3
 
 CHAT = (
     Message("system", "You set a two-band equaliser."),

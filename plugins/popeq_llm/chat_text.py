@@ -14,6 +14,10 @@ from tokenizers import Tokenizer
 from popeq.errors import UsageError
 from popeq_llm.models import Chat, Message
 
+#: Where a template opens a thought for the model to go on with, as in ``<think>``, and how each is closed.
+_OPEN_THOUGHT = re.compile(r"([<\[])([\w:]*(?:think|thought|reason)\w*)([>\]])\s*$", re.IGNORECASE)
+#: Where a template leaves the kind of answer to the model (gpt-oss), and what says that it is the answer.
+_CHANNEL, _FINAL = "<|channel|>", "<|channel|>final<|message|>"
 #: What a model reads, cut at the contents of the chat: literal, content, literal, ..., literal.
 Pieces = tuple[str, ...]
 
@@ -69,6 +73,19 @@ class ChatText:
                 "sentence would be read as a control token; take it out, or use another template"
             )
         return (text,)
+
+    def note(self) -> str | None:
+        """What is done to make the model answer directly, for people to know; None if nothing is."""
+        if not self.has_template:
+            return None
+        turns = [{"role": "user", "content": ""}]
+        try:
+            plain = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except Exception:  # a template can raise anything; asked with a chat, it will say so
+            return None
+        if plain == self._apply((Message("user", ""),)):
+            return None
+        return f"{self._name} can think before it answers: it is asked for the answer at once"
 
     def encode(self, texts: Sequence[Pieces]) -> list[list[int]]:
         """Token ids of some texts, none of them a control token but in a literal (an even piece).
@@ -143,12 +160,21 @@ class ChatText:
         errors = []
         for turns in tried:
             try:
-                return str(
-                    self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                text = self.tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
                 )
+                return self._direct(str(text))
             except Exception as error:  # a template can raise anything
                 errors.append(error)
         raise UsageError(f"--model {self._name}: its chat template fails: {errors[0]}") from None
+
+    def _direct(self, text: str) -> str:
+        """The text so that the answer follows: a thought that the template opens is closed, empty."""
+        if found := _OPEN_THOUGHT.search(text):
+            return f"{text.rstrip()}\n\n{found[1]}/{found[2]}{found[3]}\n\n"
+        if _CHANNEL in self.control and text.endswith("<|start|>assistant"):
+            return text + _FINAL
+        return text
 
 
 def _interleave(literals: Sequence[str], contents: Sequence[str]) -> Pieces:

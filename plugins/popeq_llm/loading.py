@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from popeq_llm.gguf import converted
 from popeq_llm.weights import place_of
 
 _HASHED_WHOLE = 1 << 30
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def load(
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
         if not list(folder.glob("*.safetensors")):
             raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
+        refuse_pointers(name, [*folder.glob("*.safetensors"), *folder.glob("*.json")])
         found = _weights_hash(folder)
     source = name if folder is None else str(folder)
     options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}
@@ -132,6 +134,18 @@ def load(
         ) from None
     found = found or str(getattr(model.config, "_commit_hash", "") or "")
     return Loaded(model, tokenizer, place.name, found, quantisation)
+
+
+def refuse_pointers(name: str, files: Iterable[Path]) -> None:
+    """Raise UsageError if one of the files is only the pointer that Git LFS puts in its place."""
+    for file in files:
+        with file.open("rb") as stream:
+            pointer = stream.read(len(_POINTER)) == _POINTER
+        if pointer:
+            raise UsageError(
+                f"--model {name}: {file.name} is a Git LFS pointer, not the file itself; run 'git lfs pull' "
+                "in the folder"
+            )
 
 
 def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:

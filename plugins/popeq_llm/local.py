@@ -13,6 +13,7 @@ import torch
 from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
 from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
+from popeq_llm.architecture import check_length, text_config, values_per_token
 from popeq_llm.chat_text import ChatText
 from popeq_llm.known import DEFAULT_MODEL
 from popeq_llm.loading import Loaded, free_memory, load, pick_device, pick_dtype
@@ -26,7 +27,7 @@ from popeq_llm.token_by_token import (
     free_samples,
     segment_texts,
 )
-from popeq_llm.tree import Prefix, TreeRows, has_plain_head, takes_trees
+from popeq_llm.tree import Prefix, TreeRows, has_plain_head, takes_steps, takes_trees
 from popeq_llm.trie import common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]
@@ -72,9 +73,15 @@ class LocalModel:
             notes.append(
                 f"{name} has no chat template: a plain one is used, with the turns one below another"
             )
+        notes += filter(None, [self.text.note()])
         trees = decode != "generate" and takes_trees(self.model, len(self.tokenizer))
         if decode in ("split", "exact") and not trees:
             raise UsageError(f"--decode {decode}: {name} does not take tree masks; use --decode generate")
+        if not trees and not takes_steps(self.model, len(self.tokenizer)):
+            raise UsageError(
+                f"--model {name}: a {type(self.model).__name__} cannot be fed answers token by token (popeq "
+                "compares that with its plain logits when it loads a model); use another model"
+            )
         if decode == "auto" and not trees:
             notes.append(f"{name} does not take tree masks: settings are drawn token by token")
         self.decode: Decode = ("split" if trees else "generate") if decode == "auto" else decode
@@ -171,6 +178,7 @@ class LocalModel:
             ]
 
         contexts = self.text.encode([self.text.pieces(chat) for chat in chats])
+        check_length(self.info.name, self.model, contexts, form.tokens)
         return self._by_seed(contexts, n, rngs, known, work)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -213,22 +221,19 @@ class LocalModel:
                     f"({''.join(pieces)[-20:]!r}); use another chat template"
                 )
             contexts.append(ids[: -len(path)])
+        check_length(self.info.name, self.model, contexts, sum(max(trie.depth) for trie in segments))
         return contexts, segments
 
     def _rows(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
         """Rows at once: one on the CPU with trees, else as many as fit in half of the free memory, from the
-        size of the cache (which is copied as it grows), of attention and of logits."""
+        size of the cache (which is copied as it grows), of masks and scores and of logits."""
         if self.info.device == "cpu" and self.decode != "generate":
             return 1
-        config = self.model.config
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        tokens = max(map(len, contexts)) + _NODES
-        per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
-        scores = config.num_attention_heads * tokens
-        row = (
-            2 * tokens * per_token + 4 * max(map(len, contexts)) * scores + 4 * _NODES * (tokens + vocabulary)
-        )
+        longest = max(map(len, contexts))
+        tokens = longest + _NODES
+        per_token = values_per_token(self.model) * self.model.dtype.itemsize
+        scores = (getattr(text_config(self.model), "num_attention_heads", None) or 1) * tokens * longest
+        row = 2 * tokens * per_token + 4 * scores + 4 * _NODES * (tokens + vocabulary)
         return int(np.clip(free_memory(self.info.device) // 2 // row, 1, _MOST_ROWS))
 
     def _by_seed(

@@ -15,39 +15,55 @@ import torch
 from torch import Tensor
 
 from popeq_llm.answers import TENTHS, AnswerFormat, pair_text
+from popeq_llm.architecture import attention_windows, new_cache
 from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
 
 T = TypeVar("T")
 
 
-def new_cache(model: Any) -> Any:
-    """An empty cache for a causal model's ``past_key_values``."""
-    from transformers import DynamicCache  # slow to import
-
-    return DynamicCache()
+#: What models call their cache, in what they return and in what they take.
+_CACHES = ("past_key_values", "cache_params")
 
 
 class Stepping:
-    """Rows of token ids, padded on the left, behind one cache."""
+    """Rows of token ids, padded on the left, behind one cache; equal ones are read once."""
 
     def __init__(self, model: Any, contexts: Sequence[Sequence[int]]) -> None:
-        self._model, self._cache = model, new_cache(model)
-        self._ids = torch.from_numpy(padded([context[::-1] for context in contexts], 0)).flip(1)
-        self._mask = torch.from_numpy(padded([[1] * len(context) for context in contexts], 0)).flip(1)
+        self._model = model
+        #: By the model's own name for it. A model with a state makes its own, with what it has to keep.
+        self._cache = {} if attention_windows(model) is None else {"past_key_values": new_cache()}
+        distinct = list(dict.fromkeys(map(tuple, contexts)))
+        place = {context: i for i, context in enumerate(distinct)}
+        #: Of each row, its context among the distinct ones; None once they are read.
+        self._rows: Tensor | None = torch.tensor([place[tuple(context)] for context in contexts])
+        self._ids = torch.from_numpy(padded([context[::-1] for context in distinct], 0)).flip(1)
+        self._mask = torch.from_numpy(padded([[1] * len(context) for context in distinct], 0)).flip(1)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
 
     def logits(self) -> Tensor:
         """Of each row's next token (rows, vocabulary), float32 on the CPU. To be asked for once a token."""
         device = self._model.device
+        # A model of states alone has padding behind it after its first call, and takes no mask of the past.
+        masked = not self._cache or "past_key_values" in self._cache
         out = self._model(
             self._ids.to(device),
-            attention_mask=self._mask.to(device),
+            attention_mask=self._mask.to(device) if masked else None,
             position_ids=self._positions.to(device),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **self._cache,
         )
-        return out.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
+        if not self._cache:
+            kept = {name: getattr(out, name, None) for name in _CACHES}
+            self._cache = {name: value for name, value in kept.items() if value is not None}
+        logits: Tensor = out.logits[:, -1].float().cpu()
+        if (rows := self._rows) is not None:
+            self._rows = None
+            if len(rows) > len(logits):
+                for kept in self._cache.values():
+                    kept.reorder_cache(rows)
+            logits, self._mask, self._positions = logits[rows], self._mask[rows], self._positions[rows]
+        return logits
 
     def append(self, tokens: Sequence[int]) -> None:
         """Each row's next token; any, where a row has ended."""

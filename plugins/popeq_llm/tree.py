@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from popeq_llm.token_by_token import Stepping, new_cache
+from popeq_llm.architecture import additive_masks, attention_windows, new_cache, prefix_tokens, short_window
+from popeq_llm.token_by_token import Stepping
 from popeq_llm.trie import common_length, padded
 
 
@@ -80,7 +81,7 @@ class Prefix:
     @torch.inference_mode()
     def of(cls, model: Any, ids: Sequence[int], *, plain_head: bool) -> Prefix:
         """Feed the tokens, at least one, to a model."""
-        cache = new_cache(model)
+        cache = new_cache()
         head = Head(model, plain_head, torch.zeros(1, dtype=torch.long))
         head.states(torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True)
         return cls(tuple(ids), cache)
@@ -117,16 +118,18 @@ class TreeRows:
         if prefix is None and rows > 1 and (size := min(common_length(contexts), min(self.lengths) - 1)):
             prefix = Prefix.of(model, contexts[0][:size], plain_head=plain_head)
         shared = 0 if prefix is None else len(prefix.ids)
-        self.cache = new_cache(model) if prefix is None else copy.deepcopy(prefix.cache)
+        self.cache = new_cache() if prefix is None else copy.deepcopy(prefix.cache)
         if shared and rows > 1:
             self.cache.batch_repeat_interleave(rows)
         ids = torch.from_numpy(padded([c[shared:] for c in contexts], 0)).to(self.device)
         slots = torch.arange(max(self.lengths), device=self.device)
         #: Which slots of the cache a row's branches may look at: its own context, no padding.
         self.context = slots < self._starts[:, None]
-        positions = slots[shared:]
-        visible = self.context[:, None, :] & (slots <= positions[:, None])
-        states = self._forward(ids, visible, positions.expand(rows, -1))
+        visible = self.context[:, None, :] & (slots <= slots[shared:, None])
+        #: The position of each slot of the cache, (rows, fed). That of padding is the last token's, so that a
+        #: window shows it some of the context: a softmax over nothing would be NaN.
+        self._positions = torch.minimum(slots, self._starts[:, None] - 1)
+        states = self._forward(ids, visible, self._positions[:, shared:])
         last = (torch.arange(rows, device=self.device), self._starts - shared - 1)
         #: Logits of the first token behind each context, (rows, T).
         self.first = self._head.logits(states[last])
@@ -141,52 +144,91 @@ class TreeRows:
             [self.context[:, None, :].expand(-1, ids.shape[1], -1), ancestors.to(self.device)], dim=2
         )
         positions = self._starts[:, None] + depths.to(self.device)
+        self._positions = torch.cat([self._positions, positions], dim=1)
         states = self._forward(ids.to(self.device), visible, positions)
         return self._head.logits(states[:, -keep:])
 
     def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
-        # A padded slot sees nothing, and a softmax over nothing is NaN: let it see the first slot.
-        visible[..., 0] |= ~visible.any(dim=2)
-        dtype = self.model.dtype
-        mask = torch.zeros(visible.shape, dtype=dtype, device=self.device)
-        mask.masked_fill_(~visible, torch.finfo(dtype).min)
         return self._head.states(
             ids,
-            attention_mask=mask[:, None],
+            attention_mask=additive_masks(self.model, visible, positions, self._positions),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
         )
 
 
+#: Tokens of the window while a model is checked: fewer than those of either context.
+_WINDOW = 4
+#: How far off a model may be in float32, and at most, as a part of the largest logit.
+_EXACT, _MOST = 0.005, 0.25
+
+
 @torch.inference_mode()
 def takes_trees(model: Any, vocabulary: int) -> bool:
     """Whether the model, given 4-D masks, scores branches as it scores plain sequences.
 
-    It may be off by 2 % of the largest logit. In half precision, which on a GPU is less exact, it may be off
-    by three times as much as the model's own two ways (a sequence at once, and token by token), up to 25 %.
+    It may be off by 0.5 % of the largest logit. In half precision, which on a GPU is less exact, it may be
+    off by 2 %, or by three times as much as the model's own two ways (a sequence at once, and token by
+    token), up to 25 %.
     """
-    rng = torch.Generator().manual_seed(0)
-    draw = torch.randint(min(vocabulary, 1000), (12,), generator=rng).tolist()
-    context, branches = draw[:8], [draw[8:10], draw[10:12]]
-    try:
-        rows = TreeRows(model, [context])
-        ids = torch.tensor([[branches[0][0], branches[1][0], branches[0][1], branches[1][1]]])
-        depths = torch.tensor([[0, 0, 1, 1]])
-        ancestors = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], dtype=torch.bool)
-        found = rows.feed(ids, depths, ancestors[None], 2)[0]
-        plain = torch.stack(
-            [model(torch.tensor([context + b], device=model.device)).logits[0, -1].float() for b in branches]
-        )
-        steps = Stepping(model, [context, context])
-        for depth in range(2):
-            steps.logits()
-            steps.append([b[depth] for b in branches])
-        noise = (steps.logits().to(plain.device) - plain).abs().max().item()
-    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+    if attention_windows(model) is None:
         return False
+    contexts, branches = _probe(vocabulary)
+    (a, b), rows = branches, len(contexts)
+    ids = torch.tensor([[a[0], b[0], a[1], b[1]]]).expand(rows, -1)
+    depths = torch.tensor([[0, 0, 1, 1]]).expand(rows, -1)
+    ancestors = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], dtype=torch.bool)
+    try:
+        with short_window(model, _WINDOW + prefix_tokens(model)):
+            plain = _plain(model, contexts, branches)
+            noise = _distance(_stepped(model, contexts, branches), plain)
+            found = TreeRows(model, contexts).feed(ids, depths, ancestors.expand(rows, -1, -1), 2)
+    except Exception:  # a model's own code can raise anything at what it does not know
+        return False
+    share = _EXACT if model.dtype == torch.float32 else min(_MOST, max(0.02, 3.0 * noise))
+    return _distance(torch.stack([found[0, 0], found[1, 1]]), plain) <= share
+
+
+@torch.inference_mode()
+def takes_steps(model: Any, vocabulary: int) -> bool:
+    """Whether the model, fed token by token behind its own cache, scores sequences as it scores each at once:
+    within 0.5 % of the largest logit, 25 % in half precision. They have different lengths, some are equal."""
+    contexts, branches = _probe(vocabulary)
+    try:
+        with short_window(model, _WINDOW):
+            twice = _stepped(model, contexts * 2, branches * 2)
+            off = _distance(twice, _plain(model, contexts, branches).repeat(2, 1))
+    except Exception:  # a model's own code can raise anything at what it does not know
+        return False
+    return off <= (_EXACT if model.dtype == torch.float32 else _MOST)
+
+
+def _probe(vocabulary: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Two contexts of different lengths that begin alike, and a branch of two tokens for each."""
+    rng = torch.Generator().manual_seed(0)
+    draw = torch.randint(min(vocabulary, 1000), (18,), generator=rng).tolist()
+    return [draw[:12], [*draw[:4], *draw[12:14]]], [draw[14:16], draw[16:]]
+
+
+def _plain(model: Any, contexts: list[list[int]], branches: list[list[int]]) -> Tensor:
+    """Logits behind each context and its branch, each sequence at once and by itself."""
+    sequences = [c + b for c, b in zip(contexts, branches, strict=True)]
+    return torch.stack(
+        [model(torch.tensor([s], device=model.device)).logits[0, -1].float() for s in sequences]
+    )
+
+
+def _stepped(model: Any, contexts: list[list[int]], branches: list[list[int]]) -> Tensor:
+    """The same, side by side and token by token."""
+    steps = Stepping(model, contexts)
+    for tokens in zip(*branches, strict=True):
+        steps.logits()
+        steps.append(tokens)
+    return steps.logits()
+
+
+def _distance(found: Tensor, plain: Tensor) -> float:
+    """The largest difference, as a part of the largest logit."""
     scale = plain.abs().max().item() or 1.0
-    share = 0.02
-    if model.dtype != torch.float32:
-        share = min(0.25, max(share, 3.0 * noise / scale))
-    return bool((found - plain).abs().max().item() <= share * scale)
+    return (found.to(plain.device) - plain).abs().max().item() / scale

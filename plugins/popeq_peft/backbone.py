@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from popeq.errors import UsageError
+from popeq_llm.architecture import additive_masks, context_limit, text_config
 from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL, known
 from popeq_llm.loading import load, pick_device, pick_dtype
 from popeq_llm.weights import place_of
@@ -61,7 +62,7 @@ class Backbone:
     @property
     def width(self) -> int:
         """Size of a hidden state."""
-        return int(self.model.config.hidden_size)
+        return int(text_config(self.model).hidden_size)
 
     def group(self, rate: float) -> dict[str, Any]:
         """The adapter's own parameters, with names, as an optimizer's group with that learning rate."""
@@ -87,7 +88,8 @@ class Backbone:
 
     def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, T) of sentences, padded on the right."""
-        rows = [torch.tensor(ids[:_MOST_TOKENS] or [0]) for ids in self.tokenizer(list(texts))["input_ids"]]
+        most = min(_MOST_TOKENS, context_limit(caller(self)) or _MOST_TOKENS)
+        rows = [torch.tensor(ids[:most] or [0]) for ids in self.tokenizer(list(texts))["input_ids"]]
         ids, mask = padded(rows)
         return ids.to(self.device), mask.to(self.device)
 
@@ -115,20 +117,20 @@ def caller(backbone: Backbone) -> Any:
 class PrefixedModel:
     """A base model that sees a trained prefix before each context; called as the base model is called.
 
-    Masks and positions are those without the prefix: 2-D masks get ones before them, 4-D masks zeros (they
-    are added to scores), and positions move on by the prefix's length.
+    Masks and positions are those without the prefix: masks get columns before them that show it as so many
+    tokens before the context, and positions move on by its length.
     """
 
     def __init__(self, model: Any, adapted: Any) -> None:
         self._model, self._adapted = model, adapted
         self.config, self.parameters = model.config, model.parameters
         self.device, self.dtype = model.device, model.dtype
-        self.length = adapted.active_peft_config.num_virtual_tokens
+        self.prefix_tokens = adapted.active_peft_config.num_virtual_tokens
 
     def __call__(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        attention_mask: Tensor | dict[str, Tensor] | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         **more: Any,
@@ -140,12 +142,26 @@ class PrefixedModel:
             for i, layer in enumerate(prefix.layers):
                 past_key_values.update(layer.keys, layer.values, i)
         if attention_mask is not None:
-            seen = 0.0 if attention_mask.ndim == 4 else 1.0
-            before = attention_mask.new_full((*attention_mask.shape[:-1], self.length), seen)
-            more["attention_mask"] = torch.cat([before, attention_mask], dim=-1)
+            more["attention_mask"] = self._prefixed(attention_mask, position_ids)
         if position_ids is not None:
-            more["position_ids"] = position_ids + self.length
+            more["position_ids"] = position_ids + self.prefix_tokens
         return self._model(input_ids, past_key_values=past_key_values, **more)
+
+    def _prefixed(
+        self, mask: Tensor | dict[str, Tensor], positions: Tensor | None
+    ) -> Tensor | dict[str, Tensor]:
+        """The masks with columns for the prefix, whose positions are those before 0."""
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            return torch.cat([mask.new_ones((len(mask), self.prefix_tokens)), mask], dim=1)
+        assert positions is not None
+        own = torch.arange(-self.prefix_tokens, 0, device=positions.device).expand(len(positions), -1)
+        visible = torch.ones((*positions.shape, self.prefix_tokens), dtype=torch.bool, device=self.device)
+        before = additive_masks(self, visible, positions, own)
+        if isinstance(mask, dict):
+            assert isinstance(before, dict)
+            return {kind: torch.cat([before[kind], mask[kind]], dim=-1) for kind in mask}
+        assert isinstance(before, Tensor)
+        return torch.cat([before, mask], dim=-1)
 
 
 def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> Backbone:
@@ -310,4 +326,5 @@ def _is_causal(name: str, revision: str | None) -> bool:
     except (OSError, ValueError):
         return True
     names = getattr(config, "architectures", None) or []
-    return not names or any(n.endswith(("ForCausalLM", "LMHeadModel")) for n in names)
+    written = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+    return not config.is_encoder_decoder and (not names or any(n.endswith(written) for n in names))

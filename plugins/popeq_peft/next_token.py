@@ -20,6 +20,7 @@ from popeq.errors import UsageError
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
+from popeq_llm.architecture import additive_masks, check_length
 from popeq_llm.loading import Loaded
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Chat
@@ -84,7 +85,7 @@ def pack(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> Packed:
     )
 
 
-def packed_losses(model: Any, rows: Sequence[Packed], dtype: torch.dtype) -> Tensor:
+def packed_losses(model: Any, rows: Sequence[Packed]) -> Tensor:
     """Mean negative log-likelihood (nats) of a prompt's answers, for each row, (B,).
 
     Prompts are padded on the left, so that all rows' answers begin in one slot and only logits from there on
@@ -103,11 +104,11 @@ def packed_losses(model: Any, rows: Sequence[Packed], dtype: torch.dtype) -> Ten
         visible[r, begin:end, left:begin] = True
         for i, seen in enumerate(row.sees):
             visible[r, begin + i, [begin + s for s in seen]] = True
-    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+    positions = positions.to(model.device)
     out = model(
         ids.to(model.device),
-        attention_mask=mask[:, None].to(model.device),
-        position_ids=positions.to(model.device),
+        attention_mask=additive_masks(model, visible.to(model.device), positions, positions),
+        position_ids=positions,
         use_cache=False,
         logits_to_keep=width - begin + 1,
     )
@@ -165,11 +166,12 @@ class Writer(Member):
         sequences, healed = continuations(encode, before, answers)
         ids = encode([before])[0]
         end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+        check_length(self.backbone.name, self.model, [ids], max(map(len, sequences)) + len(end))
         return pack(ids[: len(ids) - healed], [s + end for s in sequences])
 
     def losses(self, rows: Sequence[Packed]) -> Tensor:
         """``packed_losses`` of the model."""
-        return packed_losses(self.model, rows, self.model.dtype)
+        return packed_losses(self.model, rows)
 
 
 class _NextTokenPredictor(FineTuned[NP, Writer]):

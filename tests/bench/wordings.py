@@ -1,7 +1,7 @@
 """Which way of asking a language model for a setting gives the best scores, on validation or test prompts.
 
-``python -m tests.bench.wordings MODEL ... [--dataset NAME] [--split validation] [--method icl-zero ...]`` prints
-a table of the headline score (dB): mean (median) over the prompts of the split. docs/language-models.md holds
+``python -m tests.bench.wordings MODEL ... [--dataset NAME] [--split test] [--method icl-zero ...]`` prints a
+table of the headline score (dB), mean and median over the prompts of the split. docs/language-models.md holds
 what was seen. Bundled data sets are simulated.
 """
 

@@ -38,10 +38,13 @@ class FakeModel:
 
     @property
     def info(self):
-        return ModelInfo("fake", "r1", True, 7, "cpu", "float32", ("a note",))
+        return ModelInfo("fake", "r1", "Q4_1", 7, "cpu", "float32", ("a note",))
 
     def render(self, chat):
         return "".join(f"<{m.role}>{m.content}" for m in chat)
+
+    def share(self, chats):
+        self.shared = list(chats)
 
     def generate(self, chats, n, form, rngs):
         answers = []

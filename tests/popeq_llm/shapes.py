@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     GPT2Config,
@@ -21,6 +22,58 @@ from transformers import (
 )
 
 SHAPES = ("phi3", "llama", "qwen", "gpt2")
+#: Tokens that the layers with a window see in the models below.
+WINDOW = 16
+_WINDOW = {"sliding_window": WINDOW, "head_dim": 16}
+_MIXED = {**_WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
+_LINEAR = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
+_VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+#: Models of other kinds: the beginning of their classes' names, the end of the model's, and their sizes.
+KINDS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "mistral": ("Mistral", "ForCausalLM", _WINDOW),
+    "gemma3": ("Gemma3", "ForCausalLM", _MIXED | {"query_pre_attn_scalar": 16}),
+    "gemma3-mm": ("Gemma3", "ForConditionalGeneration", _MIXED | {"query_pre_attn_scalar": 16}),
+    "gemma4": ("Gemma4", "ForCausalLM", _MIXED | {"global_head_dim": 32, "hidden_size_per_layer_input": 0}),
+    "gpt-oss": ("GptOss", "ForCausalLM", _MIXED | {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen-window": ("Qwen2", "ForCausalLM", _MIXED | {"use_sliding_window": True}),
+    "gpt-neo": (
+        "GPTNeo",
+        "ForCausalLM",
+        {"window_size": WINDOW, "attention_types": [[["global", "local"], 1]]},
+    ),
+    "mamba": ("Mamba", "ForCausalLM", {}),
+    "qwen3-next": (
+        "Qwen3Next",
+        "ForCausalLM",
+        _LINEAR
+        | _EXPERTS
+        | {
+            "head_dim": 16,
+            "layer_types": ["linear_attention", "full_attention"],
+            "moe_intermediate_size": 32,
+            "shared_expert_intermediate_size": 32,
+        },
+    ),
+    "jamba": (
+        "Jamba",
+        "ForCausalLM",
+        _EXPERTS | {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_dt_rank": 4},
+    ),
+    "rwkv": ("Rwkv", "ForCausalLM", {}),
+}
 _SPECIAL = ["<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<pad>"]
 _TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -100,6 +153,8 @@ def save_model(
         model = LlamaForCausalLM(LlamaConfig(**common))
     elif shape == "qwen":
         model = Qwen2ForCausalLM(Qwen2Config(**common))
+    elif shape in KINDS:
+        model = _model_of(shape, common)
     else:
         model = GPT2LMHeadModel(
             GPT2Config(
@@ -109,3 +164,14 @@ def save_model(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _model_of(kind: str, common: dict[str, float]) -> transformers.PreTrainedModel:
+    name, ending, own = KINDS[kind]
+    whole = getattr(transformers, f"{name}Config")
+    text = getattr(transformers, f"{name}TextConfig", whole)
+    known = {*vars(text()), *text.attribute_map, "attention_types"}
+    config = text(**{k: v for k, v in {**common, **own}.items() if k in known})
+    if ending == "ForConditionalGeneration":
+        config = whole(text_config=config.to_dict(), vision_config=_VISION, mm_tokens_per_image=4)
+    return getattr(transformers, name + ending)(config)

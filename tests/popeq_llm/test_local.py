@@ -256,7 +256,7 @@ class Wrapped:
 
     def __init__(self, model, noise=0.0, deaf=()):
         self.model, self.noise, self.deaf = model, noise, deaf
-        self.device, self.dtype = model.device, model.dtype
+        self.device, self.dtype, self.config = model.device, model.dtype, model.config
         self.rng = torch.Generator().manual_seed(0)
 
     def __call__(self, ids, **options):

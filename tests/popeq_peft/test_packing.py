@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_fits import draw, fitted, learnable
 
-from popeq_peft.next_token import pack, packed_losses
+from popeq.space import PLANE
+from popeq_llm.tree import TreeRows
+from popeq_peft.backbone import open_backbone, wrap
+from popeq_peft.next_token import Writer, pack, packed_losses
+from popeq_peft.parameters import PrefixNextTokenParameters
 
 
 def plain_loss(model, prompt, answers):
@@ -17,7 +22,9 @@ def plain_loss(model, prompt, answers):
     return total / len(answers)
 
 
-@pytest.mark.parametrize("shape", ["phi3", "llama", "qwen", "gpt2"])
+@pytest.mark.parametrize(
+    "shape", ["phi3", "llama", "qwen", "gpt2", "mistral", "gemma3", "gemma3-mm", "gpt-oss"]
+)
 @torch.no_grad()
 def test_packed_equals_plain(model_folders, shape):
     from transformers import AutoModelForCausalLM
@@ -27,11 +34,47 @@ def test_packed_equals_plain(model_folders, shape):
         ([5, 6, 7, 8, 9], [[20, 21, 3], [20, 22, 3], [20, 21, 3], [23, 3]]),
         ([5, 6], [[20, 3], [21, 22, 23, 24, 3]]),
         ([30], [[7, 3]]),
+        (list(range(40, 90)), [[20, 21, 22, 3], [20, 23, 3]]),  # longer than a window
     ]
     rows = [pack(prompt, answers) for prompt, answers in data]
-    found = packed_losses(model, rows, torch.float32)
+    found = packed_losses(model, rows)
     expected = [plain_loss(model, *one) for one in data]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mistral", "gemma3"])
+@torch.no_grad()
+def test_a_trained_prefix_is_seen_as_tokens_before_the_prompt(model_folders, shape):
+    """By peft's own forward, a sequence at a time; with a window, some tokens see a part of it or nothing."""
+    parameters = PrefixNextTokenParameters(model=str(model_folders(shape)), device="cpu", virtual_tokens=8)
+    backbone = wrap(open_backbone(parameters, language=True), parameters, seed=0)
+    for name, parameter in backbone.adapted.named_parameters():
+        if "prompt_encoder" in name:
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    backbone.adapted.eval()
+    writer = Writer(backbone)
+    data = [([5, 6, 7, 8, 9], [[20, 21, 3], [20, 22, 3]]), (list(range(40, 60)), [[20, 21, 22, 3], [23, 3]])]
+
+    def plain(ids):
+        return backbone.adapted(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+    found = packed_losses(writer.model, [pack(prompt, answers) for prompt, answers in data])
+    expected = torch.tensor([plain_loss(plain, *one) for one in data], dtype=torch.float32)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    without = torch.tensor([plain_loss(backbone.adapted.get_base_model(), *one) for one in data])
+    assert (without - expected).abs()[0] > 1e-2
+    rows = TreeRows(writer.model, [prompt for prompt, _ in data])
+    for first, (prompt, _) in zip(rows.first, data, strict=True):
+        torch.testing.assert_close(first, plain(torch.tensor([prompt])).logits[0, -1], rtol=1e-3, atol=1e-4)
+
+
+def test_a_nested_text_config_trains_and_draws(model_folders, tmp_path):
+    """Gemma 3 with its vision tower: heads on its states, and answers as text."""
+    options = {"model": str(model_folders("gemma3-mm")), "epochs": 1, "batch_size": 2}
+    for name in ("lora-head", "lora-ntp"):
+        predictor = fitted(name, options, tmp_path / name, learnable(4))
+        assert PLANE.contains(draw(predictor)).all()
+        assert predictor.records[0].trained_parameters > 0
 
 
 def test_every_shared_beginning_is_there_once():

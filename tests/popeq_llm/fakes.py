@@ -33,7 +33,7 @@ class WordEncoder:
 class FakeModel:
     """Answers with the first number of the chat's hash and draws from the generator it is given."""
 
-    def __init__(self, parameters=None, rejected=0):
+    def __init__(self, parameters=None, report=None, *, rejected=0):
         self.parameters, self.rejected, self.chats, self.given = parameters, rejected, [], {}
 
     @property

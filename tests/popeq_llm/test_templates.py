@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from popeq.errors import UsageError
-from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.parameters import QaParameters, RetrievalParameters, ZeroParameters
-from popeq_llm.templates import load_template, parse_template, settings_text
+from popeq_llm.templates import load_template, parse_template, settings_text, wordings
 
 FEW = """\
 {% block system %}
@@ -33,10 +34,35 @@ def block(text, name="user"):
     return f"{{% block {name} %}}{text}{{% endblock %}}"
 
 
+@pytest.mark.parametrize("name", wordings())
+def test_every_wording_describes_the_settings_that_examples_show(name):
+    few = load_template("few", wording=name)
+    system, user = few.chat("dull", [("warm", np.array([[1.0, -2.0]]))])
+    wording = wordings()[name]
+    for part in (wording.role, wording.setting, wording.meaning):
+        assert part in system.content
+    assert f"Settings: {'[3.0, -1.0]' if name == 'gains' else '[1.0, -2.0]'}\n" in user.content
+    others = {load_template("few", wording=other).sha256 for other in wordings()}
+    assert len(others) == len(wordings())
+
+
+def test_gains_are_those_of_the_setting_at_both_ends_of_the_spectrum():
+    """x P2(u) + y P1(u) at u = -1 and u = 1; every setting of the plane has its own answer, and back."""
+    form = AnswerFormat(2, gains=True)
+    points = np.array([[6.0, -6.0], [-1.5, 0.3]])
+    u = np.array([-1.0, 1.0])
+    gains = points[:, :1] * (3 * u**2 - 1) / 2 + points[:, 1:] * u
+    text = answer_text(points, form)
+    np.testing.assert_allclose(np.array(json.loads(text)), gains, atol=1e-9)
+    np.testing.assert_array_equal(parse_answer(text, form), points)
+    for wrong in ("[[1.0, 2.1], [0.0, 0.0]]", "[[12.1, 0.0], [0.0, 0.0]]", "[[12.0, 12.0], [0.0, 0.0]]"):
+        assert parse_answer(wrong, form) is None
+
+
 def test_the_bundled_texts():
     system, user = load_template("zero").chat("make it warmer")
     assert (system.role, user.role) == ("system", "user")
-    assert system.content.startswith("You set a two-band tone control. Answer with one setting [x, y] in dB")
+    assert system.content.startswith("You are an audio engineer who sets an equaliser for a listener. Answer")
     assert user.content == "Sentence: make it warmer"
     points = np.array([[1.0, -2.04], [-0.04, 6.0]])
     few = load_template("few").chat("dull", [("warm", points), ("cold", points[:1])])
@@ -107,10 +133,14 @@ BAD = [
     ),
     ("few", FEW.replace("example.settings", "example.setings"), "cannot be filled in: .*setings"),
     ("qa", FEW.replace("system", "sytem"), "unknown block 'sytem'"),
-    ("few", FEW.replace("Look", "{{ sentance }}"), r"'sentance' \(known here: sentence, examples\)"),
+    (
+        "few",
+        FEW.replace("Look", "{{ sentance }}"),
+        r"'sentance' \(known here: sentence, examples, role",
+    ),
     ("few", FEW.replace("{% endfor %}", ""), "line 11: .*endblock"),
     ("few", FEW + block("{{ sentence }}"), "line 12: block 'user' defined twice"),
-    ("zero", FEW, r"unknown variable 'examples' \(known here: sentence\)"),
+    ("zero", FEW, r"unknown variable 'examples' \(known here: sentence, role, setting, meaning\)"),
     ("zero", "{{ sentence }}", "has no {% block user %}; has text outside of its blocks"),
     ("zero", "hello " + block("{{ sentence }}"), "has text outside of its blocks"),
     ("zero", "", "has no {% block user %}"),

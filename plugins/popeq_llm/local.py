@@ -12,14 +12,13 @@ import torch
 
 from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
-from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
+from popeq_llm.answers import AnswerFormat, Bound, Form, FreeText, MixtureForm, whole_lines
 from popeq_llm.chat_text import ChatText
 from popeq_llm.loading import TINY, free_memory, load, load_stand_in, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
 from popeq_llm.token_by_token import (
     Segments,
-    answer_of,
     answer_segments,
     constrained_samples,
     free_samples,
@@ -97,17 +96,17 @@ class LocalModel:
         first control token; it may be empty."""
         if isinstance(form, FreeText):
             answers = self._free(chats, n, form, rngs)
-        elif form.pairs > 1 or self.decode == "generate":
+        elif isinstance(form, MixtureForm) or form.pairs > 1 or self.decode == "generate":
             contexts, segments = self._contexts(chats, form)
-            draw = partial(constrained_samples, self.model, segments)
-            drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
-            answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
+            draw = partial(constrained_samples, self.model, segments, segment_texts(form))
+            answers = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
         else:
             if self.decode == "exact":
                 single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
             else:
                 single = self._split(chats, n, rngs)
-            answers = [[answer_of([index], form) for index in row.tolist()] for row in single]
+            (texts,) = segment_texts(form)
+            answers = [[texts[index] for index in row.tolist()] for row in single]
         return Generated(answers, (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
@@ -153,24 +152,24 @@ class LocalModel:
         return self.text.encode([(text,) for text in texts])
 
     def _spell(self, text: str) -> list[int]:
-        return [self._characters[character] for character in text]
+        return [self._character(character) for character in text]
+
+    def _character(self, character: str) -> int:
+        """The token of a character of an answer: its own, or that of its byte."""
+        own = ("▁", "Ġ") if character == " " else (character,)
+        for name in (*own, f"<0x{ord(character):02X}>"):
+            if name in self._vocabulary:
+                return self._vocabulary[name]
+        raise UsageError(
+            f"--model {self.info.name}: its tokenizer has no token for {character!r}, so it cannot write an "
+            "answer of several parts"
+        )
 
     @cached_property
-    def _characters(self) -> dict[str, int]:
-        """The token of each character of an answer: its own, or that of its byte."""
-        vocabulary, found = self.tokenizer.get_vocab(), {}
-        for character in "0123456789-.,[] ":
-            own = ("▁", "Ġ") if character == " " else (character,)
-            names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
-            if not names:
-                raise UsageError(
-                    f"--model {self.info.name}: its tokenizer has no token for {character!r}, so it "
-                    "cannot list several settings in one answer"
-                )
-            found[character] = int(vocabulary[names[0]])
-        return found
+    def _vocabulary(self) -> dict[str, int]:
+        return dict(self.tokenizer.get_vocab())
 
-    def _contexts(self, chats: Sequence[Chat], form: AnswerFormat) -> tuple[list[list[int]], Segments]:
+    def _contexts(self, chats: Sequence[Chat], form: Bound) -> tuple[list[list[int]], Segments]:
         """Token ids of each chat, and the tries that go on from where they end.
 
         The tries depend on the text behind the last turn alone, so that they are made once; each chat is
@@ -178,7 +177,7 @@ class LocalModel:
         """
         texts = [self.text.pieces(chat) for chat in chats]
         end = texts[0][-1] if len(texts[0]) > 1 else ""
-        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
+        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], segment_texts(form))
         path, answer = segments[0].path(0), segment_texts(form)[0][0]
         contexts = []
         encoded = self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts])

@@ -1,7 +1,7 @@
 """Drawing answers a token at a time, many rows side by side behind one cache.
 
-For models that refuse tree masks, for answers of several settings and for free text. Each row has a noise
-stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
+For models that refuse tree masks, for answers of several settings, for mixtures and for free text. Each row
+has a noise stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from popeq_llm.answers import TENTHS, AnswerFormat, number_text
+from popeq_llm.answers import SPREADS, TENTHS, WEIGHTS, Bound, MixtureForm, number_text
 from popeq_llm.phi3 import new_cache
 from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
 
@@ -108,63 +108,76 @@ def free_samples(
 
 
 Segments = tuple[Trie, ...]
+#: What ends a mixture; it is the last choice wherever another component may follow.
+_STOP = "."
 
 
 @cache
-def segment_texts(form: AnswerFormat) -> tuple[tuple[str, ...], ...]:
-    """The texts of an answer, cut between digits and brackets: in each segment a choice of one setting."""
+def segment_texts(form: Bound) -> tuple[tuple[str, ...], ...]:
+    """The texts of an answer in segments, in each of them a choice; cut where tokenizers do not merge.
+
+    Settings are cut between digits and brackets; a component of a mixture is a weight, a centre and a spread.
+    A mixture ends where ``.`` is chosen, so that not every segment is used.
+    """
     numbers = [number_text(t) for t in TENTHS]
     pairs = [f"{x}, {y}" for x in numbers for y in numbers]
+    if isinstance(form, MixtureForm):
+        first = tuple(f"{weight}%" for weight in WEIGHTS)
+        centre = tuple(f" at [{pair}" for pair in pairs)
+        spread = tuple(f"] spread {number_text(t)}" for t in SPREADS)
+        more = (*(f"; {weight}" for weight in first), _STOP)
+        return (first, *(centre, spread, more) * (form.components - 1), centre, spread, (_STOP,))
     if form.pairs == 1:
         return (tuple(f"[{pair}]" for pair in pairs),)
     first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)
     return (first, *(later,) * (form.pairs - 1), ("]]",))
 
 
-def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
-    """The text of an answer from its index in each segment."""
-    return "".join(texts[i] for texts, i in zip(segment_texts(form), chosen, strict=True))
-
-
 def answer_segments(
-    encode: Encode, spell: Callable[[str], list[int]], before: str, form: AnswerFormat
+    encode: Encode,
+    spell: Callable[[str], list[int]],
+    before: str,
+    texts: Sequence[tuple[str, ...]],
 ) -> Segments:
-    """An answer as a row of tries, one for each of its segments.
+    """An answer as a row of tries, one for each of its segments ``texts``.
 
     The tokens are those that the tokenizer itself writes. Only where it would merge across a cut are the
-    later settings spelled out, a character a token.
+    later segments spelled out, a character a token.
     """
-
-    def trie(before: str, texts: Sequence[str]) -> Trie:
-        return build_trie(*continuations(encode, before, texts))
-
-    texts = segment_texts(form)
-    first = trie(before, texts[0])
-    if form.pairs == 1:
-        return (first,)
-    later = [trie(before + texts[0][0], choices) for choices in (texts[1], texts[-1])]
-    if any(t.healed for t in later):
-        later = [build_trie([spell(text) for text in choices]) for choices in (texts[1], texts[-1])]
-    middle, end = later
-    return (first, *(middle,) * (form.pairs - 1), end)
+    tries: dict[tuple[str, ...], Trie] = {}
+    for choices in texts:
+        if choices not in tries:
+            tries[choices] = build_trie(*continuations(encode, before, choices))
+        before += choices[0]
+    first, *later = texts
+    if any(tries[choices].healed for choices in later):
+        tries |= {choices: build_trie([spell(text) for text in choices]) for choices in {*later}}
+    return (tries[first], *(tries[choices] for choices in later))
 
 
 def constrained_samples(
-    model: Any, segments: Segments, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
-) -> list[list[int]]:
-    """One answer a row as the answer's index in each segment; row i draws its noise from ``seeds[i]`` alone.
+    model: Any,
+    segments: Segments,
+    texts: Sequence[tuple[str, ...]],
+    contexts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+) -> list[str]:
+    """One answer a row, of the ``segments`` made of ``texts``; row i draws its noise from ``seeds[i]`` alone.
 
     ``contexts`` are the token ids of each row, without those that the first segment heals.
     """
 
-    def writer() -> Writer[list[int]]:
-        answers = []
-        for trie in segments:
+    def writer() -> Writer[str]:
+        answer = ""
+        for trie, choices in zip(segments, texts, strict=True):
             node = 0
             while trie.children[node]:
                 children = trie.children[node]
                 node = children[(yield [trie.token[c] for c in children])]
-            answers.append(trie.answer[node])
-        return answers
+            chosen = choices[trie.answer[node]]
+            answer += chosen
+            if chosen == _STOP:
+                break
+        return answer
 
     return _written(model, contexts, seeds, [writer() for _ in contexts])

@@ -29,9 +29,9 @@ class Verbal(Asking[VerbalParameters]):
     """Each answer is a mixture in words; samples are draws from the average of the answers' mixtures.
 
     A component is a Gaussian of the same spread on both axes. Its mass beyond an edge of the box is folded
-    back (``Space.fold``), as ``head-mixture`` and the headline score do, so that sampling is exact and every
-    sample is in the box. Examples are the most similar training prompts, the most similar last, described
-    in the same words (``described``).
+    back (``Space.fold``), as the headline score folds its kernels (Silverman, *Density Estimation*, 1986,
+    section 2.10), so that sampling is exact and every sample is in the box. Examples are the most similar
+    training prompts, the most similar last, described in the same words (``described``).
     """
 
     name = "icl-verbal"

@@ -46,6 +46,12 @@ class Space:
         """The nearest points of the box, shape as given."""
         return np.clip(np.asarray(points, dtype=np.float64), self.low, self.high)
 
+    def fold(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (..., 2) in dB reflected at the edges until they are in the box, as the headline score folds
+        its kernels."""
+        u = np.mod((np.asarray(points, dtype=np.float64) - self.low) / self.size, 2.0)
+        return self.clip(self.low + self.size * np.where(u > 1.0, 2.0 - u, u))
+
 
 #: The paper's plane.
 PLANE = Space()

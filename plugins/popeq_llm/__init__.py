@@ -14,6 +14,7 @@ from popeq_llm.parameters import (
     QaParameters,
     RetrievalParameters,
     StaticParameters,
+    VerbalParameters,
     ZeroParameters,
 )
 
@@ -56,6 +57,13 @@ def popeq_predictors() -> list[PredictorSpec]:
             "like icl-rag, but 11 predictions in one answer, then uniform draws among them",
             "popeq_llm.icl:RagQa",
             QaParameters,
+            kind="retrieval",
+        ),
+        asking(
+            "icl-verbal",
+            "asks a language model to state the distribution in words, a mixture; samples are drawn from it",
+            "popeq_llm.verbal:Verbal",
+            VerbalParameters,
             kind="retrieval",
         ),
         PredictorSpec(

@@ -1,4 +1,5 @@
-"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, a list of several, or free text."""
+"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, a list of several, a mixture, or
+free text."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from popeq.typing import Floats
 TENTHS = range(-60, 61)
 #: A number of a setting, of the plane or as gains.
 _NUMBERS = {False: r"-?[0-6]\.[0-9]", True: r"-?(?:1[0-2]|[0-9])\.[0-9]"}
+#: Weights (per cent) and spreads (tenths of a dB) of a mixture's components.
+WEIGHTS, SPREADS = range(5, 101, 5), range(1, 61)
+_COMPONENT = rf"(5|[1-9][05]|100)% at \[({_NUMBERS[False]}), ({_NUMBERS[False]})\] spread ([0-6]\.[0-9])"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,19 @@ class AnswerFormat:
 
 
 @dataclass(frozen=True)
+class MixtureForm:
+    """What a model is to answer: a mixture of up to ``components`` Gaussians, in words (``mixture_text``)."""
+
+    components: int = 4
+    pairs: ClassVar[int] = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are enough for it, whatever the tokenizer."""
+        return 64 + 64 * self.components
+
+
+@dataclass(frozen=True)
 class FreeText:
     """What a model is to answer: anything, of at most ``tokens`` tokens (``whole_lines``)."""
 
@@ -42,7 +59,9 @@ class FreeText:
     pairs: ClassVar[int] = 0
 
 
-Form: TypeAlias = AnswerFormat | FreeText
+#: Forms that a grammar describes.
+Bound: TypeAlias = AnswerFormat | MixtureForm
+Form: TypeAlias = Bound | FreeText
 
 
 def whole_lines(text: str, *, ended: bool) -> str:
@@ -61,8 +80,10 @@ def pair_text(x: int, y: int, gains: bool) -> str:
     return f"{number_text(first)}, {number_text(second)}"
 
 
-def answer_text(points: Sequence[Sequence[float]] | Floats, form: AnswerFormat) -> str:
-    """Settings (pairs, 2) in dB, rounded to tenths, as an answer of that format."""
+def answer_text(points: Sequence[Sequence[float]] | Floats, form: Bound) -> str:
+    """Settings (pairs, 2) in dB, rounded to tenths, or a mixture (K, 4), as an answer of that format."""
+    if isinstance(form, MixtureForm):
+        return mixture_text(points)
     tenths = np.rint(np.asarray(points, dtype=np.float64).reshape(-1, 2) * 10).astype(int)
     pairs = [f"[{pair_text(int(x), int(y), form.gains)}]" for x, y in tenths]
     if len(pairs) != form.pairs:
@@ -70,13 +91,16 @@ def answer_text(points: Sequence[Sequence[float]] | Floats, form: AnswerFormat) 
     return pairs[0] if form.pairs == 1 else f"[{', '.join(pairs)}]"
 
 
-def parse_answer(text: str, form: AnswerFormat) -> Floats | None:
-    """The settings (pairs, 2) in dB of an answer, or None if it is anything but one.
+def parse_answer(text: str, form: Bound) -> Floats | None:
+    """The settings (pairs, 2) in dB of an answer, or its mixture (K, 4), or None if it is anything but one.
 
     Strict: only white space around it is allowed; a setting outside of [-6, 6] on either axis or between
     tenths, another count or another form gives None.
     """
-    text, number = text.strip(), _NUMBERS[form.gains]
+    text = text.strip()
+    if isinstance(form, MixtureForm):
+        return parse_mixture(text, form)
+    number = _NUMBERS[form.gains]
     pair = rf"\[{number}, {number}\]"
     pattern = pair if form.pairs == 1 else rf"\[{pair}(?:, {pair}){{{form.pairs - 1}}}\]"
     if not re.fullmatch(pattern, text):
@@ -89,3 +113,29 @@ def parse_answer(text: str, form: AnswerFormat) -> Floats | None:
     if (tenths % 2).any() or (np.abs(tenths) > 120).any():
         return None
     return tenths / 20 + 0.0
+
+
+def mixture_text(components: Sequence[Sequence[float]] | Floats) -> str:
+    """A mixture as it is written: ``60% at [1.5, -2.0] spread 1.2; 40% at [-3.0, 0.5] spread 0.8.``
+
+    ``components`` (K, 4) are weight in per cent, x, y and spread in dB. Weights are rounded to 5 %, all else
+    to tenths of a dB.
+    """
+    texts = []
+    for weight, x, y, spread in np.asarray(components, dtype=np.float64):
+        percent = int(np.clip(5 * np.rint(weight / 5), WEIGHTS[0], WEIGHTS[-1]))
+        tenths = int(np.clip(np.rint(10 * spread), SPREADS[0], SPREADS[-1]))
+        texts.append(f"{percent}% at {answer_text([[x, y]], AnswerFormat())} spread {number_text(tenths)}")
+    return f"{'; '.join(texts)}."
+
+
+def parse_mixture(text: str, form: MixtureForm) -> Floats | None:
+    """The components (K, 4) of a mixture, as ``mixture_text`` takes them, or None if it is anything else.
+
+    Weights are relative: they need not sum to 100.
+    """
+    if not re.fullmatch(rf"{_COMPONENT}(?:; {_COMPONENT}){{0,{form.components - 1}}}\.", text):
+        return None
+    found = np.array(re.findall(_COMPONENT, text), dtype=np.float64) + 0.0
+    inside = (np.abs(found[:, 1:3]) <= 6.0).all() and np.isin(np.rint(10 * found[:, 3]), SPREADS).all()
+    return found if inside else None

@@ -12,7 +12,7 @@ from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import RunError, UsageError
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
-from popeq_llm.answers import AnswerFormat, parse_answer
+from popeq_llm.answers import AnswerFormat, Bound, parse_answer
 from popeq_llm.encoder import open_encoder
 from popeq_llm.models import open_model
 from popeq_llm.parameters import ModelParameters, QaParameters, StaticParameters
@@ -23,7 +23,7 @@ P = TypeVar("P", bound=ModelParameters)
 S = TypeVar("S", bound=StaticParameters)
 
 
-class _Asking(Generic[P]):
+class Asking(Generic[P]):
     """What all of them share: a template, a model, a record of what was asked.
 
     Examples are training prompts with their typical settings (``typical_settings``: the same whatever the
@@ -57,11 +57,9 @@ class _Asking(Generic[P]):
         """
         p = self.parameters
         self.template = load_template(p.template_kind, p.template, p.wording)
-        self.form = AnswerFormat(self.pairs, self.template.wording.gains)
-        if self.form.gains and p.model.startswith("openai:"):
-            raise UsageError(
-                f"-o wording={p.wording}: served models are asked for x and y; use another wording"
-            )
+        self.form = self._form(self.template.wording.gains)
+        if self.template.wording.gains and p.model.startswith("openai:"):
+            raise UsageError(f"-o wording={p.wording}: served models write x and y; use another wording")
         self._prepare(train)
         self.model = open_model(self.parameters, self._report)
         examples = self._shared_examples()
@@ -69,7 +67,7 @@ class _Asking(Generic[P]):
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """``n`` independent answers to each prompt, dB."""
-        return np.stack([points[:, 0] for points in self._answers(prompts, n, rngs)])
+        return np.stack([np.concatenate(own) for own in self._answers(prompts, n, rngs)])
 
     def describe(self) -> dict[str, Any]:
         """The model, what it runs on, and how it is asked."""
@@ -89,6 +87,10 @@ class _Asking(Generic[P]):
         """
         return self._explained[prompt_id]
 
+    def _form(self, gains: bool) -> Bound:
+        """What is asked for; ``gains``: the wording has settings as bass and treble gains."""
+        return AnswerFormat(self.pairs, gains)
+
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
         """Make examples ready."""
 
@@ -102,8 +104,8 @@ class _Asking(Generic[P]):
 
     def _answers(
         self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]
-    ) -> list[Floats]:
-        """``n`` answers of the predictor's format to each prompt, (n, pairs, 2)."""
+    ) -> list[list[Floats]]:
+        """``n`` answers of the predictor's format to each prompt, as ``parse_answer`` gives them."""
         shown = self._examples(prompts)
         chats = [
             self.template.chat(p.text, examples) for p, (examples, _) in zip(prompts, shown, strict=True)
@@ -117,7 +119,7 @@ class _Asking(Generic[P]):
                 "rejected_share": rejected / (rejected + n),
             }
         return [
-            np.stack([self._parsed(prompt, answer) for answer in answers])
+            [self._parsed(prompt, answer) for answer in answers]
             for prompt, answers in zip(prompts, given.answers, strict=True)
         ]
 
@@ -130,13 +132,13 @@ class _Asking(Generic[P]):
         return points
 
 
-class Zero(_Asking[ModelParameters]):
+class Zero(Asking[ModelParameters]):
     """The sentence alone."""
 
     name = "icl-zero"
 
 
-class _WithExamples(_Asking[S], Generic[S]):
+class _WithExamples(Asking[S], Generic[S]):
     """Shows training prompts beside the sentence."""
 
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
@@ -192,4 +194,4 @@ class RagQa(Rag[QaParameters]):
         # Drawn first: what a model takes from the generator may depend on its cache.
         orders = [rng.permuted(np.resize(rng.permutation(count * self.pairs), n)) for rng in rngs]
         answers = self._answers(prompts, count, rngs)
-        return np.stack([a.reshape(-1, 2)[order] for a, order in zip(answers, orders, strict=True)])
+        return np.stack([np.concatenate(own)[order] for own, order in zip(answers, orders, strict=True)])

@@ -12,23 +12,16 @@ import torch
 
 from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
-from popeq_llm.answers import AnswerFormat, Form, FreeText, whole_lines
+from popeq_llm.answers import AnswerFormat, Bound, Form, FreeText, whole_lines
 from popeq_llm.architecture import check_length, text_config, values_per_token
 from popeq_llm.chat_text import ChatText
 from popeq_llm.known import DEFAULT_MODEL
 from popeq_llm.loading import Loaded, free_memory, load, pick_device, pick_dtype
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
-from popeq_llm.token_by_token import (
-    Segments,
-    answer_of,
-    answer_segments,
-    constrained_samples,
-    free_samples,
-    segment_texts,
-)
+from popeq_llm.splitting import ExactAnswers, exact_answers, split_samples, vocabulary_of
+from popeq_llm.token_by_token import constrained_samples, free_samples, grammar_of, segment_texts
 from popeq_llm.tree import Prefix, TreeRows, has_plain_head, takes_steps, takes_trees
-from popeq_llm.trie import common_length
+from popeq_llm.trie import Grammar, common_length
 
 Decode = Literal["auto", "split", "exact", "generate"]
 T = TypeVar("T")
@@ -41,6 +34,7 @@ _MOST_ROWS = 64
 _NODES = 600
 #: Tokens fed at once for whole distributions.
 _MOST_FED = 4096
+_ONE = AnswerFormat()
 
 
 class LocalModel:
@@ -96,7 +90,7 @@ class LocalModel:
             dtype=str(self.model.dtype).removeprefix("torch."),
             notes=tuple(notes),
         )
-        self._segments = lru_cache(maxsize=8)(partial(answer_segments, self._encode, self._spell))
+        self._grammar = lru_cache(maxsize=8)(partial(grammar_of, self._encode, self._spell))
 
     def render(self, chat: Chat) -> str:
         """The text that the model continues, through its own chat template where it has one."""
@@ -122,43 +116,42 @@ class LocalModel:
         if isinstance(form, FreeText):
             answers = self._free(chats, n, form, rngs)
         elif self.decode == "generate":
-            contexts, segments = self._contexts(chats, form)
-            draw = partial(constrained_samples, self.model, segments)
-            drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
-            answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
-        elif self.decode == "exact" and form.pairs == 1:
-            single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
-            answers = [[answer_of([index], form) for index in row.tolist()] for row in single]
+            contexts, grammar = self._contexts(chats, form)
+            draw = partial(constrained_samples, self.model, grammar)
+            answers = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
+        elif self.decode == "exact" and isinstance(form, AnswerFormat) and form.pairs == 1:
+            (texts,) = segment_texts(form)
+            laws = self.exact(chats, form)
+            answers = [[texts[i] for i in law.draw(n, rng)] for law, rng in zip(laws, rngs, strict=True)]
         else:
-            answers = [
-                [answer_of(a, form) for a in row.tolist()] for row in self._split(chats, n, form, rngs)
-            ]
+            answers = self._split(chats, n, form, rngs)
         return Generated(answers, (0,) * len(chats))
 
-    def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
+    def exact(self, chats: Sequence[Chat], form: AnswerFormat = _ONE) -> list[ExactAnswers]:
         """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
-        contexts, segments = self._contexts(chats, AnswerFormat())
-        radix = fold(segments)
-        vocabulary = torch.from_numpy(radix.vocabulary)
-        rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // radix.length.sum())
+        contexts, grammar = self._contexts(chats, form)
+        vocabulary = torch.from_numpy(vocabulary_of(grammar))
+        nodes = len(grammar.tries[0].token) - len(grammar.tries[0].leaves)
+        rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // nodes)
 
         def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
-            return exact_answers(self._tree_rows(part, vocabulary), segments[0])
+            return exact_answers(self._tree_rows(part, vocabulary), grammar)
 
         return self._in_batches(contexts, max(1, rows), work)
 
     def _split(
-        self, chats: Sequence[Chat], n: int, form: AnswerFormat, rngs: Sequence[np.random.Generator]
-    ) -> list[Ints]:
-        contexts, segments = self._contexts(chats, form)
-        vocabulary = torch.from_numpy(fold(segments).vocabulary)
+        self, chats: Sequence[Chat], n: int, form: Bound, rngs: Sequence[np.random.Generator]
+    ) -> list[list[str]]:
+        contexts, grammar = self._contexts(chats, form)
+        vocabulary = torch.from_numpy(vocabulary_of(grammar))
 
         def work(contexts: list[list[int]], seeds: list[int]) -> list[Ints]:
             rows = self._tree_rows(contexts, vocabulary)
             # Made anew, so that a batch that runs out of memory draws the same when it is halved.
-            return split_samples(rows, segments, n, [np.random.default_rng(seed) for seed in seeds])
+            return split_samples(rows, grammar, n, [np.random.default_rng(seed) for seed in seeds])
 
-        return [row for (row,) in self._by_seed(contexts, 1, rngs, len(vocabulary), work)]
+        drawn = self._by_seed(contexts, 1, rngs, len(vocabulary), work)
+        return [[grammar.text(chosen) for chosen in row.tolist()] for (row,) in drawn]
 
     def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor) -> TreeRows:
         prefix = self._prefix if self._prefix is not None and self._prefix.begins(contexts) else None
@@ -185,24 +178,24 @@ class LocalModel:
         return self.text.encode([(text,) for text in texts])
 
     def _spell(self, text: str) -> list[int]:
-        return [self._characters[character] for character in text]
+        return [self._character(character) for character in text]
+
+    def _character(self, character: str) -> int:
+        """The token of a character of an answer: its own, or that of its byte."""
+        own = ("▁", "Ġ") if character == " " else (character,)
+        for name in (*own, f"<0x{ord(character):02X}>"):
+            if name in self._vocabulary:
+                return self._vocabulary[name]
+        raise UsageError(
+            f"--model {self.info.name}: its tokenizer has no token for {character!r}, so it cannot write an "
+            "answer of several parts"
+        )
 
     @cached_property
-    def _characters(self) -> dict[str, int]:
-        """The token of each character of an answer: its own, or that of its byte."""
-        vocabulary, found = self.tokenizer.get_vocab(), {}
-        for character in "0123456789-.,[] ":
-            own = ("▁", "Ġ") if character == " " else (character,)
-            names = [name for name in (*own, f"<0x{ord(character):02X}>") if name in vocabulary]
-            if not names:
-                raise UsageError(
-                    f"--model {self.info.name}: its tokenizer has no token for {character!r}, so it "
-                    "cannot list several settings in one answer"
-                )
-            found[character] = int(vocabulary[names[0]])
-        return found
+    def _vocabulary(self) -> dict[str, int]:
+        return dict(self.tokenizer.get_vocab())
 
-    def _contexts(self, chats: Sequence[Chat], form: AnswerFormat) -> tuple[list[list[int]], Segments]:
+    def _contexts(self, chats: Sequence[Chat], form: Bound) -> tuple[list[list[int]], Grammar]:
         """Token ids of each chat, and the tries that go on from where they end.
 
         The tries depend on the text behind the last turn alone, so that they are made once; each chat is
@@ -210,8 +203,8 @@ class LocalModel:
         """
         texts = [self.text.pieces(chat) for chat in chats]
         end = texts[0][-1] if len(texts[0]) > 1 else ""
-        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
-        path, answer = segments[0].path(0), segment_texts(form)[0][0]
+        grammar = self._grammar(end if end.strip() else self.render(chats[0])[-_TAIL:], segment_texts(form))
+        path, answer = grammar.tries[0].path(0), grammar.texts[0][0]
         contexts = []
         encoded = self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts])
         for pieces, ids in zip(texts, encoded, strict=True):
@@ -221,8 +214,8 @@ class LocalModel:
                     f"({''.join(pieces)[-20:]!r}); use another chat template"
                 )
             contexts.append(ids[: -len(path)])
-        check_length(self.info.name, self.model, contexts, sum(max(trie.depth) for trie in segments))
-        return contexts, segments
+        check_length(self.info.name, self.model, contexts, sum(max(trie.depth) for trie in grammar.tries))
+        return contexts, grammar
 
     def _rows(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
         """Rows at once: one on the CPU with trees, else as many as fit in half of the free memory, from the

@@ -139,6 +139,19 @@ class QaParameters(RetrievalParameters):
     )
 
 
+class VerbalParameters(ModelParameters, EncoderParameters):
+    """Of ``icl-verbal``."""
+
+    template_kind: ClassVar[Kind] = "verbal"
+
+    examples: int = Field(
+        4, ge=0, description="training prompts shown (K), in words; 0: none", json_schema_extra=tuned(0, 12)
+    )
+    answers: int = Field(
+        10, ge=1, description="answers, each a whole distribution; samples are drawn from their average"
+    )
+
+
 class SimilarParameters(EncoderParameters):
     """Of predictors that give the responses to similar prompts."""
 

@@ -121,7 +121,7 @@ class ServedModel:
 
     def _found_out(self, form: Form) -> Abilities:
         """What the server can do for this format: as in the cache, else by asking it."""
-        if isinstance(form, FreeText):
+        if not isinstance(form, AnswerFormat):
             form = AnswerFormat()  # it is the probe's settings that show whether a server samples
         if form.pairs not in self._abilities:
             question = self._abilities_question(form)
@@ -166,7 +166,7 @@ class ServedModel:
         }
         if count > 1:
             body["n"] = count
-        if abilities.structured and isinstance(form, AnswerFormat):
+        if abilities.structured and not isinstance(form, FreeText):
             body["response_format"] = response_format(form)
         return {key: value for key, value in body.items() if key not in abilities.left_out}
 

@@ -13,22 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from popeq_llm.answers import AnswerFormat, Form, FreeText, answer_text, parse_answer, whole_lines
+from popeq_llm.answers import Bound, Form, FreeText, MixtureForm, answer_text, parse_answer, whole_lines
 from popeq_llm.models import Chat
 from popeq_llm.served_client import Choice
 
 _NUMBER = r"(0\.0|-?(0\.[1-9]|[1-5]\.[0-9]|6\.0))"
 #: A setting as regular expression: the very texts that ``answers.answer_text`` writes.
 SETTING = rf"^\[{_NUMBER}, {_NUMBER}\]$"
+_COMPONENT = rf"(5|[1-9][05]|100)% at {SETTING[1:-1]} spread (0\.[1-9]|[1-5]\.[0-9]|6\.0)"
 FIRST_DRAWS = 16  # if none of so many answers is right, a prompt is given up
 _DRAWS_PER_SAMPLE = 4  # a prompt may cost so many draws for each sample (and 16 more)
 
 
-def response_format(form: AnswerFormat) -> dict[str, Any]:
+def response_format(form: Bound) -> dict[str, Any]:
     """The field ``response_format`` of a request: a strict schema that only right answers fulfil."""
+    pattern = SETTING
+    if isinstance(form, MixtureForm):
+        pattern = rf"^{_COMPONENT}(; {_COMPONENT}){{0,{form.components - 1}}}\.$"
     settings = {
         "type": "array",
-        "items": {"type": "string", "pattern": SETTING},
+        "items": {"type": "string", "pattern": pattern},
         "minItems": form.pairs,
         "maxItems": form.pairs,
     }
@@ -41,7 +45,7 @@ def response_format(form: AnswerFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "settings", "strict": True, "schema": schema}}
 
 
-def answer_of_json(text: str, form: AnswerFormat) -> str | None:
+def answer_of_json(text: str, form: Bound) -> str | None:
     """The answer in a text of that schema, or None if it is anything else."""
     try:
         held = json.loads(text)
@@ -76,7 +80,10 @@ def is_entry(held: Any, count: int, form: Form) -> bool:
 
 def form_text(form: Form) -> str:
     """A form, as an error shows it."""
-    return "of a text" if isinstance(form, FreeText) else answer_text(np.zeros((form.pairs, 2)), form)
+    if isinstance(form, FreeText):
+        return "of a text"
+    shown = [[100, 0, 0, 1]] if isinstance(form, MixtureForm) else np.zeros((form.pairs, 2))
+    return answer_text(shown, form)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """What a model constrained to a grammar answers, every distinct prefix evaluated once, a level at a time.
 
-A grammar is a row of tries, each a choice (a setting, say); an answer chooses once in each. Constrained: at
-each token, the allowed ones renormalised. ``split_samples`` draws n independent answers by splitting: the
-samples of all contexts walk down the tries together, a decision at a time. Samples at the same prefix share
-its evaluation; each then chooses its own next token, by inverting the distribution over the allowed ones at a
-uniform number of its own. ``exact_answers`` gives the whole distribution of a grammar of one trie.
+Constrained: at each token, those that the grammar allows renormalised. ``split_samples`` draws n independent
+answers by splitting: the samples of all contexts walk down the tries together, a decision at a time. Samples
+at the same prefix share its evaluation; each then chooses its own next token, by inverting the distribution
+over the allowed ones at a uniform number of its own. ``exact_answers`` gives the whole distribution of a
+grammar of one trie.
 """
 
 from __future__ import annotations
@@ -18,75 +18,57 @@ import torch
 
 from popeq.typing import Floats, Ints
 from popeq_llm.tree import TreeRows
-from popeq_llm.trie import Trie, padded
+from popeq_llm.trie import Grammar, Trie, padded
+
+Path = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Radix:
-    """The nodes of some tries, one behind another, where answers part: the D decisions, the first one first.
+    """The nodes of a trie where answers part: D decisions, the first first; C is the most children of one.
 
-    C is the most children that a decision has. A child that leads to the end of the answer has no path.
+    A trie of a single answer has no decision; ``start`` then leads to its end.
     """
 
-    #: (T,) every token that is ever chosen, ascending
-    vocabulary: Ints
-    #: tokens from the context to the first decision
-    start: tuple[int, ...]
-    #: (D, C) place in ``vocabulary`` of each child's token; -1 where there are fewer than C children
-    column: Ints
-    #: (D, C) the decision that a child leads to, -1 for none
+    #: tokens from the root to the first decision
+    start: Path
+    #: (D, C) each child's token, ascending; -1 where a decision has fewer than C children
+    token: Ints
+    #: (D, C) the decision that a child leads to, or -1 - a where it is sure to end in answer a
     target: Ints
-    #: (D, C, L) tokens from a decision to the next one, padded, the child's own first, and (D, C) how many
-    path: Ints
-    length: Ints
-    #: (D, C) which answer of its trie a child decides, -1 for none yet, and (D,) the trie of a decision
-    answer: Ints
-    trie: Ints
+    #: tokens from a decision to the target of each of its children, the child's own first
+    paths: tuple[tuple[Path, ...], ...]
+
+
+@lru_cache(maxsize=64)
+def fold(trie: Trie) -> Radix:
+    """Fold away every token that is forced."""
+    decisions = [v for v, children in enumerate(trie.children) if len(children) > 1]
+    index = {v: d for d, v in enumerate(decisions)}
+
+    def follow(node: int) -> tuple[Path, int]:
+        """The tokens from a node, its own included, to where it leads, and that."""
+        path = [trie.token[node]] if node else []
+        while node not in index and trie.answer[node] < 0:
+            (node,) = trie.children[node]
+            path.append(trie.token[node])
+        return tuple(path), index[node] if node in index else -1 - trie.answer[node]
+
+    edges = [[follow(child) for child in trie.children[v]] for v in decisions]
+    return Radix(
+        start=follow(0)[0],
+        token=padded([[path[0] for path, _ in row] for row in edges], -1),
+        target=padded([[target for _, target in row] for row in edges], 0),
+        paths=tuple(tuple(path for path, _ in row) for row in edges),
+    )
 
 
 @lru_cache(maxsize=16)
-def fold(tries: tuple[Trie, ...]) -> Radix:
-    """Fold away every token that is forced. A grammar of a single answer has no decision (D = 0)."""
-    nodes = [
-        (t, v) for t, trie in enumerate(tries) for v, below in enumerate(trie.children) if len(below) > 1
-    ]
-    index = {node: d for d, node in enumerate(nodes)}
-    children = [[tries[t].token[c] for c in tries[t].children[v]] for t, v in nodes]
-    vocabulary = np.array(sorted({token for row in children for token in row}), dtype=np.int64)
-
-    def follow(t: int, v: int) -> tuple[list[int], int, int]:
-        """From a node: the tokens to the next decision, that decision, the answer of trie t on the way."""
-        path: list[int] = []
-        answer = -1
-        while True:
-            if tries[t].answer[v] >= 0:
-                answer = tries[t].answer[v] if answer < 0 else answer
-                t, v = t + 1, 0
-                if t == len(tries):
-                    return [], -1, answer
-            if (t, v) in index:
-                return path, index[t, v], answer
-            (v,) = tries[t].children[v]
-            path.append(tries[t].token[v])
-
-    edges = [[follow(t, child) for child in tries[t].children[v]] for t, v in nodes]
-    paths = [
-        [[token, *path] if target >= 0 else [] for token, (path, target, _) in zip(row, found, strict=True)]
-        for row, found in zip(children, edges, strict=True)
-    ]
-    most = max((len(row) for row in children), default=0)
-    flat = [path for row in paths for path in (*row, *[[]] * (most - len(row)))]
-    long = padded(flat, 0)
-    return Radix(
-        vocabulary,
-        start=tuple(follow(0, 0)[0]) if nodes else (),
-        column=padded([np.searchsorted(vocabulary, row).tolist() for row in children], -1),
-        target=padded([[target for _, target, _ in row] for row in edges], -1),
-        path=long.reshape(len(nodes), most, -1) if nodes else long.reshape(0, 0, 0),
-        length=padded([[len(path) for path in row] for row in paths], 0),
-        answer=padded([[answer for _, _, answer in row] for row in edges], -1),
-        trie=np.array([t for t, _ in nodes], dtype=np.int64),
-    )
+def vocabulary_of(grammar: Grammar) -> Ints:
+    """Every token that is ever chosen, ascending, (T,)."""
+    chosen = [fold(trie).token.ravel() for trie in set(grammar.tries)]
+    found: Ints = np.unique(np.concatenate(chosen))
+    return found[found >= 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +82,7 @@ class _Level:
     logits: Floats
 
 
-def _begin(rows: TreeRows, radix: Radix) -> _Level:
+def _begin(rows: TreeRows, start: Path) -> _Level:
     """The contexts themselves, with what is forced behind them."""
     count = len(rows.lengths)
     level = _Level(
@@ -109,15 +91,13 @@ def _begin(rows: TreeRows, radix: Radix) -> _Level:
         torch.zeros((count, 0), dtype=torch.bool),
         rows.first.cpu().double().numpy(),
     )
-    if not radix.start:
-        return level
-    path = np.tile(np.array(radix.start), (count, 1))
-    return _fed(rows, level, np.arange(count), path, np.full(count, len(radix.start)))
+    return _fed(rows, level, np.arange(count), [start] * count) if start else level
 
 
-def _fed(rows: TreeRows, above: _Level, came: Ints, path: Ints, length: Ints) -> _Level:
-    """The level below: K prefixes, each ``came`` (K,) from a prefix above by ``length`` (K,) >= 1 tokens of
-    ``path`` (K, L)."""
+def _fed(rows: TreeRows, above: _Level, came: Ints, paths: Sequence[Path]) -> _Level:
+    """The level below: K prefixes, each ``came`` (K,) from a prefix above by one of the K ``paths``, none of
+    them empty."""
+    path, length = padded(paths, 0), np.array([len(own) for own in paths])
     owner, order = above.owner[came], np.arange(len(came))
     start = np.searchsorted(owner, owner)  # the first prefix of the same row
     begin = length.cumsum() - length
@@ -149,55 +129,86 @@ def _fed(rows: TreeRows, above: _Level, came: Ints, path: Ints, length: Ints) ->
     return _Level(owner, above.depth[came] + length, sees[owner, end], found)
 
 
-def _child_logits(level: _Level, radix: Radix, decision: Ints) -> Floats:
-    """Logits of the children (K, C) of the decision that each prefix has come to; -inf where it has fewer."""
-    column = radix.column[decision]
-    return np.where(column >= 0, np.take_along_axis(level.logits, column, axis=1), -np.inf)
+def _child_logits(level: _Level, vocabulary: Ints, tokens: Ints) -> Floats:
+    """Logits of some tokens (K, C) behind each prefix; -inf where a token is -1."""
+    column = np.searchsorted(vocabulary, np.maximum(tokens, vocabulary[0]))
+    return np.where(tokens >= 0, np.take_along_axis(level.logits, column, axis=1), -np.inf)
 
 
 @torch.inference_mode()
 def split_samples(
-    rows: TreeRows, tries: tuple[Trie, ...], n: int, rngs: Sequence[np.random.Generator]
+    rows: TreeRows, grammar: Grammar, n: int, rngs: Sequence[np.random.Generator]
 ) -> list[Ints]:
-    """``n`` answers for each row's context, (n, len(tries)) indices; row i draws from ``rngs[i]`` alone.
+    """``n`` answers for each row's context, (n, tries) choices; row i draws from ``rngs[i]`` alone.
 
-    ``rows`` give the logits of ``fold(tries).vocabulary``.
+    ``rows`` give the logits of ``vocabulary_of(grammar)``.
     """
-    radix, count = fold(tries), len(rngs)
+    tries, vocabulary, count = [fold(trie) for trie in grammar.tries], vocabulary_of(grammar), len(rngs)
     answers = np.zeros((count, n, len(tries)), dtype=np.int64)
-    # The decision of each sample, -1 at its end, and which prefix of the level it has.
-    at = np.full((count, n), 0 if len(radix.trie) else -1)
+
+    def onward(place: int) -> tuple[Path, int]:
+        """From the end of a trie to the first decision behind it: the tokens, and the trie that it is in;
+        -1 if there is none."""
+        path: Path = ()
+        while (place := place + 1) < len(tries):
+            path += tries[place].start
+            if len(tries[place].target):
+                return path, place
+        return (), -1
+
+    start, place = onward(-1)
+    if place < 0:
+        return list(answers)
+    level = _begin(rows, start)
+    # Of each prefix of the level, the trie and the decision that it has come to; of each sample, the prefix
+    # that it has, or -1 at its end.
+    comes = np.full((count, 2), (place, 0))
     has = np.repeat(np.arange(count)[:, None], n, axis=1)
-    level = _begin(rows, radix) if len(radix.trie) else None
-    while level is not None:
-        walking = at >= 0
-        prefix = np.zeros(len(level.owner), dtype=np.int64)
-        prefix[has[walking]] = at[walking]
-        logits = _child_logits(level, radix, prefix)
+    while True:
+        tokens = _stacked([tries[t].token[d] for t, d in comes.tolist()], -1)
+        target = _stacked([tries[t].target[d] for t, d in comes.tolist()], 0)
+        logits = _child_logits(level, vocabulary, tokens)
         # Cumulative probabilities of each prefix's children; the last of each row is exactly 1.
         total = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
         chances = total / total[:, -1:]
+        walking = has >= 0
         uniform = np.zeros((count, n))
         for r in np.flatnonzero(walking.any(axis=1)).tolist():
             uniform[r] = rngs[r].random(n)
-        chosen = (chances[has[walking]] <= uniform[walking][:, None]).sum(axis=1)
-        decision = at[walking]
-        decided = radix.answer[decision, chosen]
+        prefix = has[walking]
+        chosen = (chances[prefix] <= uniform[walking][:, None]).sum(axis=1)
         row, sample = np.nonzero(walking)
-        answers[row, sample, radix.trie[decision]] = np.where(
-            decided >= 0, decided, answers[row, sample, radix.trie[decision]]
-        )
-        at[walking] = radix.target[decision, chosen]
-        on = radix.target[decision, chosen] >= 0
-        if not on.any():
-            break
+        ended = target[prefix, chosen] < 0
+        answers[row[ended], sample[ended], comes[prefix, 0][ended]] = -1 - target[prefix, chosen][ended]
         # Samples that have the same prefix and choose the same child have the same prefix again.
-        places = has[walking][on] * radix.column.shape[1] + chosen[on]
-        _, first, inverse = np.unique(places, return_index=True, return_inverse=True)
-        came, d, c = has[walking][on][first], decision[on][first], chosen[on][first]
-        has[at >= 0] = inverse
-        level = _fed(rows, level, came, radix.path[d, c], radix.length[d, c])
-    return list(answers)
+        edges, inverse = np.unique(prefix * tokens.shape[1] + chosen, return_inverse=True)
+        paths: list[Path] = []
+        below: list[tuple[int, int]] = []
+        kept = np.full(len(edges), -1)
+        for e, (k, c) in enumerate(zip(*np.divmod(edges, tokens.shape[1]), strict=True)):
+            (t, d), leads = comes[k].tolist(), int(target[k, c])
+            path = tries[t].paths[d][c]
+            if leads < 0:
+                more, t = onward(t) if -1 - leads != grammar.stops[t] else ((), -1)
+                path, leads = path + more, 0
+            if t >= 0:
+                kept[e] = len(paths)
+                paths.append(path)
+                below.append((t, leads))
+        has[walking] = kept[inverse]
+        if not paths:
+            return list(answers)
+        level = _fed(rows, level, edges[kept >= 0] // tokens.shape[1], paths)
+        comes = np.array(below)
+
+
+def _stacked(rows: Sequence[Ints], fill: int) -> Ints:
+    """Rows of different lengths, one below another, filled up at their ends."""
+    width = max(map(len, rows))
+    stacked = np.full((len(rows), width), fill)
+    for own, row in zip(stacked, rows, strict=True):
+        own[: len(row)] = row
+    return stacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,27 +227,32 @@ class ExactAnswers:
 
 
 @torch.inference_mode()
-def exact_answers(rows: TreeRows, trie: Trie) -> list[ExactAnswers]:
-    """The distribution of each row's context: every decision of the trie is evaluated once, level by level.
+def exact_answers(rows: TreeRows, grammar: Grammar) -> list[ExactAnswers]:
+    """The distribution of each row's context: every decision of the grammar, which is a single trie, is
+    evaluated once, level by level.
 
-    ``rows`` give the logits of ``fold((trie,)).vocabulary``.
+    ``rows`` give the logits of ``vocabulary_of(grammar)``.
     """
-    radix, count = fold((trie,)), len(rows.lengths)
+    (trie,) = grammar.tries
+    radix, vocabulary, count = fold(trie), vocabulary_of(grammar), len(rows.lengths)
     answers = np.zeros((count, len(trie.leaves)))  # log-probabilities; 0 for an answer that is the only one
-    at = np.arange(min(1, len(radix.trie)))  # the decisions of a level, the same for all rows; here the first
-    level = _begin(rows, radix) if len(at) else None
-    reached = np.zeros((count, len(at)))  # log-probability of each of them
-    while level is not None and len(at):
-        logits = _child_logits(level, radix, np.tile(at, count))
+    if not len(radix.target):
+        return [ExactAnswers(np.exp(row)) for row in answers]
+    level = _begin(rows, radix.start)
+    at = np.zeros(1, dtype=np.int64)  # the decisions of a level, the same for all rows; here the first
+    reached = np.zeros((count, 1))  # log-probability of each of them
+    while True:
+        logits = _child_logits(level, vocabulary, np.tile(radix.token[at], (count, 1)))
         logs = torch.log_softmax(torch.from_numpy(logits), dim=1).numpy()
         logs = logs.reshape(count, len(at), -1) + reached[:, :, None]
-        ends, inner = radix.answer[at] >= 0, radix.target[at] >= 0
-        answers[:, radix.answer[at][ends]] = logs[:, ends]
+        target, real = radix.target[at], radix.token[at] >= 0
+        ends, inner = real & (target < 0), real & (target >= 0)
+        answers[:, -1 - target[ends]] = logs[:, ends]
         reached = logs[:, inner]
         parent, child = np.nonzero(inner)
-        if len(parent):
-            came = (np.arange(count)[:, None] * len(at) + parent).ravel()
-            path, length = radix.path[at][parent, child], radix.length[at][parent, child]
-            level = _fed(rows, level, came, np.tile(path, (count, 1)), np.tile(length, count))
-        at = radix.target[at][parent, child]
-    return [ExactAnswers(np.exp(row)) for row in answers]
+        if not len(parent):
+            return [ExactAnswers(np.exp(row)) for row in answers]
+        came = (np.arange(count)[:, None] * len(at) + parent).ravel()
+        paths = [radix.paths[d][c] for d, c in zip(at[parent], child, strict=True)]
+        level = _fed(rows, level, came, paths * count)
+        at = target[inner]

@@ -23,9 +23,9 @@ from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.known import DEFAULT_WORDING
 from popeq_llm.models import Chat, Message
 
-Kind = Literal["zero", "few", "qa", "paraphrase"]
-#: A sentence and the settings (m, 2) in dB that listeners chose for it.
-Example = tuple[str, Floats]
+Kind = Literal["zero", "few", "qa", "verbal", "paraphrase"]
+#: A sentence and the settings (m, 2) in dB that listeners chose for it, or these in words.
+Example = tuple[str, Floats | str]
 
 #: Two sentences: what the chats of both begin with, all chats of a template do.
 PROBES = ("Make it warmer", "a bright sound")
@@ -36,6 +36,7 @@ _VARIABLES: dict[Kind, dict[str, Any]] = {
     "zero": {"sentence": "<the sentence>"},
     "few": {"sentence": "<the sentence>", "examples": [_EXAMPLE]},
     "qa": {"sentence": "<the sentence>", "examples": [_EXAMPLE]},
+    "verbal": {"sentence": "<the sentence>", "examples": [_EXAMPLE]},
     "paraphrase": {"sentence": "<the sentence>", "count": "<the count>"},
 }
 #: A section of the format before jinja2.
@@ -82,7 +83,13 @@ class Template:
         ``count``: how many paraphrases are asked for, in a template of that kind.
         """
         gains = self.wording.gains
-        shown = [{"sentence": text, "settings": settings_text(points, gains)} for text, points in examples]
+        shown = [
+            {
+                "sentence": text,
+                "settings": chosen if isinstance(chosen, str) else settings_text(chosen, gains),
+            }
+            for text, chosen in examples
+        ]
         return self.rendered({"sentence": sentence, "examples": shown, "count": count})
 
     def rendered(self, values: Mapping[str, Any]) -> Chat:
@@ -113,9 +120,10 @@ def settings_text(points: Floats, gains: bool = False) -> str:
 def load_template(kind: Kind, file: str | Path | None = None, wording: str = DEFAULT_WORDING) -> Template:
     """The bundled template of a kind, or a person's own ``file`` in its place, with a bundled wording.
 
-    ``zero`` asks about a sentence alone; ``few`` and ``qa`` show examples, ``qa`` asks for a list;
-    ``paraphrase`` asks for other wordings of a sentence, one a line. Raises UsageError in one line: the file
-    cannot be read, or which blocks and variables are missing or unknown.
+    ``zero`` asks about a sentence alone; ``few``, ``qa`` and ``verbal`` show examples, ``qa`` asks for a list
+    and ``verbal`` for a mixture in words; ``paraphrase`` asks for other wordings of a sentence, one a line.
+    Raises UsageError in one line: the file cannot be read, or which blocks and variables are missing or
+    unknown.
     """
     if not file:
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")

@@ -1,7 +1,7 @@
 """Drawing answers a token at a time, many rows side by side behind one cache.
 
-For models that refuse tree masks, for answers of several settings and for free text. Each row has a noise
-stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
+For models that refuse tree masks, for answers of several settings, for mixtures and for free text. Each row
+has a noise stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from popeq_llm.answers import TENTHS, AnswerFormat, pair_text
+from popeq_llm.answers import (
+    SPREADS,
+    TENTHS,
+    WEIGHTS,
+    AnswerFormat,
+    Bound,
+    MixtureForm,
+    number_text,
+    pair_text,
+)
 from popeq_llm.architecture import attention_windows, new_cache
-from popeq_llm.trie import Encode, Trie, build_trie, continuations, padded
+from popeq_llm.trie import STOP, Encode, Grammar, Trie, build_trie, continuations, padded
 
 T = TypeVar("T")
 
@@ -129,63 +138,64 @@ def free_samples(
     return _written(model, contexts, seeds, [writer() for _ in contexts])
 
 
-Segments = tuple[Trie, ...]
-
-
 @cache
-def segment_texts(form: AnswerFormat) -> tuple[tuple[str, ...], ...]:
-    """The texts of an answer, cut between digits and brackets: in each segment a choice of one setting."""
-    pairs = [pair_text(x, y, form.gains) for x in TENTHS for y in TENTHS]
+def segment_texts(form: Bound) -> tuple[tuple[str, ...], ...]:
+    """The texts of an answer in segments, in each of them a choice; cut where tokenizers do not merge.
+
+    Settings are cut between digits and brackets; a component of a mixture is a weight, a centre and a spread.
+    A mixture ends where ``.`` is chosen, so that not every segment is used.
+    """
+    gains = isinstance(form, AnswerFormat) and form.gains
+    pairs = [pair_text(x, y, gains) for x in TENTHS for y in TENTHS]
+    if isinstance(form, MixtureForm):
+        first = tuple(f"{weight}%" for weight in WEIGHTS)
+        centre = tuple(f" at [{pair}" for pair in pairs)
+        spread = tuple(f"] spread {number_text(t)}" for t in SPREADS)
+        more = (*(f"; {weight}" for weight in first), STOP)
+        return (first, *(centre, spread, more) * (form.components - 1), centre, spread, (STOP,))
     if form.pairs == 1:
         return (tuple(f"[{pair}]" for pair in pairs),)
     first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)
     return (first, *(later,) * (form.pairs - 1), ("]]",))
 
 
-def answer_of(chosen: Sequence[int], form: AnswerFormat) -> str:
-    """The text of an answer from its index in each segment."""
-    return "".join(texts[i] for texts, i in zip(segment_texts(form), chosen, strict=True))
-
-
-def answer_segments(
-    encode: Encode, spell: Callable[[str], list[int]], before: str, form: AnswerFormat
-) -> Segments:
-    """An answer as a row of tries, one for each of its segments.
+def grammar_of(
+    encode: Encode, spell: Callable[[str], list[int]], before: str, texts: tuple[tuple[str, ...], ...]
+) -> Grammar:
+    """The grammar of an answer behind ``before``, a trie for each of its segments ``texts``.
 
     The tokens are those that the tokenizer itself writes. Only where it would merge across a cut are the
-    later settings spelled out, a character a token.
+    later segments spelled out, a character a token.
     """
-
-    def trie(before: str, texts: Sequence[str]) -> Trie:
-        return build_trie(*continuations(encode, before, texts))
-
-    texts = segment_texts(form)
-    first = trie(before, texts[0])
-    if form.pairs == 1:
-        return (first,)
-    later = [trie(before + texts[0][0], choices) for choices in (texts[1], texts[-1])]
-    if any(t.healed for t in later):
-        later = [build_trie([spell(text) for text in choices]) for choices in (texts[1], texts[-1])]
-    middle, end = later
-    return (first, *(middle,) * (form.pairs - 1), end)
+    tries: dict[tuple[str, ...], Trie] = {}
+    for choices in texts:
+        if choices not in tries:
+            tries[choices] = build_trie(*continuations(encode, before, choices))
+        before += choices[0]
+    later = texts[1:]
+    if any(tries[choices].healed for choices in later):
+        tries |= {choices: build_trie([spell(text) for text in choices]) for choices in {*later}}
+    return Grammar(tuple(tries[choices] for choices in texts), texts)
 
 
 def constrained_samples(
-    model: Any, segments: Segments, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
-) -> list[list[int]]:
-    """One answer a row as the answer's index in each segment; row i draws its noise from ``seeds[i]`` alone.
+    model: Any, grammar: Grammar, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
+) -> list[str]:
+    """One answer a row; row i draws its noise from ``seeds[i]`` alone.
 
-    ``contexts`` are the token ids of each row, without those that the first segment heals.
+    ``contexts`` are the token ids of each row, without those that the first trie heals.
     """
 
-    def writer() -> Writer[list[int]]:
-        answers = []
-        for trie in segments:
+    def writer() -> Writer[str]:
+        chosen: list[int] = []
+        for trie, last in zip(grammar.tries, grammar.stops, strict=True):
             node = 0
             while trie.children[node]:
                 children = trie.children[node]
                 node = children[(yield [trie.token[c] for c in children])]
-            answers.append(trie.answer[node])
-        return answers
+            chosen.append(trie.answer[node])
+            if chosen[-1] == last:
+                break
+        return grammar.text(chosen)
 
     return _written(model, contexts, seeds, [writer() for _ in contexts])

@@ -47,6 +47,35 @@ class Trie:
         return tokens[::-1]
 
 
+#: What ends an answer wherever it is chosen.
+STOP = "."
+
+
+@dataclass(frozen=True, eq=False)
+class Grammar:
+    """A row of tries, in each of which an answer chooses once, and the texts of the choices.
+
+    An answer ends where ``STOP`` is chosen, else behind the last trie.
+    """
+
+    tries: tuple[Trie, ...]
+    texts: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def stops(self) -> tuple[int, ...]:
+        """Which choice of each trie ends an answer; -1 for none."""
+        return tuple(choices.index(STOP) if STOP in choices else -1 for choices in self.texts)
+
+    def text(self, chosen: Sequence[int]) -> str:
+        """The text of an answer; what it chose behind its end counts for nothing."""
+        text = ""
+        for choices, index, last in zip(self.texts, chosen, self.stops, strict=False):
+            text += choices[index]
+            if index == last:
+                break
+        return text
+
+
 def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
     """The trie of distinct token sequences.
 

@@ -80,13 +80,7 @@ class Mixture:
         weights = self.log_weights[0].detach().double().exp().cpu().numpy()
         chosen = rng.choice(len(weights), size=n, p=weights / weights.sum())
         means, sds = (v[0].detach().double().cpu().numpy()[chosen] for v in (self.means, self.sds))
-        return fold(rng.normal(means, sds), self.space)
-
-
-def fold(points: Floats, space: Space) -> Floats:
-    """Points (n, 2) reflected at the edges until they are inside the box."""
-    u = np.mod((points - space.low) / space.size, 2.0)
-    return space.clip(space.low + space.size * np.where(u > 1.0, 2.0 - u, u))
+        return self.space.fold(rng.normal(means, sds))
 
 
 def pooled_components(points: Floats, count: int, space: Space, rng: np.random.Generator) -> Components:

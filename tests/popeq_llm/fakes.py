@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
-from popeq_llm.answers import answer_text
+from popeq_llm.answers import MixtureForm, answer_text
 from popeq_llm.models import Generated, ModelInfo
 
 
@@ -52,6 +52,8 @@ class FakeModel:
             self.chats.append(chat)
             shift = int(hashlib.sha256(self.render(chat).encode()).hexdigest(), 16) % 20 / 10
             points = rng.integers(-40, 41, (n, form.pairs, 2)) / 10 + shift
+            if isinstance(form, MixtureForm):
+                points = np.array([[[60, *p, 0.5], [40, *-p, 0.5]] for p in points[:, 0]])
             answers.append([answer_text(p, form) for p in points])
             self.given[self.render(chat)] = points
         return Generated(

@@ -71,7 +71,8 @@ def test_trees_beyond_the_window_have_the_plain_distribution(opened, kind):
     model = opened(kind)
     assert model.decode == "split"
     asked = chats("make it warm", "make it brighter, and then a little less so, please")
-    contexts, (trie,) = model._contexts(asked, ONE)
+    contexts, grammar = model._contexts(asked, ONE)
+    (trie,) = grammar.tries
     assert len(contexts[0]) < len(contexts[1])
     assert len(contexts[0]) > 2 * WINDOW
     laws = model.exact(asked)

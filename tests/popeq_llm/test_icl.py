@@ -251,5 +251,5 @@ def test_declaring_the_plugin_is_light():
 
 
 def test_every_predictor_says_which_extra_it_needs():
-    assert list(SPECS) == [*ICL, "knn", "kernel-mixture", "kernel-ridge"]
+    assert list(SPECS) == [*ICL, "icl-verbal", "knn", "kernel-mixture", "kernel-ridge"]
     assert {s.extra for s in SPECS.values()} == {"llm"}

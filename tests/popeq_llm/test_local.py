@@ -76,7 +76,8 @@ def test_no_answer_ever_fails_to_parse(open_shape, shape, decode):
 def test_the_text_a_model_is_fed_is_the_text_of_its_tokens(open_shape, shape):
     """Context and answer together: what the trie feeds are the tokens of the chat and the answer."""
     model = open_shape(shape)
-    (context,), (trie,) = model._contexts(chats(1), ONE)
+    (context,), grammar = model._contexts(chats(1), ONE)
+    (trie,) = grammar.tries
     text = model.render(chats(1)[0])
     for index, answer in ((0, "[-6.0, -6.0]"), (121 * 60 + 60, "[0.0, 0.0]"), (14640, "[6.0, 6.0]")):
         whole = model.tokenizer(text + answer, add_special_tokens=False)["input_ids"]
@@ -90,7 +91,8 @@ def test_exact_probabilities_equal_plain_ones(open_shape, shape):
     chat = chats(2)[1]
     (exact,) = model.exact([chat])
     assert exact.probability.sum() == pytest.approx(1.0, abs=1e-9)
-    (context,), (trie,) = model._contexts([chat], ONE)
+    (context,), grammar = model._contexts([chat], ONE)
+    (trie,) = grammar.tries
     for text in ("[-6.0, -6.0]", "[0.0, 0.0]", "[1.5, -0.3]", "[6.0, 6.0]"):
         x, y = np.rint((parse_answer(text, ONE)[0] + 6) * 10).astype(int)
         path = trie.path(121 * x + y)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from popeq_llm.splitting import exact_answers, fold, split_samples
-from popeq_llm.trie import build_trie
+from popeq_llm.splitting import exact_answers, split_samples, vocabulary_of
+from popeq_llm.trie import STOP, Grammar, build_trie
 
 VOCABULARY = 12
 #: Choices at once and after forced tokens, forced beginnings and ends, long and short answers.
@@ -20,6 +20,14 @@ ANSWERS = [
     [[a, 9, b, c] for a, b, c in itertools.product((1, 2, 3), (4, 5), (6, 7, 8))],
     [[3, 4, 5]],
 ]
+
+
+def grammar(*parts, stops=()):
+    """Tries of some answers; in those of ``stops`` the last answer ends the whole."""
+    texts = [[f"{part}{a}" for a in range(len(answers))] for part, answers in enumerate(parts)]
+    for part in stops:
+        texts[part][-1] = STOP
+    return Grammar(tuple(map(build_trie, parts)), tuple(map(tuple, texts)))
 
 
 def table(row, prefix):
@@ -70,9 +78,9 @@ def probabilities(row, answers):
 
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_split_samples_have_the_exact_joint_distribution_and_feed_each_prefix_once(answers):
-    trie, n, count = build_trie(answers), 100_000, 3
-    rows = TableRows(range(count), torch.from_numpy(fold((trie,)).vocabulary))
-    drawn = split_samples(rows, (trie,), n, [np.random.default_rng([5, r]) for r in range(count)])
+    trie, n, count = grammar(answers), 100_000, 3
+    rows = TableRows(range(count), torch.from_numpy(vocabulary_of(trie)))
+    drawn = split_samples(rows, trie, n, [np.random.default_rng([5, r]) for r in range(count)])
     assert len(rows.prefixes) == len(set(rows.prefixes))
     for r, samples in enumerate(drawn):
         expected, samples = probabilities(r, answers), samples[:, 0]
@@ -89,29 +97,36 @@ def test_split_samples_have_the_exact_joint_distribution_and_feed_each_prefix_on
 GRAMMAR = ([[1, 2], [3, 4], [3, 5, 6]], [[7]], [[8, 9], [8, 10]], [[1, 1], [1, 2], [4]], [[0]])
 
 
-def test_several_tries_behind_one_another_have_their_exact_joint_distribution():
-    tries, n = tuple(map(build_trie, GRAMMAR)), 100_000
-    whole = [list(itertools.chain(*parts)) for parts in itertools.product(*GRAMMAR)]
-    rows = TableRows(range(2), torch.from_numpy(fold(tries).vocabulary))
+@pytest.mark.parametrize("stops", [(), (2,), (0, 3)])
+def test_several_tries_behind_one_another_have_their_exact_joint_distribution(stops):
+    tries, n = grammar(*GRAMMAR, stops=stops), 100_000
+    whole = {}  # tokens of every answer by its text
+    for chosen in itertools.product(*(range(len(part)) for part in GRAMMAR)):
+        ends = [t for t, c in enumerate(chosen) if t in stops and c == len(GRAMMAR[t]) - 1]
+        used = GRAMMAR[: ends[0] + 1] if ends else GRAMMAR
+        parts = [part[c] for part, c in zip(used, chosen, strict=False)]
+        whole[tries.text(chosen)] = list(itertools.chain(*parts))
+    rows = TableRows(range(2), torch.from_numpy(vocabulary_of(tries)))
     drawn = split_samples(rows, tries, n, [np.random.default_rng([6, r]) for r in range(2)])
     assert len(rows.prefixes) == len(set(rows.prefixes))
     for r, samples in enumerate(drawn):
         assert samples.shape == (n, len(GRAMMAR))
-        index = np.ravel_multi_index(samples.T, [len(part) for part in GRAMMAR])
-        expected = probabilities(r, whole)
-        found = np.bincount(index, minlength=len(whole)) / n
-        assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-9).all()
+        distinct, counts = np.unique(samples, axis=0, return_counts=True)
+        found = dict.fromkeys(whole, 0.0)
+        for chosen, count in zip(distinct.tolist(), counts, strict=True):
+            found[tries.text(chosen)] += count / n
+        expected = probabilities(r, list(whole.values()))
+        error = 5 * np.sqrt(expected * (1 - expected) / n) + 1e-9
+        assert (np.abs(np.array(list(found.values())) - expected) <= error).all()
 
 
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_a_rows_samples_are_its_own_whatever_the_others_are(answers):
-    trie = build_trie(answers)
+    trie = grammar(answers)
 
     def draw(names):
-        rows = TableRows(names, torch.from_numpy(fold((trie,)).vocabulary))
-        return [
-            s.tolist() for s in split_samples(rows, (trie,), 50, [np.random.default_rng(n) for n in names])
-        ]
+        rows = TableRows(names, torch.from_numpy(vocabulary_of(trie)))
+        return [s.tolist() for s in split_samples(rows, trie, 50, [np.random.default_rng(n) for n in names])]
 
     together = draw([0, 1, 2])
     assert draw([2, 0, 1]) == [together[2], together[0], together[1]]
@@ -120,8 +135,8 @@ def test_a_rows_samples_are_its_own_whatever_the_others_are(answers):
 
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_the_whole_distribution_is_that_of_the_table(answers):
-    trie = build_trie(answers)
-    rows = TableRows(range(2), torch.from_numpy(fold((trie,)).vocabulary))
+    trie = grammar(answers)
+    rows = TableRows(range(2), torch.from_numpy(vocabulary_of(trie)))
     for r, found in enumerate(exact_answers(rows, trie)):
         np.testing.assert_allclose(found.probability, probabilities(r, answers), rtol=1e-5)
     assert len(rows.prefixes) == len(set(rows.prefixes))

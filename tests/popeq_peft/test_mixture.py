@@ -11,7 +11,7 @@ from small_fits import fitted, learnable
 
 from popeq.metrics import energy_score
 from popeq.space import PLANE, Space
-from popeq_peft.mixture import NARROWEST, WIDEST, Mixture, MixtureHead, fold, pooled_components
+from popeq_peft.mixture import NARROWEST, WIDEST, Mixture, MixtureHead, pooled_components
 
 OTHER = Space(-3.0, 9.0, 0.0, 4.0)
 
@@ -54,11 +54,11 @@ def test_samples_follow_the_density():
 
 @given(st.floats(-200, 200), st.floats(-200, 200))
 def test_folding_stays_inside_and_keeps_what_is_inside(x, y):
-    folded = fold(np.array([[x, y]]), OTHER)
+    folded = OTHER.fold([[x, y]])
     assert OTHER.contains(folded).all()
     inside = OTHER.clip([[x, y]])
-    np.testing.assert_allclose(fold(inside, OTHER), inside, atol=1e-9)
-    np.testing.assert_allclose(fold(2 * OTHER.high - inside, OTHER), inside, atol=1e-9)
+    np.testing.assert_allclose(OTHER.fold(inside), inside, atol=1e-9)
+    np.testing.assert_allclose(OTHER.fold(2 * OTHER.high - inside), inside, atol=1e-9)
 
 
 def test_energy_score_and_gradient_are_those_of_samples():

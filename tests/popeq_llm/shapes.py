@@ -140,7 +140,7 @@ def save_model(
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "max_position_embeddings": 4096,
+        "max_position_embeddings": 16384,
         "initializer_range": 0.2,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
@@ -158,7 +158,12 @@ def save_model(
     else:
         model = GPT2LMHeadModel(
             GPT2Config(
-                vocab_size=vocabulary, n_embd=64, n_layer=2, n_head=4, n_positions=4096, initializer_range=0.2
+                vocab_size=vocabulary,
+                n_embd=64,
+                n_layer=2,
+                n_head=4,
+                n_positions=16384,
+                initializer_range=0.2,
             )
         )
     model.save_pretrained(folder)

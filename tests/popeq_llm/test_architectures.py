@@ -41,7 +41,7 @@ def opened(model_folders):
 
     def open_(kind):
         if kind not in made:
-            made[kind] = LocalModel(str(model_folders(kind)), device="cpu")
+            made[kind] = LocalModel(str(model_folders(kind)), device="cpu", dtype="float32")
         return made[kind]
 
     return open_
@@ -142,7 +142,7 @@ def test_models_without_tree_masks_draw_token_by_token(opened, kind):
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(model_folders, kind, options, says):
     with pytest.raises(UsageError, match=says) as caught:
-        LocalModel(str(model_folders(kind)), device="cpu", **options)
+        LocalModel(str(model_folders(kind)), device="cpu", dtype="float32", **options)
     assert "\n" not in str(caught.value)
 
 
@@ -154,7 +154,7 @@ def test_a_prompt_beyond_the_context_is_refused(tmp_path, shape):
     (folder / "config.json").write_text(json.dumps(config))
     if shape == "gpt2":  # whose positions are weights
         AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
-    model = LocalModel(str(folder), device="cpu")
+    model = LocalModel(str(folder), device="cpu", dtype="float32")
     short, long = chats("warm")[0][1:], chats("warm and so on " * 12)[0]
     (answers,) = model.generate([short], 3, ONE, rngs(1)).answers
     assert all(parse_answer(a, ONE) is not None for a in answers)
@@ -215,7 +215,7 @@ def test_a_thought_that_the_template_opens_is_closed_at_once(ending, rendered, n
 def test_a_model_that_thinks_says_so_in_its_notes(tmp_path):
     tokenizer = tokenizer_of("llama")
     tokenizer.chat_template = tokenizer.chat_template.replace("<|assistant|>\n{% endif %}", OPENED)
-    model = LocalModel(str(save_model("llama", tmp_path / "think", tokenizer)), device="cpu")
+    model = LocalModel(str(save_model("llama", tmp_path / "think", tokenizer)), device="cpu", dtype="float32")
     assert any("it is asked for the answer at once" in note for note in model.info.notes)
     (answers,) = model.generate(chats("warm"), 3, ONE, rngs(1)).answers
     assert all(parse_answer(a, ONE) is not None for a in answers)
@@ -226,5 +226,5 @@ def test_a_git_lfs_pointer_is_said_to_be_one(tmp_path, file):
     folder = save_model("llama", tmp_path / "lfs")
     (folder / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(UsageError, match=f"{file} is a Git LFS pointer, .*git lfs pull") as caught:
-        LocalModel(str(folder), device="cpu")
+        LocalModel(str(folder), device="cpu", dtype="float32")
     assert "\n" not in str(caught.value)

@@ -29,7 +29,7 @@ def test_a_text_that_was_cut_loses_its_last_line():
 
 
 def test_tokens_come_as_often_as_the_model_says(model_folders):
-    model = LocalModel(str(model_folders("llama")), device="cpu").model
+    model = LocalModel(str(model_folders("llama")), device="cpu", dtype="float32").model
     context = [5, 9, 3, 7]
     with torch.no_grad():
         logits = model(torch.tensor([context])).logits[0, -1, :200].double()
@@ -47,7 +47,7 @@ def test_tokens_come_as_often_as_the_model_says(model_folders):
 
 
 def test_local_texts_depend_on_neither_batch_nor_order(model_folders):
-    model = LocalModel(str(model_folders("phi3")), device="cpu")
+    model = LocalModel(str(model_folders("phi3")), device="cpu", dtype="float32")
     form = FreeText(12)
     together = model.generate(CHATS, 2, form, generators())
     assert together.rejected == (0, 0, 0)

@@ -203,12 +203,12 @@ def test_a_model_that_refuses_tree_masks_draws_token_by_token(model_folders, mon
     import popeq_llm.local as local
 
     monkeypatch.setattr(local, "takes_trees", lambda *_: False)
-    model = LocalModel(str(model_folders("llama")), device="cpu")
+    model = LocalModel(str(model_folders("llama")), device="cpu", dtype="float32")
     assert model.decode == "generate"
     assert any("token by token" in note for note in model.info.notes)
     assert parse_answer(model.generate(chats(1), 1, ONE, rngs(1)).answers[0][0], ONE) is not None
     with pytest.raises(UsageError, match="does not take tree masks"):
-        LocalModel(str(model_folders("llama")), device="cpu", decode="split")
+        LocalModel(str(model_folders("llama")), device="cpu", dtype="float32", decode="split")
 
 
 def test_a_template_without_a_system_role_gets_it_in_the_first_turn(open_shape, monkeypatch):
@@ -234,7 +234,7 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_turn(open_shape, 
 )
 def test_a_model_that_cannot_be_is_one_clear_line(tmp_path, make, says):
     with pytest.raises(UsageError, match=says) as caught:
-        LocalModel(make(tmp_path), device="cpu")
+        LocalModel(make(tmp_path), device="cpu", dtype="float32")
     assert "\n" not in str(caught.value)
 
 
@@ -242,7 +242,7 @@ def test_a_hub_name_without_a_network_says_how_to_get_the_model(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match=r"hf download microsoft/no-such-model.*folder of a copy"):
-        LocalModel("microsoft/no-such-model", device="cpu")
+        LocalModel("microsoft/no-such-model", device="cpu", dtype="float32")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def opened(model_folders):
 
     def open_(shape):
         if shape not in made:
-            made[shape] = LocalModel(str(model_folders(shape)), device="cpu")
+            made[shape] = LocalModel(str(model_folders(shape)), device="cpu", dtype="float32")
         return made[shape]
 
     return open_

@@ -40,7 +40,9 @@ def fitted(
 ) -> Any:
     """A predictor on the CPU; the first two prompts are the validation ones if none are given."""
     spec = SPECS[name]
-    predictor = load_object(spec.factory)(spec.parameters(**{"device": "cpu"} | options), PLANE)
+    predictor = load_object(spec.factory)(
+        spec.parameters(**{"device": "cpu", "dtype": "float32"} | options), PLANE
+    )
     if folder is not None:
         folder.mkdir(exist_ok=True)
         predictor.use_folder(folder)

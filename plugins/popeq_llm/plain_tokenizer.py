@@ -54,7 +54,12 @@ class PlainTokenizer:
         return str(self.backend_tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def apply_chat_template(
-        self, conversation: Sequence[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: Sequence[dict[str, str]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        **_: object,
     ) -> str:
         """The text of a chat; ids (``tokenize``) are not to be had."""
         if tokenize:

@@ -19,6 +19,7 @@ from popeq_llm.models import Chat, Generated, ModelInfo
 from popeq_llm.splitting import ExactAnswers, exact_answers, fold, split_samples
 from popeq_llm.token_by_token import (
     Segments,
+    answer_of,
     answer_segments,
     constrained_samples,
     free_samples,
@@ -98,15 +99,15 @@ class LocalModel:
             answers = self._free(chats, n, form, rngs)
         elif isinstance(form, MixtureForm) or form.pairs > 1 or self.decode == "generate":
             contexts, segments = self._contexts(chats, form)
-            draw = partial(constrained_samples, self.model, segments, segment_texts(form))
-            answers = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
+            draw = partial(constrained_samples, self.model, segments)
+            drawn = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
+            answers = [[answer_of(chosen, form) for chosen in row] for row in drawn]
         else:
             if self.decode == "exact":
                 single = [law.draw(n, rng) for law, rng in zip(self.exact(chats), rngs, strict=True)]
             else:
                 single = self._split(chats, n, rngs)
-            (texts,) = segment_texts(form)
-            answers = [[texts[index] for index in row.tolist()] for row in single]
+            answers = [[answer_of([index], form) for index in row.tolist()] for row in single]
         return Generated(answers, (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat]) -> list[ExactAnswers]:
@@ -177,7 +178,7 @@ class LocalModel:
         """
         texts = [self.text.pieces(chat) for chat in chats]
         end = texts[0][-1] if len(texts[0]) > 1 else ""
-        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], segment_texts(form))
+        segments = self._segments(end if end.strip() else self.render(chats[0])[-_TAIL:], form)
         path, answer = segments[0].path(0), segment_texts(form)[0][0]
         contexts = []
         encoded = self.text.encode([(*pieces[:-1], pieces[-1] + answer) for pieces in texts])

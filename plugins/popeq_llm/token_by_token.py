@@ -133,51 +133,57 @@ def segment_texts(form: Bound) -> tuple[tuple[str, ...], ...]:
     return (first, *(later,) * (form.pairs - 1), ("]]",))
 
 
-def answer_segments(
-    encode: Encode,
-    spell: Callable[[str], list[int]],
-    before: str,
-    texts: Sequence[tuple[str, ...]],
-) -> Segments:
-    """An answer as a row of tries, one for each of its segments ``texts``.
+def answer_of(chosen: Sequence[int], form: Bound) -> str:
+    """The text of an answer from its index in each segment; those behind its end count for nothing."""
+    answer = ""
+    for texts, index in zip(segment_texts(form), chosen, strict=False):
+        answer += texts[index]
+        if texts[index] == _STOP:
+            break
+    return answer
+
+
+def answer_segments(encode: Encode, spell: Callable[[str], list[int]], before: str, form: Bound) -> Segments:
+    """An answer as a row of tries, one for each of its segments.
 
     The tokens are those that the tokenizer itself writes. Only where it would merge across a cut are the
     later segments spelled out, a character a token.
     """
     tries: dict[tuple[str, ...], Trie] = {}
-    for choices in texts:
-        if choices not in tries:
-            tries[choices] = build_trie(*continuations(encode, before, choices))
-        before += choices[0]
-    first, *later = texts
-    if any(tries[choices].healed for choices in later):
-        tries |= {choices: build_trie([spell(text) for text in choices]) for choices in {*later}}
-    return (tries[first], *(tries[choices] for choices in later))
+    for texts in segment_texts(form):
+        if texts not in tries:
+            tries[texts] = build_trie(*continuations(encode, before, texts), _last(texts))
+        before += texts[0]
+    first, *later = segment_texts(form)
+    if any(tries[texts].healed for texts in later):
+        tries |= {t: build_trie([spell(text) for text in t], last=_last(t)) for t in dict.fromkeys(later)}
+    return (tries[first], *(tries[texts] for texts in later))
+
+
+def _last(texts: tuple[str, ...]) -> int:
+    """The index of the text that ends an answer, -1 if there is none."""
+    return texts.index(_STOP) if _STOP in texts else -1
 
 
 def constrained_samples(
-    model: Any,
-    segments: Segments,
-    texts: Sequence[tuple[str, ...]],
-    contexts: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-) -> list[str]:
-    """One answer a row, of the ``segments`` made of ``texts``; row i draws its noise from ``seeds[i]`` alone.
+    model: Any, segments: Segments, contexts: Sequence[Sequence[int]], seeds: Sequence[int]
+) -> list[list[int]]:
+    """One answer a row as the answer's index in each segment up to its end; row i draws its noise from
+    ``seeds[i]`` alone.
 
     ``contexts`` are the token ids of each row, without those that the first segment heals.
     """
 
-    def writer() -> Writer[str]:
-        answer = ""
-        for trie, choices in zip(segments, texts, strict=True):
+    def writer() -> Writer[list[int]]:
+        answers = []
+        for trie in segments:
             node = 0
             while trie.children[node]:
                 children = trie.children[node]
                 node = children[(yield [trie.token[c] for c in children])]
-            chosen = choices[trie.answer[node]]
-            answer += chosen
-            if chosen == _STOP:
+            answers.append(trie.answer[node])
+            if answers[-1] == trie.last:
                 break
-        return answer
+        return answers
 
     return _written(model, contexts, seeds, [writer() for _ in contexts])

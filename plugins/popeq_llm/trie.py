@@ -20,7 +20,8 @@ class Trie:
     ``token[v]`` leads from ``parent[v]`` to node v; ``children[v]`` are nodes, in the order of their tokens;
     ``answer[v]`` is the index of the answer that ends at leaf v, -1 elsewhere; ``leaves[a]`` is the leaf of
     answer a. ``healed`` tokens at the end of the context are not fed: the answers' own tokens begin before
-    them, because the tokenizer merges across the border.
+    them, because the tokenizer merges across the border. ``last`` is the answer behind which nothing follows,
+    in a grammar of several tries that may end early; -1 for none.
     """
 
     token: tuple[int, ...]
@@ -29,6 +30,7 @@ class Trie:
     answer: tuple[int, ...]
     leaves: tuple[int, ...]
     healed: int = 0
+    last: int = -1
 
     @cached_property
     def depth(self) -> tuple[int, ...]:
@@ -47,7 +49,7 @@ class Trie:
         return tokens[::-1]
 
 
-def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
+def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0, last: int = -1) -> Trie:
     """The trie of distinct token sequences.
 
     Raises
@@ -72,7 +74,7 @@ def build_trie(sequences: Sequence[Sequence[int]], healed: int = 0) -> Trie:
         raise ValueError("one sequence begins or repeats another")
     children = tuple(tuple(b[t] for t in sorted(b)) for b in below)
     answer = tuple(answer_of.get(v, -1) for v in range(len(token)))
-    return Trie(tuple(token), tuple(parent), children, answer, tuple(leaves), healed)
+    return Trie(tuple(token), tuple(parent), children, answer, tuple(leaves), healed, last)
 
 
 def continuations(encode: Encode, before: str, texts: Sequence[str]) -> tuple[list[list[int]], int]:

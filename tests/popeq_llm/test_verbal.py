@@ -29,7 +29,8 @@ from popeq_llm.parameters import VerbalParameters
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
 from popeq_llm.served_questions import response_format
-from popeq_llm.token_by_token import answer_segments, constrained_samples, segment_texts
+from popeq_llm.token_by_token import constrained_samples, segment_texts
+from popeq_llm.trie import build_trie, continuations
 from popeq_llm.verbal import Verbal, described, draws
 
 FORM = MixtureForm()
@@ -147,7 +148,11 @@ def test_mixtures_come_as_often_as_the_model_says(opened):
     more = (*(f"; {w}" for w in weights), ".")
     texts = (weights, centres, spreads, more, centres, spreads, (".",))
     context = model.text.encode([model.text.pieces(chat("warm"))])[0]
-    segments = answer_segments(model._encode, model._spell, "\n", texts)
+    ends = [choices.index(".") if "." in choices else -1 for choices in texts]
+    segments = tuple(
+        build_trie(*continuations(model._encode, "\n", choices), end)
+        for choices, end in zip(texts, ends, strict=True)
+    )
     assert not any(trie.healed for trie in segments)
     places = [tuple(range(len(choices))) for choices in texts]
     ended = itertools.product(*places[:3], [2])
@@ -169,7 +174,8 @@ def test_mixtures_come_as_often_as_the_model_says(opened):
     assert len(expected) == 4 + 16
     assert sum(expected.values()) == pytest.approx(1.0, abs=1e-6)
     n = 1000
-    drawn = constrained_samples(model.model, segments, texts, [context] * n, range(n))
+    chosen = constrained_samples(model.model, segments, [context] * n, range(n))
+    drawn = ["".join(t[i] for t, i in zip(texts, row, strict=False)) for row in chosen]
     assert set(drawn) <= set(expected)
     counts = np.array([drawn.count(text) for text in expected])
     mean = n * np.array(list(expected.values()))

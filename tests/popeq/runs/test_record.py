@@ -90,7 +90,7 @@ def test_every_field_says_what_it_is():
 def test_a_model_is_called_by_name_size_quantisation_and_hash():
     raw = json.loads((ROOT / "tests" / "golden" / "run-v2" / "run.json").read_text())
     raw["predictor"]["described"] = {
-        "model": "/home/me/tiny",
+        "model": "/srv/models/tiny",
         "parameters": 134515008,
         "quantisation": "Q4_1",
     }

@@ -1,6 +1,6 @@
-"""Prompts on their way to a server: the questions asked for them, and how answers are read.
+"""Prompts on their way to a server: the questions asked for them, and how answers are bound and read.
 
-Where a server binds answers to a JSON schema, they look like ``{"settings": ["[-1.5, 0.3]"]}``.
+Where a server binds answers to a JSON schema alone, they look like ``{"settings": ["[-1.5, 0.3]"]}``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,15 +17,44 @@ from popeq_llm.answers import AnswerFormat, Form, FreeText, answer_text, parse_a
 from popeq_llm.models import Chat
 from popeq_llm.served_client import Choice
 
+#: How a server can be asked to bind an answer: ``no`` is not at all.
+Binding = Literal["grammar", "regex", "schema", "no"]
+
 _NUMBER = r"(0\.0|-?(0\.[1-9]|[1-5]\.[0-9]|6\.0))"
+_PAIR = rf"\[{_NUMBER}, {_NUMBER}\]"
 #: A setting as regular expression: the very texts that ``answers.answer_text`` writes.
-SETTING = rf"^\[{_NUMBER}, {_NUMBER}\]$"
+SETTING = f"^{_PAIR}$"
 FIRST_DRAWS = 16  # if none of so many answers is right, a prompt is given up
 _DRAWS_PER_SAMPLE = 4  # a prompt may cost so many draws for each sample (and 16 more)
 
 
-def response_format(form: AnswerFormat) -> dict[str, Any]:
-    """The field ``response_format`` of a request: a strict schema that only right answers fulfil."""
+def binding_fields(binding: Binding, form: AnswerFormat) -> dict[str, Any]:
+    """The fields of a request that bind the answer to right ones.
+
+    ``grammar`` is llama.cpp's (GBNF) and ``regex`` vLLM's ``structured_outputs``: both bind the very text
+    that local models are bound to. ``schema`` is OpenAI's ``response_format``, which most servers take.
+    """
+    if binding == "grammar":
+        return {"grammar": _grammar(form)}
+    if binding == "regex":
+        more = rf"(, {_PAIR}){{{form.pairs - 1}}}"
+        return {"structured_outputs": {"regex": _PAIR if form.pairs == 1 else rf"\[{_PAIR}{more}\]"}}
+    return {"response_format": _response_format(form)} if binding == "schema" else {}
+
+
+def _grammar(form: AnswerFormat) -> str:
+    more = '", " pair ' * (form.pairs - 1)
+    return "\n".join(
+        [
+            "root ::= pair" if form.pairs == 1 else f'root ::= "[" pair {more}"]"',
+            'pair ::= "[" number ", " number "]"',
+            'number ::= "0.0" | "-"? ("0." [1-9] | [1-5] "." [0-9] | "6.0")',
+        ]
+    )
+
+
+def _response_format(form: AnswerFormat) -> dict[str, Any]:
+    """A strict schema that only right answers fulfil."""
     settings = {
         "type": "array",
         "items": {"type": "string", "pattern": SETTING},

@@ -105,7 +105,7 @@ def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[st
             elif new:
                 left_out += new
                 abilities = replace(abilities, left_out=(*abilities.left_out, *new))
-            elif abilities.choices > 1 and re.search(r"\bn(_cmpl)?\b", reason):
+            elif abilities.choices > 1 and re.search(r"\bn\b", reason):
                 abilities = replace(abilities, choices=abilities.choices // 2)
             elif (way := next(ways, None)) is not None:
                 choices, more = way

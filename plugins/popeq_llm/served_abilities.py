@@ -1,18 +1,19 @@
-"""What a server can do, found out by asking it: several choices at once, JSON schemas, real sampling."""
+"""What a server can do, found out by asking it: several choices at once, bound answers, real sampling."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from popeq_llm.answers import AnswerFormat
+from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Chat, Message
 from popeq_llm.served_client import Choice, MiscountedError, RefusedError, ServerError
-from popeq_llm.served_questions import answer_of_json
+from popeq_llm.served_questions import Binding, answer_of_json
 
 #: A question with so many right answers that two equal ones mean that the server does not sample.
 PROBE: Chat = (
@@ -27,13 +28,18 @@ PROBE_TOKENS = 100
 PROBE_SEED = 20260
 PROBE_DRAWS = 8
 
+#: Fields that turn off what narrows or bends a server's distribution by its own defaults: in llama.cpp top_k
+#: 40, top_p 0.95 and min_p 0.05, in vLLM what the model's generation_config.json says (a repetition_penalty).
+SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "repetition_penalty": 1.0}
+_NOT_IN_OPENAI = tuple(name for name in SAMPLING if name != "top_p")
+
 
 @dataclass(frozen=True)
 class Abilities:
-    """``choices`` a request, answers bound to a JSON schema or not, names of the request's fields."""
+    """``choices`` a request, how answers are bound, names of the request's fields."""
 
     choices: int = Field(ge=1)
-    structured: bool = False
+    binding: Binding = "no"
     limit: str = "max_tokens"
     left_out: tuple[str, ...] = ()
 
@@ -60,15 +66,31 @@ def find_out(ask: Ask, form: AnswerFormat, per_request: int) -> Abilities:
     if len(set(texts)) < 2:
         abilities = replace(abilities, choices=1)
         _must_sample(ask, abilities)
+    for binding in get_args(Binding):
+        if binding == "no" or _binds(ask, replace(abilities, binding=binding, choices=1), form):
+            break
+    return replace(abilities, binding=binding)
+
+
+def _binds(ask: Ask, abilities: Abilities, form: AnswerFormat) -> bool:
+    """Whether the answer is of that form, which is another than the probe asks for."""
     try:
-        (bound,) = ask(replace(abilities, structured=True, choices=1), PROBE_SEED)
+        (choice,) = ask(abilities, PROBE_SEED)
     except RefusedError:
-        return abilities
-    return replace(abilities, structured=answer_of_json(bound.text, form) is not None)
+        return False
+    if abilities.binding == "schema":
+        return answer_of_json(choice.text, form) is not None
+    return parse_answer(choice.text, form) is not None
 
 
 def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[str]]:
-    """How many choices a request gives, and the names its fields must have; the probe's texts."""
+    """How many choices a request gives, and the names its fields must have; the probe's texts.
+
+    A refusal that names no field is taken for one of the fields that OpenAI's interface does not have, then
+    for one of ``n``, then of both.
+    """
+    many, left_out = abilities.choices, abilities.left_out
+    ways = iter([(many, _NOT_IN_OPENAI), (1, ()), (1, _NOT_IN_OPENAI)])
     while True:
         try:
             return abilities, [choice.text for choice in ask(abilities, PROBE_SEED)]
@@ -76,14 +98,19 @@ def _choices_at_once(ask: Ask, abilities: Abilities) -> tuple[Abilities, list[st
             return replace(abilities, choices=1), []
         except RefusedError as refusal:
             reason = str(refusal)
-            named = [f for f in ("seed", "top_p") if re.search(rf"\b{f}\b", reason)]
-            new = [f for f in named if f not in abilities.left_out]
+            named = [f for f in ("seed", *SAMPLING) if re.search(rf"\b{f}\b", reason)]
+            new = tuple(f for f in named if f not in abilities.left_out)
             if abilities.limit == "max_tokens" and "max_completion_tokens" in reason:
                 abilities = replace(abilities, limit="max_completion_tokens")
             elif new:
+                left_out += new
                 abilities = replace(abilities, left_out=(*abilities.left_out, *new))
-            elif abilities.choices > 1:
-                abilities = replace(abilities, choices=1)
+            elif abilities.choices > 1 and re.search(r"\bn\b", reason):
+                abilities = replace(abilities, choices=abilities.choices // 2)
+            elif (way := next(ways, None)) is not None:
+                choices, more = way
+                more = tuple(f for f in more if f not in left_out)
+                abilities = replace(abilities, choices=choices, left_out=(*left_out, *more))
             else:
                 raise
 

@@ -1,6 +1,6 @@
-"""Prompts on their way to a server: the questions asked for them, and how answers are read.
+"""Prompts on their way to a server: the questions asked for them, and how answers are bound and read.
 
-Where a server binds answers to a JSON schema, they look like ``{"settings": ["[-1.5, 0.3]"]}``.
+Where a server binds answers to a JSON schema alone, they look like ``{"settings": ["[-1.5, 0.3]"]}``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,19 +17,59 @@ from popeq_llm.answers import Bound, Form, FreeText, MixtureForm, answer_text, p
 from popeq_llm.models import Chat
 from popeq_llm.served_client import Choice
 
+#: How a server can be asked to bind an answer: ``no`` is not at all.
+Binding = Literal["grammar", "regex", "schema", "no"]
+
 _NUMBER = r"(0\.0|-?(0\.[1-9]|[1-5]\.[0-9]|6\.0))"
+_PAIR = rf"\[{_NUMBER}, {_NUMBER}\]"
 #: A setting as regular expression: the very texts that ``answers.answer_text`` writes.
-SETTING = rf"^\[{_NUMBER}, {_NUMBER}\]$"
-_COMPONENT = rf"(5|[1-9][05]|100)% at {SETTING[1:-1]} spread (0\.[1-9]|[1-5]\.[0-9]|6\.0)"
+SETTING = f"^{_PAIR}$"
+_COMPONENT = rf"(5|[1-9][05]|100)% at {_PAIR} spread (0\.[1-9]|[1-5]\.[0-9]|6\.0)"
 FIRST_DRAWS = 16  # if none of so many answers is right, a prompt is given up
 _DRAWS_PER_SAMPLE = 4  # a prompt may cost so many draws for each sample (and 16 more)
 
 
-def response_format(form: Bound) -> dict[str, Any]:
-    """The field ``response_format`` of a request: a strict schema that only right answers fulfil."""
-    pattern = SETTING
+def binding_fields(binding: Binding, form: Bound) -> dict[str, Any]:
+    """The fields of a request that bind the answer to right ones.
+
+    ``grammar`` is llama.cpp's (GBNF) and ``regex`` vLLM's ``structured_outputs``: both bind the very text
+    that local models are bound to. ``schema`` is OpenAI's ``response_format``, which most servers take.
+    """
+    if binding == "grammar":
+        return {"grammar": _grammar(form)}
+    if binding == "regex":
+        return {"structured_outputs": {"regex": _regex(form)}}
+    return {"response_format": _response_format(form)} if binding == "schema" else {}
+
+
+def _regex(form: Bound) -> str:
+    """The whole of an answer as regular expression."""
     if isinstance(form, MixtureForm):
-        pattern = rf"^{_COMPONENT}(; {_COMPONENT}){{0,{form.components - 1}}}\.$"
+        return rf"{_COMPONENT}(; {_COMPONENT}){{0,{form.components - 1}}}\."
+    return _PAIR if form.pairs == 1 else rf"\[{_PAIR}(, {_PAIR}){{{form.pairs - 1}}}\]"
+
+
+def _grammar(form: Bound) -> str:
+    rules = [
+        'pair ::= "[" number ", " number "]"',
+        'number ::= "0.0" | "-"? ("0." [1-9] | [1-5] "." [0-9] | "6.0")',
+    ]
+    if isinstance(form, MixtureForm):
+        optional = ""
+        for _ in range(form.components - 1):
+            optional = f' ("; " part{optional})?'
+        rules += [
+            'part ::= ("5" | [1-9] [05] | "100") "% at " pair " spread " spread',
+            'spread ::= "0." [1-9] | [1-5] "." [0-9] | "6.0"',
+        ]
+        return "\n".join([f'root ::= part{optional} "."', *rules])
+    more = '", " pair ' * (form.pairs - 1)
+    return "\n".join(["root ::= pair" if form.pairs == 1 else f'root ::= "[" pair {more}"]"', *rules])
+
+
+def _response_format(form: Bound) -> dict[str, Any]:
+    """A strict schema that only right answers fulfil."""
+    pattern = f"^{_regex(form)}$" if isinstance(form, MixtureForm) else SETTING
     settings = {
         "type": "array",
         "items": {"type": "string", "pattern": pattern},

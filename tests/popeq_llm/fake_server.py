@@ -22,6 +22,11 @@ FAULTS = ("429", "429-later", "500", "503", "slow", "drip", "cut", "cut-body", "
 #: server that closes it without saying so cuts off the next request, which would be another fault.
 _BROKEN_OFF = {"slow", "drip", "cut", "cut-body"}
 PROBE_WORDS = "chosen at random"
+#: What a request to OpenAI itself may hold, of the fields that popeq knows.
+OPENAI_FIELDS = {
+    *("model", "messages", "temperature", "top_p", "seed", "n", "max_tokens", "max_completion_tokens"),
+    "response_format",
+}
 
 
 def is_probe(body: dict[str, Any]) -> bool:
@@ -75,7 +80,8 @@ class Loopback:
                         outer._at_once -= 1
 
         self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.server_port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -128,29 +134,42 @@ class Loopback:
 
 
 class FakeServer(Loopback):
-    """A model whose answers follow from the seed: ``right_answer(seed, choice)``."""
+    """A model whose answers follow from the seed: ``right_answer(seed, choice)``.
+
+    ``binds`` is the request's field that binds answers to a form, where it has one (``grammar``: llama.cpp,
+    ``structured_outputs``: vLLM, ``response_format``: OpenAI). Fields in ``refuses`` get status 400, and the
+    message names them if ``names_fields``; with ``strict`` so does every field that OpenAI does not have.
+    """
 
     def __init__(
         self,
         *,
         honours_n: bool = True,
-        schema: str = "ignored",
+        binds: str = "",
+        refuses: tuple[str, ...] = (),
+        strict: bool = False,
+        names_fields: bool = True,
         samples: bool = True,
         prose: Callable[[int], str | None] = lambda _seed: None,
         **more: Any,
     ) -> None:
         super().__init__(**more)
-        self.honours_n, self.schema, self.samples, self.prose = honours_n, schema, samples, prose
+        self.honours_n, self.binds, self.samples, self.prose = honours_n, binds, samples, prose
+        self.refuses, self.strict, self.names_fields = refuses, strict, names_fields
 
     def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
-        if "response_format" in body and self.schema == "refused":
-            return 400, b'{"error": {"message": "response_format is not supported"}}'
+        refused = sorted({*self.refuses} & {*body} | ({*body} - OPENAI_FIELDS if self.strict else set()))
+        if refused:
+            named = f"Unsupported parameters: {', '.join(refused)}"
+            return refusal(named if self.names_fields else "Bad request")
         seed = int(body.get("seed", len(self.bodies))) if self.samples else 0
         texts = []
         for j in range(body.get("n", 1) if self.honours_n else 1):
             text = right_answer(seed, j if self.samples else 0, 5 if is_probe(body) else 1)
-            if "response_format" in body and self.schema == "enforced":
-                text = json.dumps({"settings": [right_answer(seed, j, 1)]})
+            if self.binds in body:
+                text = right_answer(seed, j, 1)
+                if self.binds == "response_format":
+                    text = json.dumps({"settings": [text]})
             elif not is_probe(body) and (wrong := self.prose(seed + j)) is not None:
                 text = wrong.format(text, key=handler.headers.get("Authorization"))
             texts.append(text)
@@ -158,14 +177,16 @@ class FakeServer(Loopback):
 
 
 class Proxy(Loopback):
-    """Passes requests on to a real server, but for its faults."""
+    """Passes requests on to a real server, but for its faults and for fields that it refuses by name."""
 
-    def __init__(self, port: int, **more: Any) -> None:
+    def __init__(self, port: int, refuses: tuple[str, ...] = (), **more: Any) -> None:
         super().__init__(**more)
-        self.port = port
+        self.port, self.refuses = port, refuses
 
     def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        if refused := [field for field in self.refuses if field in body]:
+            return refusal(f"Unsupported parameters: {', '.join(refused)}")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         with contextlib.closing(connection):
             connection.request("POST", handler.path, raw, dict(handler.headers))
             response = connection.getresponse()
@@ -180,6 +201,10 @@ def right_answer(seed: int, choice: int, pairs: int) -> str:
 def choices(texts: list[str]) -> bytes:
     held = [{"index": i, "message": {"content": t}, "finish_reason": "stop"} for i, t in enumerate(texts)]
     return json.dumps({"choices": held}).encode()
+
+
+def refusal(message: str) -> tuple[int, bytes]:
+    return 400, json.dumps({"error": {"message": message}}).encode()
 
 
 def send(handler: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:

@@ -11,14 +11,14 @@ import traceback
 
 import numpy as np
 import pytest
-from fake_server import FAULTS, FakeServer, is_probe, right_answer, serving
+from fake_server import FAULTS, OPENAI_FIELDS, FakeServer, is_probe, refusal, right_answer, serving
 
 from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
-from popeq_llm.served_questions import SETTING, answer_of_json
+from popeq_llm.served_questions import SETTING, answer_of_json, binding_fields
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"
 ONE = AnswerFormat()
@@ -99,7 +99,8 @@ def test_several_choices_a_request_and_every_answer_is_the_servers():
         assert made.answers == expected(20, 8)
         assert not any(made.rejected)
         assert [b["n"] for b in asked(server)].count(8) == 6
-        assert len(server.bodies) == 2 + 3 * 3  # two probes, and 8 + 8 + 4 for each prompt
+        # one probe, one for each way to bind, and 8 + 8 + 4 for each prompt
+        assert len(server.bodies) == 1 + 3 + 3 * 3
         assert server.keys == {f"Bearer {KEY}"}
         assert {b["path"] for b in server.bodies} == {"/v1/chat/completions"}
         assert KEY not in repr(model) + repr(vars(model)) + repr(vars(model._client)) + repr(model.info)
@@ -112,7 +113,8 @@ def test_a_server_that_ignores_n_is_asked_one_by_one():
         made = model_at(server).generate(CHATS, 20, ONE, generators())
         assert made.answers == expected(20, 1)
         assert len(asked(server)) == 60
-        assert len(server.bodies) - 60 == 5  # n twice, then two single draws that differ, and the schema
+        # n twice, then two single draws that differ, and three ways to bind
+        assert len(server.bodies) - 60 == 2 + 2 + 3
         assert not any("n" in b for b in asked(server))
 
 
@@ -283,22 +285,69 @@ def test_a_model_that_never_answers_right_is_given_up_early_and_asked_anew_when_
         assert model_at(server).generate(CHATS, 110, ONE, generators()).answers == expected(110, 16)
 
 
-def test_a_json_schema_is_used_where_it_binds():
-    with serving(FakeServer(schema="enforced")) as server:
+@pytest.mark.parametrize(
+    ("field", "note"),
+    [
+        ("grammar", "bound to the form of a setting by a grammar"),
+        ("structured_outputs", "bound to the form of a setting by a regular expression"),
+        ("response_format", "bound to a JSON schema"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_answers_are_bound_where_the_server_does_it(field, note, strict):
+    others = {"grammar", "structured_outputs", "response_format"} - {field}
+    with serving(FakeServer(binds=field, refuses=tuple(others) if strict else ())) as server:
         model = model_at(server)
         made = model.generate(CHATS, 16, ONE, generators())
         assert made.answers == expected(16, 16)
-        assert all(b["response_format"]["json_schema"]["strict"] for b in asked(server))
-        assert "bound to a JSON schema" in " ".join(model.info.notes)
+        assert all(field in b and not others & {*b} for b in asked(server))
+        assert note in " ".join(model.info.notes)
 
 
-@pytest.mark.parametrize("schema", ["refused", "ignored"])
-def test_without_a_json_schema_the_strict_parser_reads(schema):
-    with serving(FakeServer(schema=schema)) as server:
+@pytest.mark.parametrize("strict", [False, True])
+def test_without_any_binding_the_strict_parser_reads(strict):
+    fields = ("grammar", "structured_outputs", "response_format")
+    with serving(FakeServer(refuses=fields if strict else ())) as server:
         made = model_at(server).generate(CHATS, 16, ONE, generators())
         assert made.answers == expected(16, 16)
-        assert not any("response_format" in b for b in asked(server))
-        assert len(server.bodies) == 2 + 3
+        assert not any({*fields} & {*b} for b in asked(server))
+        assert len(server.bodies) == 1 + 3 + 3
+
+
+def allows(grammar: str):
+    """A GBNF grammar without recursion as a regular expression, to be matched in full."""
+    rules = dict(line.split(" ::= ") for line in grammar.splitlines())
+
+    def expression(rule):
+        parts = re.findall(r'"[^"]*"|\[[^]]*]|[a-z]+|\S', rules[rule])
+        return "".join(
+            re.escape(p[1:-1]) if p[0] == '"' and len(p) > 3 else
+            f"(?:{re.escape(p[1:-1])})" if p[0] == '"' else
+            f"(?:{expression(p)})" if p in rules else p
+            for p in parts
+        )  # fmt: skip
+
+    return re.compile(expression("root"))
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_grammar_and_regular_expression_allow_the_very_answers(pairs):
+    form = AnswerFormat(pairs)
+    bound = {binding: binding_fields(binding, form) for binding in ("grammar", "regex")}
+    patterns = [
+        allows(bound["grammar"]["grammar"]),
+        re.compile(bound["regex"]["structured_outputs"]["regex"]),
+    ]
+    numbers = [f"{t / 10:.1f}" for t in range(-70, 71)] + ["-0.0", "+1.0", "01.0", "1", "1.00", ".5", ""]
+    for x, y in [(x, y) for number in numbers for x, y in ((number, "0.0"), ("-6.0", number))]:
+        one = f"[{x}, {y}]"
+        text = one if pairs == 1 else f"[[1.0, -1.0], {one}, [0.3, 6.0]]"
+        right = parse_answer(text, form) is not None and "-0.0" not in text
+        assert [bool(p.fullmatch(text)) for p in patterns] == [right, right], text
+    settings = ["[0.1, -0.1]"] * (pairs + 1)
+    for count in (pairs - 1, pairs + 1):
+        for text in (", ".join(settings[:count]), f"[{', '.join(settings[:count])}]"):
+            assert not any(p.fullmatch(text) for p in patterns), text
 
 
 def test_the_schemas_pattern_is_the_answer_format():
@@ -312,6 +361,53 @@ def test_the_schemas_pattern_is_the_answer_format():
         assert answer_of_json(wrong, two) is None
 
 
+SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "repetition_penalty": 1.0}
+
+
+def test_fields_that_turn_off_a_servers_own_narrowing_are_sent():
+    with serving(FakeServer()) as server:
+        model = model_at(server, temperature=0.7)
+        model.generate(CHATS, 4, ONE, generators())
+        assert all(b.items() >= {**SAMPLING, "temperature": 0.7}.items() for b in server.bodies)
+        assert "does not take" not in " ".join(model.info.notes)
+
+
+@pytest.mark.parametrize("names_fields", [True, False])
+@pytest.mark.parametrize("more", [(), ("n",)])
+def test_a_server_of_openais_fields_alone_gets_no_others_and_the_run_says_so(names_fields, more):
+    server = FakeServer(strict=True, names_fields=names_fields, binds="response_format", refuses=more)
+    with serving(server):
+        model = model_at(server)
+        made = model.generate(CHATS, 16, ONE, generators())
+        assert made.answers == expected(16, 1 if more else 16)
+        assert all(set(b) - {"path"} <= OPENAI_FIELDS and b["top_p"] == 1 for b in asked(server))
+        assert "response_format" in asked(server)[0]
+        note = "the server does not take: top_k, min_p, repeat_penalty, repetition_penalty; its own defaults"
+        assert note in " ".join(model.info.notes)
+
+
+def test_one_field_that_is_refused_costs_no_other():
+    with serving(FakeServer(refuses=("min_p",))) as server:
+        model_at(server).generate(CHATS, 4, ONE, generators())
+        assert all({*SAMPLING} - {*b} == {"min_p"} for b in asked(server))
+    with serving(FakeServer(refuses=("n",), names_fields=False)) as server:
+        model_at(server).generate(CHATS, 4, ONE, generators())
+        assert all({*SAMPLING} <= {*b} and "n" not in b for b in asked(server))
+
+
+def test_a_server_that_gives_fewer_choices_at_once_is_asked_for_as_many():
+    class FourAtOnce(FakeServer):
+        def answer(self, raw, body, handler):
+            if body.get("n", 1) > 4:
+                return refusal("Field 'n': Value must be between 1 <= value <= 4")
+            return super().answer(raw, body, handler)
+
+    with serving(FourAtOnce()) as server:
+        made = model_at(server).generate(CHATS, 20, ONE, generators())
+        assert made.answers == expected(20, 4)
+        assert {b["n"] for b in asked(server)} == {4}
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "seed", "n"])
 def test_fields_that_a_server_refuses_are_left_out(name):
     field = "max_tokens, use max_completion_tokens" if name == "max_tokens" else name
@@ -319,7 +415,7 @@ def test_fields_that_a_server_refuses_are_left_out(name):
     class Picky(FakeServer):
         def answer(self, raw, body, handler):
             if name in body:
-                return 400, json.dumps({"error": {"message": f"Unsupported parameter: {field}"}}).encode()
+                return refusal(f"Unsupported parameter: {field}")
             return super().answer(raw, body, handler)
 
     with serving(Picky()) as server:
@@ -354,7 +450,7 @@ def test_concurrency_is_a_limit():
 
 def test_a_run_that_was_cut_short_pays_nothing_twice(tmp_path):
     def dies(number, body):
-        return "401" if number >= 21 else None
+        return "401" if number >= 7 + 16 else None  # 7 probes
 
     with serving(FakeServer(honours_n=False, fault=dies)) as server:
         with pytest.raises(RunError):

@@ -28,7 +28,7 @@ from popeq_llm.models import Generated, Message
 from popeq_llm.parameters import VerbalParameters
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
-from popeq_llm.served_questions import response_format
+from popeq_llm.served_questions import binding_fields
 from popeq_llm.splitting import split_samples, vocabulary_of
 from popeq_llm.token_by_token import constrained_samples, grammar_of, segment_texts
 from popeq_llm.tree import TreeRows
@@ -46,7 +46,7 @@ mixtures = st.lists(
 
 
 def pattern(form=FORM):
-    schema = response_format(form)["json_schema"]["schema"]
+    schema = binding_fields("schema", form)["response_format"]["json_schema"]["schema"]
     return schema["properties"]["settings"]["items"]["pattern"]
 
 

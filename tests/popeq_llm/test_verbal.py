@@ -340,6 +340,8 @@ class Stating(Loopback):
         text = f"60% at [{number:.1f}, -2.0] spread 1.2; 40% at [0.0, {number:.1f}] spread 0.8."
         if is_probe(body):
             text = f"[{number:.1f}, 0.0]"
+        if "grammar" in body or "structured_outputs" in body:
+            return 400, b'{"error": {"message": "unknown field"}}'
         if "response_format" in body:
             if not self.bound:
                 return 400, b'{"error": {"message": "response_format is not supported"}}'

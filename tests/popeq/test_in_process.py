@@ -14,7 +14,7 @@ from popeq.runs.folder import kept_to
 from tests.conftest import write_small_dataset
 
 
-@pytest.mark.parametrize("name", ["prior", "static-best", "icl-static"])
+@pytest.mark.parametrize("name", ["prior", "static-best", "kernel-ridge"])
 @pytest.mark.parametrize("folds", [False, True])
 def test_the_samples_of_a_data_set_are_those_of_a_run(tmp_path, name, folds):
     data = popeq.load_dataset(write_small_dataset(tmp_path / "data", folds=folds))

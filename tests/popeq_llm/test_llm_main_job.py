@@ -24,8 +24,9 @@ OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return {**OFFLINE, "POPEQ_CACHE": str(tmp_path_factory.mktemp("cache"))}
+def cache():
+    """Variables of the commands; what they keep is what other tests keep, the converted model above all."""
+    return OFFLINE
 
 
 def only(folder, name):
@@ -33,15 +34,15 @@ def only(folder, name):
     return found
 
 
-def test_ten_thousand_draws_all_parse():
+def test_a_thousand_draws_all_parse():
     model = open_smollm2()
     chats = [
         (Message("system", "Answer with one setting."), Message("user", f"Sentence: make it {word}"))
         for word in ("warmer", "brighter", "日本語で", "")
     ]
-    found = model.generate(chats, 2500, AnswerFormat(), [np.random.default_rng(i) for i in range(4)])
+    found = model.generate(chats, 250, AnswerFormat(), [np.random.default_rng(i) for i in range(4)])
     parsed = [parse_answer(a, AnswerFormat()) for row in found.answers for a in row]
-    assert len(parsed) == 10_000
+    assert len(parsed) == 1000
     assert all(p is not None and (np.abs(p) <= 6).all() for p in parsed)
     assert found.rejected == (0, 0, 0, 0)
 
@@ -66,8 +67,9 @@ def test_they_run_on_a_small_set_and_the_board_names_the_model(popeq, small, tmp
     assert "mean rank correlation" in shown.stdout
 
 
-def test_kill_9_and_resume_gives_the_same_samples(popeq, small, tmp_path, cache):
-    command = ["run", "icl-zero", "--dataset", str(small), "--batch-size", "1"]
+def test_kill_9_and_resume_gives_the_same_samples(popeq, small, tmp_path, cache, model_folders):
+    model = str(model_folders("llama"))
+    command = ["run", "icl-zero", "--model", model, "--dataset", str(small), "--batch-size", "1"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from popeq.cli import main; main()", *command],
         cwd=tmp_path,

@@ -158,9 +158,9 @@ def test_what_chats_share_is_computed_once_and_changes_nothing(model_folders, mo
 
 
 def test_several_settings_are_drawn_alike_by_trees_and_token_by_token(open_shape):
-    """The mean of each of 22 numbers: those of 400 answers in one row, and of 60 in rows of their own."""
+    """The mean of each of 22 numbers: those of 200 answers in one row, and of 40 in rows of their own."""
     found = {}
-    for decode, n in (("split", 400), ("generate", 60)):
+    for decode, n in (("split", 200), ("generate", 40)):
         answers = open_shape("phi3", decode).generate(chats(1), n, SEVERAL, rngs(1)).answers[0]
         numbers = np.array([parse_answer(a, SEVERAL).ravel() for a in answers])
         found[decode] = numbers.mean(axis=0), numbers.var(axis=0) / n

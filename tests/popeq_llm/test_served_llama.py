@@ -115,19 +115,9 @@ def exact(program, gguf, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(gguf):
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
     from popeq_llm.local import LocalModel
 
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    return LocalModel("SmolLM2", device="cpu", dtype="float32", loaded=(model.eval(), tokenizer, ""))
+    return LocalModel(str(gguf), device="cpu", dtype="float32")
 
 
 @pytest.fixture(autouse=True)
@@ -263,7 +253,7 @@ def points(answers: list[list[str]]) -> np.ndarray:
 
 def test_the_served_distribution_is_the_local_paths(exact, quantised, narrow, local, tmp_path, monkeypatch):
     """Within what two samples of the local path differ by, also where the server's own default is top_k 3;
-    but not where the server is not sent the sampling fields."""
+    but not where that server is not sent the sampling fields."""
     begin = time.monotonic()
     first = points(local.generate(CHATS, DRAWS, ONE, generators()).answers)
     took = {"local, again": time.monotonic() - begin}

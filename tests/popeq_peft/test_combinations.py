@@ -96,9 +96,40 @@ def test_plain_peft_loads_an_adapter_and_gives_the_same_states(model_folders, tm
     assert name in card
 
 
+@pytest.mark.parametrize("name", ["lora-ntp", "prefix-ntp"])
+def test_an_adapter_over_a_gguf_file_names_it_and_loads_in_plain_peft_over_the_same_weights(tmp_path, name):
+    """SmolLM2-135M-Instruct: the card names the quantised base."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from popeq_llm.gguf import converted
+    from popeq_llm.known import DEFAULT_MODEL, packaged_file
+
+    predictor = fitted(name, {"epochs": 1, "batch_size": 2}, tmp_path, learnable(2, listeners=3))
+    assert PLANE.contains(draw(predictor)).all()
+    card = (tmp_path / "member-0" / "README.md").read_text()
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card
+    assert "Q4_1 weights of the GGUF file whose SHA-256 begins with b179c9523d0e6a0f" in card
+    assert f"popeq models --convert {DEFAULT_MODEL}" in card
+    assert str(tmp_path) not in card
+    folder = converted(packaged_file(DEFAULT_MODEL), torch.float32).folder
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path / "member-0")
+    from popeq_peft.backbone import caller
+
+    ids, mask = torch.tensor([[5, 9, 3, 7]]), torch.ones((1, 4), dtype=torch.long)
+    with torch.no_grad():
+        own = caller(predictor.members[0].backbone)(ids, attention_mask=mask).logits
+        torch.testing.assert_close(
+            own, plain.eval()(input_ids=ids, attention_mask=mask).logits, atol=1e-4, rtol=1e-4
+        )
+
+
 @pytest.mark.parametrize("name", ["lora-head", "prefix-head", "head-mixture", "lora-ntp", "prefix-ntp"])
-def test_samples_depend_on_neither_batch_nor_order(name):
+def test_samples_depend_on_neither_batch_nor_order(name, model_folders):
     options = {"epochs": 1, "device": "cpu"}
+    if "ntp" in name:
+        options["model"] = str(model_folders("llama"))
     predictor = fitted(name, options, train=learnable(6, listeners=4))
     prompts = [p.prompt for p in learnable(4, "test")]
 

@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.gpu.fine_tuning``, on a machine with a CUDA card; it needs no network and no weights.
 Each row is a method of ``popeq_peft`` with its defaults, in bfloat16: the loss of a batch of training prompts
-of simulated-120, backward, AdamW. Sentences are cut into tokens by the bundled stand-in's tokenizer, which
+of simulated-120, backward, AdamW. Sentences are cut into tokens by a small tokenizer of the tests, which
 needs other numbers of them than Phi's: the table says how long the rows are.
 """
 
@@ -23,17 +23,17 @@ from typing import Any
 
 import torch
 from tabulate import tabulate
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, Phi3Config
+from transformers import AutoModel, AutoModelForCausalLM, Phi3Config
 
 import popeq
 from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt
 from popeq.errors import PopeqError, UsageError
 from popeq.plugins import registry
-from popeq_llm.loading import tiny_folder
 from popeq_peft.augment import augmented
 from popeq_peft.backbone import Backbone, wrap
 from popeq_peft.training import Task
+from tests.popeq_llm.shapes import tokenizer_of
 
 #: microsoft/Phi-3.5-mini-instruct, config.json; the other is for trying this file out.
 SHAPES: dict[str, dict[str, int]] = {
@@ -62,13 +62,13 @@ METHODS = (
 
 
 def random_model(shape: str, device: torch.device, make: Any = AutoModelForCausalLM) -> tuple[Any, Any]:
-    """A model of random weights in bfloat16, made on its device, and the stand-in's tokenizer."""
+    """A model of random weights in bfloat16, made on its device, and a tokenizer."""
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = Phi3Config(**SHAPES[shape], **ends, max_position_embeddings=4096)
     torch.manual_seed(0)
     with device:
         model = make.from_config(config, dtype=torch.bfloat16)
-    return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(tiny_folder())
+    return model.eval().requires_grad_(False), tokenizer_of("llama")
 
 
 def task_of(
@@ -81,7 +81,7 @@ def task_of(
     parameters = spec.parameters(dtype="bfloat16", device=str(device), **more)  # type: ignore[call-arg]
     predictor = popeq.contract.load_object(spec.factory)(parameters, popeq.PLANE)
     made = random_model(shape, device, AutoModelForCausalLM if predictor.language else AutoModel)
-    backbone = wrap(Backbone(f"random {shape}", "", True, *made), parameters, 0)
+    backbone = wrap(Backbone(f"random {shape}", "", "", True, *made), parameters, 0)
     member = predictor.build(backbone, train, 0)
     task = predictor.task(member, augmented(train, 0, 0), [])
     rows = getattr(task, "rows", None)

@@ -30,6 +30,7 @@ from popeq.metrics import DensitySettings, grid_of, grid_wasserstein
 from popeq.metrics.kde import densities
 from popeq.space import PLANE
 from popeq_llm.answers import AnswerFormat
+from popeq_llm.loading import Loaded
 from popeq_llm.local import LocalModel
 from popeq_llm.retrieval import typical_settings
 from popeq_llm.templates import load_template
@@ -108,7 +109,7 @@ def sampling(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Samples and tokens a second of both ways, and the limit."""
     model, tokenizer = random_model(shape, device)
-    local = LocalModel(device=str(device), loaded=(model, tokenizer, "random"))
+    local = LocalModel(device=str(device), loaded=Loaded(model, tokenizer, "random", ""))
     data = popeq.load_dataset("simulated-120")
     examples = [
         (p.prompt.text, typical_settings(p.responses, 11)) for p in data.labelled(data.stages[0].train)[:4]

@@ -94,5 +94,5 @@ def test_a_model_is_called_by_name_size_quantisation_and_hash():
         "parameters": 134515008,
         "quantisation": "Q4_1",
     }
-    raw["predictor"]["identity"]["model"] = "sha256:" + "0123456789abcdef" * 4
+    raw["predictor"]["identity"] = {"model": "sha256:" + "0123456789abcdef" * 4}
     assert RunRecord.model_validate(raw).model == "tiny (135M, Q4_1, 01234567)"

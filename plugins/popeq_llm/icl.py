@@ -14,7 +14,7 @@ from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, Bound, parse_answer
 from popeq_llm.encoder import open_encoder
-from popeq_llm.models import open_model
+from popeq_llm.opening import open_model
 from popeq_llm.parameters import ModelParameters, QaParameters, StaticParameters
 from popeq_llm.retrieval import Retrieved, Retriever, check_count, typical_settings
 from popeq_llm.templates import PROBES, Example, load_template

@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 #: Characters of the end of a chat that the tokens of an answer can depend on.
 _TAIL = 48
-#: Chats at once. On the CPU one fills the processor, and its numbers never depend on the others.
 _MOST_ROWS = 64
 #: Tokens that the samples of a chat add to its context, about.
 _NODES = 600
@@ -118,7 +117,8 @@ class LocalModel:
         elif self.decode == "generate":
             contexts, grammar = self._contexts(chats, form)
             draw = partial(constrained_samples, self.model, grammar)
-            answers = self._by_seed(contexts, n, rngs, len(self.tokenizer), draw)
+            size = self._rows(contexts, len(self.tokenizer))
+            answers = self._by_seed(contexts, n, rngs, size, draw)
         elif self.decode == "exact" and isinstance(form, AnswerFormat) and form.pairs == 1:
             (texts,) = segment_texts(form)
             laws = self.exact(chats, form)
@@ -132,7 +132,7 @@ class LocalModel:
         contexts, grammar = self._contexts(chats, form)
         vocabulary = torch.from_numpy(vocabulary_of(grammar))
         nodes = len(grammar.tries[0].token) - len(grammar.tries[0].leaves)
-        rows = min(self._rows(contexts, len(vocabulary)), _MOST_FED // nodes)
+        rows = min(self._trees(contexts, len(vocabulary)), _MOST_FED // nodes)
 
         def work(part: Sequence[list[int]]) -> list[ExactAnswers]:
             return exact_answers(self._tree_rows(part, vocabulary), grammar)
@@ -150,7 +150,7 @@ class LocalModel:
             # Made anew, so that a batch that runs out of memory draws the same when it is halved.
             return split_samples(rows, grammar, n, [np.random.default_rng(seed) for seed in seeds])
 
-        drawn = self._by_seed(contexts, 1, rngs, len(vocabulary), work)
+        drawn = self._by_seed(contexts, 1, rngs, self._trees(contexts, len(vocabulary)), work)
         return [[grammar.text(chosen) for chosen in row.tolist()] for (row,) in drawn]
 
     def _tree_rows(self, contexts: Sequence[list[int]], vocabulary: torch.Tensor) -> TreeRows:
@@ -172,7 +172,7 @@ class LocalModel:
 
         contexts = self.text.encode([self.text.pieces(chat) for chat in chats])
         check_length(self.info.name, self.model, contexts, form.tokens)
-        return self._by_seed(contexts, n, rngs, known, work)
+        return self._by_seed(contexts, n, rngs, self._rows(contexts, known), work)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return self.text.encode([(text,) for text in texts])
@@ -218,10 +218,8 @@ class LocalModel:
         return contexts, grammar
 
     def _rows(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
-        """Rows at once: one on the CPU with trees, else as many as fit in half of the free memory, from the
-        size of the cache (which is copied as it grows), of masks and scores and of logits."""
-        if self.info.device == "cpu" and self.decode != "generate":
-            return 1
+        """Rows that fit in half of the free memory, from the size of the cache (which is copied as it grows),
+        of masks and scores and of logits."""
         longest = max(map(len, contexts))
         tokens = longest + _NODES
         per_token = values_per_token(self.model) * self.model.dtype.itemsize
@@ -229,15 +227,20 @@ class LocalModel:
         row = 2 * tokens * per_token + 4 * scores + 4 * _NODES * (tokens + vocabulary)
         return int(np.clip(free_memory(self.info.device) // 2 // row, 1, _MOST_ROWS))
 
+    def _trees(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
+        """Trees at once. On the CPU one fills the processor, and no prompt's last bits depend on the others."""
+        return 1 if self.info.device == "cpu" else self._rows(contexts, vocabulary)
+
     def _by_seed(
         self,
         contexts: Sequence[list[int]],
         n: int,
         rngs: Sequence[np.random.Generator],
-        vocabulary: int,
+        size: int,
         work: Callable[[list[list[int]], list[int]], list[T]],
     ) -> list[list[T]]:
-        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own."""
+        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own, of up
+        to ``size`` rows at once."""
         rows = [
             (context, int(seed))
             for context, rng in zip(contexts, rngs, strict=True)
@@ -247,7 +250,7 @@ class LocalModel:
         def batch(part: Sequence[tuple[list[int], int]]) -> list[T]:
             return work([context for context, _ in part], [seed for _, seed in part])
 
-        flat = self._in_batches(rows, self._rows(contexts, vocabulary), batch)
+        flat = self._in_batches(rows, size, batch)
         return [flat[i : i + n] for i in range(0, len(flat), n)]
 
     def _in_batches(

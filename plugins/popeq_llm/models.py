@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -66,20 +66,3 @@ class LanguageModel(Protocol):
         Answers to ``chats[i]`` depend on ``chats[i]`` and ``rngs[i]`` alone, never on the other chats. Raises
         ``popeq.errors.PromptsError`` for chats that get none.
         """
-
-
-if TYPE_CHECKING:
-    from popeq_llm.parameters import ModelParameters
-
-
-def open_model(parameters: ModelParameters, report: Callable[[str], None] = lambda _: None) -> LanguageModel:
-    """``openai:NAME`` is a served model, anything else a local one; ``report`` is told what takes long."""
-    if parameters.model.startswith("openai:"):
-        from popeq_llm.served import ServedModel
-
-        options = parameters.model_dump(include={"base_url", "temperature", "concurrency", "timeout_s"})
-        return ServedModel(parameters.model.removeprefix("openai:"), **options)
-    from popeq_llm.local import LocalModel
-
-    options = parameters.model_dump(include={"revision", "device", "dtype", "decode"})
-    return LocalModel(parameters.model, report=report, **options)

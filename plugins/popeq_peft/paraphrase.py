@@ -20,7 +20,8 @@ from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError
 from popeq.seeding import generator
 from popeq_llm.answers import FreeText
-from popeq_llm.models import LanguageModel, open_model
+from popeq_llm.models import LanguageModel
+from popeq_llm.opening import open_model
 from popeq_llm.parameters import ModelParameters
 from popeq_llm.templates import Template, load_template
 from popeq_peft.parameters import TrainingParameters

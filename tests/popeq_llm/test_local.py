@@ -170,7 +170,7 @@ def test_several_settings_are_drawn_alike_by_trees_and_token_by_token(open_shape
 
 def test_out_of_memory_halves_the_batch_and_says_so(open_shape, monkeypatch):
     model = open_shape("llama")
-    monkeypatch.setattr(model, "_rows", lambda *_: 64)  # on the CPU there is one row from the start
+    monkeypatch.setattr(model, "_trees", lambda *_: 64)  # on the CPU there is one row from the start
     expected = model.generate(chats(4), 10, ONE, rngs(4)).answers
     feed, sizes = TreeRows.feed, []
 

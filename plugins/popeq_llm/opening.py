@@ -1,0 +1,21 @@
+"""Open the language model that parameters name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from popeq_llm.models import LanguageModel
+from popeq_llm.parameters import ModelParameters
+
+
+def open_model(parameters: ModelParameters, report: Callable[[str], None] = lambda _: None) -> LanguageModel:
+    """``openai:NAME`` is a served model, anything else a local one; ``report`` is told what takes long."""
+    if parameters.model.startswith("openai:"):
+        from popeq_llm.served import ServedModel
+
+        options = parameters.model_dump(include={"base_url", "temperature", "concurrency", "timeout_s"})
+        return ServedModel(parameters.model.removeprefix("openai:"), **options)
+    from popeq_llm.local import LocalModel
+
+    options = parameters.model_dump(include={"revision", "device", "dtype", "decode"})
+    return LocalModel(parameters.model, report=report, **options)

@@ -228,7 +228,7 @@ class LocalModel:
         return int(np.clip(free_memory(self.info.device) // 2 // row, 1, _MOST_ROWS))
 
     def _trees(self, contexts: Sequence[list[int]], vocabulary: int) -> int:
-        """Trees at once. On the CPU one fills the processor, and no prompt's last bits depend on the others."""
+        """Trees at once. On the CPU one fills the processor, and no prompt's last bits depend on others."""
         return 1 if self.info.device == "cpu" else self._rows(contexts, vocabulary)
 
     def _by_seed(
@@ -239,8 +239,8 @@ class LocalModel:
         size: int,
         work: Callable[[list[list[int]], list[int]], list[T]],
     ) -> list[list[T]]:
-        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own, of up
-        to ``size`` rows at once."""
+        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own; up to
+        ``size`` rows at once."""
         rows = [
             (context, int(seed))
             for context, rng in zip(contexts, rngs, strict=True)

@@ -239,7 +239,7 @@ class LocalModel:
         size: int,
         work: Callable[[list[list[int]], list[int]], list[T]],
     ) -> list[list[T]]:
-        """``n`` results of ``work(contexts, seeds)`` for each context, every one with a seed of its own; up to
+        """``n`` results of ``work(contexts, seeds)`` for each context, each with a seed of its own; up to
         ``size`` rows at once."""
         rows = [
             (context, int(seed))

@@ -34,7 +34,7 @@ def converted(file: Path, dtype: torch.dtype, report: Callable[[str], None] = la
     """The folder of a GGUF file's weights in that precision; made if it is not in the cache.
 
     The quantised values are multiplied out by transformers' loader, in float32, and then cast: the same that
-    loading the file itself gives. ``report`` is told in a line when this takes a while.
+    loading the file itself gives. ``report`` is called with a line before it is made.
 
     Raises
     ------

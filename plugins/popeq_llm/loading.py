@@ -88,7 +88,7 @@ def load(
     four_bit
         Quantise the weights to 4 bits (NF4) while loading, by bitsandbytes.
     report
-        Is told, in a line, what takes long.
+        Is called with a line before what takes long.
 
     Raises
     ------

@@ -42,8 +42,8 @@ class LocalModel:
     ``decode`` is how settings are drawn: ``split`` (multinomial splitting over the tries of answers),
     ``exact`` (the whole distribution of a single setting, then draws from it; several are split),
     ``generate`` (token by token), or ``auto``: split where the model takes tree masks, else generate.
-    ``loaded`` is the model where it is loaded already (a fine-tuned one, say); ``report`` is told in a line
-    what takes long.
+    ``loaded`` is the model where it is loaded already (a fine-tuned one, say); ``report`` is called with a
+    line before what takes long.
     """
 
     def __init__(

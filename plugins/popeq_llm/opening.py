@@ -9,7 +9,7 @@ from popeq_llm.parameters import ModelParameters
 
 
 def open_model(parameters: ModelParameters, report: Callable[[str], None] = lambda _: None) -> LanguageModel:
-    """``openai:NAME`` is a served model, anything else a local one; ``report`` is told what takes long."""
+    """``openai:NAME`` is a served model, anything else a local one; ``report`` gets a line before a load."""
     if parameters.model.startswith("openai:"):
         from popeq_llm.served import ServedModel
 

@@ -1,7 +1,7 @@
 """Drawing answers a token at a time, many rows side by side behind one cache.
 
-For models that refuse tree masks, for answers of several settings, for mixtures and for free text. Each row
-has a noise stream of its own (Gumbel-max), so that it does not depend on which others are in its batch.
+For models that refuse tree masks, and for free text. Each row has a noise stream of its own (Gumbel-max), so
+that it does not depend on which others are in its batch. The grammar of answers is here as well.
 """
 
 from __future__ import annotations

@@ -109,6 +109,8 @@ def test_several_tries_behind_one_another_have_their_exact_joint_distribution(st
     rows = TableRows(range(2), torch.from_numpy(vocabulary_of(tries)))
     drawn = split_samples(rows, tries, n, [np.random.default_rng([6, r]) for r in range(2)])
     assert len(rows.prefixes) == len(set(rows.prefixes))
+    ended = {tuple(tokens) for tokens in whole.values()}
+    assert not [p for _, p in rows.prefixes if p in ended], "nothing is evaluated behind the end of an answer"
     for r, samples in enumerate(drawn):
         assert samples.shape == (n, len(GRAMMAR))
         distinct, counts = np.unique(samples, axis=0, return_counts=True)

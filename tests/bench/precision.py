@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         variation = [0.5 * np.abs(a - b).sum() for a, b in zip(laws[0], other, strict=True)]
         moved = [axis_distance(a, b) for a, b in zip(laws[0], other, strict=True)]
         print(
-            f"{given.model}, float32 and {what}: largest difference of a probability {largest:.2g}, total "
-            f"variation {np.mean(variation):.2g}, W1 of an axis {np.mean(moved):.2g} dB, at most {max(moved):.2g}"
+            f"{given.model}, float32 and {what}: largest difference of a probability {largest:.2g},",
+            f"total variation {np.mean(variation):.2g},",
+            f"W1 of an axis {np.mean(moved):.2g} dB, at most {max(moved):.2g}",
         )
 
 

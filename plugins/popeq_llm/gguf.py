@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +77,10 @@ def _convert(file: Path, dtype: torch.dtype, folder: Path, sha256: str) -> None:
         kind = LlamaFileType(int(field.contents())).name if field is not None else "GGUF"
         tokenizer = AutoTokenizer.from_pretrained(**source, local_files_only=True)
         # Not dequantize=False: such a model can neither be saved nor trained.
-        model = AutoModelForCausalLM.from_pretrained(
-            **source, local_files_only=True, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-        )
+        with redirect_stderr(io.StringIO()):  # its progress bars cannot be turned off
+            model = AutoModelForCausalLM.from_pretrained(
+                **source, local_files_only=True, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+            )
     except Exception as error:  # the reader raises kinds of its own for every damage
         reason = " ".join(str(error).split())[:200]
         raise UsageError(

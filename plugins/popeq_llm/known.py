@@ -13,7 +13,7 @@ from popeq.errors import UsageError
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 #: How templates describe a setting (templates/wordings.toml), and how where nobody says otherwise.
 WordingName = Literal["axes", "engineer", "corners", "gains", "worked"]
-DEFAULT_WORDING: WordingName = "engineer"
+DEFAULT_WORDING: WordingName = "corners"
 BUNDLED_ENCODER = "all-MiniLM-L6-v2"
 
 

@@ -60,6 +60,7 @@ class LocalModel:
         chosen = pick_device(device)
         loaded = loaded or load(name, revision, chosen, pick_dtype(dtype, chosen), report=report)
         self.model, self.tokenizer, name = loaded.model, loaded.tokenizer, loaded.name
+        self._report = report
         self.text = ChatText(self.tokenizer, name)
         notes = []
         if not self.text.has_template:
@@ -260,6 +261,8 @@ class LocalModel:
         done: list[T] = []
         size = min(size, len(items))
         while len(done) < len(items):
+            if done:
+                self._report(f"{self.info.name}: {len(done)} of {len(items)} of this batch")
             try:
                 done += work(items[len(done) : len(done) + size])
             except torch.OutOfMemoryError:

@@ -145,18 +145,7 @@ def split_samples(
     """
     tries, vocabulary, count = [fold(trie) for trie in grammar.tries], vocabulary_of(grammar), len(rngs)
     answers = np.zeros((count, n, len(tries)), dtype=np.int64)
-
-    def onward(place: int) -> tuple[Path, int]:
-        """From the end of a trie to the first decision behind it: the tokens, and the trie that it is in;
-        -1 if there is none."""
-        path: Path = ()
-        while (place := place + 1) < len(tries):
-            path += tries[place].start
-            if len(tries[place].target):
-                return path, place
-        return (), -1
-
-    start, place = onward(-1)
+    start, place = _onward(tries, -1)
     if place < 0:
         return list(answers)
     level = _begin(rows, start)
@@ -167,39 +156,68 @@ def split_samples(
     while True:
         tokens = _stacked([tries[t].token[d] for t, d in comes.tolist()], -1)
         target = _stacked([tries[t].target[d] for t, d in comes.tolist()], 0)
-        logits = _child_logits(level, vocabulary, tokens)
-        # Cumulative probabilities of each prefix's children; the last of each row is exactly 1.
-        total = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
-        chances = total / total[:, -1:]
         walking = has >= 0
-        uniform = np.zeros((count, n))
-        for r in np.flatnonzero(walking.any(axis=1)).tolist():
-            uniform[r] = rngs[r].random(n)
         prefix = has[walking]
-        chosen = (chances[prefix] <= uniform[walking][:, None]).sum(axis=1)
+        chosen = _chosen(_child_logits(level, vocabulary, tokens), has, rngs)
         row, sample = np.nonzero(walking)
         ended = target[prefix, chosen] < 0
         answers[row[ended], sample[ended], comes[prefix, 0][ended]] = -1 - target[prefix, chosen][ended]
         # Samples that have the same prefix and choose the same child have the same prefix again.
         edges, inverse = np.unique(prefix * tokens.shape[1] + chosen, return_inverse=True)
-        paths: list[Path] = []
-        below: list[tuple[int, int]] = []
-        kept = np.full(len(edges), -1)
-        for e, (k, c) in enumerate(zip(*np.divmod(edges, tokens.shape[1]), strict=True)):
-            (t, d), leads = comes[k].tolist(), int(target[k, c])
-            path = tries[t].paths[d][c]
-            if leads < 0:
-                more, t = onward(t) if -1 - leads != grammar.stops[t] else ((), -1)
-                path, leads = path + more, 0
-            if t >= 0:
-                kept[e] = len(paths)
-                paths.append(path)
-                below.append((t, leads))
+        parent, child = np.divmod(edges, tokens.shape[1])
+        paths, below, kept = _below(grammar, comes[parent], child, target[parent, child])
         has[walking] = kept[inverse]
         if not paths:
             return list(answers)
-        level = _fed(rows, level, edges[kept >= 0] // tokens.shape[1], paths)
+        level = _fed(rows, level, parent[kept >= 0], paths)
         comes = np.array(below)
+
+
+def _onward(tries: Sequence[Radix], place: int) -> tuple[Path, int]:
+    """From the end of a trie to the first decision behind it: the tokens, and the trie that it is in; -1 if
+    there is none."""
+    path: Path = ()
+    while (place := place + 1) < len(tries):
+        path += tries[place].start
+        if len(tries[place].target):
+            return path, place
+    return (), -1
+
+
+def _chosen(logits: Floats, has: Ints, rngs: Sequence[np.random.Generator]) -> Ints:
+    """Which child each sample chooses that has a prefix (``has`` (B, n), -1: none), in the order of rows."""
+    # Cumulative probabilities of each prefix's children; the last of each row is exactly 1.
+    total = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
+    chances, walking = total / total[:, -1:], has >= 0
+    uniform = np.zeros(has.shape)
+    for r in np.flatnonzero(walking.any(axis=1)).tolist():
+        uniform[r] = rngs[r].random(has.shape[1])
+    found: Ints = (chances[has[walking]] <= uniform[walking][:, None]).sum(axis=1)
+    return found
+
+
+def _below(
+    grammar: Grammar, comes: Ints, children: Ints, targets: Ints
+) -> tuple[list[Path], list[tuple[int, int]], Ints]:
+    """Where edges lead, each from a decision (trie, decision) by one of its children to a target.
+
+    The tokens of those that lead to a decision and what that is, and for every edge its place among them, or
+    -1 if answers end there.
+    """
+    tries = [fold(trie) for trie in grammar.tries]
+    paths: list[Path] = []
+    below: list[tuple[int, int]] = []
+    kept = np.full(len(children), -1)
+    for e, (t, d) in enumerate(comes.tolist()):
+        path, leads = tries[t].paths[d][children[e]], int(targets[e])
+        if leads < 0:
+            more, t = _onward(tries, t) if -1 - leads != grammar.stops[t] else ((), -1)
+            path, leads = path + more, 0
+        if t >= 0:
+            kept[e] = len(paths)
+            paths.append(path)
+            below.append((t, leads))
+    return paths, below, kept
 
 
 def _stacked(rows: Sequence[Ints], fill: int) -> Ints:

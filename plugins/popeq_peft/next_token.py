@@ -6,7 +6,7 @@ A prompt with all its answers is packed into one row: the answers are branches o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +20,13 @@ from popeq.errors import UsageError
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
-from popeq_llm.architecture import additive_masks, check_length
+from popeq_llm.architecture import additive_masks, check_length, new_cache
 from popeq_llm.loading import Loaded
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Chat
 from popeq_llm.templates import PROBES, Template, load_template
 from popeq_llm.tree import takes_trees
-from popeq_llm.trie import build_trie, continuations
+from popeq_llm.trie import build_trie, common_length, continuations
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone, caller
 from popeq_peft.losses import DIVERGENCE_NATS
@@ -88,29 +88,32 @@ def pack(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> Packed:
 def packed_losses(model: Any, rows: Sequence[Packed]) -> Tensor:
     """Mean negative log-likelihood (nats) of a prompt's answers, for each row, (B,).
 
-    Prompts are padded on the left, so that all rows' answers begin in one slot and only logits from there on
-    are computed. ``model`` takes additive 4-D masks.
+    What all prompts begin with is computed once. What follows is padded on the left, so that the answers of
+    all rows begin in one slot and only logits from there on are computed. ``model`` takes additive 4-D masks.
     """
-    begin = max(row.start for row in rows)
+    shared = _shared_tokens(model, rows)
+    begin = max(row.start for row in rows) - shared
     width = begin + max(len(row.tokens) - row.start for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
     visible = torch.eye(width, dtype=torch.bool).repeat(len(rows), 1, 1)
     for r, row in enumerate(rows):
-        left, end = begin - row.start, begin + len(row.tokens) - row.start
-        ids[r, left:end] = torch.tensor(row.tokens)
-        positions[r, left:end] = torch.tensor(row.positions)
-        visible[r, left:begin, left:begin] = torch.ones((row.start, row.start), dtype=torch.bool).tril()
+        left, end = begin - (row.start - shared), begin + len(row.tokens) - row.start
+        ids[r, left:end] = torch.tensor(row.tokens[shared:])
+        positions[r, left:end] = torch.tensor(row.positions[shared:])
+        visible[r, left:begin, left:begin] = torch.ones((begin - left, begin - left), dtype=torch.bool).tril()
         visible[r, begin:end, left:begin] = True
         for i, seen in enumerate(row.sees):
             visible[r, begin + i, [begin + s for s in seen]] = True
+    visible = torch.cat([torch.ones((len(rows), width, shared), dtype=torch.bool), visible], dim=2)
+    keys = torch.cat([torch.arange(shared).expand(len(rows), -1), positions], dim=1)
     positions = positions.to(model.device)
     out = model(
         ids.to(model.device),
-        attention_mask=additive_masks(model, visible.to(model.device), positions, positions),
+        attention_mask=additive_masks(model, visible.to(model.device), positions, keys.to(model.device)),
         position_ids=positions,
-        use_cache=False,
         logits_to_keep=width - begin + 1,
+        **_beginning(model, rows, shared),
     )
     log_p = out.logits.float().log_softmax(dim=-1)
     losses = []
@@ -120,6 +123,26 @@ def packed_losses(model: Any, rows: Sequence[Packed]) -> Tensor:
         found = log_p[r, at, torch.tensor(row.target, device=log_p.device)]
         losses.append(-(found * counts).sum() / row.answers)
     return torch.stack(losses)
+
+
+def _shared_tokens(model: Any, rows: Sequence[Packed]) -> int:
+    """How many tokens all prompts begin with, their last ones left out. None where activations are computed
+    again in the backward pass (checkpointing), because transformers then keeps no cache."""
+    modules: Iterable[Any] = getattr(model, "modules", tuple)()
+    if len(rows) < 2 or any(getattr(module, "gradient_checkpointing", False) for module in modules):
+        return 0
+    return min(common_length([row.tokens for row in rows]), min(row.start for row in rows) - 1)
+
+
+def _beginning(model: Any, rows: Sequence[Packed], tokens: int) -> dict[str, Any]:
+    """Options of the forward pass of all rows behind their first ``tokens``, which are computed here."""
+    if not tokens:
+        return {"use_cache": False}
+    cache = new_cache()
+    first = torch.tensor([rows[0].tokens[:tokens]], device=model.device)
+    model(first, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    cache.batch_repeat_interleave(len(rows))
+    return {"past_key_values": cache, "use_cache": True}
 
 
 NP = TypeVar("NP", bound=LoraNextTokenParameters | PrefixNextTokenParameters)

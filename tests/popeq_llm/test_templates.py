@@ -62,7 +62,7 @@ def test_gains_are_those_of_the_setting_at_both_ends_of_the_spectrum():
 def test_the_bundled_texts():
     system, user = load_template("zero").chat("make it warmer")
     assert (system.role, user.role) == ("system", "user")
-    assert system.content.startswith("You are an audio engineer who sets an equaliser for a listener. Answer")
+    assert system.content.startswith("You choose a point on a map of equaliser settings. Answer")
     assert user.content == "Sentence: make it warmer"
     points = np.array([[1.0, -2.04], [-0.04, 6.0]])
     few = load_template("few").chat("dull", [("warm", points), ("cold", points[:1])])

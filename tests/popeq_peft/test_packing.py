@@ -10,7 +10,7 @@ from popeq.space import PLANE
 from popeq_llm.tree import TreeRows
 from popeq_peft.backbone import open_backbone, wrap
 from popeq_peft.next_token import Writer, pack, packed_losses
-from popeq_peft.parameters import PrefixNextTokenParameters
+from popeq_peft.parameters import LoraNextTokenParameters, PrefixNextTokenParameters
 
 
 def plain_loss(model, prompt, answers):
@@ -36,10 +36,11 @@ def test_packed_equals_plain(model_folders, shape):
         ([30], [[7, 3]]),
         (list(range(40, 90)), [[20, 21, 22, 3], [20, 23, 3]]),  # longer than a window
     ]
-    rows = [pack(prompt, answers) for prompt, answers in data]
-    found = packed_losses(model, rows)
-    expected = [plain_loss(model, *one) for one in data]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-4)
+    together = [([*range(40, 40 + n), n], data[i][1]) for i, n in enumerate((9, 7, 8))]
+    for some in (data, together, together[:1]):  # of the second, what all begin with is computed once
+        found = packed_losses(model, [pack(prompt, answers) for prompt, answers in some])
+        expected = [plain_loss(model, *one) for one in some]
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", ["llama", "mistral", "gemma3"])
@@ -53,7 +54,10 @@ def test_a_trained_prefix_is_seen_as_tokens_before_the_prompt(model_folders, sha
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     backbone.adapted.eval()
     writer = Writer(backbone)
-    data = [([5, 6, 7, 8, 9], [[20, 21, 3], [20, 22, 3]]), (list(range(40, 60)), [[20, 21, 22, 3], [23, 3]])]
+    data = [
+        ([5, 6, 7, 8, 9], [[20, 21, 3], [20, 22, 3]]),
+        ([5, *range(40, 60)], [[20, 21, 22, 3], [23, 3]]),
+    ]
 
     def plain(ids):
         return backbone.adapted(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -89,6 +93,21 @@ def test_every_shared_beginning_is_there_once():
         (3, 9): 2,
         (4, 9): 1,
     }
+
+
+def test_gradients_pass_through_what_prompts_share(model_folders):
+    """They are those of the prompts one at a time, whose beginnings are then computed each for itself."""
+    parameters = LoraNextTokenParameters(model=str(model_folders("llama")), device="cpu")
+    writer = Writer(wrap(open_backbone(parameters, language=True), parameters, seed=0))
+    rows = [pack([5, 6, 7, 8, last], [[20, 21, 3], [20, last, 3]]) for last in (30, 31, 32)]
+    adapter = [p for _, p in writer.backbone.group(1.0)["params"]]
+    for name, parameter in writer.backbone.group(1.0)["params"]:
+        if "lora_B" in name:
+            parameter.data.normal_(generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad(writer.losses(rows).sum(), adapter)
+    alone = torch.autograd.grad(sum(writer.losses([row]).sum() for row in rows), adapter)
+    torch.testing.assert_close(found, alone, rtol=1e-3, atol=1e-5)
+    assert all(gradient.abs().max() > 0 for gradient in found)
 
 
 def test_an_answer_that_begins_another_is_refused():

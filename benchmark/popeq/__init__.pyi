@@ -25,7 +25,7 @@ from .runs.reporting import ProgressBar, Reporter
 from .runs.settings import RunSettings
 from .site.build import build_site
 from .space import PLANE, Space
-from .studying import ablate, ceiling, power, regress, transfer
+from .studying import ablate, ceiling, power, regress, sizes, transfer
 from .sweeping import sweep
 from .tuning.settings import SearchSettings
 from .tuning.tuner import tune
@@ -76,6 +76,7 @@ __all__ = [
     "regress",
     "run",
     "score",
+    "sizes",
     "statistics",
     "sweep",
     "testing",

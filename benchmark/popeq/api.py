@@ -131,6 +131,7 @@ def leaderboard(
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
     by: str | None = None,
+    against: str | None = None,
     jobs: int = 1,
     keep: bool = True,
 ) -> Leaderboard:
@@ -146,6 +147,9 @@ def leaderboard(
     by
         Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``.
         The table then begins with that column.
+    against
+        The row that shifts are against, by its label, or by its predictor if that has one row; by default
+        they are against the training responses.
     jobs
         Processes that score side by side.
     keep
@@ -159,12 +163,13 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, the data set has no grouping ``by``, or some runs that were named are of other
-        data set revisions or protocols. Where no run was named, those are left out with a line in ``notes``.
+        If there are no runs, the data set has no grouping ``by``, there is not one row ``against``, or some
+        runs that were named are of other data set revisions or protocols. Where no run was named, those are
+        left out with a line in ``notes``.
     """
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
-    board = build(entries, scorer, notes, jobs=jobs, keep=keep)
-    return split_board(board, scorer, by) if by else board
+    board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)
+    return split_board(board, scorer, by, against) if by else board
 
 
 def compare(

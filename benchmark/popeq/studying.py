@@ -24,6 +24,7 @@ from popeq.runs.folder import Run
 from popeq.studies.ablate import ablation, edge_study
 from popeq.studies.ceiling import ceiling_study
 from popeq.studies.power import power_study
+from popeq.studies.sizes import size_study
 from popeq.studies.study import Study
 from popeq.studies.transfer import transfer_study
 
@@ -111,6 +112,27 @@ def ablate(
         raise UsageError("ablate: edges groups the prompts by closeness to the edge; leave 'by' out")
     scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
     return edge_study(entries, scorer) if edges else ablation(entries, scorer, by=by)
+
+
+def sizes(
+    runs: Sequence[Run | str | Path] = (),
+    dataset: str | Path | Dataset | None = None,
+    *,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
+    jobs: int = 1,
+) -> Study:
+    """The rows of each method by the size of the model behind them, each against the smallest.
+
+    The parameters are as for ``leaderboard``.
+
+    Raises
+    ------
+    UsageError
+        If no row has a model whose size is known.
+    """
+    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    return size_study(entries, scorer, by=by)
 
 
 def regress(

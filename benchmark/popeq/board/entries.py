@@ -61,6 +61,12 @@ class Entry:
         """The model behind it as tables show it; empty if there is none."""
         return self.record.model or (self.card.model if self.card else "")
 
+    @property
+    def model_size(self) -> int:
+        """Parameters of that model; 0 if they are not known."""
+        found = self.record.predictor.described.get("parameters")
+        return found if isinstance(found, int) else 0
+
     def take(self, keep: Sequence[int]) -> Entry:
         """The same row on some of the prompts, by position."""
         return replace(self, table=self.table.take(keep))

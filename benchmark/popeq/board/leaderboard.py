@@ -14,6 +14,7 @@ from popeq.board.leaks import too_good
 from popeq.board.notes import Note, board_notes
 from popeq.board.reference_lines import PERFECT, reference_lines, training_responses
 from popeq.board.scoring import DIAGNOSTICS, ReferenceLine, Scorer
+from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.parallel import in_background
 from popeq.render import html_table
@@ -109,15 +110,23 @@ def build(
     notes: Sequence[Note] = (),
     lines: Sequence[ReferenceLine] | None = None,
     *,
+    compared_with: str | None = None,
     jobs: int = 1,
     keep: bool = False,
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
     ``lines`` are those of ``reference_lines``, if they are known already; otherwise ``jobs`` processes
-    measure them, or with ``keep`` they are what was measured here before.
+    measure them, or with ``keep`` they are what was measured here before. ``compared_with`` is the row that
+    shifts are against (``row_of``), in place of the training responses.
+
+    Raises
+    ------
+    UsageError
+        If there is no such row, or more than one.
     """
     entries = sorted(entries, key=lambda e: (e.mean, e.label))
+    rival = None if compared_with is None else row_of(entries, compared_with)
     panels = scorer.panels
     given = None if lines is None else list(lines)
     with in_background(
@@ -126,7 +135,11 @@ def build(
         reference = training_responses(scorer)
         scores, influence = zip(*(e.table.values(HEADLINE) for e in entries), strict=True)
         paired = all_pairs(scores, influence, panels, generator("leaderboard", "bootstrap"))
-        cells = [score_cells(e.table, panels) | against(e, reference, panels) for e in entries]
+        other = reference if rival is None else rival.table
+        cells = [
+            score_cells(e.table, panels) | (against(e, other, panels) if e is not rival else {})
+            for e in entries
+        ]
         lines = measured()
     perfect = next((line for line in lines if line.name == PERFECT), None)
     room = float("nan")  # between the reference and the perfect predictor, dB
@@ -140,7 +153,10 @@ def build(
     rows = [
         {"rank": int(first), "rank_worst": int(last), "predictor": entry.label}
         | own
-        | {"skill": -own["shift"] / room, "flags": "; ".join(flags[entry.label])}
+        | {
+            "skill": -mean_difference(entry.table, reference, HEADLINE, panels).value / room,
+            "flags": "; ".join(flags[entry.label]),
+        }
         | _facts(entry)
         for entry, first, last, own in zip(entries, best, worst, cells, strict=True)
     ]
@@ -151,7 +167,9 @@ def build(
     table["revision"] = scorer.dataset.revision[:12]
     table = table.astype({"rank": "Int64", "rank_worst": "Int64"})
     board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines))
-    own = board_notes(scorer, entries, lines, board.least_shift, flags, ALPHA)
+    own = board_notes(
+        scorer, entries, lines, board.least_shift, flags, ALPHA, None if rival is None else rival.label
+    )
     return replace(board, remarks=(*own, *notes))
 
 
@@ -175,10 +193,22 @@ def score_cells(
     return cells
 
 
-def against(entry: Entry, reference: ReferenceLine, panels: Panels) -> dict[str, float]:
+def row_of(entries: Sequence[Entry], name: str) -> Entry:
+    """The row of a label, or of a predictor that has one row; UsageError if there is none or several."""
+    found = [e for e in entries if e.label == name]
+    found = found or [e for e in entries if e.record.predictor.name == name]
+    if len(found) == 1:
+        return found[0]
+    labels = "; ".join(e.label for e in found or entries)
+    raise UsageError(
+        f"{name}: is {'more than one row' if found else 'no row'} of this board; name one of {labels}"
+    )
+
+
+def against(entry: Entry, reference: Scores, panels: Panels) -> dict[str, float]:
     """``difference_cells`` of an entry against the reference, and the p of the signed-rank test, which holds
     given these listeners."""
-    wilcoxon = signed_rank(entry.table.scores(HEADLINE) - reference.scores[HEADLINE]).p_value
+    wilcoxon = signed_rank(entry.table.scores(HEADLINE) - reference.values(HEADLINE)[0]).p_value
     return difference_cells(entry.table, reference, HEADLINE, panels) | {"p_wilcoxon": wilcoxon}
 
 

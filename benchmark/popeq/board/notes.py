@@ -37,8 +37,10 @@ def board_notes(
     least_shift: float,
     flags: Mapping[str, Sequence[str]],
     alpha: float,
+    compared_with: str | None = None,
 ) -> list[Note]:
-    """Every note on a board's own numbers; ``least_shift`` in dB, ``flags`` by row."""
+    """Every note on a board's own numbers; ``least_shift`` in dB, ``flags`` by row; ``compared_with`` is the
+    label of the row that shifts are against, if it is not the training responses."""
     card, panels = scorer.dataset.card, scorer.panels
     notes = [
         Note(
@@ -50,7 +52,7 @@ def board_notes(
     if card.simulated:
         text = "SIMULATED listeners: a good score shows agreement with the generator, not with people."
         notes.append(Note("warning", text))
-    notes += [Note("reading", text) for text in _reading(scorer, lines, alpha)]
+    notes += [Note("reading", text) for text in _reading(scorer, lines, alpha, compared_with)]
     if len({e.seeds for e in entries}) > 1:
         seeds = "; ".join(f"{e.label}: {e.seeds}" for e in entries)
         text = f"Rows are of different seeds, so the chance of a draw is averaged out in some only ({seeds})."
@@ -74,15 +76,21 @@ def board_notes(
     return notes
 
 
-def _reading(scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float) -> list[str]:
+def _reading(
+    scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float, compared_with: str | None
+) -> list[str]:
     """How the numbers are to be read."""
+    every = f"the {REFERENCE} themselves, all of them and not drawn: the same for every sentence and board"
+    shift, tested = f"Shift and skill are against {every}.", "the reference"
+    if compared_with is not None:
+        shift = f"Shift is against {compared_with} (negative: the row is better), skill against {every}."
+        tested = compared_with
     notes = [
         people_note(scorer.dataset, scorer.prompt_ids),
-        f"Shift and skill are against the {REFERENCE} themselves, all of them and not drawn: the same for "
-        "every sentence and every board. Shift, interval and p are each row's own.",
+        f"{shift} Shift, interval and p are each row's own.",
         "Ranks are the best and the worst that the tests of all pairs allow (mean difference over prompts, "
         f"step-down maximum statistic; {alpha:.0%} is the chance of any wrong separation). p_wilcoxon is the "
-        "paper's signed-rank test against the reference, which holds given these listeners.",
+        f"paper's signed-rank test against {tested}, which holds given these listeners.",
     ]
     if lines:
         how = "; ".join(f"{line.name}: {line.how}" for line in lines)

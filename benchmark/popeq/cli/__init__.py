@@ -14,7 +14,7 @@ from popeq.cli.learning import learn
 from popeq.cli.listing import list_
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
-from popeq.cli.studies import ablate, ceiling, power, transfer
+from popeq.cli.studies import ablate, ceiling, power, sizes, transfer
 from popeq.cli.submitting import score, submit
 from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
@@ -93,6 +93,7 @@ for _command in (
     power,
     transfer,
     ablate,
+    sizes,
     score,
     submit,
     regress,

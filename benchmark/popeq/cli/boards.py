@@ -31,6 +31,11 @@ def leaderboard() -> None:
 @dataset_option
 @runs_option
 @by_option
+@click.option(
+    "--against",
+    metavar="ROW",
+    help="Compare every row with this one, by its label, in place of the training responses.",
+)
 @jobs_option
 @recompute_option
 @format_option
@@ -44,6 +49,7 @@ def show(
     dataset: str | Dataset | None,
     runs_dir: Path,
     by: str | None,
+    against: str | None,
     jobs: int,
     recompute: bool,
     form: str,
@@ -57,9 +63,11 @@ def show(
     from popeq import api
     from popeq.board.markdown import insert
 
-    if into is not None and by is not None:
-        raise click.UsageError("--into takes the whole board; leave --by out")
-    board = api.leaderboard(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute)
+    if into is not None and (by or against):
+        raise click.UsageError("--into takes the whole board; leave --by and --against out")
+    board = api.leaderboard(
+        runs, dataset, runs_dir=runs_dir, by=by, against=against, jobs=jobs, keep=not recompute
+    )
     if into is not None:
         insert(board, into)
         click.echo(f"written: {into}")

@@ -1,4 +1,4 @@
-"""``popeq ceiling``, ``power``, ``transfer`` and ``ablate``: studies of runs, each a table and a picture."""
+"""``popeq ceiling``, ``power``, ``transfer``, ``ablate``, ``sizes``: studies, each a table and a picture."""
 
 from __future__ import annotations
 
@@ -119,3 +119,20 @@ def ablate(**values: Any) -> Study:
     from popeq import studying
 
     return studying.ablate(**values)
+
+
+@click.command()
+@runs_argument
+@dataset_option
+@runs_option
+@jobs_option
+@_printed
+def sizes(**values: Any) -> Study:
+    """Compare the rows of each method by the size of the model behind them.
+
+    RUNS are run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in
+    --runs); by default all of --runs.
+    """
+    from popeq import studying
+
+    return studying.sizes(**values)

@@ -308,6 +308,30 @@ def test_compare_is_antisymmetric_and_sorted_by_difference(finished):
     assert forth.prompts["text"].iloc[0].startswith("make it sound")
 
 
+def test_shifts_against_a_row_are_those_of_compare(finished, board, popeq):
+    against = package.leaderboard(runs_dir=finished.runs_dir, against="prior")
+    for name in ("random", "static-flat", "static-best"):
+        head = package.compare(name, "prior", runs_dir=finished.runs_dir).metrics.set_index("metric")
+        for column in ("shift", "shift_low", "shift_high", "p_value", "p_wilcoxon", "least_shift"):
+            assert row(against, name)[column] == pytest.approx(head.loc[HEADLINE, column], nan_ok=True)
+        for column in ("rank", "rank_worst", "skill", f"{HEADLINE}_mean"):
+            assert row(against, name)[column] == pytest.approx(row(board, name)[column], nan_ok=True)
+    assert np.isnan(row(against, "prior")["shift"])
+    assert any(note.startswith("Shift is against prior") for note in against.notes)
+    split = package.leaderboard(runs_dir=finished.runs_dir, against="prior", by="category").table
+    parts = package.compare("random", "prior", runs_dir=finished.runs_dir, by="category").metrics
+    group, part = split[split["predictor"] == "random"], parts[parts["metric"] == HEADLINE]
+    assert group["category"].tolist() == part["category"].tolist()
+    np.testing.assert_allclose(group["shift"], part["shift"])
+    with pytest.raises(UsageError, match="no row has this name; name one of: "):
+        package.leaderboard(runs_dir=finished.runs_dir, against="pryor")
+    with pytest.raises(UsageError, match="more than one row"):
+        leaderboard_module.row_of([*board.entries, *board.entries], "prior")
+    refused = popeq("leaderboard", "show", "--runs", finished.runs_dir, "--against", "x", "--into", "f.md")
+    assert refused.returncode == 2
+    assert "leave --by and --against out" in refused.stderr
+
+
 def test_compare_takes_two_seeds_of_one_predictor_and_refuses_one_run_twice(finished):
     seeds = package.compare(finished.runs["random"], finished.runs["random-1"])
     assert len(seeds.prompts) == 4

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT, write_small_dataset
 
 import popeq
+from popeq.board.comparison import compare_entries
 from popeq.board.groupings import groups, split_board
 from popeq.board.leaderboard import build
 from popeq.board.scoring import Scorer
@@ -20,6 +21,7 @@ from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import find_runs
 from popeq.studies.ablate import ablation, collapse, edge_study
 from popeq.studies.ceiling import ceiling_study
+from popeq.studies.sizes import size_study
 from popeq.studies.transfer import shared_sentences, transfer_study
 
 
@@ -43,6 +45,37 @@ def test_ablation_scores_the_collapsed_samples(made, tmp_path):
     for name in ("one.svg", "two.svg"):
         study.picture(tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_sizes_compare_each_method_with_its_smallest_model(made, tmp_path):
+    scorer, (prior, flat) = made
+
+    def sized(entry, name, parameters):
+        described = {"model": f"model-{parameters}", "parameters": parameters}
+        predictor = entry.record.predictor.model_copy(update={"name": name, "described": described})
+        (run,) = entry.runs[:1]
+        run = dataclasses.replace(run, record=run.record.model_copy(update={"predictor": predictor}))
+        return dataclasses.replace(entry, label=f"{name} ({parameters})", runs=(run,))
+
+    small, large = sized(flat, "icl", 1_000_000), sized(prior, "icl", 2_000_000)
+    study = size_study([large, sized(prior, "other", 5), small, prior], scorer)
+    assert study.table["model"].tolist() == ["model-1000000 (1M)", "model-2000000 (2M)", "model-5 (5)"]
+    assert study.table["mean"].tolist() == pytest.approx([flat.mean, prior.mean, prior.mean])
+    assert study.table["shift"].tolist() == pytest.approx(
+        [np.nan, prior.mean - flat.mean, np.nan], nan_ok=True
+    )
+    metrics = compare_entries(prior, flat, scorer).metrics.set_index("metric").loc[HEADLINE]
+    assert study.table["p_value"][1] == pytest.approx(metrics["p_value"])
+    for name in ("one.svg", "two.svg"):
+        study.picture(tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    drawn = (tmp_path / "one.svg").read_text()
+    assert "training responses" in drawn
+    assert "prior" in drawn
+    by = size_study([large, small], scorer, by="category").table
+    assert set(by["category"]) == {group.name for group in groups(scorer, "category")}
+    with pytest.raises(UsageError, match="no row has a model"):
+        size_study([prior, flat], scorer)
 
 
 def test_transfer_scores_against_the_other_panel(made):

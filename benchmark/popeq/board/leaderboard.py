@@ -200,9 +200,8 @@ def row_of(entries: Sequence[Entry], name: str) -> Entry:
     if len(found) == 1:
         return found[0]
     labels = "; ".join(e.label for e in found or entries)
-    raise UsageError(
-        f"{name}: is {'more than one row' if found else 'no row'} of this board; name one of {labels}"
-    )
+    problem = "more than one row has this name" if found else "no row has this name"
+    raise UsageError(f"{name}: {problem}; name one of: {labels}")
 
 
 def against(entry: Entry, reference: Scores, panels: Panels) -> dict[str, float]:

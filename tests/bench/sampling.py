@@ -4,15 +4,19 @@ Every way draws from the same weights and the same chats. The peers call ``gener
 model, ask for as many tokens as the longest setting has, and are spared the mask that keeps popeq's settings
 valid. There are two models, both of which write a setting a character a token: SmolLM2-135M-Instruct, and a
 random one of 1 M parameters. The random one is nearly flat over settings: samples share as few beginnings as
-they can, which is the hardest case for splitting. Both are run in float32 by one thread.
+they can, which is the hardest case for splitting. Both are run in float32 by one thread. Where
+``POPEQ_LLAMA_SERVER`` names a llama.cpp server, it is asked for the same settings of SmolLM2, as popeq asks
+servers: bound by a grammar, the weights as the GGUF file holds them, one thread, four requests at a time.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,7 @@ SHARE = {
     ("shared_prefix", "smollm2"): (1, 16),
     ("split", "smollm2"): (6, SAMPLES),
     ("exact", "smollm2"): (1, SAMPLES),
+    ("llama_cpp", "smollm2"): (1, SAMPLES),
     ("shared_prefix", "digits"): (1, SAMPLES),
     ("exact", "digits"): (4, SAMPLES),
 }
@@ -49,7 +54,8 @@ LEAST_RATIO = {"generate": 40.0, "num_return_sequences": 8.0, "shared_prefix": 3
 @dataclass(frozen=True, eq=False)
 class World:
     """A model, Hugging Face's model of the same weights and its tokenizer, the chats of ``icl-static`` and
-    their tokens, and how many tokens the longest setting has."""
+    their tokens, how many tokens the longest setting has, and the port of a llama.cpp server; 0 if there is
+    none."""
 
     model: Any
     peer: Any
@@ -57,6 +63,7 @@ class World:
     chats: list[Any]
     ids: list[list[int]]
     longest: int
+    port: int = 0
 
 
 @lru_cache(maxsize=2)
@@ -140,21 +147,33 @@ def shared_prefix(here: World, prompts: int, samples: int) -> list[list[str]]:
     return texts
 
 
+def llama_cpp(here: World, prompts: int, samples: int) -> list[list[str]]:
+    """Settings from llama.cpp's server. Its seeds are new in every call, because answers are cached."""
+    from popeq_llm.answers import AnswerFormat
+    from popeq_llm.served import ServedModel
+
+    served = ServedModel("SmolLM2", f"http://127.0.0.1:{here.port}/v1", concurrency=4)
+    rngs = list(np.random.default_rng(time.time_ns()).spawn(prompts))
+    return [list(row) for row in served.generate(here.chats[:prompts], samples, AnswerFormat(), rngs).answers]
+
+
 WAYS: dict[str, Callable[[World, int, int], list[list[str]]]] = {
     "split": lambda here, prompts, samples: ours(here, "split", prompts, samples),
     "exact": lambda here, prompts, samples: ours(here, "exact", prompts, samples),
     "generate": one_call_a_setting,
     "num_return_sequences": one_call_a_prompt,
     "shared_prefix": shared_prefix,
+    "llama_cpp": llama_cpp,
 }
 
 
-def draws(name: str, whole: bool) -> Iterator[Row]:
+def draws(name: str, whole: bool, port: int = 0) -> Iterator[Row]:
     """Splitting beside every other way, with one model."""
     from popeq_llm.answers import AnswerFormat, parse_answer
 
-    here = world(name)
+    here = replace(world(name), port=port)
     ways = [way for way in WAYS if whole or (way, name) != ("exact", "smollm2")]
+    ways = [way for way in ways if here.port or way != "llama_cpp"]
     sizes = {way: SHARE.get((way, name), (PROMPTS, SAMPLES)) if whole else (1, 2) for way in ways}
     drawn: dict[str, list[list[str]]] = {}
 
@@ -185,7 +204,18 @@ def draws(name: str, whole: bool) -> Iterator[Row]:
 
 def sampling_of_a_language_model(whole: bool) -> Iterator[Row]:
     """SmolLM2-135M-Instruct."""
-    yield from draws("smollm2", whole)
+    program = os.environ.get("POPEQ_LLAMA_SERVER")
+    if not program:
+        yield from draws("smollm2", whole)
+        return
+    from popeq_llm.known import DEFAULT_MODEL
+    from popeq_llm.weights import place_of
+    from tests.popeq_llm.llama_server import llama_server
+
+    file = place_of(DEFAULT_MODEL).path
+    assert file is not None
+    with llama_server(Path(program), "--model", file, threads=1) as port:
+        yield from draws("smollm2", whole, port)
 
 
 def sampling_of_a_random_model(whole: bool) -> Iterator[Row]:

@@ -5,15 +5,12 @@ Run by ``make served-check``, which builds the server: ``POPEQ_LLAMA_SERVER`` na
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import numpy as np
 import ot
 import pytest
 from fake_server import Proxy, is_probe, serving
+from llama_server import llama_server
 from scipy.spatial.distance import cdist
 
 from popeq_llm.answers import AnswerFormat, parse_answer
@@ -57,35 +55,6 @@ def program() -> Path:
     if not os.environ.get("POPEQ_LLAMA_SERVER"):
         pytest.skip("POPEQ_LLAMA_SERVER does not name a llama-server: run make served-check")
     return Path(os.environ["POPEQ_LLAMA_SERVER"])
-
-
-@contextlib.contextmanager
-def llama_server(program: Path, *arguments: str | Path) -> Iterator[int]:
-    """The port of a server on loopback, once it has loaded its model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # llama.cpp's threads wait for one another actively: more of them than free cores make it very slow.
-    threads = str(max(1, (os.cpu_count() or 1) // 2))
-    command = [program, "--host", "127.0.0.1", "--port", str(port), "--threads", threads, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until = time.monotonic() + 120
-            while not is_up(port):
-                assert process.poll() is None, f"llama-server ended with {process.returncode}: {command}"
-                assert time.monotonic() < until, "llama-server does not answer"
-                time.sleep(0.1)
-            yield port
-        finally:
-            process.terminate()
-
-
-def is_up(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as response:
-            return response.status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -106,6 +107,7 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
     try:
         status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:

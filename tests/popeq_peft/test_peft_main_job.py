@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from small_fits import SPECS
 from tests.conftest import environment
 
@@ -21,12 +22,19 @@ from popeq.runs.predictions import read_predictions
 from popeq.seeding import generator
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
-OPTIONS = {"device": "cpu", "epochs": 8, "patience": 8}
 
 
-def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_path):
-    options = [part for k, v in OPTIONS.items() for part in ("-o", f"{k}={v}")]
-    command = ["run", "lora-head", "--dataset", str(small), *options]
+@pytest.mark.parametrize(
+    ("name", "epochs", "model"),
+    [
+        ("lora-head", 8, ("all-MiniLM-L6-v2", 22_713_216, None)),
+        ("lora-ntp", 2, ("SmolLM2-135M-Instruct", 134_515_008, "Q4_1")),
+    ],
+)
+def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_path, name, epochs, model):
+    given = {"device": "cpu", "epochs": epochs, "patience": 8, "threads": 1}
+    options = [part for k, v in given.items() for part in ("-o", f"{k}={v}")]
+    command = ["run", name, "--dataset", str(small), *options]
     process = subprocess.Popen(
         [sys.executable, "-c", "from popeq.cli import main; main()", *command],
         cwd=tmp_path,
@@ -39,29 +47,29 @@ def test_kill_9_while_training_goes_on_to_the_same_samples(popeq, small, tmp_pat
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    (run,) = (tmp_path / "runs").glob("*-lora-head-*")
+    (run,) = (tmp_path / "runs").glob(f"*-{name}-*")
     assert not (run / PACKED).exists()
     assert list(run.glob("state-split/*.training")), "killed while it trained"
     assert popeq(*command, env=OFFLINE).returncode == 0
     described = json.loads((run / "run.json").read_text())["predictor"]["described"]
-    assert described["model"] == "all-MiniLM-L6-v2"
-    assert described["parameters"] == 22_713_216
-    assert described["training"][0]["epochs"] == 8
-    assert "epoch 8/8, loss" in (run / "state-split" / "progress.txt").read_text()
+    assert (described["model"], described["parameters"], described.get("quantisation") or None) == model
+    assert described["training"][0]["epochs"] == epochs
+    assert f"epoch {epochs}/{epochs}, loss" in (run / "state-split" / "progress.txt").read_text()
 
     dataset = api.load_dataset(str(small))
     (stage,) = dataset.stages
     ids = list(stage.test)
     resumed = read_predictions(run / PACKED, ids, 660, dataset.space)
-    for again in (OPTIONS, OPTIONS | {"adapter": str(run / "state-split")}):
-        predictor = load_object(SPECS["lora-head"].factory)(
-            SPECS["lora-head"].parameters(**again), dataset.space
-        )
+    kept = (
+        [] if name == "lora-ntp" else [given | {"adapter": str(run / "state-split")}]
+    )  # SmolLM2 loads slowly
+    for again in (given, *kept):
+        predictor = load_object(SPECS[name].factory)(SPECS[name].parameters(**again), dataset.space)
         predictor.fit(
             dataset.labelled(stage.train),
             dataset.labelled(stage.validation),
-            generator(0, "lora-head", "fit", "split"),
+            generator(0, name, "fit", "split"),
         )
-        rngs = [generator(0, "lora-head", "sample", i) for i in ids]
+        rngs = [generator(0, name, "sample", i) for i in ids]
         again = predictor.sample(dataset.unlabelled(ids), 660, rngs)
         np.testing.assert_array_equal(kept_to(again, 2, dataset.space), resumed)

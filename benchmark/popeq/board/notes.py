@@ -80,7 +80,8 @@ def _reading(
     scorer: Scorer, lines: Sequence[ReferenceLine], alpha: float, compared_with: str | None
 ) -> list[str]:
     """How the numbers are to be read."""
-    every = f"the {REFERENCE} themselves, all of them and not drawn: the same for every sentence and board"
+    every = f"the {REFERENCE} themselves, all of them and not drawn"
+    every += ": the same for every sentence and every board"
     shift, tested = f"Shift and skill are against {every}.", "the reference"
     if compared_with is not None:
         shift = f"Shift is against {compared_with} (negative: the row is better), skill against {every}."

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.bench import claims
 from tests.conftest import ROOT
 
 import popeq
+from popeq.board.leaderboard import build
 from popeq.board.markdown import markdown, marks
+from popeq.lookup import entries_of
+from popeq.metrics import HEADLINE
 from popeq.runs.folder import Run
 from popeq.runs.packed import PACKED
 
@@ -14,9 +18,16 @@ RESULTS = ROOT / "leaderboard" / "results"
 DATASETS = sorted(p.name for p in RESULTS.iterdir() if p.is_dir())
 
 
+@pytest.fixture(scope="module")
+def scored():
+    """Scorer, entries and notes of each committed board, by data set."""
+    return {name: entries_of([RESULTS / name]) for name in DATASETS}
+
+
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_readme_shows_what_the_runs_give(name, whole_lines):
-    board = popeq.leaderboard([RESULTS / name])
+def test_the_readme_shows_what_the_runs_give(name, scored, whole_lines):
+    scorer, entries, notes = scored[name]
+    board = build(entries, scorer, notes)
     begin, end = marks(name)
     text = (ROOT / "leaderboard" / "README.md").read_text(encoding="utf-8")
     committed = text.split(begin)[1].split(end)[0].strip("\n")
@@ -36,6 +47,28 @@ def test_every_committed_run_is_whole_and_was_drawn_here(name):
             p.name for p in folder.iterdir() if not p.name.startswith(("state-", "log-"))
         }  # not committed
         assert kept <= {"run.json", PACKED, "explanations.jsonl"}
+
+
+def test_the_page_of_claims_shows_what_the_runs_give(scored):
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    boards = [scored[name][:2] for name in ("simulated-1200", "simulated-120")]
+    made = {claim.name: claims.table(claim, boards) for claim in claims.CLAIMS}
+    assert page == claims.inserted(page, made), "run python -m tests.bench.claims with --into docs/claims.md"
+    (line,) = (
+        line
+        for line in claims.lines(claims.CLAIMS[2], boards[:1])
+        if line.a.label == "head-mixture" and line.b.label == "prior"
+    )
+    folder = RESULTS / "simulated-1200"
+    metrics = popeq.compare(folder / "head-mixture", folder / "prior").metrics.set_index("metric")
+    assert line.shift.value == pytest.approx(metrics.loc[HEADLINE, "shift"])
+    assert line.shift.p_value == pytest.approx(metrics.loc[HEADLINE, "p_value"])
+
+
+def test_holm_by_hand():
+    assert claims.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert claims.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert claims.holm([]) == []
 
 
 def test_no_listening_data_is_committed_for_sets_that_may_not_be_shared():

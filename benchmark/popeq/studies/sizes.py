@@ -49,7 +49,7 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
     ]
 
     def draw(axes: Axes) -> None:
-        shift = np.linspace(-0.03, 0.03, len(methods)) if len(methods) > 1 else [0.0]
+        shift = np.linspace(-0.09, 0.09, len(methods)) if len(methods) > 1 else [0.0]
         for i, (name, own) in enumerate(methods.items()):
             means = [mean_score(e.table, HEADLINE, scorer.panels) for e in own]
             reach = np.array([m.interval()[1] - m.value for m in means])
@@ -70,9 +70,14 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
         axes.set(xlabel="parameters of the model", ylabel="mean headline score, dB")
         flat = {e.label: e.mean for e in entries if not e.model and e.kind == "baseline"}
         flat["training responses"] = float(training_responses(scorer).scores[HEADLINE].mean())
-        for name, value in flat.items():
+        low, high = axes.get_ylim()
+        above = low
+        for name, value in sorted(flat.items(), key=lambda named: named[1]):
             axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
-            axes.annotate(name, (1.0, value), xycoords=("axes fraction", "data"), fontsize=7, color="0.4")
+            above = max(value, above + 0.035 * (high - low))  # no label over another
+            axes.annotate(
+                name, (1.01, above), xycoords=("axes fraction", "data"), fontsize=7, color="0.4", va="center"
+            )
 
     title = f"Score and size of the model: {scorer.dataset.card.label}"
     return Study(title, table, tuple(notes), draw, keys=3 if by else 2)

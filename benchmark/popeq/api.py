@@ -169,7 +169,7 @@ def leaderboard(
     """
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
     board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)
-    return split_board(board, scorer, by, against) if by else board
+    return split_board(board, scorer, by) if by else board
 
 
 def compare(

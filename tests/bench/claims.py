@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
 from popeq.atomic import write_text
@@ -22,7 +21,7 @@ from popeq.board.groupings import Group, groups
 from popeq.board.scoring import Scorer
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
-from popeq.statistics import LEAST_PROMPTS, MeanEstimate
+from popeq.statistics import LEAST_PROMPTS, MeanEstimate, holm
 
 ASKING = ("icl-zero", "icl-static", "icl-rag", "icl-rag-qa")
 NEXT_TOKEN = ("lora-ntp", "prefix-ntp")
@@ -87,15 +86,6 @@ def lines(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> Ite
                 tables = a.table.take(part.keep), b.table.take(part.keep)
                 shift = mean_difference(*tables, HEADLINE, scorer.only(part.keep).panels)
                 yield Line(scorer.dataset.card.label, part.name, a, b, shift)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p adjusted so that the chance of any wrong rejection is the level (Holm 1979)."""
-    order, adjusted, reached = np.argsort(p, kind="stable"), [1.0] * len(p), 0.0
-    for tested, i in enumerate(order.tolist()):
-        reached = max(reached, min(1.0, p[i] * (len(p) - tested)))
-        adjusted[i] = reached
-    return adjusted
 
 
 def table(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> str:

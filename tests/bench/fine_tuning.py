@@ -4,6 +4,7 @@ The peers of the Sinkhorn step are geomloss and POT's batched solver at settings
 first of a row, from coarse to fine, whose gradient is at most a tenth worse), and a loop over POT's
 ``empirical_sinkhorn_divergence`` with as many iterations as POT's batched solver needs (by default it does up
 to 10,000). The peer of a training step is a plain PyTorch loop over the same model, prompts, loss, optimizer.
+That of a step of next-token training is the same step with the prompts' beginning computed for each of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -220,4 +222,48 @@ def lora_head_training(whole: bool) -> Iterator[Row]:
     )
 
 
-MEASUREMENTS = (sinkhorn_step, lora_head_training)
+def next_token_step(whole: bool) -> Iterator[Row]:
+    """Forward and backward of ``lora-ntp`` for ten prompts of simulated-120: SmolLM2-135M-Instruct, float32,
+    one thread; in the small form a random model and three prompts."""
+    import torch
+
+    import popeq
+    from popeq.space import PLANE
+    from popeq_peft import next_token
+    from popeq_peft.backbone import open_backbone, wrap
+    from popeq_peft.parameters import LoraNextTokenParameters
+    from tests.popeq_llm.shapes import save_model
+
+    torch.set_num_threads(1)
+    data = popeq.load_dataset("simulated-120")
+    train = data.labelled(data.stages[0].train)[: 10 if whole else 3]
+    with tempfile.TemporaryDirectory() as folder:
+        model = {} if whole else {"model": str(save_model("llama", Path(folder)))}
+        parameters = LoraNextTokenParameters(dtype="float32", device="cpu", **model)
+        predictor = next_token.LoraNextToken(parameters, PLANE)
+        writer = next_token.Writer(wrap(open_backbone(parameters, language=True), parameters, 0))
+    rows = [writer.packed(predictor.template.chat(p.prompt.text), p.responses, predictor.form) for p in train]
+    adapter = [p for _, p in writer.backbone.group(1.0)["params"]]
+
+    def step() -> Any:
+        return torch.autograd.grad(writer.losses(rows).sum(), adapter)
+
+    def nothing_shared() -> Any:
+        with mock.patch.object(next_token, "_shared_tokens", return_value=0):
+            return step()
+
+    for found, plain in zip(step(), nothing_shared(), strict=True):
+        torch.testing.assert_close(found, plain, rtol=1e-2, atol=1e-3)
+    seconds, peer_s = least_seconds([step, nothing_shared], 3 if whole else 1)
+    yield Row(
+        measurement="next-token training",
+        size=f"a step of {len(rows)} prompts",
+        seconds=seconds,
+        peer="nothing shared",
+        peer_s=peer_s,
+        least_ratio=1.5,
+        figure=f"{next_token._shared_tokens(writer.model, rows)} tokens shared",
+    )
+
+
+MEASUREMENTS = (sinkhorn_step, lora_head_training, next_token_step)

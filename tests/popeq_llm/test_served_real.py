@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_server import FAULTS, Proxy, is_probe, serving
+from llama_server import is_up
 from served_stand_in import save_stand_in, without_sampling
 
 from popeq.errors import PromptsError, RunError
@@ -60,7 +60,7 @@ def served(tmp_path_factory):
         model = save_stand_in(folder / "stand-in")
         greedy = without_sampling(model, folder / "greedy")
         until = time.monotonic() + 60
-        while not _is_up(port):
+        while not is_up(port):
             if process.poll() is not None or time.monotonic() > until:
                 pytest.skip(f"transformers serve did not start: {(folder / 'log').read_text()[-300:]!r}")
             time.sleep(0.1)
@@ -71,14 +71,6 @@ def served(tmp_path_factory):
                 os.killpg(process.pid, kind)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(3)
-
-
-def _is_up(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as response:
-            return response.status == 200
-    except OSError:
-        return False
 
 
 def ask(proxy, model: Path, cache: Path, n=6, concurrency=1, timeout_s=30.0, chats=CHATS):

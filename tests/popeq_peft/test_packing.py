@@ -110,6 +110,20 @@ def test_gradients_pass_through_what_prompts_share(model_folders):
     assert all(gradient.abs().max() > 0 for gradient in found)
 
 
+def test_checkpointing_changes_nothing_where_prompts_share(model_folders):
+    """Activations are computed again then, and transformers keeps no cache that could be shared."""
+    found = []
+    for saving in (False, True):
+        given = {"model": str(model_folders("llama")), "device": "cpu", "gradient_checkpointing": saving}
+        parameters = LoraNextTokenParameters(**given)
+        writer = Writer(wrap(open_backbone(parameters, language=True), parameters, seed=0))
+        writer.train(True)
+        adapter = [p for _, p in writer.backbone.group(1.0)["params"]]
+        losses = writer.losses([pack([5, 6, 7, 8, last], [[20, 21, 3], [20, last, 3]]) for last in (30, 31)])
+        found.append((losses.detach(), *torch.autograd.grad(losses.sum(), adapter)))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
+
+
 def test_an_answer_that_begins_another_is_refused():
     with pytest.raises(ValueError, match="begins"):
         pack([1], [[5], [5, 6]])

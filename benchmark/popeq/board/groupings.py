@@ -89,16 +89,14 @@ def headline_by(board: Leaderboard, scorer: Scorer, by: str) -> dict[Group, dict
     return found
 
 
-def boards(
-    board: Leaderboard, scorer: Scorer, by: str, compared_with: str | None = None
-) -> dict[Group, Leaderboard]:
-    """A board of the same entries for each group; ``compared_with`` as for ``build``."""
+def boards(board: Leaderboard, scorer: Scorer, by: str) -> dict[Group, Leaderboard]:
+    """A board of the same entries for each group."""
     return {
         group: build(
             [entry.take(group.keep) for entry in board.entries],
             scorer.only(group.keep),
             lines=[line.take(group.keep) for line in board.lines],
-            compared_with=compared_with,
+            compared_with=board.compared_with,
         )
         for group in groups(scorer, by)
     }
@@ -115,9 +113,9 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer, by: str) -> Comparison:
     return replace(whole, metrics=split, notes=(*whole.notes, *notes))
 
 
-def split_board(board: Leaderboard, scorer: Scorer, by: str, compared_with: str | None = None) -> Leaderboard:
+def split_board(board: Leaderboard, scorer: Scorer, by: str) -> Leaderboard:
     """The board with its table split by a grouping: ranks, tests and intervals are those of each group."""
-    found = boards(board, scorer, by, compared_with)
+    found = boards(board, scorer, by)
     table, _ = split_table(scorer, by, lambda group: found[group].table)
     kept = [note for note in board.remarks if note.kind != "power"]
     notes = [Note("group", text) for group, own in found.items() if (text := _group_note(group, own))]

@@ -79,7 +79,8 @@ class Pairs:
 class Leaderboard:
     """A ranked table (``table``, columns COLUMNS; reference lines last, without a rank), the pairwise tests,
     ``remarks`` to be read with it, and what it was made from: entries in table order, the ``reference`` that
-    shift and skill are against, and the other reference lines."""
+    shift and skill are against, and the other reference lines. ``compared_with`` is the label of the row that
+    shifts are against in place of the reference, if there is one."""
 
     table: pd.DataFrame
     pairs: Pairs
@@ -87,6 +88,7 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     reference: ReferenceLine
     lines: tuple[ReferenceLine, ...]
+    compared_with: str | None = None
 
     def _repr_html_(self) -> str:
         """The table and notes, in a notebook."""
@@ -126,7 +128,8 @@ def build(
         If there is no such row, or more than one.
     """
     entries = sorted(entries, key=lambda e: (e.mean, e.label))
-    rival = None if compared_with is None else row_of(entries, compared_with)
+    base = None if compared_with is None else row_of(entries, compared_with)
+    label = None if base is None else base.label
     panels = scorer.panels
     given = None if lines is None else list(lines)
     with in_background(
@@ -135,9 +138,9 @@ def build(
         reference = training_responses(scorer)
         scores, influence = zip(*(e.table.values(HEADLINE) for e in entries), strict=True)
         paired = all_pairs(scores, influence, panels, generator("leaderboard", "bootstrap"))
-        other = reference if rival is None else rival.table
+        other = reference if base is None else base.table
         cells = [
-            score_cells(e.table, panels) | (against(e, other, panels) if e is not rival else {})
+            score_cells(e.table, panels) | (against(e, other, panels) if e is not base else {})
             for e in entries
         ]
         lines = measured()
@@ -166,10 +169,8 @@ def build(
     table["dataset"] = scorer.dataset.card.label
     table["revision"] = scorer.dataset.revision[:12]
     table = table.astype({"rank": "Int64", "rank_worst": "Int64"})
-    board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines))
-    own = board_notes(
-        scorer, entries, lines, board.least_shift, flags, ALPHA, None if rival is None else rival.label
-    )
+    board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines), label)
+    own = board_notes(scorer, entries, lines, board.least_shift, flags, ALPHA, label)
     return replace(board, remarks=(*own, *notes))
 
 

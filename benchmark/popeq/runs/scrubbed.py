@@ -43,7 +43,7 @@ def environment_for(settings: RunSettings, threads: int, needed: Iterable[str] =
     threads
         For numerical libraries, where the environment does not say another number (the one for OpenMP goes
         for all). Their threads sleep while they wait: on a processor that does other work too, waiting
-        actively made language models up to 30 times slower.
+        actively makes language models many times slower.
     needed
         What the predictor's spec asks for; ``settings.pass_env`` is what the user does.
     """

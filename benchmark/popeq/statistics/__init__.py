@@ -10,7 +10,7 @@ from popeq.statistics.mean_inference import (
     two_sided_p,
 )
 from popeq.statistics.signed_rank import EXACT_LIMIT, SignedRank, signed_rank, signed_rank_distribution
-from popeq.statistics.step_down import Paired, all_pairs, rank_ranges, step_down
+from popeq.statistics.step_down import Paired, all_pairs, holm, rank_ranges, step_down
 
 __all__ = [
     "EXACT_LIMIT",
@@ -20,6 +20,7 @@ __all__ = [
     "Panels",
     "SignedRank",
     "all_pairs",
+    "holm",
     "mean_inference",
     "rank_ranges",
     "satterthwaite",

@@ -137,9 +137,23 @@ def step_down(p_values: ArrayLike, drawn: Callable[[NDArray[np.intp]], Floats], 
         rest = np.maximum.accumulate(np.maximum(drawn(order[at])[::-1], largest), axis=0)
         largest = rest[-1]
         share[at] = ((rest[::-1] >= reached[at, None]).sum(axis=1) + 1.0) / (replicates + 1.0)
-    holm = np.minimum(p * np.arange(len(p), 0, -1), 1.0)
+    single = np.minimum(p * np.arange(len(p), 0, -1), 1.0)
     adjusted = np.full(len(given), np.nan)
-    adjusted[order] = np.maximum(np.maximum.accumulate(np.minimum(share, holm)), p)
+    adjusted[order] = np.maximum(np.maximum.accumulate(np.minimum(share, single)), p)
+    return adjusted
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """p adjusted so that any wrong rejection of m tests has at most the level as its chance (Holm 1979).
+
+    ``p_values`` (m,); NaN, where nothing was tested, stays so and does not count. Returns (m,).
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    made = np.flatnonzero(~np.isnan(given))
+    order = made[np.argsort(given[made], kind="stable")]
+    adjusted = np.full(len(given), np.nan)
+    steps = given[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.maximum.accumulate(np.minimum(steps, 1.0))
     return adjusted
 
 

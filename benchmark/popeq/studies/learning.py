@@ -13,7 +13,7 @@ import pandas as pd
 from popeq.board.differences import mean_difference, mean_score
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
-from popeq.statistics import MeanEstimate
+from popeq.statistics import MeanEstimate, holm
 from popeq.studies.study import COLOURS, Study, simulated_note
 from popeq.typing import Floats
 
@@ -144,12 +144,8 @@ def _difference(a: Fits, b: Fits, scorer: Scorer, share: float) -> MeanEstimate:
 
 def conclusion(differences: Mapping[tuple[str, int, str, int], MeanEstimate]) -> str:
     """Which differences, of the first minus the second, are beyond noise by Holm's adjustment, in words."""
-    p = {key: each.p_value for key, each in differences.items() if np.isfinite(each.p_value)}
-    beyond = []
-    for tested, key in enumerate(sorted(p, key=p.__getitem__)):
-        if p[key] * (len(p) - tested) > LEVEL:
-            break
-        beyond.append(key)
+    p = np.array([each.p_value for each in differences.values()])
+    beyond = {key for key, adjusted in zip(differences, holm(p), strict=True) if adjusted <= LEVEL}
     ahead: dict[tuple[str, str], list[int]] = {}
     changed = []
     for a, size, b, other in (key for key in differences if key in beyond):
@@ -164,4 +160,4 @@ def conclusion(differences: Mapping[tuple[str, int, str, int], MeanEstimate]) ->
         for (a, b), own in ahead.items()
     ]
     found = "; ".join([*lines, *changed]) or "no difference"
-    return f"Beyond noise (5 % for any of {len(p)} comparisons, Holm): {found}."
+    return f"Beyond noise (5 % for any of {np.isfinite(p).sum()} comparisons, Holm): {found}."

@@ -14,12 +14,17 @@ from popeq.board.groupings import Group
 from popeq.board.reference_lines import training_responses
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
+from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import size_text
 from popeq.studies.study import COLOURS, Study, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+#: Parameters that say which model it is and how it is loaded.
+_OF_THE_MODEL = ("model", "base_url", "revision", "dtype", "device")
 
 
 def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = None) -> Study:
@@ -35,9 +40,10 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
     sized = [entry for entry in entries if entry.model_size]
     if not sized:
         raise UsageError("no row has a model whose size is known, so there is nothing to show by size")
+    sized.sort(key=lambda e: (e.record.predictor.name, e.model_size))
     methods: dict[str, list[Entry]] = {}
-    for entry in sorted(sized, key=lambda e: (e.record.predictor.name, e.model_size)):
-        methods.setdefault(entry.record.predictor.name, []).append(entry)
+    for entry in sized:
+        methods.setdefault(_method(entry, sized), []).append(entry)
     table, split_notes = table_by(scorer, lambda group: _table(methods, scorer, group), by)
     notes = [
         f"Mean over prompts of {HEADLINE}, dB, lower is better. Shift: a row minus the same method with the "
@@ -81,6 +87,19 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
 
     title = f"Score and size of the model: {scorer.dataset.card.label}"
     return Study(title, table, tuple(notes), draw, keys=3 if by else 2)
+
+
+def _method(entry: Entry, entries: Sequence[Entry]) -> str:
+    """An entry's predictor, with the parameters that differ between the entries of that predictor, its model
+    left out."""
+    predictor = entry.record.predictor
+    same = [e.record.predictor.parameters for e in entries if e.record.predictor.name == predictor.name]
+    own = [
+        f"{key}={value}"
+        for key, value in without_folders(predictor.parameters).items()
+        if key not in _OF_THE_MODEL and any(p.get(key) != predictor.parameters[key] for p in same)
+    ]
+    return f"{predictor.name} ({', '.join(own)})" if own else predictor.name
 
 
 def _table(methods: dict[str, list[Entry]], scorer: Scorer, group: Group) -> pd.DataFrame:

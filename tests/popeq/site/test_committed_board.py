@@ -65,11 +65,5 @@ def test_the_page_of_claims_shows_what_the_runs_give(scored):
     assert line.shift.p_value == pytest.approx(metrics.loc[HEADLINE, "p_value"])
 
 
-def test_holm_by_hand():
-    assert claims.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert claims.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert claims.holm([]) == []
-
-
 def test_no_listening_data_is_committed_for_sets_that_may_not_be_shared():
     assert all(name.startswith("simulated-") for name in DATASETS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from popeq.statistics import Panels, all_pairs, mean_inference, rank_ranges, step_down
+from popeq.statistics import Panels, all_pairs, holm, mean_inference, rank_ranges, step_down
 
 PROMPTS, PEOPLE = 30, 11
 PANELS = Panels([[f"l{j}" for j in range(PEOPLE)]] * PROMPTS)
@@ -127,3 +127,9 @@ def test_a_later_step_is_never_adjusted_less_than_an_earlier_one():
     replicates = np.array([np.full(99, 3.0), np.zeros(99)])
     found = step_down(np.array([0.04, 0.041]), lambda k: replicates[k], 99)
     assert found == pytest.approx([0.08, 0.08])
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03, 0.005]), [0.03, 0.06, np.nan, 0.06, 0.02])
+    np.testing.assert_array_equal(holm([0.9, 0.8]), [1.0, 1.0])
+    assert len(holm([])) == 0

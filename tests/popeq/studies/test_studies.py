@@ -72,6 +72,11 @@ def test_sizes_compare_each_method_with_its_smallest_model(made, tmp_path):
     drawn = (tmp_path / "one.svg").read_text()
     assert "training responses" in drawn
     assert "prior" in drawn
+    asked = large.record.predictor.model_copy(update={"parameters": {"k": 2}})
+    run = dataclasses.replace(large.runs[0], record=large.record.model_copy(update={"predictor": asked}))
+    others = size_study([dataclasses.replace(large, runs=(run,)), small], scorer).table
+    assert others["predictor"].tolist() == ["icl", "icl (k=2)"]
+    assert others["shift"].isna().all()
     by = size_study([large, small], scorer, by="category").table
     assert set(by["category"]) == {group.name for group in groups(scorer, "category")}
     with pytest.raises(UsageError, match="no row has a model"):

@@ -224,7 +224,11 @@ def _flag(name: str) -> str:
 
 
 def _parameter_option(name: str, field: FieldInfo) -> click.Option:
-    """An option for a parameter; its value is text, which ``typed_parameters`` reads."""
+    """An option for a parameter; its value is text, which ``typed_parameters`` reads.
+
+    Its name in click is none of the command's own: options of one name share a value.
+    """
+    own_name = f"parameter_{name}"
 
     def keep(ctx: click.Context, _: click.Parameter, value: object) -> None:
         if value is not None:
@@ -234,13 +238,13 @@ def _parameter_option(name: str, field: FieldInfo) -> click.Option:
     about = field.description or ""
     if field.annotation is bool:
         flags = f"{_flag(name)}/--no-{name.replace('_', '-')}"
-        return click.Option([flags, name], default=None, help=about, expose_value=False, callback=keep)
+        return click.Option([flags, own_name], default=None, help=about, expose_value=False, callback=keep)
     default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
     kind = _click_type(field)
     shown = f"[{'|'.join(kind.choices)}]" if isinstance(kind, click.Choice) else None
     metavar = {click.IntRange: "INTEGER", click.FloatRange: "FLOAT"}.get(type(kind), shown)
     return click.Option(
-        [_flag(name), name],
+        [_flag(name), own_name],
         help=f"{about}{default}",
         metavar=metavar,
         expose_value=False,

@@ -75,6 +75,26 @@ def test_an_option_of_the_command_stays_the_commands(popeq_inside, monkeypatch):
     assert "the predictor's own number" not in shown
 
 
+class Requests(api.Parameters):
+    timeout_s: float = Field(120.0, gt=0, description="seconds that a server has")
+
+
+@pytest.mark.parametrize(
+    ("words", "of_the_run", "of_the_predictor"),
+    [(("--timeout", "900"), 900.0, {}), (("--timeout-s", "5"), 3600.0, {"timeout_s": "5"})],
+)
+def test_a_setting_and_a_parameter_of_one_name_stay_apart(
+    popeq_inside, monkeypatch, words, of_the_run, of_the_predictor
+):
+    spec = api.PredictorSpec("odd", "has a parameter called timeout_s", "nowhere:Odd", parameters=Requests)
+    monkeypatch.setitem(registry().predictors, "odd", spec)
+    given = {}
+    monkeypatch.setattr("popeq.api.run", lambda *_, **named: given.update(named) or [])
+    done = popeq_inside("run", "odd", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (given["settings"].timeout_s, given["options"]) == (of_the_run, of_the_predictor)
+
+
 def on_a_terminal(*words: object) -> tuple[str, str]:
     """What the command line prints into a pipe, and what a terminal on its error stream shows."""
     ours, theirs = pty.openpty()

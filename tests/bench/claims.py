@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.claims BOARD ...`` prints them, BOARD being folders of runs; ``--into docs/claims.md``
 puts them between the marks of that page. Every line is what ``popeq compare A B`` prints of two rows, but p,
-which is adjusted for all lines of a table (Holm).
+which is adjusted for all lines of a data set in a table (Holm).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from tabulate import tabulate
@@ -90,15 +91,16 @@ def lines(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> Ite
 
 def table(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> str:
     """A claim's comparisons as Markdown."""
-    found = list(lines(claim, boards))
     rows = []
-    for line, p in zip(found, holm([line.shift.p_value for line in found]), strict=True):
-        low, high = line.shift.interval()
-        verdict = "not separated" if p >= LEVEL else "ahead" if line.shift.value < 0 else "behind"
-        row = [line.dataset] + ([line.group] if claim.by else [])
-        row += [_named(line.a), _named(line.b)]
-        row += [f"{line.shift.value:+.2f} ({low:+.2f} to {high:+.2f})", _p(p), verdict]
-        rows.append(row)
+    for _, same in groupby(lines(claim, boards), key=lambda line: line.dataset):
+        found = list(same)
+        for line, p in zip(found, holm([line.shift.p_value for line in found]), strict=True):
+            low, high = line.shift.interval()
+            verdict = "not separated" if p >= LEVEL else "ahead" if line.shift.value < 0 else "behind"
+            row = [line.dataset] + ([line.group] if claim.by else [])
+            row += [_named(line.a), _named(line.b)]
+            row += [f"{line.shift.value:+.2f} ({low:+.2f} to {high:+.2f})", _p(p), verdict]
+            rows.append(row)
     names = [
         "data set",
         *(["prompts"] if claim.by else []),

@@ -99,7 +99,7 @@ def test_a_row_is_the_same_alone_and_beside_any_others(committed):
         "p_wilcoxon",
     ]
     cells += [f"{HEADLINE}_mean", f"{HEADLINE}_mean_low", f"{HEADLINE}_mean_high"]
-    for name in ("lora-head", "knn", "prior"):
+    for name in ("head-mixture", "knn", "prior"):
         (own,) = [r for r in runs if r.record.predictor.name == name]
         alone = package.leaderboard([own])
         assert [row(alone, name)[c] for c in cells] == [row(board, name)[c] for c in cells]

@@ -36,8 +36,8 @@ FATE = {
     "out-of-the-box": ("contract", "(6.5, 6.5) dB for prompt 'p08', outside the box"),
     "too-few": ("contract", "must give shape (4, 660, 2), not (4, 330, 2)"),
     "lazy": ("contract", "must give an array of numbers, not generator"),
-    "hangs": ("timeout", "stopped at the time limit of 7 s"),
-    "forks": ("timeout", "stopped at the time limit of 7 s"),
+    "hangs": ("timeout", "stopped at the time limit of 10 s"),
+    "forks": ("timeout", "stopped at the time limit of 10 s"),
     "glutton": ("memory", "stopped at the memory limit of 0.75 GiB"),
     "litter": ("memory", "stopped at the memory limit of 0.75 GiB"),
     "quits": ("crash", "ended with status 0 and no report"),
@@ -111,7 +111,7 @@ def visit(tmp_path_factory) -> Visit:
     (notes / "wanted.txt").write_text("\n".join(wanted))
     names = ["prior", "zoo-import-raises", *(f"zoo-{name}" for name in ANIMALS), "random"]
     command = [sys.executable, "-c", "from popeq.cli import main; main()", "run", *names]
-    command += ["--dataset", str(data), "--jobs", "2", "--timeout", "7", "--memory", "0.75", "--quiet"]
+    command += ["--dataset", str(data), "--jobs", "2", "--timeout", "10", "--memory", "0.75", "--quiet"]
     visit = Visit(folder, notes, "", "", -1, 0.0, 0, 0)
     over, started = threading.Event(), time.monotonic()
     process = psutil.Popen(

@@ -33,7 +33,7 @@ help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
 	@echo 'make test     make check, then the test suite'
 	@echo 'make check    formatting, lint and types'
-	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, the sites'
+	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, docs/claims.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
 	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
 	@echo 'make served-check  served models against a llama.cpp server, which is built first (10 minutes)'
@@ -96,6 +96,8 @@ served-check: install $(LLAMA)/.installed
 		$(BIN)/python -m pytest -m served -q -s tests/popeq_llm/test_served_llama.py
 
 board: install $(addprefix board-,$(BOARDS))
+	$(BIN)/python -m tests.bench.claims $(addprefix leaderboard/results/,$(BOARDS)) --into docs/claims.md
+	$(BIN)/popeq sizes leaderboard/results/simulated-120 -o docs/img/sizes.svg
 
 $(addprefix board-,$(BOARDS)): board-%: install
 	$(BIN)/popeq run $(BOARD_$*) --dataset $* $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/$*
@@ -117,6 +119,7 @@ board-real: install
 		$(BIN)/popeq run $(ASKING) --dataset leaderboard/real/$(name) --jobs 2 --timeout 20000 --runs leaderboard/real/runs-$(name) && \
 		$(foreach model,$(MODELS),$(BIN)/popeq run $(LARGER) --model $(model) --dataset leaderboard/real/$(name) --timeout 20000 --runs leaderboard/real/runs-$(name) &&) \
 		$(BIN)/popeq leaderboard show leaderboard/real/runs-$(name) --jobs 2 --into leaderboard/README.md &&) true
+	$(BIN)/python -m tests.bench.claims $(addprefix leaderboard/real/runs-,safe-lab socialeq) --into docs/claims.md
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

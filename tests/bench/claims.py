@@ -1,8 +1,9 @@
 """What the paper claims beside what boards show: the tables of docs/claims.md.
 
 ``python -m tests.bench.claims BOARD ...`` prints them, BOARD being folders of runs; ``--into docs/claims.md``
-puts them between the marks of that page. Every line is what ``popeq compare A B`` prints of two rows, but p,
-which is adjusted for all lines of a data set in a table (Holm).
+puts them between the marks of that page, where lines of data sets that are not given stay. Every line is what
+``popeq compare A B`` prints of two rows, but p, which is adjusted for all lines of a data set in its table
+(Holm).
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ def lines(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> Ite
                 yield Line(scorer.dataset.card.label, part.name, a, b, shift)
 
 
-def table(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> str:
-    """A claim's comparisons as Markdown."""
-    rows = []
+def table(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> list[list[str]]:
+    """A claim's comparisons as the cells of a table, its header first."""
+    names = ["data set", *(["prompts"] if claim.by else []), "row", "against"]
+    rows = [[*names, "shift, 95 %", "p, Holm", "row is"]]
     for _, same in groupby(lines(claim, boards), key=lambda line: line.dataset):
         found = list(same)
         for line, p in zip(found, holm([line.shift.p_value for line in found]), strict=True):
@@ -101,16 +103,12 @@ def table(claim: Claim, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> str
             row += [_named(line.a), _named(line.b)]
             row += [f"{line.shift.value:+.2f} ({low:+.2f} to {high:+.2f})", _p(p), verdict]
             rows.append(row)
-    names = [
-        "data set",
-        *(["prompts"] if claim.by else []),
-        "row",
-        "against",
-        "shift, 95 %",
-        "p, Holm",
-        "row is",
-    ]
-    return tabulate(rows, names, tablefmt="github", disable_numparse=True)
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The cells of a table, its header first, as Markdown."""
+    return tabulate(rows[1:], rows[0], tablefmt="github", disable_numparse=True)
 
 
 def _named(entry: Entry) -> str:
@@ -128,13 +126,25 @@ def marks(claim: Claim) -> tuple[str, str]:
     return f"<!-- {claim.name}: made by tests.bench.claims, do not edit -->", f"<!-- end of {claim.name} -->"
 
 
-def inserted(page: str, made: dict[str, str], claims: Sequence[Claim] = CLAIMS) -> str:
-    """The page with each claim's table between its marks."""
-    for claim in claims:
+def shown(page: str, claim: Claim) -> list[list[str]]:
+    """The cells of a claim's table on the page, its header first."""
+    begin, end = marks(claim)
+    text = page.partition(begin)[2].partition(end)[0].strip()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    return rows[:1] + rows[2:]
+
+
+def inserted(page: str, boards: Sequence[tuple[Scorer, Sequence[Entry]]]) -> str:
+    """The page with each claim's table between its marks; lines of other data sets than these stay."""
+    given = {scorer.dataset.card.label for scorer, _ in boards}
+    for claim in CLAIMS:
         begin, end = marks(claim)
+        old, (header, *new) = shown(page, claim)[1:], table(claim, boards)
+        names = dict.fromkeys(row[0] for row in (*old, *new))
+        rows = [row for name in names for row in (new if name in given else old) if row[0] == name]
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
-        page = f"{before}{begin}\n{made[claim.name]}\n{end}{after}"
+        page = f"{before}{begin}\n{markdown([header, *rows])}\n{end}{after}"
     return page
 
 
@@ -144,12 +154,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", type=Path)
     given = parser.parse_args(argv)
     boards = [entries_of([folder], None, jobs=2)[:2] for folder in given.boards]
-    made = {claim.name: table(claim, boards) for claim in CLAIMS}
     if given.into is None:
         for claim in CLAIMS:
-            print(f"{claim.name}\n\n{made[claim.name]}\n")
+            print(f"{claim.name}\n\n{markdown(table(claim, boards))}\n")
     else:
-        write_text(given.into, inserted(given.into.read_text(encoding="utf-8"), made))
+        write_text(given.into, inserted(given.into.read_text(encoding="utf-8"), boards))
 
 
 if __name__ == "__main__":

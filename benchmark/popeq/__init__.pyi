@@ -1,6 +1,6 @@
 """The public names of popeq and their homes; ``__init__.py`` imports each when it is first used."""
 
-from . import errors, metrics, statistics, testing
+from . import eq, errors, metrics, statistics, testing
 from .api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
 from .commands import CommandSpec
 from .content_hash import content_identity
@@ -13,6 +13,7 @@ from .contract import (
     PredictorSpec,
     Prompt,
 )
+from .eq import Axis, CurvePair, CurvesSpec, Section
 from .errors import PopeqError, UsageError
 from .hookspecs import hookimpl
 from .importing import ImporterSpec, ImportResult
@@ -36,7 +37,10 @@ __version__: str
 __all__ = [
     "PLANE",
     "Audio",
+    "Axis",
     "CommandSpec",
+    "CurvePair",
+    "CurvesSpec",
     "Dataset",
     "DatasetSpec",
     "ImportResult",
@@ -56,6 +60,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "SearchSettings",
+    "Section",
     "Space",
     "UsageError",
     "ablate",
@@ -63,6 +68,7 @@ __all__ = [
     "ceiling",
     "compare",
     "content_identity",
+    "eq",
     "errors",
     "hookimpl",
     "leaderboard",

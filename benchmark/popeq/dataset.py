@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from popeq.content_hash import file_sha256
 from popeq.contract import Audio, LabelledPrompt, Prompt
 from popeq.errors import SealedError
-from popeq.space import Space
+from popeq.space import CURVES, STEP_DB, Space
 
 SPLITS = ("train", "validation", "test")
 PROMPT_COLUMNS = ("prompt_id", "text", "category", "basis", "split", "fold", "audio_id", "panel")
@@ -27,15 +27,29 @@ RESPONSE_COLUMNS = ("prompt_id", "listener_id", "x_db", "y_db")
 LISTENER_COLUMNS = ("listener_id", "group")
 #: Far more than any gain, and squares of distances are still numbers.
 MOST_DB = 1e9
+#: A name, and numbers where a pair takes some.
+_CURVES = r"^[a-z0-9][a-z0-9._-]{0,63}(:[0-9.]{1,13}){0,8}$"
 _GROUPING = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 class SpaceCard(BaseModel, frozen=True, extra="forbid"):
-    """Bounds and unit of the plane, as ``dataset.toml`` writes them."""
+    """Bounds, unit and step of the plane and its pair of curves, as ``dataset.toml`` writes them."""
 
-    x_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest smile")
-    y_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest tilt")
+    x_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest x")
+    y_db: tuple[float, float] = Field((-6.0, 6.0), description="lowest and highest y")
     unit: Literal["dB"] = "dB"
+    step_db: float = Field(
+        STEP_DB,
+        ge=1e-6,
+        exclude_if=lambda step: step == STEP_DB,
+        description="distance of the settings that the control offers, dB; the bounds are multiples of it",
+    )
+    curves: str = Field(
+        CURVES,
+        pattern=_CURVES,
+        exclude_if=lambda name: name == CURVES,
+        description="pair of curves that the axes move: orthogonal, beosonic, shelves:LOW:HIGH or a plugin's",
+    )
 
     @field_validator("x_db", "y_db")
     @classmethod
@@ -43,6 +57,27 @@ class SpaceCard(BaseModel, frozen=True, extra="forbid"):
         if not -MOST_DB <= bounds[0] < bounds[1] <= MOST_DB:
             raise ValueError(f"needs two numbers from {-MOST_DB:g} to {MOST_DB:g}, the lower first")
         return bounds
+
+    @model_validator(mode="after")
+    def _divided(self) -> SpaceCard:
+        """A step that is named divides the box; the default one has to offer a setting on either axis."""
+        for name, bounds in (("x_db", self.x_db), ("y_db", self.y_db)):
+            for bound in bounds if "step_db" in self.model_fields_set else ():
+                if abs(bound / self.step_db - round(bound / self.step_db)) > 1e-6:
+                    raise ValueError(
+                        f"step_db {self.step_db:g} does not divide the box: {bound:g} of {name} is not a "
+                        "multiple of it"
+                    )
+        if not all(self.space.steps()):
+            raise ValueError(
+                f"no multiple of step_db {self.step_db:g} lies in the box; name a smaller step_db"
+            )
+        return self
+
+    @property
+    def space(self) -> Space:
+        """The box of settings."""
+        return Space(*self.x_db, *self.y_db, self.step_db, self.curves)
 
 
 class DatasetCard(BaseModel, frozen=True, extra="forbid"):
@@ -143,8 +178,7 @@ class Dataset:
     @cached_property
     def space(self) -> Space:
         """The box of settings."""
-        (x_low, x_high), (y_low, y_high) = self.card.space.x_db, self.card.space.y_db
-        return Space(x_low, x_high, y_low, y_high)
+        return self.card.space.space
 
     @property
     def by_folds(self) -> bool:
@@ -196,8 +230,16 @@ class Dataset:
         responses = self.responses
         if self.card.sealed_answers is not None:
             responses = responses[~responses["prompt_id"].isin(self.test_ids)]
+        space = self.card.space
+        control = {"step_db": space.step_db, "curves": space.curves}
+        usual = {"step_db": STEP_DB, "curves": CURVES}
         content: dict[str, Any] = {
-            "space": [list(self.card.space.x_db), list(self.card.space.y_db), self.card.space.unit],
+            "space": [
+                list(space.x_db),
+                list(space.y_db),
+                space.unit,
+                *([control] if control != usual else []),
+            ],
             "prompts": rows(self.prompts, PROMPT_COLUMNS if self.by_panels else PROMPT_COLUMNS[:-1]),
             "responses": [
                 [p, u, float(x).hex(), float(y).hex()] for p, u, x, y in rows(responses, RESPONSE_COLUMNS)

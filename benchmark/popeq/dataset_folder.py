@@ -35,6 +35,7 @@ from popeq.dataset_tables import (
     read_prompts,
     read_responses,
 )
+from popeq.eq import curves_named
 from popeq.errors import InvalidInputError, Problem, UsageError
 from popeq.views import viewed
 from popeq.withheld import refuse_withheld
@@ -174,7 +175,11 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
     try:
-        return DatasetCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        card = DatasetCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        curves_named(card.space.curves)
+        return card
+    except UsageError as error:
+        problems.append(Problem(path.name, str(error), column="space.curves"))
     except UnicodeDecodeError as error:
         problems.append(Problem(path.name, f"byte {error.start} is not UTF-8; save the file as UTF-8"))
     except tomllib.TOMLDecodeError as error:

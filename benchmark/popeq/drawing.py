@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from popeq.atomic import new_file
 from popeq.dataset import Dataset
+from popeq.eq import curves
 from popeq.errors import RunError, UsageError
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.space import Space
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CORNERS = {
-    (0, 1): "mids up, brighter",
-    (1, 1): "bass and treble up, brighter",
-    (0, 0): "mids up, darker",
-    (1, 0): "bass and treble up, darker",
-}
-X_LABEL, Y_LABEL = "smile x (dB)", "tilt y (dB)"
 _SETTINGS = DensitySettings(cells=96)
 
 
@@ -69,10 +63,12 @@ def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space:
         interpolation="bilinear",
     )
     figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, label="reflective density (per dB²)")
-    axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
-    axes.axvline(0, color="0.55", linewidth=0.7, linestyle=":")
+    if space.y_low_db < 0 < space.y_high_db:
+        axes.axhline(0, color="0.55", linewidth=0.7, linestyle=":")
+    if space.x_low_db < 0 < space.x_high_db:
+        axes.axvline(0, color="0.55", linewidth=0.7, linestyle=":")
     outline = withStroke(linewidth=2.5, foreground="white", alpha=0.8)  # readable on any density
-    for (right, top), text in CORNERS.items():
+    for (right, top), text in corner_texts(space).items():
         axes.annotate(
             text,
             (right, top),
@@ -85,7 +81,21 @@ def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space:
             color="0.35",
             path_effects=[outline],
         )
-    axes.set(xlabel=X_LABEL, ylabel=Y_LABEL)
+    x_label, y_label = axis_labels(space)
+    axes.set(xlabel=x_label, ylabel=y_label)
+
+
+def axis_labels(space: Space) -> tuple[str, str]:
+    """What the axes of a space are called, with their unit."""
+    pair = curves(space)
+    return f"{pair.x.name} x (dB)", f"{pair.y.name} y (dB)"
+
+
+def corner_texts(space: Space) -> Mapping[tuple[int, int], str]:
+    """What the settings at the corners (right, top) of a space do; none where 0 dB is not inside the box,
+    because the corners of such a box are not those of the whole plane."""
+    inside = bool((space.low < 0).all() and (space.high > 0).all())
+    return curves(space).corners if inside else {}
 
 
 def check_picture(path: Path) -> None:
@@ -108,29 +118,38 @@ def save(figure: Figure, path: Path) -> None:
 def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int = 21) -> str:
     """The responses as characters: ``o`` is one listener, a digit says how many share a place.
 
-    ``width`` and ``height`` are odd, so that 0 dB has a column and a row of its own.
+    Odd ``width`` and ``height`` give 0 dB a column and a row of its own in a box that it is the middle of.
     """
     space, points = dataset.space, dataset.points(prompt_id)
-    share = (points - space.low) / space.size
-    column = np.rint(share[:, 0] * (width - 1)).astype(int)
-    row = np.rint((1.0 - share[:, 1]) * (height - 1)).astype(int)
-    canvas = empty_canvas(width, height)
-    for (i, j), count in Counter(zip(row.tolist(), column.tolist(), strict=True)).items():
+    canvas = empty_canvas(space, width, height)
+    for (i, j), count in Counter(place_on_canvas(p, canvas, space) for p in points).items():
         canvas[i, j] = "o" if count == 1 else str(min(count, 9))
     prompt = dataset.unlabelled([prompt_id])[0]
     return framed(canvas, space, prompt.text, [_caption(dataset, prompt_id, points)])
 
 
-def empty_canvas(width: int = 49, height: int = 21) -> NDArray[np.str_]:
-    """Characters (height, width), blank but for the axes through 0 dB; both numbers are odd."""
+def empty_canvas(space: Space, width: int = 49, height: int = 21) -> NDArray[np.str_]:
+    """Characters (height, width), blank but for the axes through 0 dB where these are inside the box."""
     canvas = np.full((height, width), " ")
-    canvas[height // 2, :], canvas[:, width // 2] = "·", "·"
+    row, column = place_on_canvas(np.zeros(2), canvas, space)
+    if space.y_low_db < 0 < space.y_high_db:
+        canvas[row, :] = "·"
+    if space.x_low_db < 0 < space.x_high_db:
+        canvas[:, column] = "·"
     return canvas
+
+
+def place_on_canvas(point: NDArray[np.float64], canvas: NDArray[np.str_], space: Space) -> tuple[int, int]:
+    """Row and column of a setting (2,), the lowest y in the last row."""
+    height, width = canvas.shape
+    x, y = ((point - space.low) / space.size).tolist()
+    return round((1.0 - y) * (height - 1)), round(x * (width - 1))
 
 
 def framed(canvas: NDArray[np.str_], space: Space, text: str, below: Sequence[str]) -> str:
     """A canvas in a frame with the plane's ticks and labels, the sentence above and lines below it."""
     height, width = canvas.shape
+    x_label, y_label = axis_labels(space)
     lines = ["".join(r) for r in canvas]
     ticks = {
         0: space.y_high_db,
@@ -144,12 +163,12 @@ def framed(canvas: NDArray[np.str_], space: Space, text: str, below: Sequence[st
     return "\n".join(
         [
             f"“{text}”",
-            Y_LABEL,
+            y_label,
             f"{'':6} ┌{rule}┐",
             *body,
             f"{'':6} └{rule}┘",
             f"{'':8}{axis}",
-            f"{X_LABEL:>{width + 8}}",
+            f"{x_label:>{width + 8}}",
             *below,
         ]
     )

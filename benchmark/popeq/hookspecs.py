@@ -9,6 +9,7 @@ import pluggy
 
 from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
+from popeq.eq.pairs import CurvesSpec
 from popeq.importing import ImporterSpec
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def popeq_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def popeq_importers() -> list[ImporterSpec]:  # type: ignore[empty-body]
     """Importers of other people's files that this plugin brings; each becomes ``popeq data import NAME``."""
+
+
+@hookspec
+def popeq_curves() -> list[CurvesSpec]:  # type: ignore[empty-body]
+    """Pairs of curves that this plugin brings; a data set names one as ``curves`` in its ``[space]``."""
 
 
 @hookspec

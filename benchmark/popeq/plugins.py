@@ -13,6 +13,7 @@ import pluggy
 from popeq import hookspecs
 from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec
+from popeq.eq.pairs import BUNDLED, CurvesSpec
 from popeq.errors import UnknownNameError
 from popeq.importing import ImporterSpec
 from popeq.plain_text import folder_name
@@ -40,6 +41,7 @@ class Registry:
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     importers: dict[str, ImporterSpec] = field(default_factory=dict)
     commands: dict[str, CommandSpec] = field(default_factory=dict)
+    curves: dict[str, CurvesSpec] = field(default_factory=lambda: dict(BUNDLED))
     sources: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ class Registry:
         self._collect(plugin, source, "popeq_datasets", DatasetSpec, self.datasets)
         self._collect(plugin, source, "popeq_importers", ImporterSpec, self.importers)
         self._collect(plugin, source, "popeq_commands", CommandSpec, self.commands)
+        self._collect(plugin, source, "popeq_curves", CurvesSpec, self.curves)
 
     def _collect(self, plugin: object, source: str, hook: str, kind: type[S], into: dict[str, S]) -> None:
         implementation: Callable[[], Iterable[Any]] | None = getattr(plugin, hook, None)
@@ -76,7 +79,7 @@ class Registry:
             elif wrong := _name_problem(spec.name):
                 self.warnings.append(f"plugin {source}: the name {spec.name!r} {wrong}")
             elif spec.name in into:
-                holder = self.sources[f"{hook}:{spec.name}"]
+                holder = self.sources.get(f"{hook}:{spec.name}", "popeq")
                 self.warnings.append(
                     f"plugin {source}: {spec.name!r} is taken by {holder}; give yours another name"
                 )

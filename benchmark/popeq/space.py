@@ -1,4 +1,4 @@
-"""The bounded plane of equaliser settings and the curve that each point means."""
+"""The bounded plane of equaliser settings; ``popeq.eq`` has the curve that each point means."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LOW_HZ, HIGH_HZ = 20.0, 20_000.0
+#: How far a bound may lie from a multiple of the step, in steps, because 0.1 is no binary number.
+_ROUNDING = 1e-6
+#: Step of a control where a data set names none, dB.
+STEP_DB = 0.1
+#: The pair of curves where a data set names none (``popeq.eq``).
+CURVES = "orthogonal"
 
 
 @dataclass(frozen=True)
 class Space:
-    """A box of settings: x is the smile (curved gain), y the tilt, both in dB.
+    """A box of settings (x, y) in dB, the step of the control, and the pair of curves that it moves.
 
-    The defaults are the paper's plane, +-6 dB on both axes.
+    The defaults are the paper's plane, +-6 dB on both axes. ``step_db`` is the distance of the settings that
+    the control offers, which are the multiples of it in the box; answers of listeners and samples of
+    predictors may lie between them. ``curves`` is the name of a pair (``popeq.eq.curves``).
     """
 
     x_low_db: float = -6.0
     x_high_db: float = 6.0
     y_low_db: float = -6.0
     y_high_db: float = 6.0
+    step_db: float = STEP_DB
+    curves: str = CURVES
 
     @property
     def low(self) -> NDArray[np.float64]:
@@ -36,6 +45,25 @@ class Space:
     def size(self) -> NDArray[np.float64]:
         """Width and height of the box, dB, shape (2,)."""
         return self.high - self.low
+
+    def steps(self) -> tuple[range, range]:
+        """The settings that the control offers on x and on y, as whole numbers of steps."""
+        first = np.ceil(self.low / self.step_db - _ROUNDING).astype(int).tolist()
+        last = np.floor(self.high / self.step_db + _ROUNDING).astype(int).tolist()
+        x, y = (range(a, b + 1) for a, b in zip(first, last, strict=True))
+        return x, y
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals a multiple of the step needs, at most 6: one for 0.1 and 0.5, none for 1."""
+        return next(d for d in range(7) if d == 6 or abs(self.step_db * 10**d % 1 - 0.5) > 0.5 - _ROUNDING)
+
+    def nearest(self, points: ArrayLike) -> NDArray[np.float64]:
+        """The nearest settings that the control offers, dB, shape (..., 2) as given, without -0.0."""
+        x, y = self.steps()
+        wanted = np.rint(np.asarray(points, dtype=np.float64) / self.step_db)
+        offered = np.clip(wanted, [x[0], y[0]], [x[-1], y[-1]])
+        return self.clip(np.round(offered * self.step_db, self.decimals)) + 0.0
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether each point of (..., 2) is finite and in the closed box, shape (...)."""
@@ -55,48 +83,3 @@ class Space:
 
 #: The paper's plane.
 PLANE = Space()
-
-
-def log_frequency(frequency_hz: ArrayLike) -> NDArray[np.float64]:
-    """Position u on the log-frequency axis: 20 Hz -> -1, 20 kHz -> +1."""
-    f = np.asarray(frequency_hz, dtype=np.float64)
-    return np.asarray(2.0 * np.log(f / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) - 1.0)
-
-
-def curve_basis(frequency_hz: ArrayLike) -> NDArray[np.float64]:
-    """Legendre polynomials P0 (level), P2 (smile), P1 (tilt) of log-frequency, shape (len(f), 3)."""
-    u = log_frequency(frequency_hz)
-    return np.stack([np.ones_like(u), (3.0 * u**2 - 1.0) / 2.0, u], axis=-1)
-
-
-def setting_to_curve(point: ArrayLike, frequency_hz: ArrayLike) -> NDArray[np.float64]:
-    """Gain in dB of settings (..., 2) at each frequency: x P2(u) + y P1(u), shape (..., len(f))."""
-    gain: NDArray[np.float64] = np.asarray(point, dtype=np.float64) @ curve_basis(frequency_hz)[:, 1:].T
-    return gain
-
-
-def curve_to_setting(
-    gain_db: ArrayLike, frequency_hz: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Project EQ curves on the plane by least squares with a free level.
-
-    Parameters
-    ----------
-    gain_db : (..., n)
-        Gains in dB at ``frequency_hz`` (n,). The fit weighs the given frequencies equally, so give them
-        evenly spaced in log-frequency.
-
-    Returns
-    -------
-    points : (..., 2)
-        Settings (x_db, y_db), not clipped.
-    explained : (..., 2)
-        Residual and total sum of squares of each curve about its mean, dB^2; one minus the ratio of their
-        sums over many curves is the share of variance that the plane explains.
-    """
-    g = np.asarray(gain_db, dtype=np.float64)
-    basis = curve_basis(frequency_hz)
-    coefficients = g @ np.linalg.pinv(basis).T
-    residual = ((g - coefficients @ basis.T) ** 2).sum(axis=-1)
-    total = ((g - g.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
-    return coefficients[..., 1:], np.stack([residual, total], axis=-1)

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from popeq.eq import biquad
+from popeq.eq import biquad, gain_db
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_audio.filtering import curve_db
 
 BandKind = Literal["low_shelf", "peak", "high_shelf"]
 
@@ -79,7 +78,7 @@ def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
     setting = np.asarray(point, dtype=np.float64)
     gains = _gains(setting, rate_hz).tolist()
     bands = tuple(Band(k, f, g, round(float(q), 4)) for (k, f, q), g in zip(BANDS, gains, strict=True))
-    error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - curve_db(setting, FIT_HZ)).max())
+    error = float(np.abs(response_db(bands, FIT_HZ, rate_hz) - gain_db(setting, FIT_HZ)).max())
     highest = float(response_db(bands, _AUDIBLE_HZ, rate_hz).max())
     preamp = -float(np.ceil(max(0.0, highest - 1e-9) * 100.0) / 100.0) + 0.0
     x, y = setting.tolist()
@@ -88,7 +87,7 @@ def fit_bands(point: ArrayLike, rate_hz: float = RATE_HZ) -> BandFit:
 
 def _gains(points: Floats, rate_hz: float) -> Floats:
     """Gains of the bands (..., 5) for settings (..., 2), dB."""
-    target = curve_db(points, FIT_HZ)
+    target = gain_db(points, FIT_HZ)
     gains = np.zeros((*points.shape[:-1], len(BANDS)))
     for _ in range(8):
         here, near = _each(gains, rate_hz), _each(gains + 0.01, rate_hz)

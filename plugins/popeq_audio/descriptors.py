@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import signal
 
 from popeq.atomic import write_text
+from popeq.eq import HIGH_HZ, LOW_HZ, project
 from popeq.errors import UsageError
-from popeq.space import HIGH_HZ, LOW_HZ, curve_to_setting
 from popeq.typing import Floats
 from popeq_audio.files import read_mono
 
@@ -53,7 +53,7 @@ def describe(sound: Floats, rate_hz: float) -> dict[str, float]:
     centres = np.sqrt(edges[:-1] * edges[1:])[reach]
     heard = bands[reach]
     level = 10.0 * np.log10(np.maximum(heard, heard.max() * 10.0 ** (_FLOOR_DB / 10.0)))
-    (smile, tilt), _ = curve_to_setting(level, centres)
+    smile, tilt = project(level, centres)
     octaves = np.log2(centres / LOW_HZ)
     share = heard / heard.sum()
     centroid = float(share @ octaves)

@@ -16,9 +16,10 @@ import numpy as np
 from scipy.io import wavfile
 
 from popeq.atomic import write_bytes
+from popeq.eq import gain_db
 from popeq.errors import RunError, UnknownNameError, UsageError
 from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
-from popeq_audio.filtering import curve_db, filter_taps
+from popeq_audio.filtering import filter_taps
 
 #: The frequencies of the csv export, Hz: 12 to the octave.
 CSV_HZ = 20.0 * 2.0 ** (np.arange(120) / 12.0)
@@ -104,7 +105,7 @@ def peace(fit: BandFit) -> str:
 
 def curve_csv(fit: BandFit) -> str:
     """The curve and what the bands make of it, in dB, without the preamp."""
-    exact, made = curve_db(fit.point, CSV_HZ), response_db(fit.bands, CSV_HZ)
+    exact, made = gain_db(fit.point, CSV_HZ), response_db(fit.bands, CSV_HZ)
     rows = [f"{f:.2f},{c:.3f},{m:.3f}" for f, c, m in zip(CSV_HZ, exact + 0.0, made + 0.0, strict=True)]
     return _lines(["frequency_hz,gain_db,bands_db", *rows])
 

@@ -1,4 +1,4 @@
-"""The exact curve of a setting, a minimum-phase filter that has it, and filtering sound block by block."""
+"""A minimum-phase filter that has the exact curve of a setting, and filtering sound block by block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from popeq.space import HIGH_HZ, LOW_HZ, setting_to_curve
+from popeq import eq
+from popeq.space import PLANE, Space
 from popeq.typing import Floats
 
 #: Length of the filter: long enough to follow the curve at 30 Hz to a few hundredths of a dB.
@@ -17,20 +18,12 @@ FILTER_S = 0.34
 _RESOLUTION_HZ = 0.1
 
 
-def curve_db(point: ArrayLike, frequency_hz: ArrayLike) -> Floats:
-    """Gain in dB of settings (..., 2) at each frequency, shape (..., len(frequency_hz)).
-
-    Below 20 Hz and above 20 kHz, where the plane says nothing, the curve goes on level.
-    """
-    return setting_to_curve(point, np.clip(np.asarray(frequency_hz, dtype=np.float64), LOW_HZ, HIGH_HZ))
-
-
-def filter_taps(point: ArrayLike, rate_hz: float) -> Floats:
-    """Impulse response (n,) with the curve's gain and minimum phase: no delay and no pre-echo.
+def filter_taps(point: ArrayLike, rate_hz: float, space: Space = PLANE) -> Floats:
+    """Impulse response (n,) with the gain of a setting's curve and minimum phase: no delay and no pre-echo.
 
     The setting (0, 0) gives a single 1, exactly.
     """
-    return minimum_phase(lambda frequency_hz: curve_db(point, frequency_hz), rate_hz)
+    return minimum_phase(lambda frequency_hz: eq.gain_db(point, frequency_hz, space), rate_hz)
 
 
 def minimum_phase(gain_db: Callable[[Floats], Floats], rate_hz: float) -> Floats:

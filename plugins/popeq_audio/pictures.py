@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from popeq.drawing import check_picture, draw_density, empty_canvas, framed, save
-from popeq.space import HIGH_HZ, LOW_HZ, setting_to_curve
+from popeq.drawing import check_picture, draw_density, empty_canvas, framed, place_on_canvas, save
+from popeq.eq import HIGH_HZ, LOW_HZ, gain_db
 from popeq_audio.asking import NEAR_DB, Answer
 from popeq_audio.modes import density
 
@@ -17,7 +17,7 @@ _FAN = ((5, 95, 0.18), (25, 75, 0.32))
 
 def terminal_plot(answer: Answer) -> str:
     """The density in shades, ``X`` at the recommended setting, digits at the medoids of the other modes."""
-    canvas = empty_canvas()
+    canvas = empty_canvas(answer.space)
     height, width = canvas.shape
     field = density(answer.samples, answer.space)
     x = np.minimum(((np.arange(width) + 0.5) / width * len(field)).astype(int), len(field) - 1)
@@ -25,8 +25,7 @@ def terminal_plot(answer: Answer) -> str:
     level = np.minimum((field[np.ix_(x, y)].T / field.max() * len(_SHADES)).astype(int), len(_SHADES) - 1)
     canvas = np.where(level > 0, np.array(list(_SHADES))[level], canvas)
     for rank, mode in reversed(list(enumerate(answer.modes, 1))):
-        share = (np.array(mode.medoid) - answer.space.low) / answer.space.size
-        row, column = round((1 - share[1]) * (height - 1)), round(share[0] * (width - 1))
+        row, column = place_on_canvas(np.array(mode.medoid), canvas, answer.space)
         canvas[row, column] = "X" if rank == 1 else str(min(rank, 9))
     return framed(canvas, answer.space, answer.text, summary(answer))
 
@@ -70,7 +69,7 @@ def picture(answer: Answer, path: Path) -> None:
     plane.scatter(*answer.samples.T, s=8, color="#1c3d5a", alpha=0.35, linewidth=0, clip_on=False, zorder=2)
     colours = ["#d9480f", "#2b8a3e", "#862e9c", "#5c5f66"]
     frequency = np.geomspace(LOW_HZ, HIGH_HZ, 200)
-    fan = setting_to_curve(answer.samples, frequency)
+    fan = gain_db(answer.samples, frequency, answer.space)
     for low, high, alpha in _FAN:
         edges = np.percentile(fan, [low, high], axis=0)
         label = f"{high - low} % of the settings"
@@ -82,7 +81,7 @@ def picture(answer: Answer, path: Path) -> None:
             *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
         )
         name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"mode {rank + 1} ({mode.weight:.0%})"
-        curve = setting_to_curve(mode.medoid, frequency)
+        curve = gain_db(mode.medoid, frequency, answer.space)
         curves.plot(frequency, curve, linestyle="--" if rank else "-", linewidth=1.8, label=name, **style)
     curves.set(xscale="log", xlabel="frequency (Hz)", ylabel="gain (dB)", xlim=(LOW_HZ, HIGH_HZ))
     ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]

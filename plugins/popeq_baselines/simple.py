@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Parameters, Prompt
-from popeq.space import HIGH_HZ, LOW_HZ, Space, curve_to_setting
+from popeq.eq import GRID_HZ, project
+from popeq.space import Space
 from popeq.typing import Floats
 from popeq_baselines import PresetParameters
 
@@ -113,15 +114,14 @@ def geometric_median(points: Floats, weights: Floats, tolerance: float = 1e-10) 
 
 @lru_cache(maxsize=1)
 def presets() -> dict[str, tuple[frozenset[str], Floats]]:
-    """Keywords and setting (2,) in dB of each preset, in the order of the table."""
+    """Keywords and curve (256,), in dB at ``GRID_HZ``, of each preset, in the order of the table."""
     text = importlib.resources.files("popeq_baselines").joinpath("presets.csv").read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
     bands = np.array([float(name) for name in header[2:]])
-    frequency = np.geomspace(LOW_HZ, HIGH_HZ, 256)
     table = {}
     for name, keywords, *gains in rows:
-        curve = np.interp(np.log(frequency), np.log(bands), np.array([float(g) for g in gains]))
-        table[name] = (frozenset(keywords.split()), curve_to_setting(curve, frequency)[0])
+        curve = np.interp(np.log(GRID_HZ), np.log(bands), np.array([float(g) for g in gains]))
+        table[name] = (frozenset(keywords.split()), curve)
     return table
 
 
@@ -141,5 +141,6 @@ class Preset(_Unfitted):
 
     def sample(self, prompts: Sequence[Prompt], n: int, rngs: Sequence[np.random.Generator]) -> Floats:
         """The chosen preset's point, n times."""
-        points = [presets()[self.choose(p.text)][1] for p in prompts]
-        return np.stack([np.tile(self.space.clip(point), (n, 1)) for point in points])
+        curves = np.array([presets()[self.choose(p.text)][1] for p in prompts])
+        points = self.space.clip(project(curves, GRID_HZ, self.space))
+        return np.tile(points[:, None], (1, n, 1))

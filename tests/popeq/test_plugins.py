@@ -12,6 +12,7 @@ import popeq as package
 from popeq import hookspecs
 from popeq.commands import CommandSpec
 from popeq.contract import DatasetSpec, PredictorSpec, load_object
+from popeq.eq import CurvesSpec, curves_named
 from popeq.errors import UnknownNameError, UsageError
 from popeq.importing import ImporterSpec
 from popeq.plugins import Registry, build_registry, registry
@@ -112,6 +113,18 @@ def test_hook_popeq_importers():
     found = fresh()
     found.add(plugin(popeq_importers=lambda: [ImporterSpec("files", "reads files", "json:loads")]), "me 1.0")
     assert found.importers["files"].load()("[1]") == [1]
+
+
+def test_hook_popeq_curves(monkeypatch):
+    found = fresh()
+    mine = CurvesSpec("mine", "a loudness pair", "popeq.eq.pairs:orthogonal")
+    found.add(plugin(popeq_curves=lambda: [mine, CurvesSpec("beosonic", "another", "json:loads")]), "me 1.0")
+    assert found.curves["mine"] is mine
+    assert found.warnings == ["plugin me 1.0: 'beosonic' is taken by popeq; give yours another name"]
+    monkeypatch.setattr("popeq.plugins.registry", lambda: found)
+    curves_named.cache_clear()
+    assert curves_named("mine").x.name == "smile"
+    curves_named.cache_clear()
 
 
 def test_hook_popeq_commands():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.conftest import environment
 
-from popeq.space import setting_to_curve
+from popeq.eq import gain_db
 from popeq_audio.demo.limits import Bucket
 
 
@@ -107,7 +107,7 @@ def test_a_listener_uses_the_page(address, browser, tmp_path):
     heard = np.array(graph["response"])
     hz = np.array(graph["hz"])
     inside = (hz >= 40) & (hz <= 16_000)
-    assert np.abs(heard - setting_to_curve(point, hz))[inside].max() < 0.5
+    assert np.abs(heard - gain_db(point, hz))[inside].max() < 0.5
 
     orders = set()
     for _ in range(12):

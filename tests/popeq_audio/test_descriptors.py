@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import popeq
-from popeq.space import setting_to_curve
+from popeq.eq import gain_db
 from popeq_audio.descriptors import describe
 from popeq_audio.filtering import filter_taps
 from popeq_audio.simulated_tracks import generate
@@ -36,7 +36,7 @@ def test_a_setting_moves_tilt_and_smile_by_itself():
     after = describe(np.convolve(noise(), filter_taps((3.0, -2.0), 48_000.0)[:4096])[: 8 * 48_000], 48_000)
     assert after["smile_db"] - before["smile_db"] == pytest.approx(3.0, abs=0.3)
     assert after["tilt_db"] - before["tilt_db"] == pytest.approx(-2.0, abs=0.3)
-    assert setting_to_curve((3.0, -2.0), [1000.0]).shape == (1,)
+    assert gain_db((3.0, -2.0), [1000.0]).shape == (1,)
 
 
 def test_level_changes_nothing_and_silence_is_refused():

@@ -14,8 +14,8 @@ import yaml
 from scipy.io import wavfile
 from scipy.signal import freqz
 
+from popeq.eq import gain_db
 from popeq.errors import UnknownNameError, UsageError
-from popeq.space import setting_to_curve
 from popeq_audio.exports import FORMATS, export
 
 HZ = np.geomspace(40, 16_000, 200)
@@ -135,7 +135,7 @@ def response(form: str, content: bytes, point: tuple[float, float]) -> tuple[flo
     if form == "fir.wav":
         rate, taps = wavfile.read(io.BytesIO(content))
         gain = 20 * np.log10(np.abs(freqz(taps.astype(float), worN=HZ, fs=rate)[1]))
-        return -max(0.0, float(setting_to_curve(point, [20.0, 20_000.0, *HZ]).max())), gain
+        return -max(0.0, float(gain_db(point, [20.0, 20_000.0, *HZ]).max())), gain
     preamp, bands = BANDED[form](content)
     return preamp, sum(cookbook(*band) for band in bands)
 
@@ -148,7 +148,7 @@ def test_every_export_renders_the_curve(tmp_path, form, point):
     preamp, gain = response(form, path.read_bytes(), point)
     if form == "fir.wav":  # its preamp is in its taps
         gain, preamp = gain - preamp, preamp
-    assert np.abs(gain - setting_to_curve(point, HZ)).max() < 0.5
+    assert np.abs(gain - gain_db(point, HZ)).max() < 0.5
     if form in BANDED:
         assert preamp == fit.preamp_db
         assert (gain + preamp).max() < 0.01

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from popeq.contract import LabelledPrompt, Parameters, Predictor, Prompt, load_object
+from popeq.eq import GRID_HZ, project
 from popeq.plugins import registry
 from popeq.seeding import generator
 from popeq.space import PLANE, Space
@@ -111,7 +112,7 @@ def test_presets_are_chosen_by_keyword_and_are_where_their_name_says():
     assert preset.choose("bring the vocals forward in this podcast") == "Spoken word"
     assert preset.choose("xyzzy") == "Flat"
     assert Preset(PresetParameters(fallback="Rock"), PLANE).choose("xyzzy") == "Rock"
-    points = {name: point for name, (_, point) in presets().items()}
+    points = {name: project(curve, GRID_HZ) for name, (_, curve) in presets().items()}
     assert not points["Flat"].any()
     assert points["Bass boost"][1] < -2
     assert points["Treble boost"][1] > 2

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from popeq.dataset_folder import write_dataset
+from popeq.eq import log_frequency
 from popeq.errors import InvalidInputError, UsageError
-from popeq.space import curve_basis, log_frequency
 from popeq_data.importers.options import SocialEqOptions
 from popeq_data.importers.socialeq import import_socialeq
 
@@ -207,7 +207,3 @@ def test_figures_of_the_real_file(socialeq_csv, panel_distance):
     assert panel_distance([(a, b) for a in many for b in many if a is not b]) == pytest.approx(4.02, abs=0.2)
     assert panel_distance([(c, pool) for c in many]) == pytest.approx(3.26, abs=0.2)
     assert panel_distance([(c, uniform) for c in many]) == pytest.approx(3.61, abs=0.2)
-
-
-def test_the_basis_knows_a_tilt():
-    assert curve_basis([20.0, 20_000.0])[:, 2] == pytest.approx([-1.0, 1.0])

@@ -1,4 +1,4 @@
-"""``popeq list``: predictors and data sets that are installed."""
+"""``popeq list``: predictors, data sets and pairs of curves that are installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from popeq.contract import DatasetSpec, PredictorSpec
 
 @click.command("list")
 def list_() -> None:
-    """Predictors and data sets that are installed."""
+    """Predictors, data sets and pairs of curves that are installed."""
     from popeq.plugins import registry
 
     found = registry()
@@ -34,3 +34,7 @@ def list_() -> None:
                     click.echo(f"  {'':<{width}}    -o {field}={default}{about}")
         if not specs:
             click.echo("  none")
+    click.echo("pairs of curves:")
+    width = max(len(curves.form) for curves in found.curves.values())
+    for _, curves in sorted(found.curves.items()):
+        click.echo(f"  {curves.form:<{width}}  {curves.summary}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from popeq.board.leaderboard import Leaderboard
 from popeq.board.scoring import Scorer
+from popeq.eq import curves
 from popeq.metrics import HEADLINE, SCORES, Target, grid_wasserstein
 from popeq.parallel import parallel_imap
 from popeq.site.environment import render
@@ -44,7 +45,7 @@ def _page(
 ) -> tuple[str, str]:
     """File name and text of a page; ``scores`` (methods, SCORES), ``drawn`` samples of the first methods."""
     space, settings, listeners = target.space, target.settings, target.responses
-    cells, many = settings.cells, len(listeners)
+    cells, many, pair = settings.cells, len(listeners), curves(space)
     standard, reflective = (mass.reshape(cells, cells) for mass in target.densities)
     order = np.argsort(scores[:, SCORES.index(HEADLINE)], kind="stable").tolist()
     rows = [
@@ -73,7 +74,12 @@ def _page(
         basis=str(about["basis"] or ""),
         listeners=many,
         mean=listeners.mean(axis=0).tolist(),
-        reach=f"{max(abs(space.low).max(), abs(space.high).max()):g}",
+        axes=[
+            {"letter": letter, "name": axis.name, "low": low, "high": high, "means": axis.high}
+            for letter, axis, low, high in zip(
+                "xy", (pair.x, pair.y), space.low.tolist(), space.high.tolist(), strict=True
+            )
+        ],
         reflective=plane_picture(space, reflective, listeners, None, f"{many} listeners, reflective density"),
         standard=plane_picture(space, standard, listeners, None, f"{many} listeners, standard density"),
         moved=grid_wasserstein(target.densities.standard, target.densities.reflective, target.grid),

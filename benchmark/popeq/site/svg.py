@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from markupsafe import Markup
 
-from popeq.drawing import CORNERS
+from popeq.drawing import corner_texts
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.plain_text import visible
 from popeq.space import Space
@@ -120,13 +120,15 @@ def plane_picture(
     marks = [
         Markup('<rect class="box" width="%d" height="%d"/>') % (SIDE, SIDE),
         regions(mass),
-        line(zero_x, 0, zero_x, SIDE, "zero"),
-        line(0, zero_y, SIDE, zero_y, "zero"),
     ]
+    if 0 < zero_x < SIDE:
+        marks.append(line(zero_x, 0, zero_x, SIDE, "zero"))
+    if 0 < zero_y < SIDE:
+        marks.append(line(0, zero_y, SIDE, zero_y, "zero"))
     if samples is not None:
         marks.append(dots(_in_picture(samples, space), "samples"))
     else:
-        for (right, top), name in CORNERS.items():
+        for (right, top), name in corner_texts(space).items():
             x, y = (SIDE - 5, 12) if right else (5, 12)
             marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
     chosen = _in_picture(listeners, space)

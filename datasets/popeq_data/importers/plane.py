@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popeq.space import HIGH_HZ, LOW_HZ, PLANE, curve_to_setting
+from popeq.eq import GRID_HZ, project, residual_db
+from popeq.space import PLANE
 from popeq.typing import Floats
-
-#: Frequencies that curves are projected at: evenly spaced in log-frequency, as the fit wants them.
-GRID_HZ: Floats = np.geomspace(LOW_HZ, HIGH_HZ, 256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +36,9 @@ class Placement:
 
 
 def place(curves_db: Floats, scale: float) -> Placement:
-    """Project curves at ``GRID_HZ``, (n, 256), by least squares on level, tilt and smile, then scale."""
-    points, sums = curve_to_setting(curves_db, GRID_HZ)
-    return Placement(points * scale, sums)
+    """Scale curves at ``GRID_HZ``, (n, 256), and project them by least squares on the plane."""
+    curves = scale * curves_db
+    points = project(curves, GRID_HZ)
+    left = (residual_db(curves, points, GRID_HZ) ** 2).sum(axis=1)
+    total = ((curves - curves.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    return Placement(points, np.stack([left, total], axis=1))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popeq.eq import biquad
+from popeq.eq import GRID_HZ, biquad
 from popeq.typing import Floats
-from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import normalise
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from popeq.eq import GRID_HZ, log_frequency
 from popeq.errors import UsageError
 from popeq.runs.parquet_table import check_version
-from popeq.space import log_frequency
 from popeq.typing import Floats
-from popeq_data.importers.plane import GRID_HZ
 from popeq_data.importers.source import Source
 
 BANDS = 40

@@ -12,13 +12,13 @@ import numpy as np
 from popeq.api import load_dataset
 from popeq.contract import Prompt
 from popeq.defaults import DEFAULT_DATASET
+from popeq.eq import HIGH_HZ, LOW_HZ, gain_db
 from popeq.errors import PopeqError, UnknownNameError
 from popeq.plugins import registry
-from popeq.space import HIGH_HZ, LOW_HZ, Space
+from popeq.space import Space
 from popeq_audio.asking import Answer, ask
 from popeq_audio.bands import BANDS, gain_table
 from popeq_audio.checks import checked_sentence
-from popeq_audio.filtering import curve_db
 from popeq_audio.fitted import Fitted, open_fitted
 from popeq_audio.modes import density
 from popeq_llm.encoder import open_encoder
@@ -34,7 +34,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     content = answer.to_json()
     del content["samples"]
     field = density(answer.samples, answer.space, _CELLS)
-    fan = curve_db(answer.samples, CURVE_HZ)
+    fan = gain_db(answer.samples, CURVE_HZ, answer.space)
     content["density"] = np.round(field / field.max(), 4).tolist()
     content["fan"] = {
         str(p): np.round(np.percentile(fan, p, axis=0), 3).tolist() for p in (5, 25, 50, 75, 95)

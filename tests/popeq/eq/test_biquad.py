@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import freqz
 
-from popeq.eq import biquad
-from popeq_data.importers.plane import GRID_HZ
+from popeq.eq import GRID_HZ, biquad
 
 SECTIONS = (biquad.peaking, biquad.low_shelf, biquad.high_shelf)
 

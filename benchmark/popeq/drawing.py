@@ -38,7 +38,7 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
 
     points = dataset.points(prompt_id)
     prompt = dataset.unlabelled([prompt_id])[0]
-    figure = Figure(figsize=(6.6, 5.9), layout="constrained")
+    figure = Figure(figsize=(6.6, 5.9), layout="compressed")
     axes = figure.add_subplot()
     draw_density(figure, axes, points, dataset.space)
     x, y = points.T

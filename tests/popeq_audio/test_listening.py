@@ -225,6 +225,25 @@ def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
         read_results(bare, plan)
 
 
+def test_results_may_have_passed_through_a_spreadsheet(made, tmp_path):
+    plan, _ = made["mushra"]
+    own = answers(plan, tmp_path / "own.csv")
+    with own.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    wanted = read_results(own, plan)
+    for row in rows:
+        row[4] = f"{row[4]},0"
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_bytes("\r\n".join(";".join(row) for row in [header, *rows]).encode("utf-16"))
+    assert read_results(sheet, plan) == read_results(sheet, plan, ",") == wanted
+    with pytest.raises(InvalidInputError, match=r"row 2, column rating_score: '95,0' is not a rating"):
+        read_results(sheet, plan, ".")
+    rows[0][4], rows[1][4] = "95.0", "50,0"
+    sheet.write_text("\n".join(";".join(row) for row in [header, *rows]))
+    with pytest.raises(UsageError, match=r"'95.0' in row 2 and '50,0' in row 3; .* by --decimal"):
+        read_results(sheet, plan)
+
+
 def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(made, tmp_path):
     plan, _ = made["mushra"]
     assert plan.identified() == plan

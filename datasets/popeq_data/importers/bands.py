@@ -30,6 +30,8 @@ FOLDS = 5
 #: A gain beyond this is a mistake in the file.
 MOST_GAIN_DB = 60.0
 LEAST_EXPLAINED = 0.7
+#: Q of tone controls, which is that of the pairs of shelves.
+TONE_Q = 0.7
 _IDS = ("prompt_id", "listener_id")
 #: Where parametric filters, which have no fixed bands, are reported by band.
 _OCTAVES_HZ = [62.5 * 2.0**i for i in range(9)]
@@ -96,7 +98,7 @@ def curves_of(table: Table, columns: Columns, unit: str) -> Floats:
         return np.stack([np.interp(log_frequency(GRID_HZ), at, row) for row in gains])
     for band, own in zip(columns.bands, gains.T, strict=True):
         assert band.kind is not None
-        total += _section(band.kind, own, band.frequency_hz, float(biquad.SHELF_Q))
+        total += _section(band.kind, own, band.frequency_hz, TONE_Q)
     return total
 
 
@@ -113,7 +115,12 @@ def explained(placed: Placement, columns: Columns) -> dict[str, object]:
     }
     if share < LEAST_EXPLAINED:
         better = better_pair(placed)
-        advice = f"--curves {better[0]} keeps {better[1]:.0%}" if better else "no other pair keeps more"
+        advice = "no other pair that was tried keeps more"
+        if better:
+            advice = (
+                f"--curves {better.space.curves} keeps {better.variance_explained:.0%}, with "
+                f"{better.share_clipped:.0%} of the settings outside the box"
+            )
         report["warning"] = f"the plane keeps {share:.0%} of the variance of the curves; {advice}"
     return report
 

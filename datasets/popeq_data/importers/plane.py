@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -82,13 +82,13 @@ def place(curves_db: Floats, scale: float, space: Space = PLANE) -> Placement:
     return Placement(curves, project(curves, GRID_HZ, space), space)
 
 
-def better_pair(placed: Placement) -> tuple[str, float] | None:
-    """Of ``PAIRS``, the one that explains most of the curves, with the share; None if none explains more.
+def better_pair(placed: Placement) -> Placement | None:
+    """The curves placed by that of ``PAIRS`` which explains most of them; None if none explains more.
 
     The pairs are compared on at most 200 of the curves, the best with the present one on all.
     """
+    spaces = [replace(placed.space, curves=name) for name in PAIRS]
     few = placed.curves_db[:: -(-len(placed.curves_db) // _TRIED)]
-    shares = {name: place(few, 1.0, Space(curves=name)).variance_explained for name in PAIRS}
-    best = max(shares, key=lambda name: shares[name])
-    share = place(placed.curves_db, 1.0, Space(curves=best)).variance_explained
-    return (best, share) if share > placed.variance_explained else None
+    best = max(spaces, key=lambda space: place(few, 1.0, space).variance_explained)
+    better = place(placed.curves_db, 1.0, best)
+    return better if better.variance_explained > placed.variance_explained else None

@@ -18,6 +18,7 @@ import popeq
 from popeq.cli import popeq as command_line
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import Run
+from popeq.space import PLANE
 from popeq_audio.listening.analysis import association, by_method, screened, to_dataset
 from popeq_audio.listening.making import ListeningSettings, make_test
 from popeq_audio.listening.plan import Plan
@@ -238,13 +239,13 @@ def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(
         assert (where / "webmushra/configs/resources" / own.plan_id / "trial001").is_dir()
 
 
-def test_a_plan_of_version_1_is_read_with_its_name_as_id(made, tmp_path):
+def test_a_plan_of_version_1_is_read_with_its_name_as_id_and_the_plane(made, tmp_path):
     _, folder = made["mushra"]
     old = json.loads((folder / "plan.json").read_text()) | {"schema_version": 1}
-    del old["plan_id"]
+    del old["plan_id"], old["space"]
     (tmp_path / "plan.json").write_text(json.dumps(old))
     read = Plan.read(tmp_path)
-    assert (read.plan_id, read.schema_version) == ("t1", 2)
+    assert (read.plan_id, read.schema_version, read.space.space) == ("t1", 3, PLANE)
     path = answers(read, tmp_path / "r.csv")
     assert "t1,p0" in path.read_text()
     assert read_results(path, read)

@@ -1,6 +1,6 @@
 // Drawing: the plane with its density and points, and the curve with the fan of predicted curves.
 
-const MARGIN = { left: 64, right: 16, top: 16, bottom: 56 };
+const MARGIN = { left: 64, right: 16, top: 16, bottom: 66 };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -83,8 +83,8 @@ function labels(context, area, c, at, plane) {
   context.fillStyle = c.soft;
   context.font = "20px system-ui, sans-serif";
   context.textAlign = "center";
-  for (const x of xs) context.fillText(text(x), at([x, ys[0]])[0], area.top + area.height + 24);
-  context.fillText(`${plane.x.name} (dB)`, area.left + area.width / 2, area.top + area.height + 48);
+  for (const x of xs) context.fillText(text(x), at([x, ys[0]])[0], area.top + area.height + 30);
+  context.fillText(`${plane.x.name} (dB)`, area.left + area.width / 2, area.top + area.height + 56);
   context.textAlign = "right";
   for (const y of ys) context.fillText(text(y), area.left - 10, at([xs[0], y])[1] + 7);
   context.save();
@@ -94,10 +94,15 @@ function labels(context, area, c, at, plane) {
   context.fillText(`${plane.y.name} (dB)`, 0, 0);
   context.restore();
   context.font = "17px system-ui, sans-serif";
+  context.strokeStyle = c.card; // an outline: the corners are read on any density
+  context.lineWidth = 4;
+  context.lineJoin = "round";
   for (const corner of plane.corners) {
     context.textAlign = corner.right ? "right" : "left";
-    context.fillText(corner.text, area.left + (corner.right ? area.width - 10 : 10),
-      area.top + (corner.top ? 24 : area.height - 12), area.width / 2 - 20);
+    const place = [area.left + (corner.right ? area.width - 10 : 10),
+      area.top + (corner.top ? 24 : area.height - 12), area.width / 2 - 20];
+    context.strokeText(corner.text, ...place);
+    context.fillText(corner.text, ...place);
   }
 }
 
@@ -122,9 +127,9 @@ export function drawCurve(canvas, plane, state, curve) {
   context.textAlign = "center";
   for (const [f, name] of [[20, "20"], [100, "100"], [1000, "1k"], [10000, "10k"], [20000, "20k"]]) {
     const share = Math.log(f / hz[0]) / Math.log(hz.at(-1) / hz[0]);
-    context.fillText(name, area.left + share * area.width, area.top + area.height + 22);
+    context.fillText(name, area.left + share * area.width, area.top + area.height + 28);
   }
-  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 46);
+  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 54);
   const fan = state.answer?.fan;
   if (fan) {
     for (const [low, high, alpha] of [["5", "95", 0.15], ["25", "75", 0.3]]) {

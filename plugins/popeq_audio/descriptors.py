@@ -37,7 +37,8 @@ def describe(sound: Floats, rate_hz: float, space: Space = PLANE) -> dict[str, f
     octaves above 20 Hz; flatness (geometric over arithmetic mean, dB); the energy of ten octaves (dB of the
     whole). Two are the coordinates of the spectrum in the space, ``tilt_db`` and ``smile_db`` on the paper's
     plane: 30 bands equally wide in log-frequency, projected as an equaliser's curve would be, so that pink
-    noise has (0, 0) and a filter with a setting moves them by that setting. ``crest_db`` is peak over RMS.
+    noise has (0, 0) and a filter with a setting moves them by that setting (nearly, where curves are not
+    linear in the setting). ``crest_db`` is peak over RMS.
 
     Raises ValueError for silence.
     """

@@ -225,7 +225,9 @@ def test_a_file_names_the_axes_and_the_pair_of_its_setting(tmp_path):
 
 
 def test_what_easyeffects_would_cut_off_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"at most 35 dB, and the setting smile \+20 dB, tilt \+20 dB needs 4"):
+    with pytest.raises(
+        UsageError, match=r"at most 35 dB, and the setting smile \+20 dB, tilt \+20 dB needs 4"
+    ):
         export((20.0, 20.0), "easyeffects", tmp_path / "a.json", Space(-20.0, 20.0, -20.0, 20.0))
     assert not (tmp_path / "a.json").exists()
 

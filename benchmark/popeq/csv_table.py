@@ -19,6 +19,9 @@ import pandas as pd
 
 from popeq.errors import Problem
 
+#: The mark before the decimals of a number.
+Decimal = Literal[".", ","]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -31,7 +34,8 @@ class Row:
 @dataclass
 class Table:
     """The rows of a file that could be read, and the problems found in it; ``broken`` if rows or columns
-    could not be separated, so that nothing follows from what is absent."""
+    could not be separated, so that nothing follows from what is absent. ``decimal`` is the mark in its
+    numbers, ``separator`` the character between its fields."""
 
     file: str
     columns: tuple[str, ...] = ()
@@ -39,6 +43,8 @@ class Table:
     problems: list[Problem] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
     broken: bool = False
+    decimal: Decimal = "."
+    separator: str = ","
     _first: dict[tuple[str, Hashable], int] = field(default_factory=dict)
 
     def problem(self, message: str, row: Row | int | None = None, column: str | None = None) -> None:
@@ -52,6 +58,10 @@ class Table:
         """The finite number in a cell; NaN, with a problem added, if there is none."""
         text = str(cell).strip()
         message = f"{text!r} is not a number" if text else "is empty; needs a number"
+        if self.decimal == "," and "." in text:
+            message, text = f"{message} with a decimal comma", ""
+        elif self.decimal == ",":
+            text = text.replace(",", ".")
         # float() also accepts digits of other scripts and 1_000, which other programs do not read.
         if text.isascii() and "_" not in text:
             with contextlib.suppress(ValueError):
@@ -91,7 +101,8 @@ class Table:
         """Line number and cells of each CSV record that is not blank; ends at the first that is not CSV."""
         line = 1
         try:
-            reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=strict)
+            text = io.StringIO(content.decode("utf-8-sig"), newline="")
+            reader = csv.reader(text, strict=strict, delimiter=self.separator)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     yield line, cells
@@ -119,10 +130,14 @@ def read_table(
 
 
 def table_of(
-    content: bytes, file: str, required: Sequence[str], optional: Sequence[str] | None = ()
+    content: bytes,
+    file: str,
+    required: Sequence[str],
+    optional: Sequence[str] | None = (),
+    separator: str = ",",
 ) -> Table:
     """The table in the content of a file, as ``read_table`` reads it."""
-    table = Table(file)
+    table = Table(file, separator=separator)
     records = table.records(content)
     header = [name.strip() for name in next(records, (1, []))[1]]
     if not header:

@@ -46,6 +46,25 @@ def is_dataset_folder(path: Path) -> bool:
     return (path / CARD).is_file()
 
 
+def read_card(folder: Path) -> DatasetCard:
+    """The card of a data set folder, whatever its tables hold.
+
+    Raises UsageError if ``folder`` is no data set folder, InvalidInputError with every problem of the card.
+    """
+    _check_folder(folder)
+    problems: list[Problem] = []
+    card = _read_card(folder / CARD, problems)
+    if card is None:
+        raise InvalidInputError(f"{folder} is not a valid data set", problems)
+    return card
+
+
+def _check_folder(folder: Path) -> None:
+    if not is_dataset_folder(folder):
+        what = "is not a data set folder" if folder.is_dir() else "is not a folder"
+        raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
+
+
 def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     """Read and check a data set folder, with the file of its sealed ``answers`` if that is given.
 
@@ -58,9 +77,7 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
         With every problem of its files, each naming file, row and column.
     """
     folder = Path(folder)
-    if not is_dataset_folder(folder):
-        what = "is not a data set folder" if folder.is_dir() else "is not a folder"
-        raise UsageError(f"{folder}: {what}; it needs {CARD}, {PROMPTS} and {RESPONSES}")
+    _check_folder(folder)
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
     groupings = () if card is None else card.groupings

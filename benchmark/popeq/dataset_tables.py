@@ -86,10 +86,26 @@ def read_responses(
         Splits whose prompts must have a response, and splits whose prompts may have one. Prompts of folds
         must have one.
     """
-    panel_of = {} if prompts.broken else {r.cells["prompt_id"]: r.cells.get("panel") for r in prompts.rows}
+    read_answers(table, prompts, needed=needed, allowed=allowed)
     bounds = {} if space is None else {"x_db": space.x_db, "y_db": space.y_db}
-    panels: dict[str, tuple[str, int]] = {}
     records = []
+    for row in table.rows:
+        point = {column: table.number(row.cells[column], row, column) for column in ("x_db", "y_db")}
+        for column, (low, high) in bounds.items():
+            if point[column] < low or point[column] > high:
+                table.problem(f"{point[column]:g} is outside [{low:g}, {high:g}] dB", row, column)
+        records.append((row.cells["prompt_id"], row.cells["listener_id"], *point.values()))
+    frame = pd.DataFrame(records, columns=list(RESPONSE_COLUMNS))
+    return frame.astype({"x_db": float, "y_db": float})
+
+
+def read_answers(
+    table: Table, prompts: Table, *, needed: Sequence[str] = SPLITS, allowed: Sequence[str] = SPLITS
+) -> None:
+    """Check who answers what in a table with the columns prompt_id and listener_id; problems are added to the
+    tables. ``needed`` and ``allowed`` are those of ``read_responses``."""
+    panel_of = {} if prompts.broken else {r.cells["prompt_id"]: r.cells.get("panel") for r in prompts.rows}
+    panels: dict[str, tuple[str, int]] = {}
     for row in table.rows:
         prompt_id, listener_id = row.cells["prompt_id"], row.cells["listener_id"]
         if panel_of and prompt_id not in panel_of:
@@ -97,10 +113,6 @@ def read_responses(
         table.filled(row, "listener_id")
         what = f"the answer of listener {listener_id!r} to {prompt_id!r}"
         table.unique((prompt_id, listener_id), row, "listener_id", what)
-        point = {column: table.number(row.cells[column], row, column) for column in ("x_db", "y_db")}
-        for column, (low, high) in bounds.items():
-            if point[column] < low or point[column] > high:
-                table.problem(f"{point[column]:g} is outside [{low:g}, {high:g}] dB", row, column)
         if panel := panel_of.get(prompt_id):
             other, line = panels.setdefault(listener_id, (panel, row.line))
             if other != panel:
@@ -109,11 +121,8 @@ def read_responses(
                     "panels have no listener in common"
                 )
                 table.problem(message, row, "listener_id")
-        records.append((prompt_id, listener_id, *point.values()))
     if table.rows and not table.broken:
         _check_answered(prompts, table, needed, allowed)
-    frame = pd.DataFrame(records, columns=list(RESPONSE_COLUMNS))
-    return frame.astype({"x_db": float, "y_db": float})
 
 
 def _check_answered(prompts: Table, answers: Table, needed: Sequence[str], allowed: Sequence[str]) -> None:

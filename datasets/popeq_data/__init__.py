@@ -7,7 +7,7 @@ from pathlib import Path
 from popeq.contract import DatasetSpec
 from popeq.hookspecs import hookimpl
 from popeq.importing import ImporterSpec
-from popeq_data.importers.options import CsvOptions, SafeOptions, SocialEqOptions
+from popeq_data.importers.options import BandsOptions, CsvOptions, SafeOptions, SocialEqOptions
 
 _HERE = Path(__file__).parent
 
@@ -61,5 +61,12 @@ def popeq_importers() -> list[ImporterSpec]:
             "popeq_data.importers.plain_csv:import_csv",
             ("PROMPTS", "RESPONSES"),
             CsvOptions,
+        ),
+        ImporterSpec(
+            "bands",
+            "settings of graphic equalisers, tone controls or parametric filters",
+            "popeq_data.importers.bands:import_bands",
+            ("FILE",),
+            BandsOptions,
         ),
     ]

@@ -17,6 +17,7 @@ from popeq.typing import Floats
 from popeq_audio.checks import checked_sentence
 from popeq_audio.fitted import Fitted
 from popeq_audio.modes import Mode, find_modes
+from popeq_audio.settings import space_json
 
 SAMPLES = 220
 #: Settings so near to each other are hard to tell apart by ear on music; "sure" is counted with it.
@@ -37,10 +38,16 @@ class Answer:
         """The modes of the samples, the largest first."""
         return find_modes(self.samples, self.space)
 
+    @cached_property
+    def settings(self) -> list[tuple[float, float]]:
+        """For each mode the setting (x, y) in dB that the control offers nearest to the mode's medoid."""
+        offered = self.space.nearest([mode.medoid for mode in self.modes]).tolist()
+        return [(x, y) for x, y in offered]
+
     @property
     def recommended(self) -> tuple[float, float]:
-        """The medoid of the largest mode: a setting of the distribution, never one between two modes."""
-        return self.modes[0].medoid
+        """The setting of the largest mode: one where the distribution is, never one between two modes."""
+        return self.settings[0]
 
     @property
     def near_share(self) -> float:
@@ -50,7 +57,11 @@ class Answer:
     @property
     def chance_share(self) -> float:
         """The same share if nothing were known of the sentence: uniform settings, the best possible place."""
-        return float(np.pi * NEAR_DB**2 / np.prod(self.space.size))
+        width, height = self.space.size.tolist()
+        reach = min(NEAR_DB, width / 2.0)  # in a narrow box not all of the circle is settings
+        x = (np.arange(2000) + 0.5) / 2000 * reach
+        inside = np.minimum(np.sqrt(NEAR_DB**2 - x**2), height / 2.0).mean() * reach
+        return float(4.0 * inside / (width * height))
 
     @property
     def expected_distance_db(self) -> float:
@@ -82,9 +93,10 @@ class Answer:
                 "expected_distance_db": self.expected_distance_db,
             },
             "modes": [
-                {"weight": m.weight, "x_db": m.medoid[0], "y_db": m.medoid[1], "samples": len(m.members)}
-                for m in self.modes
+                {"weight": m.weight, "x_db": x, "y_db": y, "samples": len(m.members)}
+                for m, (x, y) in zip(self.modes, self.settings, strict=True)
             ],
+            "space": space_json(self.space),
             "samples": self.samples.tolist(),
             **self.about,
         }
@@ -114,5 +126,5 @@ def printed(answer: Answer, as_json: bool) -> str:
         return terminal_plot(answer)
     from popeq_audio.bands import fit_bands
 
-    content = answer.to_json() | {"bands": fit_bands(answer.recommended).to_json()}
+    content = answer.to_json() | {"bands": fit_bands(answer.recommended, answer.space).to_json()}
     return json.dumps(content, ensure_ascii=False)

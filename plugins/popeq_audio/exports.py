@@ -1,6 +1,6 @@
 """A setting as a file for the equalisers that people have.
 
-Every format gets the same five bands and preamp (``popeq_audio.bands``), but ``csv``, which holds the curve
+Every format gets the same bands and preamp (``popeq_audio.bands``), but ``csv``, which holds the curve
 itself, and ``fir.wav``, an impulse response for a convolver that has the curve exactly.
 """
 
@@ -18,9 +18,17 @@ from scipy.io import wavfile
 from popeq.atomic import write_bytes
 from popeq.eq import gain_db
 from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq.space import PLANE, Space
 from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
 from popeq_audio.filtering import filter_taps
+from popeq_audio.settings import in_words
 
+#: The export that is an impulse response.
+FIR = "fir.wav"
+#: Versions of CamillaDSP that take the keys that are written.
+CAMILLADSP = "3 and 4"
+#: What EasyEffects 7 takes at most; version 8 takes 36 dB.
+_EASYEFFECTS_DB = 35.0
 #: The frequencies of the csv export, Hz: 12 to the octave.
 CSV_HZ = 20.0 * 2.0 ** (np.arange(120) / 12.0)
 
@@ -29,21 +37,24 @@ def equalizer_apo(fit: BandFit) -> str:
     """Equalizer APO: a text to include from config.txt."""
     kinds = {"low_shelf": "LSC", "peak": "PK", "high_shelf": "HSC"}
     filters = [
-        f"Filter {i}: ON {kinds[b.kind]} Fc {b.frequency_hz:g} Hz Gain {b.gain_db:.2f} dB Q {b.q:g}"
+        f"Filter {i}: ON {kinds[b.kind]} Fc {b.frequency_hz:.10g} Hz Gain {b.gain_db:.3f} dB Q {b.q:.5g}"
         for i, b in enumerate(fit.bands, 1)
     ]
     return _lines([f"# {_about(fit)}", f"Preamp: {fit.preamp_db:.2f} dB", *filters])
 
 
 def camilladsp(fit: BandFit) -> str:
-    """CamillaDSP (version 3 and later): filters and a pipeline for two channels, without devices."""
+    """CamillaDSP 3 and 4: filters and a pipeline for two channels, without devices.
+
+    Version 2 and earlier had ``channel`` in place of ``channels`` in a step of the pipeline.
+    """
     kinds = {"low_shelf": "Lowshelf", "peak": "Peaking", "high_shelf": "Highshelf"}
-    lines = [f"# {_about(fit)}", "# To be run it needs the 'devices' of your machine."]
+    lines = [f"# {_about(fit)}", f"# For CamillaDSP {CAMILLADSP}; to be run it needs your own 'devices'."]
     lines += ["filters:", "  preamp:", "    type: Gain", "    parameters:"]
     lines += [f"      gain: {fit.preamp_db:.2f}", "      inverted: false"]
     for i, band in enumerate(fit.bands, 1):
         lines += [f"  band{i}:", "    type: Biquad", "    parameters:", f"      type: {kinds[band.kind]}"]
-        lines += [f"      freq: {band.frequency_hz:.1f}", f"      gain: {band.gain_db:.2f}"]
+        lines += [f"      freq: {band.frequency_hz:.3f}", f"      gain: {band.gain_db:.3f}"]
         lines += [f"      q: {band.q:.4f}"]
     names = ", ".join(["preamp", *(f"band{i}" for i, _ in enumerate(fit.bands, 1))])
     lines += ["pipeline:", "  - type: Filter", "    channels: [0, 1]", f"    names: [{names}]"]
@@ -51,7 +62,16 @@ def camilladsp(fit: BandFit) -> str:
 
 
 def easyeffects(fit: BandFit) -> str:
-    """EasyEffects: an output preset whose equaliser runs in the mode of RBJ's sections."""
+    """EasyEffects 7 and 8: an output preset whose equaliser runs in the mode of RBJ's sections.
+
+    Raises UsageError for gains beyond what EasyEffects takes.
+    """
+    largest = max(abs(gain) for gain in (fit.preamp_db, *(band.gain_db for band in fit.bands)))
+    if largest > _EASYEFFECTS_DB:
+        raise UsageError(
+            f"easyeffects: takes gains of at most {_EASYEFFECTS_DB:g} dB, and the setting "
+            f"{in_words(fit.point, fit.space)} needs {largest:.1f} dB; export fir.wav for a convolver"
+        )
     kinds = {"low_shelf": "Lo-shelf", "peak": "Bell", "high_shelf": "Hi-shelf"}
     bands = {
         f"band{i}": {
@@ -93,9 +113,9 @@ def peace(fit: BandFit) -> str:
     kinds = {"low_shelf": 14, "peak": 0, "high_shelf": 15}
     lines = []
     for section, key, values in (
-        ("Frequencies", "Frequency", [f"{b.frequency_hz:g}" for b in fit.bands]),
-        ("Gains", "Gain", [f"{b.gain_db:.2f}" for b in fit.bands]),
-        ("Qualities", "Quality", [f"{b.q:g}" for b in fit.bands]),
+        ("Frequencies", "Frequency", [f"{b.frequency_hz:.10g}" for b in fit.bands]),
+        ("Gains", "Gain", [f"{b.gain_db:.3f}" for b in fit.bands]),
+        ("Qualities", "Quality", [f"{b.q:.5g}" for b in fit.bands]),
         ("Filters", "Filter", [str(kinds[b.kind]) for b in fit.bands]),
     ):
         lines += [f"[{section}]", *(f"{key}{i}={value}" for i, value in enumerate(values, 1))]
@@ -105,52 +125,71 @@ def peace(fit: BandFit) -> str:
 
 def curve_csv(fit: BandFit) -> str:
     """The curve and what the bands make of it, in dB, without the preamp."""
-    exact, made = gain_db(fit.point, CSV_HZ), response_db(fit.bands, CSV_HZ)
+    exact, made = gain_db(fit.point, CSV_HZ, fit.space), response_db(fit.bands, CSV_HZ)
     rows = [f"{f:.2f},{c:.3f},{m:.3f}" for f, c, m in zip(CSV_HZ, exact + 0.0, made + 0.0, strict=True)]
     return _lines(["frequency_hz,gain_db,bands_db", *rows])
 
 
-def fir_wav(fit: BandFit) -> bytes:
-    """Minimum-phase impulse response, mono, 48 kHz, 32-bit float, its largest gain 0 dB."""
-    taps = filter_taps(fit.point, RATE_HZ)
+@dataclass(frozen=True)
+class Fir:
+    """What a convolver takes: sample rate (Hz) and channels, each with the same impulse response."""
+
+    rate_hz: int = int(RATE_HZ)
+    channels: int = 1
+
+
+DEFAULT_FIR = Fir()
+
+
+def fir_wav(fit: BandFit, fir: Fir = DEFAULT_FIR) -> bytes:
+    """Minimum-phase impulse response, 32-bit float, its largest gain 0 dB."""
+    taps = filter_taps(fit.point, fir.rate_hz, fit.space)
     largest = np.abs(np.fft.rfft(taps, 4 * len(taps))).max()
+    sound = np.repeat((taps / max(1.0, largest))[:, None], fir.channels, axis=1)
     stream = io.BytesIO()
-    wavfile.write(stream, int(RATE_HZ), (taps / max(1.0, largest)).astype(np.float32))
+    wavfile.write(stream, fir.rate_hz, sound.astype(np.float32))
     return stream.getvalue()
 
 
 @dataclass(frozen=True)
 class Format:
-    """One export: how its files end, and how they are made."""
+    """One export: how its files end, how they are made, and where they go, for what is printed."""
 
     suffix: str
     make: Callable[[BandFit], str | bytes]
+    place: str
 
 
 FORMATS: dict[str, Format] = {
-    "equalizer-apo": Format(".txt", equalizer_apo),
-    "camilladsp": Format(".yml", camilladsp),
-    "easyeffects": Format(".json", easyeffects),
-    "peaceparams": Format(".peace", peace),
-    "csv": Format(".csv", curve_csv),
-    "fir.wav": Format(".wav", fir_wav),
+    "equalizer-apo": Format(".txt", equalizer_apo, r"EqualizerAPO\config, and 'Include: NAME' in config.txt"),
+    "camilladsp": Format(".yml", camilladsp, f"beside your 'devices', for CamillaDSP {CAMILLADSP}"),
+    "easyeffects": Format(
+        ".json",
+        easyeffects,
+        "EasyEffects 8: ~/.local/share/easyeffects/output, 7: ~/.config/easyeffects/output",
+    ),
+    "peaceparams": Format(".peace", peace, r"EqualizerAPO\config, then chosen in Peace"),
+    "csv": Format(".csv", curve_csv, "a table of the curve"),
+    FIR: Format(".wav", fir_wav, "a convolver"),
 }
 
 
-def export(point: tuple[float, float], form: str, path: Path) -> BandFit:
-    """Write a setting (x, y), dB, in one of ``FORMATS``.
+def export(
+    point: tuple[float, float], form: str, path: Path, space: Space = PLANE, fir: Fir = DEFAULT_FIR
+) -> BandFit:
+    """Write a setting (x, y) in dB of ``space`` in one of ``FORMATS``; ``fir`` is for ``fir.wav`` alone.
 
     Raises
     ------
     UnknownNameError
         For another format.
     UsageError
-        If the file cannot be written.
+        If the file cannot be written, or the format has no such gains.
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
-    fit = fit_bands(point)
-    made = FORMATS[form].make(fit)
+    fit = fit_bands(point, space)
+    made = fir_wav(fit, fir) if form == FIR else FORMATS[form].make(fit)
     try:
         write_bytes(path, made if isinstance(made, bytes) else made.encode())
     except RunError as error:  # a wrong path is an error of the user
@@ -163,8 +202,4 @@ def _lines(lines: list[str]) -> str:
 
 
 def _about(fit: BandFit) -> str:
-    x, y = fit.point
-    return (
-        f"popeq: setting smile {x:+.2f} dB, tilt {y:+.2f} dB; five bands within {fit.error_db:.2f} dB of its "
-        "curve from 40 Hz to 16 kHz"
-    )
+    return f"popeq: setting {in_words(fit.point, fit.space)} ({fit.space.curves}); {fit.in_words}"

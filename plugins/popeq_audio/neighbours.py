@@ -29,7 +29,7 @@ class TextAudioNear(SimilarPrompts):
     ) -> None:
         """Embed the sentences, and learn how a track changes the settings chosen for one sentence."""
         super().fit(train, validation, rng)
-        self.effect = TrackEffect.learn(train)
+        self.effect = TrackEffect.learn(train, self.space)
 
     def save(self, folder: Path) -> None:
         """Write also the effect of the tracks."""
@@ -50,7 +50,7 @@ class TextAudioNear(SimilarPrompts):
 
     def responses_for(self, neighbour: LabelledPrompt, prompt: Prompt) -> Floats:
         """The neighbour's responses (m, 2), dB, as they would be for the track of the prompt."""
-        theirs, own = features_of(neighbour.prompt), features_of(prompt)
+        theirs, own = features_of(neighbour.prompt, self.space), features_of(prompt, self.space)
         if theirs is None or own is None:
             return neighbour.responses
         return neighbour.responses + (self.effect(own) - self.effect(theirs))

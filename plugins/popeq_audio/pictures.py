@@ -10,13 +10,14 @@ from popeq.drawing import check_picture, draw_density, empty_canvas, framed, pla
 from popeq.eq import HIGH_HZ, LOW_HZ, gain_db
 from popeq_audio.asking import NEAR_DB, Answer
 from popeq_audio.modes import density
+from popeq_audio.settings import in_words
 
 _SHADES = " .:-=+*#"
 _FAN = ((5, 95, 0.18), (25, 75, 0.32))
 
 
 def terminal_plot(answer: Answer) -> str:
-    """The density in shades, ``X`` at the recommended setting, digits at the medoids of the other modes."""
+    """The density in shades, ``X`` at the recommended setting, digits at those of the other modes."""
     canvas = empty_canvas(answer.space)
     height, width = canvas.shape
     field = density(answer.samples, answer.space)
@@ -24,21 +25,23 @@ def terminal_plot(answer: Answer) -> str:
     y = np.minimum(((np.arange(height)[::-1] + 0.5) / height * len(field)).astype(int), len(field) - 1)
     level = np.minimum((field[np.ix_(x, y)].T / field.max() * len(_SHADES)).astype(int), len(_SHADES) - 1)
     canvas = np.where(level > 0, np.array(list(_SHADES))[level], canvas)
-    for rank, mode in reversed(list(enumerate(answer.modes, 1))):
-        row, column = place_on_canvas(np.array(mode.medoid), canvas, answer.space)
+    for rank, setting in reversed(list(enumerate(answer.settings, 1))):
+        row, column = place_on_canvas(np.array(setting), canvas, answer.space)
         canvas[row, column] = "X" if rank == 1 else str(min(rank, 9))
     return framed(canvas, answer.space, answer.text, summary(answer))
 
 
 def summary(answer: Answer) -> list[str]:
     """The recommended setting, how many listeners are near it, the modes and the origin, a line each."""
-    x, y = answer.recommended
     lines = [
-        f"recommended (X): smile {x:+.1f} dB, tilt {y:+.1f} dB",
+        f"recommended (X): {in_words(answer.recommended, answer.space)}",
         f"how sure: {answer.near_share:.0%} of the predicted listeners are within {NEAR_DB:g} dB of it "
         f"(by chance {answer.chance_share:.0%}); their mean distance is {answer.expected_distance_db:.1f} dB",
     ]
-    modes = [f"{m.weight:.0%} around ({m.medoid[0]:+.1f}, {m.medoid[1]:+.1f})" for m in answer.modes]
+    modes = [
+        f"{mode.weight:.0%} around ({x:+g}, {y:+g})"
+        for mode, (x, y) in zip(answer.modes, answer.settings, strict=True)
+    ]
     lines.append("one mode" if len(modes) == 1 else f"{len(modes)} modes: " + "; ".join(modes))
     lines.append(source(answer))
     return lines
@@ -75,13 +78,12 @@ def picture(answer: Answer, path: Path) -> None:
         label = f"{high - low} % of the settings"
         curves.fill_between(frequency, *edges, color="#4c8cc4", alpha=alpha, linewidth=0, label=label)
     curves.plot(frequency, np.median(fan, axis=0), color="#1c3d5a", linewidth=1.6, label="median")
-    for rank, mode in enumerate(answer.modes[: len(colours)]):
-        style = {"color": colours[rank], "zorder": 4}
-        plane.scatter(
-            *mode.medoid, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style
-        )
+    shown = zip(answer.modes, answer.settings, colours, strict=False)
+    for rank, (mode, setting, colour) in enumerate(shown):
+        style = {"color": colour, "zorder": 4}
+        plane.scatter(*setting, s=90, marker="X", edgecolor="white", linewidth=0.9, clip_on=False, **style)
         name = f"recommended ({mode.weight:.0%})" if rank == 0 else f"mode {rank + 1} ({mode.weight:.0%})"
-        curve = gain_db(mode.medoid, frequency, answer.space)
+        curve = gain_db(setting, frequency, answer.space)
         curves.plot(frequency, curve, linestyle="--" if rank else "-", linewidth=1.8, label=name, **style)
     curves.set(xscale="log", xlabel="frequency (Hz)", ylabel="gain (dB)", xlim=(LOW_HZ, HIGH_HZ))
     ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]

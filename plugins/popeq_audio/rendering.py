@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popeq.errors import UsageError
+from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_audio.files import blocks, new_audio, open_audio, write_block
 from popeq_audio.filtering import convolve, filter_taps
@@ -24,6 +25,8 @@ class RenderSettings:
     ----------
     point
         Setting (x, y), dB.
+    space
+        What the setting means: its pair of curves.
     match
         Make the result as loud as the source (ITU-R BS.1770); without it only clipping is prevented.
     ceiling_dbtp
@@ -33,6 +36,7 @@ class RenderSettings:
     """
 
     point: tuple[float, float]
+    space: Space = PLANE
     match: bool = True
     ceiling_dbtp: float = CEILING_DBTP
     block_frames: int = 65_536
@@ -93,7 +97,7 @@ def render(
         raise UsageError(f"{target_path}: is the source itself; give another name")
     with open_audio(source_path) as source:
         rate, channels, done = source.samplerate, source.channels, 0
-        taps = filter_taps(settings.point, rate)
+        taps = filter_taps(settings.point, rate, settings.space)
 
         def counted(sound: Iterable[Floats]) -> Iterator[Floats]:
             nonlocal done

@@ -10,21 +10,23 @@ from numpy.typing import NDArray
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
+from popeq.space import Space
 from popeq.typing import Floats
 
 #: Penalties that are tried, in units of the number of prompts; None is no effect at all.
 RIDGES: tuple[float | None, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, None)
 
 
-def features_of(prompt: Prompt) -> Mapping[str, float] | None:
-    """Descriptors of a prompt's track: the data set's, else measured from its file; None without either."""
+def features_of(prompt: Prompt, space: Space) -> Mapping[str, float] | None:
+    """Descriptors of a prompt's track: the data set's, else measured from its file by the data set's space;
+    None without either."""
     audio = prompt.audio
     if audio is None:
         return None
     if audio.file is not None and not audio.features:
         from popeq_audio.descriptors import describe_file
 
-        return describe_file(audio.file)
+        return describe_file(audio.file, space)
     return audio.features or None
 
 
@@ -48,7 +50,7 @@ class TrackEffect:
         return shift
 
     @classmethod
-    def learn(cls, train: Sequence[LabelledPrompt]) -> TrackEffect:
+    def learn(cls, train: Sequence[LabelledPrompt], space: Space) -> TrackEffect:
         """From how the mean setting of one sentence differs from track to track.
 
         Sentence by sentence, means and features are centred, so that what the sentence asks for cancels. The
@@ -56,7 +58,7 @@ class TrackEffect:
 
         Raises UsageError if no training prompt comes with features of its track.
         """
-        known = [(p, f) for p in train if (f := features_of(p.prompt)) is not None]
+        known = [(p, f) for p in train if (f := features_of(p.prompt, space)) is not None]
         if not known:
             raise UsageError(
                 "text-audio-near: the data set has no features of its tracks; put the tracks in its folder "

@@ -215,7 +215,7 @@ def test_the_csv_importer_keeps_the_columns_that_are_named(tmp_path, popeq_insid
     assert refused.returncode == 2
     assert "prompts.csv, row 1, column part: unknown column" in refused.stderr
     refused = popeq_inside("data", "import", "csv", *files, "--grouping", "text", "-o", tmp_path / "no")
-    assert refused.stderr.startswith("popeq: import csv: --grouping: Value error, 'text' is a column")
+    assert refused.stderr.startswith("popeq: import csv: --grouping: 'text' is a column")
     unseen = popeq_inside("data", "import", "csv", *files, *both, "--unseen-people", "-o", tmp_path / "b")
     assert unseen.returncode == 0, unseen.stderr
     divided = read_dataset(tmp_path / "b").prompts

@@ -10,7 +10,7 @@ from scipy.signal import sosfreqz
 
 from popeq.eq import gain_db
 from popeq.space import PLANE
-from popeq_audio.bands import fit_bands, gain_table, response_db
+from popeq_audio.bands import band_table, fit_bands, response_db
 
 decibels = st.floats(-6, 6)
 
@@ -23,7 +23,7 @@ def by_scipy(fit, frequency_hz, rate):
 
 @given(decibels, decibels, st.sampled_from([44_100.0, 48_000.0, 96_000.0]))
 def test_the_bands_follow_the_curve(x, y, rate):
-    fit = fit_bands((x, y), rate)
+    fit = fit_bands((x, y), rate_hz=rate)
     frequency = np.geomspace(40, 16_000, 300)
     error = np.abs(by_scipy(fit, frequency, rate) - gain_db((x, y), frequency)).max()
     assert error < 0.5
@@ -45,7 +45,8 @@ def test_flat_is_flat():
 
 
 def test_the_table_interpolated_is_the_fit():
-    x, y, gains = gain_table(PLANE)
+    table = band_table(PLANE)
+    x, y, gains = table.x_db, table.y_db, table.gains_db
     point = np.array([1.13, -4.71])
     i, j = np.searchsorted(x, point[0]) - 1, np.searchsorted(y, point[1]) - 1
     a, b = (point[0] - x[i]) / (x[1] - x[0]), (point[1] - y[j]) / (y[1] - y[0])

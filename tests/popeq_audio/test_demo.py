@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
 import numpy as np
 import pytest
+import uvicorn
 from tests.conftest import environment
+from tests.popeq_audio.conftest import SPACES
 
-from popeq.eq import gain_db
+from popeq.eq import curves, gain_db
+from popeq_audio.demo.app import make_app
 from popeq_audio.demo.limits import Bucket
+from popeq_audio.demo.oracle import Oracle
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +134,94 @@ def test_a_listener_uses_the_page(address, browser, tmp_path):
     until(page, "window.popeq.state.answer.predictor === 'prior'")
     assert said == []
     assert hosts == {address.split("/")[2]}
+
+
+@contextlib.contextmanager
+def served(dataset):
+    """A page for ``prior`` on a data set, served by a thread."""
+    server = uvicorn.Server(uvicorn.Config(make_app(Oracle(("prior",), str(dataset))), log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+
+
+#: Keeps what is written on each canvas with its box in pixels of the canvas, (left, top, right, bottom).
+WATCH = """
+const drawn = window.drawn = {};
+const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.clearRect = function (...all) {
+  drawn[this.canvas.id] = [];
+  return clearRect.apply(this, all);
+};
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, most) {
+  const size = this.measureText(text);
+  const width = Math.min(size.width, most ?? Infinity);
+  const left = x - { left: 0, center: width / 2, right: width }[this.textAlign];
+  const ends = [[left, y - size.actualBoundingBoxAscent], [left + width, y + size.actualBoundingBoxDescent]];
+  const [a, b] = ends.map(([u, v]) => this.getTransform().transformPoint(new DOMPoint(u, v)));
+  drawn[this.canvas.id].push({ text, wide: size.width > width, box: [
+    Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)] });
+  return most === undefined ? fillText.call(this, text, x, y) : fillText.call(this, text, x, y, most);
+};
+"""
+
+
+def overlap(one, two):
+    return all(one[i] < two[i + 2] and two[i] < one[i + 2] for i in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "on_plane", "on_curve", "decimals"),
+    [
+        ("uneven", {"energy (dB)", "brightness (dB)", "0", "5", "10", "-3", "3"}, {"-12", "12"}, 1),
+        ("wide", {"smile (dB)", "tilt (dB)", "-12", "0", "12", "treble alone up"}, {"-24", "24"}, 1),
+    ],
+)
+def test_the_page_has_the_axes_steps_and_curves_of_the_data_set(
+    browser, spaces, own_cache, name, on_plane, on_curve, decimals
+):
+    space = SPACES[name].space
+    with served(spaces[name]) as address:
+        page = browser.new_page(viewport={"width": 1200, "height": 1100})
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.add_init_script(WATCH)
+        page.goto(address)
+        until(page, "window.popeq")
+        drawn = page.evaluate("window.drawn")
+        for canvas, wanted in (("plane", on_plane), ("curve", on_curve)):
+            assert wanted <= {d["text"] for d in drawn[canvas]}
+            size = page.evaluate(f"[{canvas}.width, {canvas}.height]")
+            for i, label in enumerate(drawn[canvas]):
+                assert not label["wide"]
+                assert min(label["box"][:2]) >= 0, label
+                assert label["box"][2] <= size[0], label
+                assert label["box"][3] <= size[1], label
+                for other in drawn[canvas][:i]:
+                    assert not overlap(label["box"], other["box"]), (label, other)
+        for axis, (low, high) in zip("xy", zip(space.low, space.high, strict=True), strict=True):
+            slider = page.evaluate(f"({{min: {axis}.min, max: {axis}.max, step: {axis}.step}})")
+            assert [float(slider[key]) for key in ("min", "max", "step")] == [low, high, space.step_db]
+            assert page.inner_text(f"#{axis}-name") == getattr(curves(space), axis).name
+        before = page.evaluate("window.popeq.state.point")
+        page.press("#x", "ArrowRight")
+        after = page.evaluate("window.popeq.state.point")
+        assert after[0] - before[0] == pytest.approx(space.step_db)
+        assert page.inner_text("#x-value") == f"{after[0]:.{decimals}f} dB"
+        box = page.locator("#plane").bounding_box()
+        page.mouse.click(box["x"] + box["width"] * 0.931, box["y"] + box["height"] * 0.079)
+        page.wait_for_timeout(250)  # the filters glide there
+        point, graph = page.evaluate("[window.popeq.state.point, window.popeq.graph()]")
+        np.testing.assert_allclose(space.nearest(point), point, atol=1e-12)
+        assert point[0] > space.low[0] + 0.9 * space.size[0]
+        assert point[1] > space.low[1] + 0.9 * space.size[1]
+        hz = np.array(graph["hz"])
+        inside = (hz >= 40) & (hz <= 16_000)
+        error = np.abs(np.array(graph["response"]) - gain_db(point, hz, space))[inside].max()
+        assert error < (0.7 if name == "wide" else 0.1)  # the fit of five bands, or two sections
+        assert said == []
+        page.close()

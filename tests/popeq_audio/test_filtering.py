@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
 from popeq.eq import gain_db
+from popeq.space import PLANE, Space
 from popeq_audio.filtering import convolve, filter_taps
 from popeq_audio.rendering import RenderSettings, render
 
@@ -21,19 +22,29 @@ def sweep(rate: int, seconds: float = 3.0) -> np.ndarray:
     return 0.2 * np.sin(2 * np.pi * 8 * scale * (np.exp(t / scale) - 1))
 
 
-@pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
-@pytest.mark.parametrize("point", [(6.0, -6.0), (-4.5, 2.0)])
-def test_rendered_sound_measured_with_a_sweep_has_the_curve(tmp_path, rate, point):
+BEOSONIC = Space(curves="beosonic")
+WIDE = Space(-12.0, 12.0, -12.0, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "point", "space"),
+    [
+        *((rate, point, PLANE) for rate in (44_100, 48_000, 96_000) for point in ((6.0, -6.0), (-4.5, 2.0))),
+        *((rate, point, BEOSONIC) for rate, point in ((44_100, (6.0, 6.0)), (48_000, (-5.0, 6.0)))),
+        (48_000, (12.0, -12.0), WIDE),
+    ],
+)
+def test_rendered_sound_measured_with_a_sweep_has_the_curve(tmp_path, rate, point, space):
     sound = sweep(rate)
     soundfile.write(tmp_path / "in.wav", sound, rate, subtype="DOUBLE")
-    made = render(tmp_path / "in.wav", tmp_path / "out.wav", RenderSettings(point))
+    made = render(tmp_path / "in.wav", tmp_path / "out.wav", RenderSettings(point, space))
     heard, heard_rate = soundfile.read(tmp_path / "out.wav")
     assert heard_rate == rate
     assert len(heard) == len(sound)
     frequency = np.fft.rfftfreq(len(sound), 1 / rate)
     band = (frequency >= 30) & (frequency <= 18_000)
     gain = 20 * np.log10(np.abs(np.fft.rfft(heard)[band] / np.fft.rfft(sound)[band]))
-    error = gain - made.gain_db - gain_db(point, frequency[band])
+    error = gain - made.gain_db - gain_db(point, frequency[band], space)
     assert np.abs(error).max() < 0.25
 
 

@@ -18,6 +18,7 @@ import popeq
 from popeq.cli import popeq as command_line
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.folder import Run
+from popeq.space import PLANE
 from popeq_audio.listening.analysis import association, by_method, screened, to_dataset
 from popeq_audio.listening.making import ListeningSettings, make_test
 from popeq_audio.listening.plan import Plan
@@ -225,6 +226,25 @@ def test_results_of_another_plan_are_refused_in_one_line(made, tmp_path):
         read_results(bare, plan)
 
 
+def test_results_may_have_passed_through_a_spreadsheet(made, tmp_path):
+    plan, _ = made["mushra"]
+    own = answers(plan, tmp_path / "own.csv")
+    with own.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    wanted = read_results(own, plan)
+    for row in rows:
+        row[4] = f"{row[4]},0"
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_bytes("\r\n".join(";".join(row) for row in [header, *rows]).encode("utf-16"))
+    assert read_results(sheet, plan) == read_results(sheet, plan, ",") == wanted
+    with pytest.raises(InvalidInputError, match=r"row 2, column rating_score: '95,0' is not a rating"):
+        read_results(sheet, plan, ".")
+    rows[0][4], rows[1][4] = "95.0", "50,0"
+    sheet.write_text("\n".join(";".join(row) for row in [header, *rows]))
+    with pytest.raises(UsageError, match=r"'95.0' in row 2 and '50,0' in row 3; .* by --decimal"):
+        read_results(sheet, plan)
+
+
 def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(made, tmp_path):
     plan, _ = made["mushra"]
     assert plan.identified() == plan
@@ -238,13 +258,13 @@ def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(
         assert (where / "webmushra/configs/resources" / own.plan_id / "trial001").is_dir()
 
 
-def test_a_plan_of_version_1_is_read_with_its_name_as_id(made, tmp_path):
+def test_a_plan_of_version_1_is_read_with_its_name_as_id_and_the_plane(made, tmp_path):
     _, folder = made["mushra"]
     old = json.loads((folder / "plan.json").read_text()) | {"schema_version": 1}
-    del old["plan_id"]
+    del old["plan_id"], old["space"]
     (tmp_path / "plan.json").write_text(json.dumps(old))
     read = Plan.read(tmp_path)
-    assert (read.plan_id, read.schema_version) == ("t1", 2)
+    assert (read.plan_id, read.schema_version, read.space.space) == ("t1", 3, PLANE)
     path = answers(read, tmp_path / "r.csv")
     assert "t1,p0" in path.read_text()
     assert read_results(path, read)

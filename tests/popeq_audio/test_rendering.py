@@ -134,10 +134,10 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
 def test_the_command_renders_and_refuses(popeq, tmp_path, loop_file):
     done = popeq("render", loop_file, "out.flac", "--at", "2.5,-1", "--quiet")
     assert done.returncode == 0, done.stderr
-    assert "setting (+2.50, -1.00) dB" in done.stdout
+    assert "setting smile +2.5 dB, tilt -1 dB: gain" in done.stdout
     assert (tmp_path / "out.flac").exists()
     for arguments, message in (
-        (["--at", "7,0"], "outside the plane"),
+        (["--at", "7,0"], "--at 7,0: is outside the box of simulated-1200: smile from -6 to 6 dB and tilt"),
         (["--at", "warm"], "must be two numbers"),
         ([], "give either --at X,Y or --ask SENTENCE"),
         (["--at", "1,1", "--ask", "warm"], "give either"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from popeq.dataset_folder import write_dataset
+from popeq.eq import GRID_HZ, project
 from popeq.errors import InvalidInputError, UsageError
 from popeq_data.importers.options import SafeOptions
 from popeq_data.importers.plane import place
@@ -373,3 +374,21 @@ def test_home_and_all_of_the_real_file(safe_csv):
 
 def test_there_are_25_names_for_25_columns(safe_row):
     assert len(COLUMNS) == len(set(COLUMNS)) == len(safe_row(1, "warm")) == 25
+
+
+@pytest.mark.parametrize("name", ["beosonic", "shelves:300:3000"])
+def test_the_pair_of_curves_is_the_data_sets(safe_row, write_csv, tmp_path, name):
+    rows = [safe_row(431 + i, "warm", genre=f"{i // 2:02d}", instrument=f"jazz{i % 2 + 1}") for i in range(4)]
+    path = write_csv(rows)
+    usual = import_safe(path, SafeOptions(salt="s"))
+    other = import_safe(path, SafeOptions(salt="s", curves=name))
+    assert usual.dataset.space.curves == usual.report["curves"] == "orthogonal"
+    assert usual.dataset.card.version == "1-scale-0.5"
+    assert other.dataset.space.curves == other.report["curves"] == name
+    assert other.dataset.card.version == f"1-scale-0.5-{name}"
+    assert other.dataset.card.title.endswith(f"at scale 0.5, curves {name}")
+    wanted = project(0.5 * curves([read_rows(Source(path, "a file"))[0]]), GRID_HZ, other.dataset.space)
+    np.testing.assert_allclose(other.dataset.points("lab-warm-jazz1")[0], wanted[0], atol=6e-4)
+    assert write_dataset(other.dataset, tmp_path / "out", "card").space.curves == name
+    with pytest.raises(UsageError, match="no pair of curves is called 'beo'; did you mean"):
+        import_safe(path, SafeOptions(curves="beo"))

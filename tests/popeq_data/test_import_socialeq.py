@@ -207,3 +207,17 @@ def test_figures_of_the_real_file(socialeq_csv, panel_distance):
     assert panel_distance([(a, b) for a in many for b in many if a is not b]) == pytest.approx(4.02, abs=0.2)
     assert panel_distance([(c, pool) for c in many]) == pytest.approx(3.26, abs=0.2)
     assert panel_distance([(c, uniform) for c in many]) == pytest.approx(3.61, abs=0.2)
+
+
+def test_the_pair_of_curves_is_the_data_sets(rows, write_csv):
+    result = import_socialeq(write_csv([HEADER, *rows]), SocialEqOptions(min_responses=1, curves="beosonic"))
+    data = result.dataset
+    assert data.space.curves == result.report["curves"] == "beosonic"
+    assert data.card.version == "1-3-db-per-unit-beosonic"
+    assert data.card.title == "SocialEQ contributions, English, 3 dB per unit, curves beosonic"
+    # A tilt of 1 per unit of u: the shelves on both ends move it to the edge.
+    x, y = data.points("word-bright")[0]
+    assert y > 4 > abs(x)
+    assert result.report["share of variance explained by the plane"] < 0.9
+    with pytest.raises(UsageError, match="no pair of curves is called 'beo'"):
+        import_socialeq(write_csv([HEADER, *rows]), SocialEqOptions(curves="beo"))

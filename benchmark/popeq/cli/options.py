@@ -154,8 +154,9 @@ def _declaration(name: str, field: FieldInfo, default: object) -> tuple[list[str
 def _click_type(field: FieldInfo) -> Any:
     """The click type of a field: its choices, a number within its bounds, a path or text."""
     kinds = [k for k in typing.get_args(field.annotation) or (field.annotation,) if k is not type(None)]
-    if typing.get_origin(field.annotation) is Literal:
-        return click.Choice([str(choice) for choice in typing.get_args(field.annotation)])
+    literal = field.annotation if typing.get_origin(field.annotation) is Literal else kinds[0]
+    if typing.get_origin(literal) is Literal:
+        return click.Choice([str(choice) for choice in typing.get_args(literal)])
     bounds: dict[str, Any] = {}
     for each in field.metadata:
         for bound, name in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
@@ -301,4 +302,5 @@ def validated(model: type[Parameters], values: dict[str, Any], command: str) -> 
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
-        raise UsageError(f"{command}: --{name}: {first['msg']}") from None
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"{command}: --{name}: {reason}") from None

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard
+from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard, SpaceCard
 from popeq.importing import ImportResult
+from popeq.space import CURVES
+from popeq_data.importers.outside import moved
 from popeq_data.importers.plane import Placement
 from popeq_data.importers.source import Source
 from popeq_data.importers.words import prompt_ids, sentence
@@ -93,6 +95,11 @@ def assemble(
     )
 
 
+def other_curves(space: SpaceCard, before: str) -> str:
+    """What a version or title adds for a pair of curves that is not the default one."""
+    return "" if space.curves == CURVES else before + space.curves
+
+
 def sizes(dataset: Dataset) -> dict[str, int]:
     """Numbers of responses, prompts and listeners, for a report."""
     return {
@@ -121,7 +128,8 @@ def result(
         "rows dropped": {reason: count for reason, count in dropped.items() if count},
         **sizes(dataset),
         **found,
-        "share of responses clipped": round(placed.share_clipped, 4),
+        "curves": dataset.space.curves,
+        **moved(placed.rounded, dataset.space),
         "share of variance explained by the plane": round(placed.variance_explained, 4),
     }
     return ImportResult(dataset, report)

@@ -4,59 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from popeq.content_hash import file_sha256
-from popeq.csv_table import read_table
-from popeq.dataset import MOST_DB, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard, SpaceCard
+from popeq.dataset import MOST_DB, PROMPT_COLUMNS, RESPONSE_COLUMNS, SpaceCard
 from popeq.dataset_tables import read_prompts, read_responses
-from popeq.errors import InvalidInputError, UsageError
+from popeq.errors import InvalidInputError
+from popeq.foreign_csv import read_foreign, recognise_decimal
 from popeq.importing import ImportResult
-from popeq.space import PLANE
-from popeq_data.importers.assemble import Pseudonyms, sizes
 from popeq_data.importers.options import CsvOptions
-from popeq_data.importers.people import Divided, unseen_people
+from popeq_data.importers.outside import AXES
+from popeq_data.importers.own import card_of, finished, in_db
 
-#: Large enough to read any point before it is clipped.
+#: Large enough to read any point before it is held against the box.
 _ANYWHERE = SpaceCard(x_db=(-MOST_DB, MOST_DB), y_db=(-MOST_DB, MOST_DB))
 
 
 def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> ImportResult:
     """Read ``prompts.csv`` and ``responses.csv`` of any name, checked like a data set folder.
 
-    Raises InvalidInputError with every problem of both files, each naming file, row and column, and
-    UsageError for a grouping that has the name of another column.
+    Raises
+    ------
+    InvalidInputError
+        With every problem of both files, each naming file, row and column.
+    UsageError
+        For options that do not fit together, a file that could be read in two ways, and points outside the
+        box that are not to be clipped.
     """
-    known = parameters.model_dump(include=set(DatasetCard.model_fields))
-    try:
-        card = DatasetCard(**known, groupings=parameters.grouping)
-    except ValidationError as error:
-        raise UsageError(f"import csv: --grouping: {error.errors()[0]['msg']}") from None
+    card = card_of(parameters, "csv")
     columns = (*PROMPT_COLUMNS[:3], *card.groupings)
-    asked = read_table(prompts, columns, PROMPT_COLUMNS[3:], str(prompts))
-    answered = read_table(responses, RESPONSE_COLUMNS, (), str(responses))
+    asked = read_foreign(prompts, columns, PROMPT_COLUMNS[3:])
+    answered = read_foreign(responses, RESPONSE_COLUMNS, (), parameters.decimal)
+    cells = [(row, row.cells[name]) for row in answered.rows for name in AXES]
+    recognise_decimal(answered, cells, parameters.decimal)
     prompt_rows = read_prompts(asked, card.groupings)
-    frame = read_responses(answered, asked, _ANYWHERE if parameters.outside == "clip" else card.space)
+    frame = read_responses(answered, asked, _ANYWHERE)
+    if parameters.unit != "dB" and not answered.problems:
+        for name in AXES:
+            frame[name] = [in_db(answered, row, name, parameters.unit) for row in answered.rows]
     if problems := asked.problems + answered.problems:
         raise InvalidInputError(f"{prompts.name} and {responses.name} are not a data set", problems)
-    points = frame[["x_db", "y_db"]].to_numpy(dtype=float)
-    clipped = float(1.0 - PLANE.contains(points).mean())
-    frame[["x_db", "y_db"]] = PLANE.clip(points) + 0.0
-    names = Pseudonyms(parameters.salt)
-    if parameters.hash_listeners:
-        frame["listener_id"] = [names[listener] for listener in frame["listener_id"]]
-        frame = frame.sort_values(["prompt_id", "listener_id"], ignore_index=True)
-    divided = Divided(Dataset(card, prompt_rows, frame), "not asked for")
-    if parameters.unseen_people:
-        divided = unseen_people(divided.dataset)
-    report = {
-        "prompts file": prompts.name,
-        "prompts SHA-256": file_sha256(prompts),
-        "responses file": responses.name,
-        "responses SHA-256": file_sha256(responses),
-        "listener ids": f"hashed, salt {names.kind}" if parameters.hash_listeners else "as in the file",
-        "unseen people": divided.how,
-        **sizes(divided.dataset),
-        "share of responses clipped": round(clipped, 4),
-    }
-    return ImportResult(divided.dataset, report)
+    lines = [row.line for row in answered.rows]
+    files = {"prompts": prompts, "responses": responses}
+    return finished(card, prompt_rows, frame, lines, parameters, files, {})

@@ -10,10 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.dataset import DatasetCard
+from popeq.dataset import DatasetCard, SpaceCard
+from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult
-from popeq_data.importers.assemble import LICENCE, Pseudonyms, Question, ask_words, assemble, result
+from popeq_data.importers.assemble import (
+    LICENCE,
+    Pseudonyms,
+    Question,
+    ask_words,
+    assemble,
+    other_curves,
+    result,
+)
 from popeq_data.importers.options import SafeOptions
 from popeq_data.importers.people import Divided, unseen_people
 from popeq_data.importers.plane import place
@@ -38,6 +47,7 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
     Raises InvalidInputError with every problem of the file, UsageError for too few prompts to fold.
     """
     source = Source(csv_path, "a SAFE-DB equaliser file", PUBLISHED_SHA256)
+    curves_named(parameters.curves)
     settings = recover(read_rows(source))
     cleaned, dropped = clean(settings)
     questions, pairs = _ask(cleaned, parameters, dropped)
@@ -46,16 +56,19 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
             f"{source.file}: part {parameters.part!r} has {len(questions)} prompt(s) left of {len(settings)} "
             f"rows, too few to fold; {_advice(parameters)}"
         )
-    placed = place(curves([setting.row for _, setting in pairs]), parameters.scale)
+    space = SpaceCard(curves=parameters.curves)
+    placed = place(curves([setting.row for _, setting in pairs]), parameters.scale, space.space)
     names = Pseudonyms(parameters.salt)
     card = DatasetCard(
         name=f"safe-{parameters.part}{'-unseen' if parameters.unseen_people else ''}",
-        version=f"1-scale-{parameters.scale:g}",
+        version=f"1-scale-{parameters.scale:g}{other_curves(space, '-')}",
         title=f"SAFE-DB equaliser settings, part {parameters.part}, at scale {parameters.scale:g}"
+        + other_curves(space, ", curves ")
         + (", of people who are not in training" if parameters.unseen_people else ""),
         licence=LICENCE,
         citation=CITATION,
         simulated=False,
+        space=space,
     )
     answers = [(prompt_id, names[setting.listener]) for prompt_id, setting in pairs]
     groups = {names[setting.listener]: setting.part for _, setting in pairs}

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from popeq.dataset import DatasetCard
+from popeq.dataset import DatasetCard, SpaceCard
+from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult
-from popeq_data.importers.assemble import LICENCE, Question, ask_words, assemble, result
+from popeq_data.importers.assemble import LICENCE, Question, ask_words, assemble, other_curves, result
 from popeq_data.importers.options import SocialEqOptions
 from popeq_data.importers.plane import place
 from popeq_data.importers.socialeq_rows import Contribution, read_csv, read_parquet
@@ -37,11 +38,14 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     words are left to fold, or pyarrow is needed and absent.
     """
     source = Source(path, "a SocialEQ contributions file", PUBLISHED_SHA256)
+    curves_named(parameters.curves)
     parquet = source.content[:4] == b"PAR1" or path.suffix.casefold() in (".parquet", ".pq")
     rows = read_parquet(source) if parquet else read_csv(source)
     dropped: Counter[str] = Counter()
     questions, pairs = _ask(rows, parameters, dropped, source.file)
-    placed = place(np.stack([contribution.curve for _, contribution in pairs]), parameters.db_per_unit)
+    space = SpaceCard(curves=parameters.curves)
+    gains = np.stack([contribution.curve for _, contribution in pairs])
+    placed = place(gains, parameters.db_per_unit, space.space)
     counter: Counter[str] = Counter()
     answers = []
     for prompt_id, _ in pairs:
@@ -51,11 +55,13 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     language = re.sub(r"[^a-z0-9]+", "-", parameters.language.casefold()).strip("-") or "other"
     card = DatasetCard(
         name="socialeq" if language == "english" else f"socialeq-{language}"[:64],
-        version=f"1-{parameters.db_per_unit:g}-db-per-unit",
-        title=f"SocialEQ contributions, {parameters.language}, {parameters.db_per_unit:g} dB per unit",
+        version=f"1-{parameters.db_per_unit:g}-db-per-unit{other_curves(space, '-')}",
+        title=f"SocialEQ contributions, {parameters.language}, {parameters.db_per_unit:g} dB per unit"
+        + other_curves(space, ", curves "),
         licence=LICENCE,
         citation=CITATION,
         simulated=False,
+        space=space,
     )
     chosen = {
         "language": parameters.language,

@@ -12,8 +12,11 @@ from popeq_audio.cli.options import FILE, predictor_options
 
 if TYPE_CHECKING:
     from popeq_audio.asked import AskedPredictor
+    from popeq_audio.asking import Answer
 
 FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "fir.wav")
+#: Rates of impulse responses, Hz.
+RATES_HZ = (8_000, 384_000)
 
 
 @click.command()
@@ -31,6 +34,12 @@ FORMATS = ("equalizer-apo", "camilladsp", "easyeffects", "peaceparams", "csv", "
 @click.option("--export", "form", type=click.Choice(FORMATS), help="Also write the setting for an equaliser.")
 @click.option(
     "--to", "target", type=FILE, help="File of the export. [default: popeq with the format's ending]"
+)
+@click.option("--rate", "rate_hz", type=click.IntRange(*RATES_HZ), help="Of fir.wav, Hz. [default: 48000]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 8),
+    help="Of fir.wav: so many times the same impulse response. [default: 1]",
 )
 @click.option(
     "--keep-warm",
@@ -61,6 +70,8 @@ def ask(
     whole = picture_path is not None or export["form"] is not None
     if export["target"] is not None and export["form"] is None:
         raise click.UsageError("--to needs --export")
+    if export["form"] != "fir.wav" and (export["rate_hz"] or export["channels"]):
+        raise click.UsageError("--rate and --channels need --export fir.wav")
     if sentence is None and (whole or keep_warm):
         raise click.UsageError("--picture, --export and --keep-warm need a SENTENCE")
     if sentence is not None:
@@ -96,7 +107,7 @@ def ask(
         picture(answer, picture_path)
         click.echo(f"picture: {picture_path}", err=as_json)
     if export["form"] is not None:
-        _export(answer.recommended, quiet=as_json, **export)
+        _export(answer, quiet=as_json, **export)
 
 
 def _kept(asked: AskedPredictor, question: dict[str, Any], minutes: float | None) -> dict[str, Any] | None:
@@ -137,12 +148,22 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
         sys.stdout.flush()
 
 
-def _export(point: tuple[float, float], form: str, target: Path | None, quiet: bool) -> None:
+def _export(
+    answer: Answer,
+    form: str,
+    target: Path | None,
+    rate_hz: int | None,
+    channels: int | None,
+    quiet: bool,
+) -> None:
+    from popeq_audio.exports import DEFAULT_FIR, Fir, export
     from popeq_audio.exports import FORMATS as MADE
-    from popeq_audio.exports import export
 
     path = target or Path(f"popeq{MADE[form].suffix}")
-    fit = export(point, form, path)
-    how = f"{len(fit.bands)} bands within {fit.error_db:.2f} dB of the curve (40 Hz to 16 kHz), "
-    how += f"preamp {fit.preamp_db:.2f} dB"
-    click.echo(f"{form}: {'the exact curve' if form == 'fir.wav' else how}: {path}", err=quiet)
+    fir = Fir(rate_hz or DEFAULT_FIR.rate_hz, channels or DEFAULT_FIR.channels)
+    fit = export(answer.recommended, form, path, answer.space, fir)
+    how = f"{fit.in_words}, preamp {fit.preamp_db:.2f} dB"
+    if form == "fir.wav":
+        how = f"the exact curve, {fir.rate_hz} Hz, {fir.channels} channel{'s' * (fir.channels > 1)}"
+    click.echo(f"{form}: {how}: {path}", err=quiet)
+    click.echo(f"it goes to: {MADE[form].place}", err=quiet)

@@ -13,8 +13,9 @@ import click
 def features(dataset: Path, fresh: bool) -> None:
     """Measure every file in DATASET/audio and write DATASET/features.csv, one row a track."""
     from popeq.audio_folder import FEATURES, FOLDER, SUFFIXES
+    from popeq.dataset_folder import read_card
     from popeq.errors import UsageError
-    from popeq_audio.descriptors import NAMES, describe_file, write_features
+    from popeq_audio.descriptors import describe_file, write_features
 
     files = sorted(f for f in (dataset / FOLDER).glob("*") if f.suffix.lower() in SUFFIXES)
     if not files:
@@ -24,5 +25,7 @@ def features(dataset: Path, fresh: bool) -> None:
     target = dataset / FEATURES
     if target.exists() and not fresh:
         raise UsageError(f"{target}: is there already; --fresh replaces it")
-    write_features({f.stem: describe_file(f) for f in files}, target)
-    click.echo(f"{len(files)} tracks, {len(NAMES)} descriptors: {target}")
+    space = read_card(dataset).space.space
+    described = {f.stem: describe_file(f, space) for f in files}
+    write_features(described, target)
+    click.echo(f"{len(files)} tracks, {len(described[files[0].stem])} descriptors: {target}")

@@ -82,9 +82,21 @@ def export(
     default=None,
     help="Whose answers these are; the data set says so. [default: simulated if the plan's listeners are]",
 )
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    default=None,
+    help="Decimal mark of the scores. [default: the only one that fits]",
+)
 @format_option
 def analyse(
-    results: Path, plan_path: Path, screen: bool, output: Path | None, simulated: bool | None, form: Any
+    results: Path,
+    plan_path: Path,
+    screen: bool,
+    output: Path | None,
+    simulated: bool | None,
+    decimal: Any,
+    form: Any,
 ) -> None:
     """Read webMUSHRA's RESULTS.csv: does the distance predict preference?"""
     from popeq.render import render
@@ -93,7 +105,7 @@ def analyse(
     from popeq_audio.listening.results import read_results
 
     plan = Plan.read(plan_path)
-    ratings = read_results(results, plan)
+    ratings = read_results(results, plan, decimal)
     notes = []
     if screen:
         ratings, out = screened(ratings)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=FILE, metavar="IN")
 @click.argument("target", type=FILE, metavar="OUT")
-@click.option("--at", type=Setting(), metavar="X,Y", help="The setting: smile and tilt in dB.")
+@click.option(
+    "--at", type=Setting(), metavar="X,Y", help="The setting: x and y in dB, in the box of --dataset."
+)
 @click.option("--ask", "sentence", help="The setting recommended for a sentence.")
 @click.option(
     "--match/--no-match", default=True, show_default=True, help="Make it as loud as the source (BS.1770)."
@@ -48,23 +50,30 @@ def render(
     from popeq_audio.files import check_target, open_audio
     from popeq_audio.rendering import RenderSettings
     from popeq_audio.rendering import render as rendered
+    from popeq_audio.settings import check_settings, in_words
 
     with open_audio(source):  # say what is wrong before anything slow
         check_target(target)
-    if sentence is not None:
+    if at is not None:
+        from popeq.lookup import load_dataset
+
+        dataset = load_dataset(asked.dataset)
+        check_settings([at], dataset.space, dataset.name)
+        space = dataset.space
+    else:
+        assert sentence is not None
         from popeq_audio.pictures import summary
 
         answer = _answer(asked, sentence)
-        at = answer.recommended
+        at, space = answer.recommended, answer.space
         click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
-    assert at is not None
-    settings = RenderSettings(at, **levels)
+    settings = RenderSettings(at, space, **levels)
     with Bar("%", 100, hidden=quiet) as bar:
         made = rendered(source, target, settings, lambda done, total: bar.at(round(100 * done / total)))
     louder = made.short_db > 0.05 and settings.match
     short = f", {made.short_db:.1f} dB louder; it would clip" if louder else ""
     click.echo(
-        f"setting ({at[0]:+.2f}, {at[1]:+.2f}) dB, gain {made.gain_db:+.2f} dB: "
+        f"setting {in_words(at, space)}: gain {made.gain_db:+.2f} dB: "
         f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
         f"true peak {made.true_peak_dbtp:.1f} dBTP: {target}"
     )

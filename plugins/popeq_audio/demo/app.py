@@ -23,7 +23,7 @@ from popeq.errors import PopeqError
 from popeq.plugins import registry
 from popeq_audio.checks import MOST_CHARACTERS
 from popeq_audio.demo.limits import Guard, refusal, small_body, too_large
-from popeq_audio.demo.oracle import CURVE_HZ, Oracle, space_json
+from popeq_audio.demo.oracle import CURVE_HZ, Oracle, plane_json
 from popeq_audio.loudness import LoudnessMeter
 from popeq_audio.tracks import RATE_HZ, track
 
@@ -101,7 +101,7 @@ def _config(oracle: Oracle) -> dict[str, Any]:
         "tracks": [{"name": name, "url": f"/api/track/{number}.wav"} for name, number in TRACKS.items()],
         "rate_hz": RATE_HZ,
         "weighting_db": np.round(20.0 * np.log10(np.abs(weighting)), 3).tolist(),
-        "plane": space_json(oracle.dataset.space),
+        "plane": plane_json(oracle.dataset.space),
     }
 
 

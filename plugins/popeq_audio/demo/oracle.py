@@ -17,16 +17,18 @@ from popeq.errors import PopeqError, UnknownNameError
 from popeq.plugins import registry
 from popeq.space import Space
 from popeq_audio.asking import Answer, ask
-from popeq_audio.bands import BANDS, gain_table
+from popeq_audio.bands import band_table
 from popeq_audio.checks import checked_sentence
 from popeq_audio.fitted import Fitted, open_fitted
 from popeq_audio.modes import density
+from popeq_audio.settings import space_json
 from popeq_llm.encoder import open_encoder
 from popeq_llm.retrieval import Retriever
 
 #: The page draws curves at these frequencies, Hz.
 CURVE_HZ = np.geomspace(LOW_HZ, HIGH_HZ, 60)
 _CELLS = 40
+_GRID_DB = 6.0
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -42,15 +44,22 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     return content
 
 
-def space_json(space: Space) -> dict[str, Any]:
-    """The plane, the bands' fixed part, and their gains over the plane."""
-    x, y, gains = gain_table(space)
-    return {
-        "x_db": x.tolist(),
-        "y_db": y.tolist(),
-        "gains_db": np.round(gains, 3).tolist(),
-        "bands": [{"kind": kind, "frequency_hz": f, "q": q} for kind, f, q in BANDS],
+def plane_json(space: Space) -> dict[str, Any]:
+    """The space, the bands' fixed part, and their gains over the box.
+
+    ``most_db`` is the end of the axis of gains, and ``loudest_db`` the largest gain of any setting.
+    """
+    table = band_table(space)
+    points = np.stack(np.meshgrid(table.x_db, table.y_db, indexing="ij"), axis=-1)
+    gains = gain_db(points, CURVE_HZ, space)
+    return space_json(space) | {
+        "x_db": table.x_db.tolist(),
+        "y_db": table.y_db.tolist(),
+        "gains_db": np.round(table.gains_db, 3).tolist(),
+        "bands": [{"kind": kind, "frequency_hz": f, "q": q} for kind, f, q in table.shapes],
         "curve_hz": np.round(CURVE_HZ, 2).tolist(),
+        "most_db": max(_GRID_DB, _GRID_DB * float(np.ceil(np.abs(gains).max() / _GRID_DB - 1e-9))),
+        "loudest_db": max(0.0, float(np.ceil(gains.max() - 1e-9))),
     }
 
 

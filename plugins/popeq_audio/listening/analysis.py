@@ -158,6 +158,7 @@ def to_dataset(ratings: Sequence[Rating], plan: Plan, folder: Path, simulated: b
         licence="not said",
         citation="not said",
         simulated=plan.simulated if simulated is None else simulated,
+        space=plan.space,
     )
     readme = (
         f"# {card.label}\n\nEach listener's setting is the best-liked of the few that the test "

@@ -15,6 +15,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UnknownNameError, UsageError
 from popeq.runs.folder import Run
 from popeq.seeding import generator
+from popeq.space import Space
 from popeq.typing import Floats
 from popeq_audio.checks import need
 from popeq_audio.files import blocks, open_audio
@@ -24,6 +25,7 @@ from popeq_audio.listening.webmushra import RESOURCES, configuration
 from popeq_audio.loudness import measure
 from popeq_audio.modes import find_modes
 from popeq_audio.rendering import CEILING_DBTP
+from popeq_audio.settings import check_settings
 
 ANCHOR_HZ, ANCHOR_STOP_HZ, ANCHOR_STOP_DB = 3500.0, 4000.0, -60.0
 _FADE_S = 0.02
@@ -41,7 +43,7 @@ class ListeningSettings:
         ``mushra``: sounds are rated beside a reference that is hidden among them, with an anchor;
         ``preference``: they are rated by fit alone.
     points
-        Settings (x, y), dB, that are compared with those of the runs.
+        Settings (x, y), dB, in the box of the data set, that are compared with those of the runs.
     prompts
         Ids of the test prompts that are asked; without any, ``count`` random ones.
     count
@@ -72,9 +74,9 @@ class Excerpt:
     rate_hz: int
     loudness_lufs: float
 
-    def with_setting(self, point: Point) -> Floats:
-        """The sound with a setting's curve, (n, channels)."""
-        return self._filtered(filter_taps(point, self.rate_hz))
+    def with_setting(self, point: Point, space: Space) -> Floats:
+        """The sound with the curve of a setting of ``space``, (n, channels)."""
+        return self._filtered(filter_taps(point, self.rate_hz, space))
 
     def anchor(self) -> Floats:
         """The low anchor of ITU-R BS.1534: low-passed at 3.5 kHz, (n, channels)."""
@@ -152,8 +154,8 @@ def make_test(
     Raises
     ------
     UsageError
-        For runs of different data, fewer than two things to compare, tracks that cannot be read, or a folder
-        that is not empty.
+        For runs of different data, fewer than two things to compare, settings outside the box, tracks that
+        cannot be read, or a folder that is not empty.
     """
     if len(runs) + len(settings.points) < (1 if settings.kind == "mushra" else 2):
         raise UsageError("a listening test needs something to compare: RUNs, or settings with --at")
@@ -162,9 +164,10 @@ def make_test(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: already exists; give -o a new folder, or remove that one first")
     loaded = _dataset(runs, dataset)
+    check_settings(settings.points, loaded.space, loaded.name)
     chosen = choose_prompts(loaded, settings)
     scores = [api.score(run, loaded).set_index("prompt_id")["reflective_kantorovich"] for run in runs]
-    samples = [run.samples(loaded.test_ids) for run in runs]
+    samples = [run.samples(loaded.test_ids, loaded.space) for run in runs]
     excerpts = [read_excerpt(path, settings.seconds) for path in tracks]
     trials = []
     with new_folder(folder) as temporary:
@@ -173,8 +176,9 @@ def make_test(
             place = loaded.test_ids.index(prompt_id)
             compared = []
             for run, drawn, score in zip(runs, samples, scores, strict=True):
-                point = find_modes(drawn[place], loaded.space)[0].medoid
-                compared.append(_condition(loaded, prompt_id, run.record.run_id, point, score[prompt_id]))
+                medoid = find_modes(drawn[place], loaded.space)[0].medoid
+                x, y = loaded.space.nearest(medoid).tolist()  # as 'popeq ask' recommends
+                compared.append(_condition(loaded, prompt_id, run.record.run_id, (x, y), score[prompt_id]))
             compared += [_condition(loaded, prompt_id, f"at {x:g},{y:g}", (x, y)) for x, y in settings.points]
             trial_id, excerpt = f"trial{number + 1:03d}", excerpts[number % len(tracks)]
             trial, made = _trial(trial_id, prompt_id, loaded, compared, excerpt, settings)
@@ -189,6 +193,7 @@ def make_test(
             dataset=loaded.name,
             revision=loaded.revision,
             simulated=loaded.card.simulated,
+            space=loaded.card.space,
             seed=settings.seed,
             trials=trials,
         ).identified()
@@ -236,14 +241,14 @@ def _trial(
 ) -> tuple[Trial, dict[str, Floats]]:
     """One trial, and its sounds by their names."""
     x, y = find_modes(dataset.points(prompt_id), dataset.space)[0].medoid
-    sounds = {REFERENCE: excerpt.with_setting((x, y))}
+    sounds = {REFERENCE: excerpt.with_setting((x, y), dataset.space)}
     candidates = [*compared, Condition(name="", method="anchor")]
     order = generator(settings.seed, "listening test", "order", trial_id).permutation(len(candidates))
     conditions = []
     for place, i in enumerate(order, 1):
         condition = candidates[i].model_copy(update={"name": f"sound{place}"})
         if condition.x_db is not None and condition.y_db is not None:
-            sounds[condition.name] = excerpt.with_setting((condition.x_db, condition.y_db))
+            sounds[condition.name] = excerpt.with_setting((condition.x_db, condition.y_db), dataset.space)
         elif settings.kind == "mushra":
             sounds[condition.name] = excerpt.anchor()
         else:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from popeq.dataset import SpaceCard
 from popeq.errors import UsageError
 
 PLAN = "plan.json"
@@ -57,13 +58,14 @@ class Trial(_Part):
 class Plan(_Part):
     """A whole test. ``plan_id`` is in every row of its results: ``test_id`` and a hash of the rest."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     plan_id: str = Field("", description="what webMUSHRA writes as session_test_id; made of the content")
     test_id: str
     kind: Kind
     dataset: str
     revision: str
     simulated: bool = Field(description="whether the listeners of the data set are simulated")
+    space: SpaceCard = Field(description="box and pair of curves of the data set: what the settings mean")
     seed: int
     trials: list[Trial]
 
@@ -100,7 +102,10 @@ class Plan(_Part):
 
 
 def _migrated(content: Any) -> Any:
-    """A plan as it is written now: version 1 had no id, and its results carry the name of the test."""
+    """A plan as it is written now. Version 1 had no id, and its results carry the name of the test; versions
+    1 and 2 did not say the space, which was the paper's plane."""
     if isinstance(content, dict) and content.get("schema_version", 1) == 1 and "plan_id" not in content:
-        return content | {"schema_version": 2, "plan_id": content.get("test_id")}
+        content = content | {"schema_version": 2, "plan_id": content.get("test_id")}
+    if isinstance(content, dict) and content.get("schema_version") == 2 and "space" not in content:
+        content = content | {"schema_version": 3, "space": SpaceCard()}
     return content

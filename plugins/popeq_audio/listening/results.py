@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from popeq.csv_table import Table
+from popeq.csv_table import Decimal, Table
 from popeq.errors import InvalidInputError, UsageError
+from popeq.foreign_csv import as_utf8, recognise_decimal, separator_of
 from popeq_audio.listening.plan import REFERENCE, STEPS, Condition, Kind, Plan, Trial
 
 
@@ -42,8 +43,9 @@ class Rating:
     score: float
 
 
-def read_results(path: Path, plan: Plan) -> list[Rating]:
-    """Every rating of the file.
+def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> list[Rating]:
+    """Every rating of the file, which may have passed through a spreadsheet; ``decimal`` is the mark of its
+    scores, by default the only one that fits.
 
     Raises
     ------
@@ -52,19 +54,22 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
     InvalidInputError
         With every row that does not belong to the plan, is no rating, or is there twice.
     """
-    table = Table(path.name)
-    records = table.records(table.read(path), strict=False)
+    table, form = Table(path.name), _FORMS[plan.kind]
+    needed = (_TEST, "trial_id", form.sound, form.score)
+    content = as_utf8(table.read(path), str(path))
+    table.separator = separator_of(content, needed)
+    records = table.records(content, strict=False)
     header = [name.strip() for name in next(records, (1, []))[1]]
     if table.problems:
         raise UsageError(f"{path}: {table.problems[0].message}")
-    form = _FORMS[plan.kind]
-    missing = [name for name in (_TEST, "trial_id", form.sound, form.score) if name not in header]
+    missing = [name for name in needed if name not in header]
     if missing:
         raise UsageError(
             f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.plan_id!r}"
         )
     rows = list(_rows(records, header, table))
     _of_this_plan(path, rows, plan)
+    recognise_decimal(table, [(line, row[form.score]) for line, _, row in rows], decimal)
     ratings = _ratings(rows, plan, form, table)
     if not ratings and not table.problems:
         table.problem("holds no answers", 1)
@@ -109,7 +114,7 @@ def _ratings(rows: Iterable[Row], plan: Plan, form: _Form, table: Table) -> list
         if trial is None:
             table.problem(f"{row['trial_id']!r} is no trial of the plan", line, "trial_id")
             continue
-        condition, score = trial.condition(name), _number(row[form.score])
+        condition, score = trial.condition(name), _number(row[form.score], table.decimal)
         if condition is None and (name != REFERENCE or plan.kind != "mushra"):
             table.problem(f"{name!r} is no sound of {trial.trial_id}", line, form.sound)
         elif not form.low <= score <= form.high:
@@ -122,8 +127,8 @@ def _ratings(rows: Iterable[Row], plan: Plan, form: _Form, table: Table) -> list
     return ratings
 
 
-def _number(text: str) -> float:
+def _number(text: str, decimal: Decimal) -> float:
     try:
-        return float(text)
+        return float(text.replace(",", ".") if decimal == "," and "." not in text else text)
     except ValueError:
         return math.nan

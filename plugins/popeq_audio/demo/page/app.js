@@ -2,6 +2,7 @@
 import { Player, bandGains } from "/audio.js";
 import { drawCurve, drawPlane, toPlane } from "/drawing.js";
 
+const AXES = ["x", "y"];
 const $ = (id) => document.getElementById(id);
 const state = { point: [0, 0], answer: null, listeners: [], chosen: null, blind: null, asked: 0 };
 let config;
@@ -23,14 +24,24 @@ function draw() {
   drawCurve($("curve"), config.plane, state, Array.from(player.response(bandGains(config.plane, state.point))));
 }
 
+// The nearest setting that the control offers.
+function nearest(point) {
+  const { step_db: step, decimals } = config.plane;
+  return AXES.map((name, i) => {
+    const [first, last] = config.plane[name].offered_db;
+    return Number(Math.min(last, Math.max(first, Math.round(point[i] / step) * step)).toFixed(decimals)) + 0;
+  });
+}
+
+const inText = (value) => value.toFixed(config.plane.decimals);
+
 function moveTo(point) {
   endBlind();
-  const bound = (axis, value) => Math.min(axis.at(-1), Math.max(axis[0], value));
-  state.point = [bound(config.plane.x_db, point[0]), bound(config.plane.y_db, point[1])];
-  for (const [i, name] of [[0, "smile"], [1, "tilt"]]) {
+  state.point = nearest(point);
+  AXES.forEach((name, i) => {
     $(name).value = state.point[i];
-    $(`${name}-value`).textContent = `${state.point[i].toFixed(1)} dB`;
-  }
+    $(`${name}-value`).textContent = `${inText(state.point[i])} dB`;
+  });
   player.set(heardGains());
   draw();
 }
@@ -69,7 +80,7 @@ function show(answer) {
   $("sure").textContent = `${percent(sure.near_share)} of the predicted listeners are within ${sure.near_db} dB of `
     + `setting 1 (by chance ${percent(sure.chance_share)}); mean distance ${sure.expected_distance_db.toFixed(1)} dB`;
   $("modes").replaceChildren(...answer.modes.map((mode, i) => item(
-    `${i + 1}: ${percent(mode.weight)} (${mode.x_db.toFixed(1)}, ${mode.y_db.toFixed(1)})`,
+    `${i + 1}: ${percent(mode.weight)} (${inText(mode.x_db)}, ${inText(mode.y_db)})`,
     () => moveTo([mode.x_db, mode.y_db]))));
   $("nearest").replaceChildren(...answer.nearest.map((known, i) => {
     const entry = item(`“${known.text}” (${known.similarity.toFixed(2)})`, () => choose(i));
@@ -157,7 +168,7 @@ async function togglePlay() {
   $("play").textContent = "Stop";
 }
 
-function dragging() {
+function controls() {
   const canvas = $("plane");
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -167,18 +178,28 @@ function dragging() {
     if (event.buttons & 1) moveTo(toPlane(canvas, config.plane, event));
   });
   canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-0.2, 0], ArrowRight: [0.2, 0], ArrowUp: [0, 0.2], ArrowDown: [0, -0.2] }[event.key];
-    if (!step) return;
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (!way) return;
     event.preventDefault();
-    moveTo([state.point[0] + step[0], state.point[1] + step[1]]);
+    moveTo(AXES.map((name, i) => state.point[i] + way[i] * keyStep(config.plane[name])));
   });
-  for (const [i, name] of [[0, "smile"], [1, "tilt"]]) {
+  AXES.forEach((name, i) => {
+    const axis = config.plane[name];
+    [$(name).min, $(name).max] = axis.offered_db;
+    $(name).step = config.plane.step_db;
+    $(name).title = `${axis.low} … ${axis.high}`;
+    $(`${name}-name`).textContent = axis.name;
     $(name).addEventListener("input", () => {
       const point = [...state.point];
       point[i] = Number($(name).value);
       moveTo(point);
     });
-  }
+  });
+}
+
+// An arrow key crosses the box in about sixty steps, and moves by a step of the control at least.
+function keyStep(axis) {
+  return config.plane.step_db * Math.max(1, Math.round((axis.high_db - axis.low_db) / 60 / config.plane.step_db));
 }
 
 async function main() {
@@ -186,9 +207,6 @@ async function main() {
   player = new Player(config);
   $("predictor").replaceChildren(...config.predictors.map((p) => new Option(p.name, p.name)));
   $("track").replaceChildren(...config.tracks.map((t) => new Option(t.name)));
-  for (const [name, axis] of [["smile", "x_db"], ["tilt", "y_db"]]) {
-    [$(name).min, $(name).max] = [config.plane[axis][0], config.plane[axis].at(-1)];
-  }
   $("question").addEventListener("submit", ask);
   $("predictor").addEventListener("change", () => { if (state.answer) $("question").requestSubmit(); });
   $("play").addEventListener("click", togglePlay);
@@ -206,7 +224,7 @@ async function main() {
   $("listen-b").addEventListener("click", () => listenTo(1));
   $("prefer-a").addEventListener("click", () => prefer(0));
   $("prefer-b").addEventListener("click", () => prefer(1));
-  dragging();
+  controls();
   moveTo([0, 0]);
   for (const name of ["ask", "play", "file", "blind-start"]) $(name).disabled = false; // before, a click was lost
   say("");

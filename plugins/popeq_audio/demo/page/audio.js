@@ -1,6 +1,5 @@
-// Sound: five biquads whose gains follow the point, and a level that keeps every setting equally loud.
+// Sound: biquads whose gains follow the point, and a level that keeps every setting equally loud.
 
-const HEADROOM_DB = -11; // more than the largest gain of any setting
 const TYPES = { low_shelf: "lowshelf", peak: "peaking", high_shelf: "highshelf" };
 const SMOOTH_S = 0.015;
 
@@ -28,7 +27,7 @@ export class Player {
       type: TYPES[band.kind], frequency: band.frequency_hz, Q: band.q, gain: 0,
     }));
     this.level = new GainNode(this.context);
-    const master = new GainNode(this.context, { gain: toGain(HEADROOM_DB) });
+    const master = new GainNode(this.context, { gain: toGain(-config.plane.loudest_db) });
     const chain = [...this.filters, this.level, master, this.context.destination];
     chain.slice(1).forEach((node, i) => chain[i].connect(node));
     this.hz = Float32Array.from(config.plane.curve_hz);
@@ -38,7 +37,7 @@ export class Player {
     this.buffer = null;
   }
 
-  // Set the five gains, at once but without a click.
+  // Set the gains of the bands, at once but without a click.
   set(gains) {
     this.gains = gains;
     const level = this.matchedLevel(this.response(gains));

@@ -1,6 +1,6 @@
 // Drawing: the plane with its density and points, and the curve with the fan of predicted curves.
 
-const MARGIN = { left: 64, right: 16, top: 16, bottom: 56 };
+const MARGIN = { left: 64, right: 20, top: 16, bottom: 66 };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -29,7 +29,8 @@ export function drawPlane(canvas, plane, state) {
   const context = canvas.getContext("2d");
   const c = colours();
   const area = inner(canvas);
-  const [xLow, xHigh, yLow, yHigh] = [plane.x_db[0], plane.x_db.at(-1), plane.y_db[0], plane.y_db.at(-1)];
+  const { low_db: xLow, high_db: xHigh } = plane.x;
+  const { low_db: yLow, high_db: yHigh } = plane.y;
   const at = ([x, y]) => [area.left + (x - xLow) / (xHigh - xLow) * area.width,
     area.top + (yHigh - y) / (yHigh - yLow) * area.height];
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -38,10 +39,10 @@ export function drawPlane(canvas, plane, state) {
   context.lineWidth = 2;
   context.strokeRect(area.left, area.top, area.width, area.height);
   context.setLineDash([4, 6]);
-  line(context, [at([0, yLow]), at([0, yHigh])]);
-  line(context, [at([xLow, 0]), at([xHigh, 0])]);
+  if (xLow < 0 && xHigh > 0) line(context, [at([0, yLow]), at([0, yHigh])]);
+  if (yLow < 0 && yHigh > 0) line(context, [at([xLow, 0]), at([xHigh, 0])]);
   context.setLineDash([]);
-  labels(context, area, c, at, [xLow, 0, xHigh], [yLow, 0, yHigh]);
+  labels(context, area, c, at, plane);
   context.fillStyle = c.soft;
   for (const point of state.listeners) dot(context, at(point), 6, null, c.ink);
   (state.answer?.modes ?? []).forEach((mode, i) => {
@@ -69,25 +70,39 @@ function drawDensity(context, area, density, colour) {
   context.globalAlpha = 1;
 }
 
-function labels(context, area, c, at, xs, ys) {
+// The ends of an axis, and 0 dB, or the middle where 0 is an end or outside; none so near that they touch.
+function ticks({ low_db: low, high_db: high }) {
+  const middle = low < 0 && high > 0 ? 0 : (low + high) / 2;
+  const apart = Math.min(middle - low, high - middle) > (high - low) / 12;
+  return apart ? [low, middle, high] : [low, high];
+}
+
+function labels(context, area, c, at, plane) {
+  const [xs, ys] = [ticks(plane.x), ticks(plane.y)];
+  const text = (value) => `${Number(value.toFixed(6))}`;
   context.fillStyle = c.soft;
   context.font = "20px system-ui, sans-serif";
   context.textAlign = "center";
-  for (const x of xs) context.fillText(`${x}`, at([x, ys[0]])[0], area.top + area.height + 24);
-  context.fillText("smile (dB)", area.left + area.width / 2, area.top + area.height + 48);
+  for (const x of xs) context.fillText(text(x), at([x, ys[0]])[0], area.top + area.height + 30);
+  context.fillText(`${plane.x.name} (dB)`, area.left + area.width / 2, area.top + area.height + 56);
   context.textAlign = "right";
-  for (const y of ys) context.fillText(`${y}`, area.left - 10, at([xs[0], y])[1] + 7);
+  for (const y of ys) context.fillText(text(y), area.left - 10, at([xs[0], y])[1] + 7);
   context.save();
   context.translate(18, area.top + area.height / 2);
   context.rotate(-Math.PI / 2);
   context.textAlign = "center";
-  context.fillText("tilt (dB)", 0, 0);
+  context.fillText(`${plane.y.name} (dB)`, 0, 0);
   context.restore();
   context.font = "17px system-ui, sans-serif";
-  for (const [right, top, text] of [[0, 1, "mids up, brighter"], [1, 1, "bass and treble up, brighter"],
-    [0, 0, "mids up, darker"], [1, 0, "bass and treble up, darker"]]) {
-    context.textAlign = right ? "right" : "left";
-    context.fillText(text, area.left + (right ? area.width - 10 : 10), area.top + (top ? 24 : area.height - 12));
+  context.strokeStyle = c.card; // an outline: the corners are read on any density
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  for (const corner of plane.corners) {
+    context.textAlign = corner.right ? "right" : "left";
+    const place = [area.left + (corner.right ? area.width - 10 : 10),
+      area.top + (corner.top ? 24 : area.height - 12), area.width / 2 - 20];
+    context.strokeText(corner.text, ...place);
+    context.fillText(corner.text, ...place);
   }
 }
 
@@ -95,7 +110,7 @@ export function drawCurve(canvas, plane, state, curve) {
   const context = canvas.getContext("2d");
   const c = colours();
   const area = inner(canvas);
-  const most = 12;
+  const most = plane.most_db;
   const hz = plane.curve_hz;
   const at = (i, gain) => [area.left + i / (hz.length - 1) * area.width,
     area.top + (most - gain) / (2 * most) * area.height];
@@ -104,7 +119,7 @@ export function drawCurve(canvas, plane, state, curve) {
   context.fillStyle = c.soft;
   context.strokeStyle = c.line;
   context.lineWidth = 1;
-  for (const gain of [-12, -6, 0, 6, 12]) {
+  for (const gain of [-1, -0.5, 0, 0.5, 1].map((share) => share * most)) {
     line(context, [at(0, gain), at(hz.length - 1, gain)]);
     context.textAlign = "right";
     context.fillText(`${gain}`, area.left - 8, at(0, gain)[1] + 6);
@@ -112,9 +127,9 @@ export function drawCurve(canvas, plane, state, curve) {
   context.textAlign = "center";
   for (const [f, name] of [[20, "20"], [100, "100"], [1000, "1k"], [10000, "10k"], [20000, "20k"]]) {
     const share = Math.log(f / hz[0]) / Math.log(hz.at(-1) / hz[0]);
-    context.fillText(name, area.left + share * area.width, area.top + area.height + 22);
+    context.fillText(name, area.left + share * area.width, area.top + area.height + 28);
   }
-  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 46);
+  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 54);
   const fan = state.answer?.fan;
   if (fan) {
     for (const [low, high, alpha] of [["5", "95", 0.15], ["25", "75", 0.3]]) {

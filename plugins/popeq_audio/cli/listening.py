@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from popeq.cli.options import format_option
+from popeq.cli.options import format_option, runs_option
 from popeq_audio.cli.options import FILE, Setting
 
 
@@ -17,7 +17,8 @@ def listening_test() -> None:
 
 
 @listening_test.command("export")
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@runs_option
 @click.option("--track", "tracks", multiple=True, required=True, type=FILE, help="Audio file; repeatable.")
 @click.option(
     "--at", "points", multiple=True, type=Setting(), metavar="X,Y", help="Also a setting; repeatable."
@@ -39,24 +40,33 @@ def listening_test() -> None:
 @click.option("--name", "test_id", default="popeq", show_default=True, help="The test's id.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 def export(
-    runs: tuple[Path, ...], tracks: tuple[Path, ...], dataset: str | None, output: Path, **settings: Any
+    names: tuple[str, ...],
+    runs_dir: Path,
+    tracks: tuple[Path, ...],
+    dataset: str | None,
+    output: Path,
+    **settings: Any,
 ) -> None:
     """Make a webMUSHRA test of what RUNs recommend, every sound of a trial equally loud.
+
+    A RUN is a run folder, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in --runs); of several
+    seeds the first is taken.
 
     Copy OUTPUT/webmushra/configs into a webMUSHRA installation; keep OUTPUT/plan.json from the listeners.
     """
     import re
 
     from popeq import api
+    from popeq.board.selection import runs_of
     from popeq.errors import UsageError
-    from popeq.runs.folder import Run
     from popeq_audio.listening.making import ListeningSettings, make_test
 
     chosen = ListeningSettings(**settings)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", chosen.test_id):
         raise UsageError(f"--name {chosen.test_id!r}: must be small letters, digits and '-', 40 at most")
     loaded = None if dataset is None else api.load_dataset(dataset)
-    plan = make_test([Run.open(run) for run in runs], tracks, output, chosen, loaded)
+    runs = [runs_of(name, runs_dir, loaded and loaded.name)[0] for name in names]
+    plan = make_test(runs, tracks, output, chosen, loaded)
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
     click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")

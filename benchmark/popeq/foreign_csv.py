@@ -61,6 +61,8 @@ def as_utf8(content: bytes, file: str) -> bytes:
             raise UsageError(
                 f"{file}: byte {error.start} is not UTF-16, as the first bytes say; save the file as UTF-8"
             ) from None
+    if content.removeprefix(b"\xef\xbb\xbf")[:4].lower() == b"sep=":
+        raise UsageError(f"{file}: begins with a spreadsheet's line 'sep='; delete that line")
     if b"\0" in content:
         raise UsageError(
             f"{file}: has zero bytes, as UTF-16 without a byte order mark has; save the file as UTF-8"

@@ -56,7 +56,7 @@ def as_utf8(content: bytes, file: str) -> bytes:
         raise UsageError(f"{file}: is a workbook or an archive, not CSV; save the sheet as CSV UTF-8")
     if content.startswith(_UTF_16):
         try:
-            return content.decode("utf-16").encode()
+            content = content.decode("utf-16").encode()
         except UnicodeDecodeError as error:
             raise UsageError(
                 f"{file}: byte {error.start} is not UTF-16, as the first bytes say; save the file as UTF-8"

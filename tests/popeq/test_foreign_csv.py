@@ -90,6 +90,7 @@ def test_encodings_of_spreadsheets(path, encoding, separator):
     [
         ("id;x\na;1\n".encode("utf-16-le"), "zero bytes, as UTF-16 without a byte order mark"),
         (b"\xef\xbb\xbfsep=;\r\nid;x\r\n", "begins with a spreadsheet's line 'sep='; delete that line"),
+        ("sep=;\r\nid;x\r\n".encode("utf-16"), "begins with a spreadsheet's line 'sep='; delete that line"),
         (b"\xff\xfea\x00b", "byte 4 is not UTF-16"),
         (b"PK\x03\x04 xl/workbook.xml", "is a workbook or an archive, not CSV; save the sheet as CSV UTF-8"),
     ],

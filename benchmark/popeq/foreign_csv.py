@@ -56,11 +56,13 @@ def as_utf8(content: bytes, file: str) -> bytes:
         raise UsageError(f"{file}: is a workbook or an archive, not CSV; save the sheet as CSV UTF-8")
     if content.startswith(_UTF_16):
         try:
-            return content.decode("utf-16").encode()
+            content = content.decode("utf-16").encode()
         except UnicodeDecodeError as error:
             raise UsageError(
                 f"{file}: byte {error.start} is not UTF-16, as the first bytes say; save the file as UTF-8"
             ) from None
+    if content.removeprefix(b"\xef\xbb\xbf")[:4].lower() == b"sep=":
+        raise UsageError(f"{file}: begins with a spreadsheet's line 'sep='; delete that line")
     if b"\0" in content:
         raise UsageError(
             f"{file}: has zero bytes, as UTF-16 without a byte order mark has; save the file as UTF-8"

@@ -5,9 +5,10 @@ No time is checked here; ``make bench`` does it.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.bench import big_board, coverage, draw_noise, leaks, learning, ranks, reference_lines
+from tests.bench import big_board, coverage, curves, draw_noise, leaks, learning, ranks, reference_lines
 from tests.bench.__main__ import MEASUREMENTS, main, measure
 from tests.bench.ratios import Row, table
 from tests.conftest import write_small_dataset
@@ -116,6 +117,52 @@ def test_reference_lines(capsys):
     )
     names = [row.split(" | ")[0] for row in rows_of(capsys.readouterr().out)]
     assert names == ["| simulated-120", "| two groups"]
+
+
+def write_settings(folder):
+    """Settings of the two published layouts: two tracks and two words of SAFE, two words of SocialEQ."""
+    safe, socialeq, rng = folder / "safe.csv", folder / "socialeq.csv", np.random.default_rng(0)
+    rows = []
+    for i in range(24):
+        word, track, who = ("warm", "bright")[i % 2], f"jazz{i // 2 % 2 + 1}", f"{i // 4:02d}"
+        low, high = np.clip(rng.normal([8, -6] if word == "warm" else [-6, 9], 3), -12, 12).round(2)
+        peaks = ["0", "500", "0.71", "0", "1000", "0.71", "0", "3300", "0.71"]
+        knobs = [f"{low}", "150", *peaks, f"{high}", "5000"]
+        rows.append([str(431 + i), word, "192.0.2.1", "2", "2", *knobs, who, track, *[""] * 5])
+    safe.write_text("\n".join(map(",".join, rows)))
+    bands = np.geomspace(20, 20_000, 40)
+    header = ["descriptor", "audio_id", "ratings_consistency", *(f"RSC_{f:.2f}Hz_band" for f in bands)]
+    rows = [header]
+    for i in range(16):
+        word, slope = ("warm", -1.2) if i % 2 else ("bright", 1.2)
+        gains = slope * np.linspace(-1, 1, 40) + rng.normal(0, 0.2, 40)
+        rows.append([word, "English", "8", "0.5", *(f"{g:.3f}" for g in gains)])
+    socialeq.write_text("\n".join(map(",".join, rows)))
+    return safe, socialeq
+
+
+def test_curves(tmp_path, capsys):
+    safe, socialeq = map(str, write_settings(tmp_path))
+    few = ["--pairs", "orthogonal", "--predictors", "random", "prior", "--low-hz", "300", "--high-hz", "3000"]
+    curves.main(["--safe", safe, "--socialeq", socialeq, *few, "--samples", "22"])
+    shown = capsys.readouterr().out
+    rows = rows_of(shown)
+    kept = [row.split(" | ")[1] for row in rows if row.startswith(("| SAFE", "| SocialEQ"))]
+    pairs = ["orthogonal", "shelves:300:3000 (best of the search)", "two principal components"]
+    assert [name.strip() for name in kept] == 2 * pairs
+    order = [row for row in rows if row.startswith(("| safe-lab", "| socialeq"))]
+    assert len(order) >= 4
+    assert all(row.split("|")[-2].strip() == "1.00" for row in order if "orthogonal" in row)
+
+
+def test_the_scale_that_clips_alike_clips_no_more_and_is_the_largest(tmp_path):
+    settings = curves.safe(write_settings(tmp_path)[0])
+    share = settings.placed("orthogonal").share_clipped
+    scale = curves.matched_scale(settings, "beosonic", share)
+    assert scale < settings.scale
+    assert settings.placed("beosonic", scale).share_clipped <= share
+    assert settings.placed("beosonic", 1.03 * scale).share_clipped > share
+    assert curves.matched_scale(settings, "orthogonal", share) == settings.scale
 
 
 def test_big_board(tmp_path, capsys):

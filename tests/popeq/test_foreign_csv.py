@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from popeq.errors import UsageError
 from popeq.foreign_csv import read_foreign, recognise_decimal
@@ -84,16 +89,17 @@ def test_encodings_of_spreadsheets(path, encoding, separator):
     ("content", "message"),
     [
         ("id;x\na;1\n".encode("utf-16-le"), "zero bytes, as UTF-16 without a byte order mark"),
+        (b"\xef\xbb\xbfsep=;\r\nid;x\r\n", "begins with a spreadsheet's line 'sep='; delete that line"),
+        ("sep=;\r\nid;x\r\n".encode("utf-16"), "begins with a spreadsheet's line 'sep='; delete that line"),
         (b"\xff\xfea\x00b", "byte 4 is not UTF-16"),
         (b"PK\x03\x04 xl/workbook.xml", "is a workbook or an archive, not CSV; save the sheet as CSV UTF-8"),
     ],
 )
-def test_what_is_no_text_is_one_line_that_says_what_to_do(path, content, message):
+def test_what_is_no_table_of_text_is_one_line_that_says_what_to_do(path, content, message):
     path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         read_foreign(path, COLUMNS)
     assert message in str(caught.value)
-    assert "; save " in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -101,3 +107,21 @@ def test_other_encodings_are_a_problem_of_their_row(path):
     path.write_bytes("id;x\nwärmer;1\n".encode("latin-1"))
     (problem,) = read_foreign(path, COLUMNS).problems
     assert "row 2: byte 6 is not UTF-8; save the file as UTF-8" in str(problem)
+
+
+@given(
+    head=st.sampled_from(
+        [b"", b"id,x\n", b"id;x\n", b"\xef\xbb\xbfid\tx\n", b"\xff\xfe", b"\xfe\xff", b'"id']
+    ),
+    rest=st.binary(max_size=40) | st.text('a1,;.\t"-\n', max_size=40).map(str.encode),
+    decimal=st.sampled_from([None, ".", ","]),
+)
+@settings(max_examples=200)
+def test_any_bytes_are_a_table_or_a_line(tmp_path_factory, head, rest, decimal):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(head + rest)
+    with contextlib.suppress(UsageError):
+        table = read_foreign(path, COLUMNS, (), decimal)
+        recognise_decimal(table, [(row, row.cells["x"]) for row in table.rows], decimal)
+        found = [table.number(row.cells["x"], row, "x") for row in table.rows]
+        assert np.isfinite(found).all() or table.problems

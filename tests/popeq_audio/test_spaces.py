@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_the_page_is_told_the_axes_the_corners_and_the_gains():
     assert space_json(Space(-1.0, 1.0, -1.0, 1.0, 0.3))["x"]["offered_db"] == [-0.9, 0.9]
 
 
-def pair_of(kind, q, sections=True):
+def pair_of(kind, q):
     """A pair for tests: x moves one section, y another of the same kind."""
 
     def made(point):
@@ -140,7 +141,7 @@ def pair_of(kind, q, sections=True):
         return np.reshape(flat, (*points.shape[:-1], len(frequency_hz)))
 
     beosonic = curves(Space(curves="beosonic"))
-    return CurvePair("mine", beosonic.x, beosonic.y, beosonic.corners, curve_db, sections=sections and made)
+    return CurvePair("mine", beosonic.x, beosonic.y, beosonic.corners, curve_db, sections=made)
 
 
 def test_a_browser_gets_the_sections_of_a_pair_where_its_filters_are_those(monkeypatch):
@@ -150,12 +151,12 @@ def test_a_browser_gets_the_sections_of_a_pair_where_its_filters_are_those(monke
     np.testing.assert_allclose(table.gains_db[0, 4], [-6.0, 0.0], atol=1e-12)  # x -6, y 6: bass alone down
     np.testing.assert_allclose(table.gains_db[4, 4], [0.0, 8.0], atol=1e-12)
     for kind, q, own in (("peak", 2.0, True), ("low_shelf", 2.0, False), ("low_shelf", 0.71, True)):
-        monkeypatch.setattr(bands, "curves", lambda _, made=pair_of(kind, q): made)
-        monkeypatch.setattr(bands, "gain_db", lambda p, f, _, made=pair_of(kind, q): made.curve_db(p, f))
+        pair = pair_of(kind, q)
+        monkeypatch.setattr(bands, "curves", lambda _, pair=pair: pair)
+        monkeypatch.setattr(bands, "gain_db", lambda p, f, _, pair=pair: pair.curve_db(p, f))
         assert (bands.band_table(PLANE, 2).shapes != bands.BANDS) == own
         assert bands.fit_bands((1.5, -2.0)).exact  # an export can have any Q
-    fitted = pair_of("low_shelf", 0.71, sections=False)
-    monkeypatch.setattr(bands, "curves", lambda _: CurvePair(**{**vars(fitted), "sections": None}))
+    monkeypatch.setattr(bands, "curves", lambda _: dataclasses.replace(pair, sections=None))
     found = bands.fit_bands((1.5, -2.0))
     assert (found.exact, len(found.bands)) == (False, 5)
     assert found.error_db < 0.3

@@ -13,6 +13,7 @@ from tests.popeq_audio.conftest import RATE, SPACES
 
 import popeq
 from popeq.cli import popeq as command_line
+from popeq.contract import Audio, Prompt
 from popeq.eq import CurvePair, Section, curves, gain_db
 from popeq.errors import UsageError
 from popeq.space import PLANE, Space
@@ -28,6 +29,7 @@ from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import Rating
 from popeq_audio.pictures import summary, terminal_plot
 from popeq_audio.settings import box_in_words, in_words, space_json
+from popeq_audio.track_effect import features_of
 
 ABOUT = {"predictor": "prior", "dataset": "some", "simulated": True}
 
@@ -186,6 +188,8 @@ def test_the_command_features_describes_in_the_space_of_the_data_set(spaces, tmp
     assert "17 descriptors" in made.output
     header = (folder / "features.csv").read_text().splitlines()[0]
     assert header == ",".join(["audio_id", *names(SPACES["uneven"].space)])
+    track = Prompt("p", "warm", "c", "loop", Audio({}, folder / "audio" / "loop.wav"))
+    assert tuple(features_of(track, SPACES["uneven"].space)) == names(SPACES["uneven"].space)
     (folder / "dataset.toml").unlink()
     assert "is not a data set folder" in str(command("features", folder, "--fresh").exception)
 

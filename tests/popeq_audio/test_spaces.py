@@ -188,7 +188,7 @@ def test_the_command_features_describes_in_the_space_of_the_data_set(spaces, tmp
     assert "17 descriptors" in made.output
     header = (folder / "features.csv").read_text().splitlines()[0]
     assert header == ",".join(["audio_id", *names(SPACES["uneven"].space)])
-    track = Prompt("p", "warm", "c", "loop", Audio({}, folder / "audio" / "loop.wav"))
+    track = Prompt("p", "warm", "c", audio_id="loop", audio=Audio({}, folder / "audio" / "loop.wav"))
     assert tuple(features_of(track, SPACES["uneven"].space)) == names(SPACES["uneven"].space)
     (folder / "dataset.toml").unlink()
     assert "is not a data set folder" in str(command("features", folder, "--fresh").exception)

@@ -71,6 +71,21 @@ def test_what_is_recommended_is_offered_by_the_control_and_can_be_heard(spaces, 
     assert np.abs(gain - wanted - np.median(gain - wanted)).max() < 0.5
 
 
+def test_what_is_rendered_for_a_sentence_is_the_recommended_setting_of_its_space(
+    spaces, own_cache, loop_file
+):
+    data, asked, given = spaces["uneven"], loop_file.with_name("asked.wav"), loop_file.with_name("given.wav")
+    made = command(
+        *("render", loop_file, asked, "--ask", "a slow waltz"),
+        *("-p", "prior", "--dataset", data, "--quiet"),
+    )
+    assert made.exit_code == 0, made.output
+    x, y = ask(open_fitted("prior", data), "a slow waltz").recommended
+    assert f"recommended (X): {in_words((x, y), SPACES['uneven'].space)}\n" in made.output
+    command("render", loop_file, given, "--at", f"{x},{y}", "--dataset", data, "--quiet")
+    assert asked.read_bytes() == given.read_bytes()
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_a_setting_outside_the_box_is_refused_with_the_box_and_its_unit(spaces, loop_file, name):
     space = SPACES[name].space

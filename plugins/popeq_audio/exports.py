@@ -17,7 +17,7 @@ from scipy.io import wavfile
 
 from popeq.atomic import write_bytes
 from popeq.eq import gain_db
-from popeq.errors import RunError, UnknownNameError, UsageError
+from popeq.errors import UnknownNameError, UsageError
 from popeq.space import PLANE, Space
 from popeq_audio.bands import RATE_HZ, BandFit, fit_bands, response_db
 from popeq_audio.filtering import filter_taps
@@ -184,16 +184,15 @@ def export(
     UnknownNameError
         For another format.
     UsageError
-        If the file cannot be written, or the format has no such gains.
+        If the format has no such gains.
+    RunError
+        If the file cannot be written, as ``popeq.atomic`` says it.
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
     fit = fit_bands(point, space)
     made = fir_wav(fit, fir) if form == FIR else FORMATS[form].make(fit)
-    try:
-        write_bytes(path, made if isinstance(made, bytes) else made.encode())
-    except RunError as error:  # a wrong path is an error of the user
-        raise UsageError(str(error)) from None
+    write_bytes(path, made if isinstance(made, bytes) else made.encode())
     return fit
 
 

@@ -45,6 +45,7 @@ SPACES = {
     "wide": SpaceCard(x_db=(-12.0, 12.0), y_db=(-12.0, 12.0)),
     "uneven": SpaceCard(x_db=(0.0, 10.0), y_db=(-3.0, 3.0), step_db=0.5, curves="beosonic"),
     "beosonic": SpaceCard(curves="beosonic"),
+    "far": SpaceCard(x_db=(2.0, 10.0), y_db=(-8.0, -1.0), step_db=1.0),
 }
 
 

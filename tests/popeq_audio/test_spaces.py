@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.popeq_audio.conftest import RATE, SPACES
 
 import popeq
 from popeq.cli import popeq as command_line
+from popeq.contract import Audio, Prompt
 from popeq.eq import CurvePair, Section, curves, gain_db
 from popeq.errors import UsageError
 from popeq.space import PLANE, Space
@@ -27,6 +29,7 @@ from popeq_audio.listening.plan import Plan
 from popeq_audio.listening.results import Rating
 from popeq_audio.pictures import summary, terminal_plot
 from popeq_audio.settings import box_in_words, in_words, space_json
+from popeq_audio.track_effect import features_of
 
 ABOUT = {"predictor": "prior", "dataset": "some", "simulated": True}
 
@@ -39,7 +42,7 @@ def command(*arguments):
     return CliRunner().invoke(command_line, [str(a) for a in arguments])
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", ["wide", "uneven"])
 def test_what_is_recommended_is_offered_by_the_control_and_can_be_heard(spaces, own_cache, loop_file, name):
     space = SPACES[name].space
     answer = ask(open_fitted("prior", spaces[name]), "a slow waltz", 60)
@@ -68,7 +71,22 @@ def test_what_is_recommended_is_offered_by_the_control_and_can_be_heard(spaces, 
     assert np.abs(gain - wanted - np.median(gain - wanted)).max() < 0.5
 
 
-@pytest.mark.parametrize("name", SPACES)
+def test_what_is_rendered_for_a_sentence_is_the_recommended_setting_of_its_space(
+    spaces, own_cache, loop_file
+):
+    data, asked, given = spaces["uneven"], loop_file.with_name("asked.wav"), loop_file.with_name("given.wav")
+    made = command(
+        *("render", loop_file, asked, "--ask", "a slow waltz"),
+        *("-p", "prior", "--dataset", data, "--quiet"),
+    )
+    assert made.exit_code == 0, made.output
+    x, y = ask(open_fitted("prior", data), "a slow waltz").recommended
+    assert f"recommended (X): {in_words((x, y), SPACES['uneven'].space)}\n" in made.output
+    command("render", loop_file, given, "--at", f"{x},{y}", "--dataset", data, "--quiet")
+    assert asked.read_bytes() == given.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["wide", "uneven"])
 def test_a_setting_outside_the_box_is_refused_with_the_box_and_its_unit(spaces, loop_file, name):
     space = SPACES[name].space
     outside = f"{space.x_high_db + 0.5},0"
@@ -128,7 +146,7 @@ def test_the_page_is_told_the_axes_the_corners_and_the_gains():
     assert space_json(Space(-1.0, 1.0, -1.0, 1.0, 0.3))["x"]["offered_db"] == [-0.9, 0.9]
 
 
-def pair_of(kind, q, sections=True):
+def pair_of(kind, q):
     """A pair for tests: x moves one section, y another of the same kind."""
 
     def made(point):
@@ -140,7 +158,7 @@ def pair_of(kind, q, sections=True):
         return np.reshape(flat, (*points.shape[:-1], len(frequency_hz)))
 
     beosonic = curves(Space(curves="beosonic"))
-    return CurvePair("mine", beosonic.x, beosonic.y, beosonic.corners, curve_db, sections=sections and made)
+    return CurvePair("mine", beosonic.x, beosonic.y, beosonic.corners, curve_db, sections=made)
 
 
 def test_a_browser_gets_the_sections_of_a_pair_where_its_filters_are_those(monkeypatch):
@@ -150,12 +168,12 @@ def test_a_browser_gets_the_sections_of_a_pair_where_its_filters_are_those(monke
     np.testing.assert_allclose(table.gains_db[0, 4], [-6.0, 0.0], atol=1e-12)  # x -6, y 6: bass alone down
     np.testing.assert_allclose(table.gains_db[4, 4], [0.0, 8.0], atol=1e-12)
     for kind, q, own in (("peak", 2.0, True), ("low_shelf", 2.0, False), ("low_shelf", 0.71, True)):
-        monkeypatch.setattr(bands, "curves", lambda _, made=pair_of(kind, q): made)
-        monkeypatch.setattr(bands, "gain_db", lambda p, f, _, made=pair_of(kind, q): made.curve_db(p, f))
+        pair = pair_of(kind, q)
+        monkeypatch.setattr(bands, "curves", lambda _, pair=pair: pair)
+        monkeypatch.setattr(bands, "gain_db", lambda p, f, _, pair=pair: pair.curve_db(p, f))
         assert (bands.band_table(PLANE, 2).shapes != bands.BANDS) == own
         assert bands.fit_bands((1.5, -2.0)).exact  # an export can have any Q
-    fitted = pair_of("low_shelf", 0.71, sections=False)
-    monkeypatch.setattr(bands, "curves", lambda _: CurvePair(**{**vars(fitted), "sections": None}))
+    monkeypatch.setattr(bands, "curves", lambda _: dataclasses.replace(pair, sections=None))
     found = bands.fit_bands((1.5, -2.0))
     assert (found.exact, len(found.bands)) == (False, 5)
     assert found.error_db < 0.3
@@ -185,6 +203,8 @@ def test_the_command_features_describes_in_the_space_of_the_data_set(spaces, tmp
     assert "17 descriptors" in made.output
     header = (folder / "features.csv").read_text().splitlines()[0]
     assert header == ",".join(["audio_id", *names(SPACES["uneven"].space)])
+    track = Prompt("p", "warm", "c", audio_id="loop", audio=Audio({}, folder / "audio" / "loop.wav"))
+    assert tuple(features_of(track, SPACES["uneven"].space)) == names(SPACES["uneven"].space)
     (folder / "dataset.toml").unlink()
     assert "is not a data set folder" in str(command("features", folder, "--fresh").exception)
 

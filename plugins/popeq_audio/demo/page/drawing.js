@@ -1,6 +1,6 @@
 // Drawing: the plane with its density and points, and the curve with the fan of predicted curves.
 
-const MARGIN = { left: 64, right: 20, top: 16, bottom: 66 };
+const MARGIN = { left: 88, right: 20, top: 16, bottom: 66 };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);

@@ -152,9 +152,7 @@ def _steps(texts: Sequence[str], form: Bound) -> np.ndarray[tuple[int, int], np.
     return steps if form.numbers.offers(steps) else None
 
 
-def mixture_text(
-    components: Sequence[Sequence[float]] | Floats, form: MixtureForm = MixtureForm()  # noqa: B008
-) -> str:
+def mixture_text(components: Sequence[Sequence[float]] | Floats, form: MixtureForm = MixtureForm()) -> str:
     """A mixture as it is written: ``60% at [1.5, -2.0] spread 1.2; 40% at [-3.0, 0.5] spread 0.8.``
 
     ``components`` (K, 4) are weight in per cent, x, y and spread in dB. Weights are rounded to 5 %, all else

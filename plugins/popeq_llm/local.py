@@ -38,9 +38,7 @@ _ONE = AnswerFormat()
 
 def _has_one_choice(form: Bound) -> TypeGuard[AnswerFormat]:
     """Whether an answer is one choice, between not too many for its whole distribution."""
-    return (
-        isinstance(form, AnswerFormat) and form.pairs == 1 and form.numbers.count <= MOST_AT_ONCE
-    )
+    return isinstance(form, AnswerFormat) and form.pairs == 1 and form.numbers.count <= MOST_AT_ONCE
 
 
 class LocalModel:

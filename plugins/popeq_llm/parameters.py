@@ -55,7 +55,7 @@ class TemplateParameters(Parameters):
         """Check the template before anything runs, and make its content a part of what identifies a run."""
         from popeq_llm.templates import load_template
 
-        wording = values.get("wording", DEFAULT_WORDING) if isinstance(values, Mapping) else None
+        wording = str(values.get("wording", DEFAULT_WORDING)) if isinstance(values, Mapping) else ""
         if wording not in get_args(WordingName):  # the field's own check says so
             return values
         return with_sha256(

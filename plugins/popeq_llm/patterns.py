@@ -60,8 +60,12 @@ def _followed(firsts: list[str], rest: frozenset[str]) -> Pattern:
     return Pattern(regex, grammar.replace('" "', ""))  # a literal that follows another is part of it
 
 
-def _range(characters: list[str]) -> str:
+def _range(characters: Sequence[str]) -> str:
     """Sorted characters as the inside of a class: ``1-5`` for more than two in a row, else each."""
-    first, last = characters[0], characters[-1]
-    in_a_row = ord(last) - ord(first) == len(characters) - 1
-    return f"{first}-{last}" if in_a_row and len(characters) > 2 else "".join(characters)
+    rows: list[str] = []
+    for character in characters:
+        if rows and ord(character) == ord(rows[-1][-1]) + 1:
+            rows[-1] += character
+        else:
+            rows.append(character)
+    return "".join(f"{row[0]}-{row[-1]}" if len(row) > 2 else row for row in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from popeq.space import PLANE, Space
 from popeq_llm.answers import AnswerFormat, answer_text
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six")
-_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def wording_of(name: str, space: Space = PLANE) -> Wording:
     parts, pair = _file()[name], curves(space)
     if parts.get("only", pair.name) != pair.name:
         raise UsageError(
-            f"-o wording={name}: describes the curves {parts['only']!r}, and this data set has {pair.name!r}; "
-            "use another wording"
+            f"-o wording={name}: describes the curves {parts['only']!r}, and this data set has "
+            f"{pair.name!r}; use another wording"
         )
     base = _file()[parts["like"]] if "like" in parts else parts
     plane = _Plane(space, pair)
@@ -95,7 +95,7 @@ class _Plane:
         def limits(both: str, one: str = "x is", other: str = "y") -> str:
             return self._limits(ranges, both, one, other)
 
-        own = parts.get(self.pair.name, {})
+        own = parts.get("pairs", {}).get(self.pair.name, {})
         variables: dict[str, Any] = {"limits": limits, "ends": self._ends(), "corners": self._corners()}
         if "above" in parts:
             for letter, axis, steps in (("x", self.pair.x, self.x), ("y", self.pair.y, self.y)):
@@ -106,18 +106,18 @@ class _Plane:
 
     def example(self, parts: Mapping[str, Any]) -> str:
         """The example of a wording: the pair's own where the box has its setting, else the highest y."""
-        own = parts.get(self.pair.name, {}).get("example")
+        own = parts.get("pairs", {}).get(self.pair.name, {}).get("example")
         if own and self.space.contains(own["at"]):
             return str(own["text"].format(setting=answer_text([own["at"]], self.form)))
-        x = min(self.x, key=abs)
-        return str(parts["example"].format(high_sound=self.pair.y.high_sound, setting=self._setting(x, self.y[-1])))
+        highest = self._setting(min(self.x, key=abs), self.y[-1])
+        return str(parts["example"].format(high_sound=self.pair.y.high_sound, setting=highest))
 
     def _setting(self, x: int, y: int) -> str:
         return f"[{self.numbers.text(x)}, {self.numbers.text(y)}]"
 
     def _limits(self, ranges: tuple[range, range], both: str, one: str, other: str) -> str:
         """The lowest and the highest value of both numbers, and which ones there are between."""
-        step, decimals, text = self.space.step_db, self.numbers.decimals, self.numbers.text
+        decimals, text = self.numbers.decimals, self.numbers.text
         first, second = (f"between {text(steps[0])} and {text(steps[-1])}" for steps in ranges)
         between = f"in steps of {text(1)}"
         if text(1) == f"{10.0**-decimals:.{decimals}f}":
@@ -129,19 +129,9 @@ class _Plane:
 
     def _ends(self) -> list[str]:
         """What the settings at the ends of the axes do; where neither end of one is there, its direction."""
-        found = []
-        axes = (
-            (self.pair.y, self.y, 0 in self.x, lambda steps: self._setting(0, steps), "y"),
-            (self.pair.x, self.x, 0 in self.y, lambda steps: self._setting(steps, 0), "x"),
-        )
-        for axis, steps, is_there, setting, letter in axes:
-            ends = []
-            if is_there and steps[-1] > 0:
-                ends.append(f"{setting(steps[-1])} is {axis.high_sound}: {axis.high}")
-            if is_there and steps[0] < 0:
-                ends.append(f"{setting(steps[0])} is {axis.low_sound}: {axis.low}")
-            found += ends or [f"A higher {letter} is more {axis.high_sound}: {axis.high}"]
-        return found
+        y = [self._setting(0, end) for end in (self.y[-1], self.y[0])] if 0 in self.x else []
+        x = [self._setting(end, 0) for end in (self.x[-1], self.x[0])] if 0 in self.y else []
+        return [*_ends_of("y", self.pair.y, self.y, y), *_ends_of("x", self.pair.x, self.x, x)]
 
     def _corners(self) -> list[str]:
         """What the settings on the diagonals do that are farthest from the middle."""
@@ -159,3 +149,13 @@ def _described(axis: Axis, steps: range, words: Mapping[str, Any]) -> _Described
     above, below = (str(words[side]).format_map(asdict(axis)) for side in ("above", "below"))
     sides = [above] * (steps[-1] > 0) + [below] * (steps[0] < 0)
     return _Described(str(words.get("name", axis.name)), tuple(sides or (above, below)))
+
+
+def _ends_of(letter: str, axis: Axis, steps: range, settings: Sequence[str]) -> list[str]:
+    """What the settings at the high and the low end of an axis do, if the box has any settings on it."""
+    found = []
+    if settings and steps[-1] > 0:
+        found.append(f"{settings[0]} is {axis.high_sound}: {axis.high}")
+    if settings and steps[0] < 0:
+        found.append(f"{settings[1]} is {axis.low_sound}: {axis.low}")
+    return found or [f"A higher {letter} is more {axis.high_sound}: {axis.high}"]

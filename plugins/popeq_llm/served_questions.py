@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 
-from popeq.space import Space
+from popeq.space import PLANE, Space
 from popeq_llm.answers import Bound, Form, FreeText, MixtureForm, answer_text, parse_answer, whole_lines
 from popeq_llm.models import Chat
 from popeq_llm.numbers import numbers_of
@@ -156,13 +156,16 @@ class Question:
     base_url: str
     seed: int
     start: int
-    pairs: int
+    form: Form
     count: int
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the cache knows it by; the seed counts even where the server takes none."""
-        held = {"body": self.body, "seed": self.seed, "sample": self.start, "pairs": self.pairs}
+        """What the cache knows it by; the seed counts even where the server takes none, and the space even
+        where the text does not say it."""
+        held = {"body": self.body, "seed": self.seed, "sample": self.start, "pairs": self.form.pairs}
+        if not isinstance(self.form, FreeText) and self.form.space != PLANE:
+            held["space"] = asdict(self.form.space)
         return {"kind": "answers", "base_url": self.base_url, **held}
 
     def singles(self) -> list[Question]:

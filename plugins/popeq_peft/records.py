@@ -182,6 +182,7 @@ def _card(record: MemberRecord, *, with_adapter: bool) -> str:
     scores = ", ".join(f"{k} {record.best[k]:.4f}" for k in ("loss", "validation") if k in record.best)
     stopped = f"; {record.stopped}" if record.stopped else ""
     pair = curves(record.space)
+    axes = f"{pair.x.name} and {pair.y.name}"
     settings = "\n".join(f"| {k} | {v} |" for k, v in record.parameters.items() if v is not None)
     return f"""---
 base_model: {base}
@@ -191,7 +192,7 @@ tags: [popeq, equalizer]
 
 # {record.predictor} on {record.base_model}
 
-Predicts how listeners set an equaliser ({pair.x.name} and {pair.y.name}, dB) for a sentence. Written by popeq.
+Predicts how listeners set an equaliser ({axes}, dB) for a sentence. Written by popeq.
 
 - Base model: {record.base_model}{weights}, revision {record.base_revision or "unknown"}
 - Trained parameters: {record.trained_parameters}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from real_models import open_smollm2
 from test_served import allows
 from tests.conftest import write_small_dataset
 
@@ -240,3 +241,13 @@ def test_the_cache_of_served_answers_knows_the_space():
         "what was paid for is kept"
     )
     assert keys[0] != keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("space", [WIDE, ODD])
+def test_smollm2_answers_with_settings_of_the_box(space):
+    form = AnswerFormat(space=space)
+    chat = load_template("zero", space=space).chat("as bright as it gets")
+    (answers,) = open_smollm2().generate([chat], 20, form, [np.random.default_rng(0)]).answers
+    points = np.concatenate([parse_answer(text, form) for text in answers])
+    np.testing.assert_array_equal(space.nearest(points), points)
+    assert len(np.unique(points, axis=0)) > 3

@@ -24,7 +24,7 @@ TINY = {"model": "llama", "epochs": 1}
 OPTIONS = {
     **{name: {} for name in ("random", "prior", "static-flat", "static-best", "static-preset")},
     "static-cloud": {"steps": 2},
-    "knn": {"k": 3},
+    **{name: {"k": 3} for name in ("knn", "text-near")},
     **{name: {} for name in ("kernel-mixture", "kernel-ridge")},
     **{name: {"model": "llama", "device": "cpu", "dtype": "float32"} for name in ("icl-zero", "icl-static")},
     "icl-rag": {"model": "llama", "examples": 2},
@@ -33,8 +33,10 @@ OPTIONS = {
     **dict.fromkeys(("lora-head", "prefix-head", "lora-ntp", "prefix-ntp"), TINY),
     "head-mixture": TINY | {"ensemble": 1},
 }
-ON_THE_STEP = {"static-flat", "prior", "knn"} | {n for n in OPTIONS if n[:3] == "icl" or n[-3:] == "ntp"}
-LEARNT = {"prior", "static-best", "static-cloud", "knn", "kernel-mixture", "kernel-ridge"}
+ON_THE_STEP = {"static-flat", "prior", "knn", "text-near"} | {
+    n for n in OPTIONS if n[:3] == "icl" or n[-3:] == "ntp"
+}
+LEARNT = {"prior", "static-best", "static-cloud", "knn", "text-near", "kernel-mixture", "kernel-ridge"}
 LEARNT |= {"lora-head", "prefix-head", "head-mixture"}
 
 
@@ -46,8 +48,7 @@ def subject_of(name, space, model_folders):
 
 
 def test_no_built_in_predictor_is_left_out():
-    elsewhere = {name for name in registry().predictors if registry().predictors[name].wants_audio}
-    assert set(OPTIONS) == set(registry().predictors) - elsewhere - {"text-near"}
+    assert set(OPTIONS) == {name for name, spec in registry().predictors.items() if not spec.wants_audio}
 
 
 @pytest.mark.parametrize("which", SPACES)

@@ -12,11 +12,13 @@ from real_models import open_smollm2
 from test_served import allows
 from tests.conftest import write_small_dataset
 
-from popeq import load_dataset
+from popeq import SearchSettings, load_dataset, load_predictor
 from popeq.errors import UsageError
+from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import make_plans
 from popeq.space import PLANE, Space
+from popeq.tuning.planning import plan_search
 from popeq_llm import local, token_by_token
 from popeq_llm.answers import AnswerFormat, MixtureForm, answer_text, mixture_text, parse_answer
 from popeq_llm.local import LocalModel
@@ -164,15 +166,31 @@ def test_the_wording_of_gains_is_about_one_pair_of_curves():
 
 
 @pytest.fixture
-def planned(tmp_path):
+def data(tmp_path):
     folder = write_small_dataset(tmp_path / "small")
     card = (folder / "dataset.toml").read_text()
 
-    def plan(name, space, **options):
+    def data(space):
         (folder / "dataset.toml").write_text(f"{card}\n[space]\n{space}\n")
-        return make_plans([name], load_dataset(folder), DEFAULT_PROTOCOL, [0], options)
+        return load_dataset(folder)
+
+    return data
+
+
+@pytest.fixture
+def planned(data):
+    def plan(name, space, **options):
+        return make_plans([name], data(space), DEFAULT_PROTOCOL, [0], options)
 
     return plan
+
+
+def test_what_a_space_cannot_have_is_refused_by_a_search_and_in_this_process_too(data):
+    spec, beosonic = registry().predictor("icl-rag"), data('curves = "beosonic"')
+    with pytest.raises(UsageError, match="icl-rag on small: -o wording=gains: describes the curves"):
+        plan_search(spec, beosonic, "small", {"wording": "gains"}, SearchSettings())
+    with pytest.raises(UsageError, match="-o wording=gains: describes the curves"):
+        load_predictor("icl-rag", wording="gains").fit(beosonic)
 
 
 @pytest.mark.parametrize("name", ["icl-zero", "icl-rag-qa", "icl-verbal", "lora-ntp"])

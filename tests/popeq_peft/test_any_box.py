@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from small_fits import fitted, learnable
 
 from popeq.contract import LabelledPrompt
@@ -13,6 +14,7 @@ from popeq.errors import UsageError
 from popeq.plugins import registry
 from popeq.space import PLANE, Space
 from popeq.testing import CHECKS, Subject
+from popeq_peft.mixture import Mixture
 from popeq_peft.records import read_record
 
 #: A place near a corner of each box, outside of the paper's, where all answers are given.
@@ -93,3 +95,14 @@ def test_an_adapter_is_of_a_space(model_folders, tmp_path):
             UsageError, match=r"was trained for x -6 to 6 dB.*steps of 0.1 dB, curves orthogonal"
         ):
             subject.fit(subject.fresh())
+
+
+@pytest.mark.parametrize(("space", "blur_db"), [(PLANE, 0.5), (SPACES["wide"][0], 1.0)])
+def test_the_mixtures_sinkhorn_loss_is_as_blurred_as_the_box_is_large(space, blur_db, monkeypatch):
+    seen = []
+    monkeypatch.setattr("popeq_peft.mixture.sinkhorn_divergence", lambda *_, blur, p: seen.append(blur))
+    subject = Subject.of("head-mixture", {"loss": "sinkhorn"}, space)
+    points = torch.zeros((1, 2, 2))
+    given = Mixture(torch.zeros((1, 1)), points[:, :1], torch.ones((1, 1, 2)), space)
+    subject.fresh().loss(given, points, torch.ones((1, 2), dtype=torch.bool))
+    assert seen == [pytest.approx(blur_db)]

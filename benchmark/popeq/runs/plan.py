@@ -159,7 +159,7 @@ def plans_of(
 ) -> list[Plan]:
     """One plan for each seed of a predictor. Raises UsageError if its parameters are no plain JSON, what they
     name cannot be read, or the predictor cannot be used in the data set's space."""
-    _check_space(predictor, parameters, dataset)
+    check_space(predictor, parameters, dataset)
     try:
         plain_json(parameters.model_dump(mode="json"))
     except ValueError as error:
@@ -169,7 +169,8 @@ def plans_of(
     return [Plan(spec, predictor, parameters, dataset) for spec in specs]
 
 
-def _check_space(predictor: PredictorSpec, parameters: Parameters, dataset: Dataset) -> None:
+def check_space(predictor: PredictorSpec, parameters: Parameters, dataset: Dataset) -> None:
+    """Raise UsageError, with both names, if a predictor cannot be used in the space of a data set."""
     try:
         parameters.check_space(dataset.space)
     except UsageError as error:

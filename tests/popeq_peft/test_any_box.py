@@ -100,7 +100,7 @@ def test_an_adapter_is_of_a_space(model_folders, tmp_path):
 @pytest.mark.parametrize(("space", "blur_db"), [(PLANE, 0.5), (SPACES["wide"][0], 1.0)])
 def test_the_mixtures_sinkhorn_loss_is_as_blurred_as_the_box_is_large(space, blur_db, monkeypatch):
     seen = []
-    monkeypatch.setattr("popeq_peft.mixture.sinkhorn_divergence", lambda *_, blur, p: seen.append(blur))
+    monkeypatch.setattr("popeq_peft.mixture.sinkhorn_divergence", lambda *_, blur, **__: seen.append(blur))
     subject = Subject.of("head-mixture", {"loss": "sinkhorn"}, space)
     points = torch.zeros((1, 2, 2))
     given = Mixture(torch.zeros((1, 1)), points[:, :1], torch.ones((1, 1, 2)), space)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from popeq.space import Space
+
 #: What sort of method a predictor is; boards can be filtered by it.
 Kind = Literal["baseline", "preset", "in-context", "retrieval", "fine-tuned", "other"]
 
@@ -67,6 +69,13 @@ class Parameters(BaseModel):
         record shows the last name of the path alone.
         """
         return {}
+
+    def check_space(self, space: Space) -> None:
+        """Raise UsageError in one line if the predictor cannot be used with a data set of this space.
+
+        Called when a run is planned, before anything is drawn, so it must be fast and import nothing heavy.
+        Nothing is checked unless a predictor says otherwise: it should take any box, step and pair of curves.
+        """
 
 
 @runtime_checkable

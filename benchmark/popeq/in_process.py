@@ -110,7 +110,9 @@ def training_data(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPro
 
 
 def new_predictor(spec: PredictorSpec, parameters: Parameters, space: Space) -> Predictor:
-    """A predictor that is not fitted. Raises UsageError if its module cannot be imported."""
+    """A predictor that is not fitted. Raises UsageError if it cannot be used in the space, or its module
+    cannot be imported."""
+    parameters.check_space(space)
     try:
         factory = load_object(spec.factory)
     except ImportError as error:

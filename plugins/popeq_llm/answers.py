@@ -1,5 +1,4 @@
-"""The text of an answer: a setting as ``[x, y]`` in dB with one decimal, a list of several, a mixture, or
-free text."""
+"""The text of an answer: a setting as ``[x, y]`` in dB, a list of several, a mixture, or free text."""
 
 from __future__ import annotations
 
@@ -10,45 +9,63 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
+from popeq.errors import UsageError
+from popeq.space import PLANE, Space
 from popeq.typing import Floats
+from popeq_llm.numbers import Numbers, numbers_of
 
-#: Settings are whole tenths of a dB in [-6, 6] on either axis: 121 x 121 answers.
-TENTHS = range(-60, 61)
-#: A number of a setting, of the plane or as gains.
-_NUMBERS = {False: r"-?[0-6]\.[0-9]", True: r"-?(?:1[0-2]|[0-9])\.[0-9]"}
-#: Weights (per cent) and spreads (tenths of a dB) of a mixture's components.
-WEIGHTS, SPREADS = range(5, 101, 5), range(1, 61)
-_COMPONENT = rf"(5|[1-9][05]|100)% at \[({_NUMBERS[False]}), ({_NUMBERS[False]})\] spread ([0-6]\.[0-9])"
+#: Weights of a mixture's components, per cent.
+WEIGHTS = range(5, 101, 5)
+_WEIGHT = "5|[1-9][05]|100"
+#: Of a plane with more settings than this, local models choose x and y one after the other.
+MOST_AT_ONCE = 20_000
+#: Most texts that a model chooses between at once; the tries of so many are built in some seconds.
+MOST_TEXTS = 60_000
 
 
 @dataclass(frozen=True)
 class AnswerFormat:
     """What a model is to answer: one setting (``pairs`` = 1), or a list of ``pairs`` settings.
 
-    A setting is written as x and y or, with ``gains``, as the gains that it has at the lowest and the highest
+    Settings are those that the control of ``space`` offers, written with the decimals of its step. A setting
+    is written as x and y or, with ``gains``, as the gains that it has at the lowest and the highest
     frequency: bass x - y and treble x + y.
     """
 
     pairs: int = 1
     gains: bool = False
+    space: Space = PLANE
 
     @property
     def tokens(self) -> int:
         """Tokens that are enough for it, whatever the tokenizer."""
         return 64 + 32 * self.pairs
 
+    @property
+    def numbers(self) -> Numbers:
+        """How its settings are written."""
+        return numbers_of(self.space)
+
 
 @dataclass(frozen=True)
 class MixtureForm:
-    """What a model is to answer: a mixture of up to ``components`` Gaussians, in words (``mixture_text``)."""
+    """What a model is to answer: a mixture of up to ``components`` Gaussians, in words (``mixture_text``),
+    whose centres are settings that the control of ``space`` offers."""
 
     components: int = 4
+    space: Space = PLANE
     pairs: ClassVar[int] = 1
+    gains: ClassVar[bool] = False
 
     @property
     def tokens(self) -> int:
         """Tokens that are enough for it, whatever the tokenizer."""
         return 64 + 64 * self.components
+
+    @property
+    def numbers(self) -> Numbers:
+        """How its numbers are written."""
+        return numbers_of(self.space)
 
 
 @dataclass(frozen=True)
@@ -64,28 +81,39 @@ Bound: TypeAlias = AnswerFormat | MixtureForm
 Form: TypeAlias = Bound | FreeText
 
 
+def check_settings(form: Bound) -> None:
+    """Raise UsageError if there are too many settings to bind answers to."""
+    numbers = form.numbers
+    most = numbers.count if form.gains else max(len(numbers.x), len(numbers.y))
+    if most > MOST_TEXTS:
+        what = "bass and treble are chosen together" if form.gains else "x and y are chosen one by one"
+        raise UsageError(
+            f"step_db {form.space.step_db:g} of [space] in dataset.toml is too fine for language models: it "
+            f"offers {numbers.count:,} settings, and where {what} a model is bound to {MOST_TEXTS:,} "
+            "answers at most; use a coarser step_db" + (", or another wording" if form.gains else "")
+        )
+
+
 def whole_lines(text: str, *, ended: bool) -> str:
     """A free text without white space around it and, if it did not come to its end, without its last line."""
     return (text if ended else text.rpartition("\n")[0]).strip()
 
 
-def number_text(tenths: int) -> str:
-    """A coordinate as it is written in an answer: ``number_text(-15)`` is ``-1.5``; zero has no sign."""
-    return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
-
-
-def pair_text(x: int, y: int, gains: bool) -> str:
-    """A setting in tenths of a dB as its two numbers in an answer."""
-    first, second = (x - y, x + y) if gains else (x, y)
-    return f"{number_text(first)}, {number_text(second)}"
+def pair_text(x: int, y: int, form: Bound) -> str:
+    """A setting in steps as its two numbers in an answer."""
+    first, second = (x - y, x + y) if form.gains else (x, y)
+    return f"{form.numbers.text(first)}, {form.numbers.text(second)}"
 
 
 def answer_text(points: Sequence[Sequence[float]] | Floats, form: Bound) -> str:
-    """Settings (pairs, 2) in dB, rounded to tenths, or a mixture (K, 4), as an answer of that format."""
+    """Settings (pairs, 2) in dB, or a mixture (K, 4), as an answer of that format.
+
+    Settings are moved to the nearest that the control offers.
+    """
     if isinstance(form, MixtureForm):
-        return mixture_text(points)
-    tenths = np.rint(np.asarray(points, dtype=np.float64).reshape(-1, 2) * 10).astype(int)
-    pairs = [f"[{pair_text(int(x), int(y), form.gains)}]" for x, y in tenths]
+        return mixture_text(points, form)
+    steps = form.numbers.nearest(np.asarray(points, dtype=np.float64).reshape(-1, 2))
+    pairs = [f"[{pair_text(x, y, form)}]" for x, y in steps.tolist()]
     if len(pairs) != form.pairs:
         raise ValueError(f"needs {form.pairs} settings, not {len(pairs)}")
     return pairs[0] if form.pairs == 1 else f"[{', '.join(pairs)}]"
@@ -94,38 +122,47 @@ def answer_text(points: Sequence[Sequence[float]] | Floats, form: Bound) -> str:
 def parse_answer(text: str, form: Bound) -> Floats | None:
     """The settings (pairs, 2) in dB of an answer, or its mixture (K, 4), or None if it is anything but one.
 
-    Strict: only white space around it is allowed; a setting outside of [-6, 6] on either axis or between
-    tenths, another count or another form gives None.
+    Strict: only white space around it is allowed; a setting that the control does not offer, another count or
+    another form gives None.
     """
     text = text.strip()
     if isinstance(form, MixtureForm):
         return parse_mixture(text, form)
-    number = _NUMBERS[form.gains]
+    number = form.numbers.pattern
     pair = rf"\[{number}, {number}\]"
     pattern = pair if form.pairs == 1 else rf"\[{pair}(?:, {pair}){{{form.pairs - 1}}}\]"
     if not re.fullmatch(pattern, text):
         return None
-    numbers = np.array(re.findall(number, text), dtype=np.float64).reshape(-1, 2)
-    if not form.gains:
-        return numbers + 0.0 if (np.abs(numbers) <= 6.0).all() else None
-    bass, treble = np.rint(numbers.T * 10).astype(int)
-    tenths = np.stack([bass + treble, treble - bass], axis=1)
-    if (tenths % 2).any() or (np.abs(tenths) > 120).any():
+    steps = _steps(re.findall(number, text), form)
+    return None if steps is None else form.numbers.db(steps)
+
+
+def _steps(texts: Sequence[str], form: Bound) -> np.ndarray[tuple[int, int], np.dtype[np.int64]] | None:
+    """The settings, as numbers of steps (n, 2), of 2 n numbers; None if one is not offered."""
+    read = [form.numbers.read(text) for text in texts]
+    if None in read:
         return None
-    return tenths / 20 + 0.0
+    steps = np.array(read, dtype=np.int64).reshape(-1, 2)
+    if form.gains:
+        bass, treble = steps.T
+        doubled = np.stack([bass + treble, treble - bass], axis=1)
+        if (doubled % 2).any():
+            return None
+        steps = doubled // 2
+    return steps if form.numbers.offers(steps) else None
 
 
-def mixture_text(components: Sequence[Sequence[float]] | Floats) -> str:
+def mixture_text(components: Sequence[Sequence[float]] | Floats, form: MixtureForm = MixtureForm()) -> str:
     """A mixture as it is written: ``60% at [1.5, -2.0] spread 1.2; 40% at [-3.0, 0.5] spread 0.8.``
 
     ``components`` (K, 4) are weight in per cent, x, y and spread in dB. Weights are rounded to 5 %, all else
-    to tenths of a dB.
+    to steps of the control.
     """
-    texts = []
+    texts, one = [], AnswerFormat(space=form.space)
     for weight, x, y, spread in np.asarray(components, dtype=np.float64):
         percent = int(np.clip(5 * np.rint(weight / 5), WEIGHTS[0], WEIGHTS[-1]))
-        tenths = int(np.clip(np.rint(10 * spread), SPREADS[0], SPREADS[-1]))
-        texts.append(f"{percent}% at {answer_text([[x, y]], AnswerFormat())} spread {number_text(tenths)}")
+        spread_text = form.numbers.text(form.numbers.nearest_spread(spread))
+        texts.append(f"{percent}% at {answer_text([[x, y]], one)} spread {spread_text}")
     return f"{'; '.join(texts)}."
 
 
@@ -134,8 +171,15 @@ def parse_mixture(text: str, form: MixtureForm) -> Floats | None:
 
     Weights are relative: they need not sum to 100.
     """
-    if not re.fullmatch(rf"{_COMPONENT}(?:; {_COMPONENT}){{0,{form.components - 1}}}\.", text):
+    numbers = form.numbers
+    number = numbers.pattern
+    component = rf"({_WEIGHT})% at \[({number}), ({number})\] spread ({number})"
+    if not re.fullmatch(rf"{component}(?:; {component}){{0,{form.components - 1}}}\.", text):
         return None
-    found = np.array(re.findall(_COMPONENT, text), dtype=np.float64) + 0.0
-    inside = (np.abs(found[:, 1:3]) <= 6.0).all() and np.isin(np.rint(10 * found[:, 3]), SPREADS).all()
-    return found if inside else None
+    parts = re.findall(component, text)
+    centres = _steps([text for _, *pair, _ in parts for text in pair], form)
+    spreads = [numbers.read(spread) for *_, spread in parts]
+    if centres is None or any(steps not in numbers.spreads for steps in spreads):
+        return None
+    weights = [[float(weight)] for weight, *_ in parts]
+    return np.hstack([weights, numbers.db(centres), [[float(spread)] for *_, spread in parts]])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
-from popeq.errors import RunError, UsageError
-from popeq.space import PLANE, Space
+from popeq.errors import RunError
+from popeq.space import Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, Bound, parse_answer
 from popeq_llm.encoder import open_encoder
@@ -34,12 +34,8 @@ class Asking(Generic[P]):
     pairs: ClassVar[int] = 1
 
     def __init__(self, parameters: P, space: Space) -> None:
-        if space != PLANE:
-            raise UsageError(
-                f"{self.name}: models are asked for settings in the box {PLANE.low.tolist()}.."
-                f"{PLANE.high.tolist()} dB; that of this data set is {space.low.tolist()}.."
-                f"{space.high.tolist()}; use knn there"
-            )
+        parameters.check_space(space)
+        self.space = space
         self.parameters = parameters
         self._explained: dict[str, Mapping[str, Any]] = {}
         self._report: Callable[[str], None] = lambda _: None
@@ -56,10 +52,8 @@ class Asking(Generic[P]):
         Raises UsageError for a template, an encoder, a model or a number of examples that cannot be used.
         """
         p = self.parameters
-        self.template = load_template(p.template_kind, p.template, p.wording)
-        self.form = self._form(self.template.wording.gains)
-        if self.template.wording.gains and p.model.startswith("openai:"):
-            raise UsageError(f"-o wording={p.wording}: served models write x and y; use another wording")
+        self.template = load_template(p.template_kind, p.template, p.wording, self.space)
+        self.form = self._form(self.template.form)
         self._prepare(train)
         self.model = open_model(self.parameters, self._report)
         examples = self._shared_examples()
@@ -87,9 +81,9 @@ class Asking(Generic[P]):
         """
         return self._explained[prompt_id]
 
-    def _form(self, gains: bool) -> Bound:
-        """What is asked for; ``gains``: the wording has settings as bass and treble gains."""
-        return AnswerFormat(self.pairs, gains)
+    def _form(self, one: AnswerFormat) -> Bound:
+        """What is asked for, where ``one`` is a single setting."""
+        return replace(one, pairs=self.pairs)
 
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
         """Make examples ready."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeGuard, TypeVar
 
 import numpy as np
 import torch
 
 from popeq.errors import RunError, UsageError
 from popeq.typing import Ints
-from popeq_llm.answers import AnswerFormat, Bound, Form, FreeText, whole_lines
+from popeq_llm.answers import MOST_AT_ONCE, AnswerFormat, Bound, Form, FreeText, whole_lines
 from popeq_llm.architecture import check_length, text_config, values_per_token
 from popeq_llm.chat_text import ChatText
 from popeq_llm.known import DEFAULT_MODEL
@@ -36,11 +36,17 @@ _MOST_FED = 4096
 _ONE = AnswerFormat()
 
 
+def _has_one_choice(form: Bound) -> TypeGuard[AnswerFormat]:
+    """Whether an answer is one choice, between not too many for its whole distribution."""
+    return isinstance(form, AnswerFormat) and form.pairs == 1 and form.numbers.count <= MOST_AT_ONCE
+
+
 class LocalModel:
     """A causal model on this machine: a packaged one, a GGUF file, a folder, or a hub name.
 
     ``decode`` is how settings are drawn: ``split`` (multinomial splitting over the tries of answers),
-    ``exact`` (the whole distribution of a single setting, then draws from it; several are split),
+    ``exact`` (the whole distribution of a single setting, then draws from it; several are split, and a plane
+    of more than ``MOST_AT_ONCE`` settings is),
     ``generate`` (token by token), or ``auto``: split where the model takes tree masks, else generate.
     ``loaded`` is the model where it is loaded already (a fine-tuned one, say); ``report`` is called with a
     line before what takes long.
@@ -120,7 +126,7 @@ class LocalModel:
             draw = partial(constrained_samples, self.model, grammar)
             size = self._rows(contexts, len(self.tokenizer))
             answers = self._by_seed(contexts, n, rngs, size, draw)
-        elif self.decode == "exact" and isinstance(form, AnswerFormat) and form.pairs == 1:
+        elif self.decode == "exact" and _has_one_choice(form):
             (texts,) = segment_texts(form)
             laws = self.exact(chats, form)
             answers = [[texts[i] for i in law.draw(n, rng)] for law, rng in zip(laws, rngs, strict=True)]
@@ -129,7 +135,8 @@ class LocalModel:
         return Generated(answers, (0,) * len(chats))
 
     def exact(self, chats: Sequence[Chat], form: AnswerFormat = _ONE) -> list[ExactAnswers]:
-        """Each chat's whole distribution over the 121 x 121 settings; (x_i, y_j) has index 121 i + j."""
+        """Each chat's whole distribution over the settings, at most ``MOST_AT_ONCE`` of them: of the paper's
+        plane 121 x 121, (x_i, y_j) with the index 121 i + j."""
         contexts, grammar = self._contexts(chats, form)
         vocabulary = torch.from_numpy(vocabulary_of(grammar))
         nodes = len(grammar.tries[0].token) - len(grammar.tries[0].leaves)

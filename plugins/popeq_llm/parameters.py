@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
 from popeq.ranges import tuned, tuned_choice
+from popeq.space import Space
 from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL, DEFAULT_WORDING, WordingName
 from popeq_llm.weights import model_identity, named
 
@@ -52,10 +53,10 @@ class TemplateParameters(Parameters):
     @classmethod
     def _hash_template(cls, values: Any) -> Any:
         """Check the template before anything runs, and make its content a part of what identifies a run."""
-        from popeq_llm.templates import load_template, wordings
+        from popeq_llm.templates import load_template
 
-        wording = values.get("wording", DEFAULT_WORDING) if isinstance(values, Mapping) else None
-        if wording not in wordings():  # the field's own check says so
+        wording = str(values.get("wording", DEFAULT_WORDING)) if isinstance(values, Mapping) else ""
+        if wording not in get_args(WordingName):  # the field's own check says so
             return values
         return with_sha256(
             values, "template", lambda file: load_template(cls.template_kind, file, wording).sha256
@@ -64,6 +65,14 @@ class TemplateParameters(Parameters):
     def identity(self) -> Mapping[str, str]:
         """The template's content."""
         return {**super().identity(), **named(template=hash_identity(self.template_sha256))}
+
+    def check_space(self, space: Space) -> None:
+        """Raise UsageError if the wording is about other curves, or there are too many settings."""
+        from popeq_llm.answers import check_settings
+        from popeq_llm.templates import load_template
+
+        super().check_space(space)
+        check_settings(load_template(self.template_kind, self.template, self.wording, space).form)
 
 
 class EncoderParameters(Parameters):
@@ -105,6 +114,15 @@ class ModelParameters(TemplateParameters):
     def identity(self) -> Mapping[str, str]:
         """The contents of the model and the template."""
         return {**super().identity(), **named(model=model_identity(self.model, self.revision))}
+
+    def check_space(self, space: Space) -> None:
+        """Raise UsageError also for settings as gains, where these cannot be read."""
+        super().check_space(space)
+        asked_as_gains = self.wording == "gains"
+        if asked_as_gains and self.model.startswith("openai:"):
+            raise UsageError(f"-o wording={self.wording}: served models write x and y; use another wording")
+        if asked_as_gains and self.template_kind == "verbal":
+            raise UsageError(f"-o wording={self.wording}: icl-verbal describes x and y; use another wording")
 
 
 class ZeroParameters(ModelParameters):

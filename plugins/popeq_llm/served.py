@@ -73,7 +73,7 @@ class ServedModel:
         self._client = Client(base_url, concurrency, timeout_s, patience or Patience())
         self.base_url = self._client.base_url
         self._cache = ContentCache("served")
-        self._abilities: dict[int, Abilities] = {}
+        self._abilities: dict[AnswerFormat, Abilities] = {}
 
     @property
     def info(self) -> ModelInfo:
@@ -129,7 +129,7 @@ class ServedModel:
     def _found_out(self, form: Form) -> Abilities:
         """What the server can do for this format: as in the cache, else by asking it."""
         form = _probed(form)
-        if form.pairs not in self._abilities:
+        if form not in self._abilities:
             question = self._abilities_question(form)
             found = kept_abilities(self._cache.get(question))
             if found is None:
@@ -146,8 +146,8 @@ class ServedModel:
                 if found is None:  # outside of the handler, whose exception would show the request
                     raise RunError(f"{self.name} at {self.base_url}: {failure}")
                 self._cache.put(question, asdict(found), required=True)
-            self._abilities[form.pairs] = found
-        return self._abilities[form.pairs]
+            self._abilities[form] = found
+        return self._abilities[form]
 
     def _abilities_question(self, form: AnswerFormat) -> dict[str, Any]:
         asked = self._body(PROBE, Abilities(self.per_request), form, 0, self.per_request, PROBE_TOKENS)
@@ -187,7 +187,7 @@ class ServedModel:
             count = min(missing, abilities.choices)
             seed = int(prompt.rng.integers(2**31))
             body = self._body(prompt.chat, abilities, form, seed, count, form.tokens)
-            questions.append(Question(body, self.base_url, seed, prompt.drawn, form.pairs, count))
+            questions.append(Question(body, self.base_url, seed, prompt.drawn, form, count))
             prompt.drawn += count
             missing -= count
         return questions
@@ -261,4 +261,6 @@ class ServedModel:
 
 def _probed(form: Form) -> AnswerFormat:
     """The format that the probe is about: its settings show whether a server samples."""
-    return form if isinstance(form, AnswerFormat) else AnswerFormat()
+    if isinstance(form, AnswerFormat):
+        return form
+    return AnswerFormat() if isinstance(form, FreeText) else AnswerFormat(space=form.space)

@@ -8,23 +8,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 
+from popeq.space import PLANE, Space
 from popeq_llm.answers import Bound, Form, FreeText, MixtureForm, answer_text, parse_answer, whole_lines
 from popeq_llm.models import Chat
+from popeq_llm.numbers import numbers_of
+from popeq_llm.patterns import Pattern, number_pattern, pattern_of
 from popeq_llm.served_client import Choice
 
 #: How a server can be asked to bind an answer: ``no`` is not at all.
 Binding = Literal["grammar", "regex", "schema", "no"]
 
-_NUMBER = r"(0\.0|-?(0\.[1-9]|[1-5]\.[0-9]|6\.0))"
-_PAIR = rf"\[{_NUMBER}, {_NUMBER}\]"
-#: A setting as regular expression: the very texts that ``answers.answer_text`` writes.
-SETTING = f"^{_PAIR}$"
-_COMPONENT = rf"(5|[1-9][05]|100)% at {_PAIR} spread (0\.[1-9]|[1-5]\.[0-9]|6\.0)"
 FIRST_DRAWS = 16  # if none of so many answers is right, a prompt is given up
 _DRAWS_PER_SAMPLE = 4  # a prompt may cost so many draws for each sample (and 16 more)
 
@@ -42,25 +41,48 @@ def binding_fields(binding: Binding, form: Bound) -> dict[str, Any]:
     return {"response_format": _response_format(form)} if binding == "schema" else {}
 
 
+@cache
+def _axes(space: Space) -> tuple[Pattern, Pattern]:
+    """The numbers of x and of y: the very texts that ``answers.answer_text`` writes."""
+    numbers = numbers_of(space)
+    x, y = (number_pattern(list(map(numbers.text, steps))) for steps in (numbers.x, numbers.y))
+    return x, y
+
+
+@cache
+def _spreads(space: Space) -> Pattern:
+    numbers = numbers_of(space)
+    return pattern_of(list(map(numbers.text, numbers.spreads)))
+
+
+def _pair(form: Bound) -> str:
+    """A setting as regular expression."""
+    x, y = _axes(form.space)
+    return rf"\[({x.regex}), ({y.regex})\]"
+
+
 def _regex(form: Bound) -> str:
     """The whole of an answer as regular expression."""
+    pair = _pair(form)
     if isinstance(form, MixtureForm):
-        return rf"{_COMPONENT}(; {_COMPONENT}){{0,{form.components - 1}}}\."
-    return _PAIR if form.pairs == 1 else rf"\[{_PAIR}(, {_PAIR}){{{form.pairs - 1}}}\]"
+        component = rf"(5|[1-9][05]|100)% at {pair} spread ({_spreads(form.space).regex})"
+        return rf"{component}(; {component}){{0,{form.components - 1}}}\."
+    return pair if form.pairs == 1 else rf"\[{pair}(, {pair}){{{form.pairs - 1}}}\]"
 
 
 def _grammar(form: Bound) -> str:
-    rules = [
-        'pair ::= "[" number ", " number "]"',
-        'number ::= "0.0" | "-"? ("0." [1-9] | [1-5] "." [0-9] | "6.0")',
-    ]
+    x, y = _axes(form.space)
+    if x == y:
+        rules = ['pair ::= "[" number ", " number "]"', f"number ::= {x.grammar}"]
+    else:
+        rules = ['pair ::= "[" x ", " y "]"', f"x ::= {x.grammar}", f"y ::= {y.grammar}"]
     if isinstance(form, MixtureForm):
         optional = ""
         for _ in range(form.components - 1):
             optional = f' ("; " part{optional})?'
         rules += [
             'part ::= ("5" | [1-9] [05] | "100") "% at " pair " spread " spread',
-            'spread ::= "0." [1-9] | [1-5] "." [0-9] | "6.0"',
+            f"spread ::= {_spreads(form.space).grammar}",
         ]
         return "\n".join([f'root ::= part{optional} "."', *rules])
     more = '", " pair ' * (form.pairs - 1)
@@ -69,7 +91,7 @@ def _grammar(form: Bound) -> str:
 
 def _response_format(form: Bound) -> dict[str, Any]:
     """A strict schema that only right answers fulfil."""
-    pattern = f"^{_regex(form)}$" if isinstance(form, MixtureForm) else SETTING
+    pattern = f"^{_regex(form) if isinstance(form, MixtureForm) else _pair(form)}$"
     settings = {
         "type": "array",
         "items": {"type": "string", "pattern": pattern},
@@ -134,13 +156,16 @@ class Question:
     base_url: str
     seed: int
     start: int
-    pairs: int
+    form: Form
     count: int
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the cache knows it by; the seed counts even where the server takes none."""
-        held = {"body": self.body, "seed": self.seed, "sample": self.start, "pairs": self.pairs}
+        """What the cache knows it by; the seed counts even where the server takes none, and the space even
+        where the text does not say it."""
+        held = {"body": self.body, "seed": self.seed, "sample": self.start, "pairs": self.form.pairs}
+        if not isinstance(self.form, FreeText) and self.form.space != PLANE:
+            held["space"] = asdict(self.form.space)
         return {"kind": "answers", "base_url": self.base_url, **held}
 
     def singles(self) -> list[Question]:

@@ -6,10 +6,8 @@ import hashlib
 import importlib.resources
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +16,12 @@ from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from popeq.errors import UsageError
+from popeq.space import PLANE, Space
 from popeq.typing import Floats
-from popeq_llm.answers import AnswerFormat, answer_text
+from popeq_llm.answers import AnswerFormat, MixtureForm, answer_text, mixture_text
 from popeq_llm.known import DEFAULT_WORDING
 from popeq_llm.models import Chat, Message
+from popeq_llm.wordings import Wording, wording_of
 
 Kind = Literal["zero", "few", "qa", "verbal", "paraphrase"]
 #: A sentence and the settings (m, 2) in dB that listeners chose for it, or these in words.
@@ -30,6 +30,9 @@ Example = tuple[str, Floats | str]
 #: Two sentences: what the chats of both begin with, all chats of a template do.
 PROBES = ("Make it warmer", "a bright sound")
 _BLOCKS = ("system", "user")
+_OFFERED = ("role", "setting", "meaning", "mixture")
+_MIXTURE = ((60, 1.5, -2.0, 1.2), (40, -3.0, 0.5, 0.8))
+_ONE = AnswerFormat()
 _EXAMPLE = {"sentence": "<an example's sentence>", "settings": "<an example's settings>"}
 #: The variables of each kind, with values that a check can find again in the text. Every one must be used.
 _VARIABLES: dict[Kind, dict[str, Any]] = {
@@ -47,28 +50,6 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A way to say what a setting is: who is asked, how a setting is written, what its numbers mean."""
-
-    name: str
-    role: str
-    setting: str
-    meaning: str
-
-    @property
-    def gains(self) -> bool:
-        """Whether settings are written as bass and treble gains (``AnswerFormat.gains``)."""
-        return self.setting == "[bass, treble]"
-
-
-@cache
-def wordings() -> dict[str, Wording]:
-    """The bundled wordings by name."""
-    text = importlib.resources.files("popeq_llm").joinpath("templates", "wordings.toml").read_text("utf-8")
-    return {name: Wording(name, **parts) for name, parts in tomllib.loads(text).items()}
-
-
-@dataclass(frozen=True)
 class Template:
     """A checked template with the blocks ``user`` and, unless the chat has no system message, ``system``."""
 
@@ -76,17 +57,18 @@ class Template:
     sha256: str
     compiled: jinja2.Template
     wording: Wording
+    #: A single setting, as the wording and the space have it.
+    form: AnswerFormat
 
     def chat(self, sentence: str, examples: Sequence[Example] = (), count: int = 1) -> Chat:
         """The turns before the answer. Sentences are inserted as they are and never read as a template.
 
         ``count``: how many paraphrases are asked for, in a template of that kind.
         """
-        gains = self.wording.gains
         shown = [
             {
                 "sentence": text,
-                "settings": chosen if isinstance(chosen, str) else settings_text(chosen, gains),
+                "settings": chosen if isinstance(chosen, str) else settings_text(chosen, self.form),
             }
             for text, chosen in examples
         ]
@@ -96,7 +78,7 @@ class Template:
         """The turns with these values of the variables. Raises UsageError if the template fails."""
         try:
             texts = {
-                name: "".join(block(self.compiled.new_context({**_described(self.wording), **values})))
+                name: "".join(block(self.compiled.new_context({**self._offered(), **values})))
                 for name, block in self.compiled.blocks.items()
             }
         except Exception as error:  # a template can call any operator of Python
@@ -105,39 +87,45 @@ class Template:
         system = texts.get("system", "").strip()
         return (Message("system", system), user) if system else (user,)
 
-
-def _described(wording: Wording) -> dict[str, str]:
-    """What a wording gives a template; none of it has to be used."""
-    return {"role": wording.role, "setting": wording.setting, "meaning": wording.meaning}
-
-
-def settings_text(points: Floats, gains: bool = False) -> str:
-    """Settings (m, 2) in dB as an example shows them: ``[x, y], [x, y]``, rounded to tenths; with ``gains``
-    as gains of bass and treble."""
-    return ", ".join(answer_text([point], AnswerFormat(gains=gains)) for point in points)
+    def _offered(self) -> dict[str, str]:
+        """What a template is given besides the variables of its kind; none of it has to be used."""
+        parts = (self.wording.role, self.wording.setting, self.wording.meaning)
+        mixture = mixture_text(_MIXTURE, MixtureForm(space=self.form.space))
+        return dict(zip(_OFFERED, (*parts, mixture), strict=True))
 
 
-def load_template(kind: Kind, file: str | Path | None = None, wording: str = DEFAULT_WORDING) -> Template:
-    """The bundled template of a kind, or a person's own ``file`` in its place, with a bundled wording.
+def settings_text(points: Floats, form: AnswerFormat = _ONE) -> str:
+    """Settings (m, 2) in dB as an example shows them: ``[x, y], [x, y]``, each moved to the nearest one that
+    the control offers."""
+    return ", ".join(answer_text([point], form) for point in points)
+
+
+def load_template(
+    kind: Kind, file: str | Path | None = None, wording: str = DEFAULT_WORDING, space: Space = PLANE
+) -> Template:
+    """The bundled template of a kind, or a person's own ``file`` in its place, with a bundled wording about
+    the settings of a space.
 
     ``zero`` asks about a sentence alone; ``few``, ``qa`` and ``verbal`` show examples, ``qa`` asks for a list
     and ``verbal`` for a mixture in words; ``paraphrase`` asks for other wordings of a sentence, one a line.
-    Raises UsageError in one line: the file cannot be read, or which blocks and variables are missing or
-    unknown.
+    Raises UsageError in one line: the file cannot be read, which blocks and variables are missing or unknown,
+    or that the wording is about other curves.
     """
     if not file:
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")
-        return parse_template(bundled.read_text(encoding="utf-8"), kind, f"{kind}.txt", wording)
+        return parse_template(bundled.read_text(encoding="utf-8"), kind, f"{kind}.txt", wording, space)
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"template {file}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"template {file}: is not UTF-8 text") from None
-    return parse_template(text, kind, str(file), wording)
+    return parse_template(text, kind, str(file), wording, space)
 
 
-def parse_template(text: str, kind: Kind, name: str, wording: str = DEFAULT_WORDING) -> Template:
+def parse_template(
+    text: str, kind: Kind, name: str, wording: str = DEFAULT_WORDING, space: Space = PLANE
+) -> Template:
     """A template from its text; ``name`` is what errors call it. Raises UsageError."""
     if old := _OLD_SECTION.search(text):
         raise UsageError(
@@ -149,9 +137,10 @@ def parse_template(text: str, kind: Kind, name: str, wording: str = DEFAULT_WORD
         compiled = _ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(f"template {name}: line {error.lineno}: {error.message}") from None
-    described = wordings()[wording]
+    described = wording_of(wording, space)
     whole = json.dumps([text, asdict(described)], ensure_ascii=False)
-    template = Template(name, hashlib.sha256(whole.encode()).hexdigest(), compiled, described)
+    form = AnswerFormat(gains=described.gains, space=space)
+    template = Template(name, hashlib.sha256(whole.encode()).hexdigest(), compiled, described, form)
     variables = _VARIABLES[kind]
     problems = _problems(tree, variables)
     if not problems:
@@ -174,6 +163,6 @@ def _problems(tree: nodes.Template, variables: Mapping[str, Any]) -> list[str]:
     outside = [node for part in tree.body if isinstance(part, nodes.Output) for node in part.nodes]
     if any(not isinstance(node, nodes.TemplateData) or node.data.strip() for node in outside):
         problems.append("has text outside of its blocks")
-    known = [*variables, "role", "setting", "meaning"]
+    known = [*variables, *_OFFERED]
     unknown = sorted(meta.find_undeclared_variables(tree) - set(known))
     return [*problems, *(f"unknown variable {v!r} (known here: {', '.join(known)})" for v in unknown)]

@@ -14,16 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from popeq_llm.answers import (
-    SPREADS,
-    TENTHS,
-    WEIGHTS,
-    AnswerFormat,
-    Bound,
-    MixtureForm,
-    number_text,
-    pair_text,
-)
+from popeq_llm.answers import MOST_AT_ONCE, WEIGHTS, Bound, MixtureForm, pair_text
 from popeq_llm.architecture import attention_windows, new_cache
 from popeq_llm.trie import STOP, Encode, Grammar, Trie, build_trie, continuations, padded
 
@@ -142,21 +133,28 @@ def free_samples(
 def segment_texts(form: Bound) -> tuple[tuple[str, ...], ...]:
     """The texts of an answer in segments, in each of them a choice; cut where tokenizers do not merge.
 
-    Settings are cut between digits and brackets; a component of a mixture is a weight, a centre and a spread.
+    Settings are cut between digits and brackets, and between x and y where there are more than
+    ``MOST_AT_ONCE``; a component of a mixture is a weight, a centre and a spread.
     A mixture ends where ``.`` is chosen, so that not every segment is used.
     """
-    gains = isinstance(form, AnswerFormat) and form.gains
-    pairs = [pair_text(x, y, gains) for x in TENTHS for y in TENTHS]
     if isinstance(form, MixtureForm):
+        numbers = form.numbers
         first = tuple(f"{weight}%" for weight in WEIGHTS)
-        centre = tuple(f" at [{pair}" for pair in pairs)
-        spread = tuple(f"] spread {number_text(t)}" for t in SPREADS)
-        more = (*(f"; {weight}" for weight in first), STOP)
-        return (first, *(centre, spread, more) * (form.components - 1), centre, spread, (STOP,))
+        spread = tuple(f"] spread {numbers.text(steps)}" for steps in numbers.spreads)
+        component, more = (*_setting(form, " at ["), spread), (*(f"; {weight}" for weight in first), STOP)
+        return (first, *(*component, more) * (form.components - 1), *component, (STOP,))
     if form.pairs == 1:
-        return (tuple(f"[{pair}]" for pair in pairs),)
-    first, later = tuple(f"[[{pair}" for pair in pairs), tuple(f"], [{pair}" for pair in pairs)
-    return (first, *(later,) * (form.pairs - 1), ("]]",))
+        return _setting(form, "[", "]")
+    return (*_setting(form, "[["), *_setting(form, "], [") * (form.pairs - 1), ("]]",))
+
+
+def _setting(form: Bound, before: str, after: str = "") -> tuple[tuple[str, ...], ...]:
+    """A setting with a text before and after it: in one segment, or in two where there are many settings."""
+    numbers = form.numbers
+    if form.gains or numbers.count <= MOST_AT_ONCE:
+        return (tuple(f"{before}{pair_text(x, y, form)}{after}" for x in numbers.x for y in numbers.y),)
+    x = tuple(f"{before}{numbers.text(steps)}" for steps in numbers.x)
+    return x, tuple(f", {numbers.text(steps)}{after}" for steps in numbers.y)
 
 
 def grammar_of(

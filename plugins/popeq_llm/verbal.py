@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
-from popeq.errors import UsageError
-from popeq.space import PLANE
+from popeq.space import PLANE, Space
 from popeq.typing import Floats, Ints
-from popeq_llm.answers import Bound, MixtureForm, mixture_text
+from popeq_llm.answers import AnswerFormat, Bound, MixtureForm, answer_text
 from popeq_llm.encoder import open_encoder
 from popeq_llm.icl import Asking
 from popeq_llm.parameters import VerbalParameters
@@ -43,22 +42,21 @@ class Verbal(Asking[VerbalParameters]):
         seeds = [int(rng.integers(2**63 - 1)) for rng in rngs]
         answers = self._answers(prompts, self.parameters.answers, rngs)
         for prompt, own in zip(prompts, answers, strict=True):
-            words = {"answers": [mixture_text(mixture) for mixture in own]}
+            words = {"answers": [answer_text(mixture, self.form) for mixture in own]}
             self._explained[prompt.prompt_id] = {**self._explained[prompt.prompt_id], **words}
         return np.stack(
-            [draws(own, n, np.random.default_rng(seed)) for own, seed in zip(answers, seeds, strict=True)]
+            [
+                draws(own, n, np.random.default_rng(seed), self.space)
+                for own, seed in zip(answers, seeds, strict=True)
+            ]
         )
 
     def describe(self) -> dict[str, Any]:
         """Also the encoder, if examples are shown."""
         return super().describe() | (self._retriever.describe() if self._retriever else {})
 
-    def _form(self, gains: bool) -> Bound:
-        if gains:
-            raise UsageError(
-                f"-o wording={self.parameters.wording}: icl-verbal describes x and y; use another wording"
-            )
-        return MixtureForm()
+    def _form(self, one: AnswerFormat) -> Bound:
+        return MixtureForm(space=one.space)
 
     def _prepare(self, train: Sequence[LabelledPrompt]) -> None:
         self._retriever = None
@@ -71,14 +69,13 @@ class Verbal(Asking[VerbalParameters]):
             return super()._examples(prompts)
         train = self._retriever.train
         found = self._retriever.nearest(prompts, self.parameters.examples)
-        return [([_in_words(train[r.prompt_id]) for r in reversed(own)], own) for own in found]
+        return [([self._in_words(train[r.prompt_id]) for r in reversed(own)], own) for own in found]
+
+    def _in_words(self, labelled: LabelledPrompt) -> Example:
+        return labelled.prompt.text, answer_text(described(labelled.responses), self.form)
 
 
-def _in_words(labelled: LabelledPrompt) -> Example:
-    return labelled.prompt.text, mixture_text(described(labelled.responses))
-
-
-def draws(mixtures: Sequence[Floats], n: int, rng: np.random.Generator) -> Floats:
+def draws(mixtures: Sequence[Floats], n: int, rng: np.random.Generator, space: Space = PLANE) -> Floats:
     """``n`` draws (n, 2), dB, from the average of mixtures (K, 4), in random order.
 
     As many come from each mixture up to one; which give one more is chance, so that each draw has the
@@ -92,7 +89,7 @@ def draws(mixtures: Sequence[Floats], n: int, rng: np.random.Generator) -> Float
             for mixture, size in zip(mixtures, times, strict=True)
         ]
     )
-    return rng.permutation(PLANE.fold(rng.normal(chosen[:, 1:3], chosen[:, 3:])))
+    return rng.permutation(space.fold(rng.normal(chosen[:, 1:3], chosen[:, 3:])))
 
 
 def described(points: Floats) -> Floats:

@@ -139,8 +139,8 @@ class MixtureHead(nn.Module):
         return Mixture((self.log_weights + logits).log_softmax(dim=1), means, sds, self.space)
 
 
-#: Draws from each component and blur (dB) of the Sinkhorn loss.
-_DRAWS, _BLUR_DB = 3, 0.5
+#: Draws from each component and blur (as a share of the box) of the Sinkhorn loss.
+_DRAWS, _BLUR = 3, 1.0 / 24.0
 
 
 class HeadMixture(HeadPredictor[MixtureParameters]):
@@ -150,6 +150,7 @@ class HeadMixture(HeadPredictor[MixtureParameters]):
 
     def __init__(self, parameters: MixtureParameters, space: Space) -> None:
         super().__init__(parameters, space)
+        self._blur_db = _BLUR * float(np.sqrt(space.size.prod()))
         self.divergence_rise = DIVERGENCE_NATS if parameters.loss == "nll" else divergence_db(space)
 
     @property
@@ -171,7 +172,7 @@ class HeadMixture(HeadPredictor[MixtureParameters]):
             return given.energy_scores(responses, mask)
         if self.parameters.loss == "sinkhorn":
             points, weights = given.draws(_DRAWS)
-            return sinkhorn_divergence(points, responses, mask, weights, blur=_BLUR_DB, p=1)
+            return sinkhorn_divergence(points, responses, mask, weights, blur=self._blur_db, p=1)
         return -(given.log_density(responses) * equal_weights(mask, responses)).sum(dim=1)
 
     def draw(

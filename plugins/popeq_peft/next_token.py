@@ -17,7 +17,7 @@ from torch import Tensor
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
-from popeq.space import PLANE, Space
+from popeq.space import Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.architecture import additive_masks, check_length, new_cache
@@ -205,14 +205,9 @@ class _NextTokenPredictor(FineTuned[NP, Writer]):
 
     def __init__(self, parameters: NP, space: Space) -> None:
         super().__init__(parameters, space)
-        if space != PLANE:
-            raise UsageError(
-                f"{self.name}: settings are written as text for the box {PLANE.low.tolist()}.."
-                f"{PLANE.high.tolist()} dB; that of this data set is {space.low.tolist()}.."
-                f"{space.high.tolist()}; use head-mixture there"
-            )
-        self.template = load_template("zero", parameters.template, parameters.wording)
-        self.form = AnswerFormat(gains=self.template.wording.gains)
+        parameters.check_space(space)
+        self.template = load_template("zero", parameters.template, parameters.wording, space)
+        self.form = self.template.form
 
     def build(self, backbone: Backbone, train: Sequence[LabelledPrompt], seed: int) -> Writer:
         return Writer(backbone)

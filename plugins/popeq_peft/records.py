@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt
+from popeq.eq import curves
 from popeq.errors import UsageError
-from popeq.space import Space
+from popeq.space import CURVES, STEP_DB, Space
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone, hub_name
 from popeq_peft.parameters import TrainingParameters
@@ -27,7 +28,8 @@ def space_db(space: Space) -> list[float]:
 
 
 class MemberRecord(BaseModel):
-    """How an adapter came about. ``space_db`` is the box as x low, y low, x high, y high."""
+    """How an adapter came about. ``space_db`` is the box as x low, y low, x high, y high; ``step_db`` and
+    ``curves`` are the rest of the space."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,12 +40,20 @@ class MemberRecord(BaseModel):
     base_quantisation: str
     base_parameters: int
     space_db: list[float]
+    step_db: float = STEP_DB
+    curves: str = CURVES
     trained_parameters: int
     history: list[dict[str, float]]
     best_epoch: int
     stopped: str
     train_s: float
     fingerprint: str
+
+    @property
+    def space(self) -> Space:
+        """The space of the answers that it was trained on."""
+        x_low, y_low, x_high, y_high = self.space_db
+        return Space(x_low, x_high, y_low, y_high, self.step_db, self.curves)
 
     @property
     def best(self) -> dict[str, float]:
@@ -88,13 +98,18 @@ def fingerprint(
     parts = [
         predictor,
         parameters.model_dump(mode="json"),
-        space_db(space),
+        space_db(space) + ([] if _is_usual(space) else [space.step_db, space.curves]),
         seed,
         revision,
         [[e.text, e.responses.tolist()] for e in examples],
         [[p.prompt.text, p.responses.tolist()] for p in validation],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_usual(space: Space) -> bool:
+    """Whether it has the step and the curves that every space had when the first adapters were trained."""
+    return (space.step_db, space.curves) == (STEP_DB, CURVES)
 
 
 def given_record(folder: Path, predictor: str, space: Space) -> MemberRecord:
@@ -104,9 +119,19 @@ def given_record(folder: Path, predictor: str, space: Space) -> MemberRecord:
         raise UsageError(f"adapter {folder}: has no {RECORD}; it was not written by popeq")
     if record.predictor != predictor:
         raise UsageError(f"adapter {folder}: is one of {record.predictor}, not of {predictor}")
-    if record.space_db != space_db(space):
-        raise UsageError(f"adapter {folder}: was trained for the box {record.space_db} dB, not this one")
+    if record.space != space:
+        raise UsageError(
+            f"adapter {folder}: was trained for {_said(record.space)}, and this data set has {_said(space)}"
+        )
     return record
+
+
+def _said(space: Space) -> str:
+    """A space as text."""
+    return (
+        f"x {space.x_low_db:g} to {space.x_high_db:g} dB, y {space.y_low_db:g} to {space.y_high_db:g} dB in "
+        f"steps of {space.step_db:g} dB, curves {space.curves}"
+    )
 
 
 def check_base(folder: Path, record: MemberRecord, backbone: Backbone) -> None:
@@ -156,7 +181,8 @@ def _card(record: MemberRecord, *, with_adapter: bool) -> str:
     weights = f", {record.base_quantisation} weights of a GGUF file" if record.base_quantisation else ""
     scores = ", ".join(f"{k} {record.best[k]:.4f}" for k in ("loss", "validation") if k in record.best)
     stopped = f"; {record.stopped}" if record.stopped else ""
-    x_low, y_low, x_high, y_high = record.space_db
+    pair = curves(record.space)
+    axes = f"{pair.x.name} and {pair.y.name}"
     settings = "\n".join(f"| {k} | {v} |" for k, v in record.parameters.items() if v is not None)
     return f"""---
 base_model: {base}
@@ -166,12 +192,12 @@ tags: [popeq, equalizer]
 
 # {record.predictor} on {record.base_model}
 
-Predicts how listeners set an equaliser (smile and tilt, dB) for a sentence. Written by popeq.
+Predicts how listeners set an equaliser ({axes}, dB) for a sentence. Written by popeq.
 
 - Base model: {record.base_model}{weights}, revision {record.base_revision or "unknown"}
 - Trained parameters: {record.trained_parameters}
 - Epochs: {len(record.history)}, kept: {record.best_epoch} ({scores}{stopped})
-- Box: x {x_low:g} to {x_high:g} dB, y {y_low:g} to {y_high:g} dB
+- Settings: {_said(record.space)}
 
 With popeq: `popeq run {record.predictor} -o adapter=THIS_FOLDER`.
 {load}

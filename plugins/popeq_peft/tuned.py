@@ -251,6 +251,8 @@ class FineTuned(Generic[P, M]):
             base_quantisation=backbone.quantisation,
             base_parameters=sum(w.numel() for n, w in backbone.model.named_parameters() if "lora_" not in n),
             space_db=space_db(self.space),
+            step_db=self.space.step_db,
+            curves=self.space.curves,
             trained_parameters=sum(w.numel() for g in task.groups() for _, w in g["params"]),
             history=progress.history,
             best_epoch=progress.best_epoch,

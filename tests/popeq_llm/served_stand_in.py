@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
-from popeq_llm.answers import TENTHS, number_text
+from popeq.space import PLANE
+from popeq_llm.numbers import numbers_of
 
 #: Share of answers that go on after their end, and are wrong.
 WRONG = 0.15
@@ -26,8 +27,9 @@ def save_stand_in(folder: Path) -> Path:
     """Its layers add nothing, so the last token decides: the turn's start gives a token ``[x,``, that gives
     a token `` y]``, and that the end, or (in ``WRONG`` of the answers) another `` y]``."""
     texts = sorted(pre_tokenizers.ByteLevel.alphabet())
-    lefts = [f"[{number_text(x)}," for x in TENTHS]
-    rights = [f"\u0120{number_text(y)}]" for y in TENTHS]  # a space, in byte-level spelling
+    numbers = numbers_of(PLANE)
+    lefts = [f"[{numbers.text(x)}," for x in numbers.x]
+    rights = [f"\u0120{numbers.text(y)}]" for y in numbers.y]  # a space, in byte-level spelling
     vocabulary = {token: i for i, token in enumerate(_SPECIAL + texts + lefts + rights)}
     bytewise = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -59,7 +61,7 @@ def save_stand_in(folder: Path) -> Path:
     for layer in model.model.layers:
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
-    left, right = slice(-2 * len(TENTHS), -len(TENTHS)), slice(-len(TENTHS), None)
+    left, right = slice(-2 * len(lefts), -len(lefts)), slice(-len(lefts), None)
     embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
     embedding.zero_()
     embedding[:, 3] = 1.0
@@ -68,7 +70,7 @@ def save_stand_in(folder: Path) -> Path:
     head.zero_()
     sure = 30 / math.sqrt(width)  # the normalised state is sqrt(width) long
     head[left, 0] = head[right, 1] = head[0, 2] = sure
-    head[right, 2] = sure + math.log(WRONG / (1 - WRONG) / len(TENTHS)) / math.sqrt(width)
+    head[right, 2] = sure + math.log(WRONG / (1 - WRONG) / len(lefts)) / math.sqrt(width)
     model.generation_config = GenerationConfig(do_sample=True, eos_token_id=0, pad_token_id=0)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -13,7 +13,7 @@ from fakes import SENTENCES, FakeModel, WordEncoder, training
 from popeq.contract import Predictor, Prompt, load_object
 from popeq.errors import RunError, UsageError
 from popeq.seeding import generator
-from popeq.space import PLANE, Space
+from popeq.space import PLANE
 from popeq_llm import popeq_predictors
 from popeq_llm.answers import AnswerFormat, answer_text
 from popeq_llm.models import Generated
@@ -230,13 +230,6 @@ def test_an_answer_that_is_none_is_never_replaced(monkeypatch):
     monkeypatch.setattr(FakeModel, "generate", lambda *_: Generated([["[7.0, 0.0]"]], (0,)))
     with pytest.raises(RunError, match=r"icl-zero: fake answered '\[7\.0, 0\.0\]' to prompt 'q0'"):
         draw(fitted("icl-zero"), prompts()[:1], 1)
-
-
-@pytest.mark.parametrize("name", ICL)
-def test_another_box_is_refused(name):
-    spec = SPECS[name]
-    with pytest.raises(UsageError, match=r"that of this data set is \[-12\.0, -6\.0\]"):
-        load_object(spec.factory)(spec.parameters(), Space(x_low_db=-12.0))
 
 
 def test_declaring_the_plugin_is_light():

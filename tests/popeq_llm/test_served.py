@@ -18,7 +18,7 @@ from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
-from popeq_llm.served_questions import SETTING, answer_of_json, binding_fields
+from popeq_llm.served_questions import answer_of_json, binding_fields
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"
 ONE = AnswerFormat()
@@ -352,10 +352,12 @@ def test_grammar_and_regular_expression_allow_the_very_answers(pairs):
 
 
 def test_the_schemas_pattern_is_the_answer_format():
+    schema = binding_fields("schema", ONE)["response_format"]["json_schema"]["schema"]
+    pattern = schema["properties"]["settings"]["items"]["pattern"]
     for tenths in range(-61, 62):
         text = f"[{tenths / 10:.1f}, 0.0]"
         right = parse_answer(text, ONE) is not None and "-0.0" not in text
-        assert bool(re.search(SETTING, text)) == right, text
+        assert bool(re.search(pattern, text)) == right, text
     two = AnswerFormat(2)
     assert answer_of_json('{"settings": ["[1.0, 2.0]", "[0.0, -1.0]"]}', two) == "[[1.0, 2.0], [0.0, -1.0]]"
     for wrong in ('{"settings": ["[1.0, 2.0]"]}', '{"settings": [1, 2]}', "[]", "{", '{"a": []}', "[[1.0]]"):

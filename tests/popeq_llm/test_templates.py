@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from popeq.errors import UsageError
 from popeq_llm.answers import AnswerFormat, answer_text, parse_answer
 from popeq_llm.parameters import QaParameters, RetrievalParameters, ZeroParameters
-from popeq_llm.templates import load_template, parse_template, settings_text, wordings
+from popeq_llm.templates import load_template, parse_template, settings_text
+from popeq_llm.wordings import wording_names, wording_of
 
 FEW = """\
 {% block system %}
@@ -34,16 +35,16 @@ def block(text, name="user"):
     return f"{{% block {name} %}}{text}{{% endblock %}}"
 
 
-@pytest.mark.parametrize("name", wordings())
+@pytest.mark.parametrize("name", wording_names())
 def test_every_wording_describes_the_settings_that_examples_show(name):
     few = load_template("few", wording=name)
     system, user = few.chat("dull", [("warm", np.array([[1.0, -2.0]]))])
-    wording = wordings()[name]
+    wording = wording_of(name)
     for part in (wording.role, wording.setting, wording.meaning):
         assert part in system.content
     assert f"Settings: {'[3.0, -1.0]' if name == 'gains' else '[1.0, -2.0]'}\n" in user.content
-    others = {load_template("few", wording=other).sha256 for other in wordings()}
-    assert len(others) == len(wordings())
+    others = {load_template("few", wording=other).sha256 for other in wording_names()}
+    assert len(others) == len(wording_names())
 
 
 def test_gains_are_those_of_the_setting_at_both_ends_of_the_spectrum():
@@ -140,7 +141,7 @@ BAD = [
     ),
     ("few", FEW.replace("{% endfor %}", ""), "line 11: .*endblock"),
     ("few", FEW + block("{{ sentence }}"), "line 12: block 'user' defined twice"),
-    ("zero", FEW, r"unknown variable 'examples' \(known here: sentence, role, setting, meaning\)"),
+    ("zero", FEW, r"unknown variable 'examples' \(known here: sentence, role, setting, meaning, mixture\)"),
     ("zero", "{{ sentence }}", "has no {% block user %}; has text outside of its blocks"),
     ("zero", "hello " + block("{{ sentence }}"), "has text outside of its blocks"),
     ("zero", "", "has no {% block user %}"),

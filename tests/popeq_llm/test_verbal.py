@@ -22,7 +22,7 @@ from popeq.seeding import generator
 from popeq.space import PLANE
 from popeq.testing.checks import CHECKS
 from popeq.testing.subject import Subject
-from popeq_llm.answers import SPREADS, WEIGHTS, MixtureForm, mixture_text, parse_answer, parse_mixture
+from popeq_llm.answers import WEIGHTS, MixtureForm, mixture_text, parse_answer, parse_mixture
 from popeq_llm.local import LocalModel
 from popeq_llm.models import Generated, Message
 from popeq_llm.parameters import VerbalParameters
@@ -39,7 +39,9 @@ TWO = "60% at [1.5, -2.0] spread 1.2; 40% at [-3.0, 0.5] spread 0.8."
 
 tenths = st.integers(-60, 60).map(lambda t: t / 10)
 mixtures = st.lists(
-    st.tuples(st.sampled_from(WEIGHTS), tenths, tenths, st.sampled_from(SPREADS).map(lambda t: t / 10)),
+    st.tuples(
+        st.sampled_from(WEIGHTS), tenths, tenths, st.sampled_from(FORM.numbers.spreads).map(lambda t: t / 10)
+    ),
     min_size=1,
     max_size=4,
 )

@@ -157,8 +157,9 @@ def plans_of(
     protocol: Protocol,
     seeds: Sequence[int],
 ) -> list[Plan]:
-    """One plan for each seed of a predictor. Raises UsageError if its parameters are no plain JSON, or what
-    they name cannot be read."""
+    """One plan for each seed of a predictor. Raises UsageError if its parameters are no plain JSON, what they
+    name cannot be read, or the predictor cannot be used in the data set's space."""
+    check_space(predictor, parameters, dataset)
     try:
         plain_json(parameters.model_dump(mode="json"))
     except ValueError as error:
@@ -166,6 +167,14 @@ def plans_of(
     made, on = predictor_record(predictor, parameters), dataset_record(dataset)
     specs = [RunSpec(predictor=made, dataset=on, protocol=protocol, seed=s) for s in dict.fromkeys(seeds)]
     return [Plan(spec, predictor, parameters, dataset) for spec in specs]
+
+
+def check_space(predictor: PredictorSpec, parameters: Parameters, dataset: Dataset) -> None:
+    """Raise UsageError, with both names, if a predictor cannot be used in the space of a data set."""
+    try:
+        parameters.check_space(dataset.space)
+    except UsageError as error:
+        raise UsageError(f"{predictor.name} on {dataset.name}: {error}") from None
 
 
 def predictor_record(predictor: PredictorSpec, parameters: Parameters) -> PredictorRecord:

@@ -6,7 +6,7 @@ import json
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from popeq.contract import LabelledPrompt, Parameters, PredictorSpec, Prompt
 from popeq.errors import UsageError
 from popeq.runs.worker import ContractError, description_of, explanation_of
-from popeq.space import Space
+from popeq.space import PLANE, Space
 from popeq.testing.hash_seed import HASH_SEEDS, drawn_with_hash_seed
 from popeq.testing.imports import heavy_or_online
 from popeq.testing.subject import Subject
@@ -219,13 +219,14 @@ def any_text(subject: Subject) -> None:
 
 @_check("samples must stay in the space of the data set, or a UsageError must say why they cannot")
 def another_box(subject: Subject) -> None:
-    box = Space(-2.0, 3.0, -1.0, 2.0)
-    inside = [LabelledPrompt(p.prompt, box.clip(p.responses), p.listeners) for p in subject.train]
+    """Of other sides, without the middle, with a coarser step and other curves than the paper's."""
+    there = replace(subject, space=Space(1.0, 10.0, -3.0, 3.0, 0.5, "beosonic"))
     try:
-        predictor = subject.fit(subject.fresh(box), inside)
+        there.parameters.check_space(there.space)
+        predictor = there.fit(there.fresh())
     except UsageError:
         return  # says that it cannot, which is an answer
-    subject.draw(predictor, space=box)
+    there.draw(predictor)
 
 
 @_check("describe() and explain(), if there, must give plain JSON values")
@@ -239,16 +240,19 @@ def says_json(subject: Subject) -> None:
 CHECKS = tuple(_checks)
 
 
-def conformance(predictor: str | PredictorSpec, **options: object) -> Callable[[Check], None]:
+def conformance(
+    predictor: str | PredictorSpec, /, *, space: Space = PLANE, **options: object
+) -> Callable[[Check], None]:
     """A test function, parametrised over the checks; assign it to a name that begins with ``test_``.
 
-    ``options`` are the predictor's parameters, as ``popeq run -o`` takes them.
+    ``space`` is that of the data set in which it is checked. ``options`` are the predictor's parameters, as
+    ``popeq run -o`` takes them.
     """
     import pytest
 
     @cache
     def subject() -> Subject:
-        return Subject.of(predictor, options)
+        return Subject.of(predictor, options, space)
 
     @pytest.mark.parametrize("check", CHECKS, ids=[check.name for check in CHECKS])
     def test_contract(check: Check) -> None:

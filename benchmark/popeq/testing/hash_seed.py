@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from popeq.contract import PredictorSpec, load_object
 from popeq.runs.confined import receive_job
+from popeq.space import Space
 from popeq.testing.subject import Subject
 
 #: Two, because a set of few words can come in the same order by chance.
@@ -35,6 +37,7 @@ def drawn_with_hash_seed(subject: Subject, hash_seed: int) -> NDArray[np.float64
             "factory": spec.factory,
             "model": f"{parameters.__module__}:{parameters.__qualname__}",
             "parameters": subject.parameters.model_dump(mode="json"),
+            "space": asdict(subject.space),
             "samples": str(samples),
         }
         with (
@@ -65,7 +68,7 @@ def main() -> int:
     job = json.loads(receive_job())
     model = load_object(job["model"])
     spec = PredictorSpec(job["name"], "under examination", job["factory"], parameters=model)
-    subject = Subject(spec, model.model_validate(job["parameters"]))
+    subject = Subject(spec, model.model_validate(job["parameters"]), Space(**job["space"]))
     np.save(job["samples"], subject.draw(subject.fitted))
     return 0
 

@@ -36,42 +36,51 @@ _CENTRES = {"warm": (1.0, -2.5), "bright": (0.5, 3.0), "boom": (3.5, -1.0), "cal
 _LISTENERS = tuple(f"l{j}" for j in range(1, 6))
 
 
-def _labelled(i: int, split: str) -> LabelledPrompt:
+def _labelled(i: int, split: str, space: Space) -> LabelledPrompt:
     word, text = _SENTENCES[i]
     rng = generator("popeq.testing", i)
     points = PLANE.clip(rng.normal(_CENTRES[word], 1.2, (len(_LISTENERS), 2))).round(2)
+    if space != PLANE:  # the same places in the box, where its control offers a setting
+        points = space.nearest(space.low + space.size * (points - PLANE.low) / PLANE.size)
     return LabelledPrompt(Prompt(f"{word}-{i:02d}", text, "sound descriptor", split), points, _LISTENERS)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """What the checks look at. ``train``, ``validation`` and ``prompts`` are the same for everybody; answers
-    are made up. They are made again at every look: no predictor can reach what the next one is given."""
+    are made up, in the box of ``space``. They are made again at every look: no predictor can reach what the
+    next one is given."""
 
     spec: PredictorSpec
     parameters: Parameters
+    space: Space = PLANE
 
     @classmethod
-    def of(cls, predictor: str | PredictorSpec, options: Mapping[str, object] | None = None) -> Subject:
+    def of(
+        cls,
+        predictor: str | PredictorSpec,
+        options: Mapping[str, object] | None = None,
+        space: Space = PLANE,
+    ) -> Subject:
         """By name or spec, with parameters as ``popeq run -o`` takes them. Raises UsageError."""
         spec = registry().predictor(predictor) if isinstance(predictor, str) else predictor
-        return cls(spec, typed_parameters(spec, options or {}))
+        return cls(spec, typed_parameters(spec, options or {}), space)
 
     @property
     def train(self) -> list[LabelledPrompt]:
-        return [_labelled(i, "train") for i in range(8)]
+        return [_labelled(i, "train", self.space) for i in range(8)]
 
     @property
     def validation(self) -> list[LabelledPrompt]:
-        return [_labelled(i, "validation") for i in range(8, 11)]
+        return [_labelled(i, "validation", self.space) for i in range(8, 11)]
 
     @property
     def prompts(self) -> list[Prompt]:
-        return [_labelled(i, "test").prompt for i in range(11, 14)]
+        return [_labelled(i, "test", self.space).prompt for i in range(11, 14)]
 
-    def fresh(self, space: Space = PLANE) -> Predictor:
+    def fresh(self) -> Predictor:
         """A new instance, not fitted."""
-        predictor: Predictor = load_object(self.spec.factory)(self.parameters, space)
+        predictor: Predictor = load_object(self.spec.factory)(self.parameters, self.space)
         return predictor
 
     def fit(
@@ -99,8 +108,7 @@ class Subject:
         predictor: Predictor,
         prompts: Sequence[Prompt] | None = None,
         n: int = 7,
-        space: Space = PLANE,
     ) -> Floats:
         """Samples (len(prompts), n, 2), dB, with popeq's own generators. Raises ContractError."""
         asked = self.prompts if prompts is None else prompts
-        return check_samples(predictor.sample(asked, n, self.generators(asked)), asked, n, space)
+        return check_samples(predictor.sample(asked, n, self.generators(asked)), asked, n, self.space)

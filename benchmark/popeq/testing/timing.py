@@ -39,7 +39,7 @@ class PredictorBenchmark:
         instance; each round of ``sample`` has new generators, so that all rounds draw the same.
         """
         data = api.as_dataset(dataset)
-        subject, stage = Subject.of(predictor, options), data.stages[0]
+        subject, stage = Subject.of(predictor, options, data.space), data.stages[0]
         train, validation = data.labelled(stage.train), data.labelled(stage.validation)
         prompts = data.unlabelled(stage.test)
         rounds_of = {"rounds": rounds, "warmup_rounds": warmup_rounds, "iterations": 1}
@@ -58,9 +58,9 @@ class PredictorBenchmark:
             return instance
 
         if phase == "fit":
-            self._benchmark.pedantic(fit, setup=lambda: ((subject.fresh(data.space),), {}), **rounds_of)
+            self._benchmark.pedantic(fit, setup=lambda: ((subject.fresh(),), {}), **rounds_of)
             return
-        fitted = fit(subject.fresh(data.space))
+        fitted = fit(subject.fresh())
 
         def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
             return (prompts, n, subject.generators(prompts)), {}

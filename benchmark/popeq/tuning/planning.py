@@ -13,7 +13,7 @@ from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import declared_ranges
 from popeq.runs.identity import identity_of
-from popeq.runs.plan import typed_parameters
+from popeq.runs.plan import check_space, typed_parameters
 from popeq.tuning.record import Budget, Search
 from popeq.tuning.settings import SearchSettings
 
@@ -27,13 +27,15 @@ def plan_search(
 ) -> Search:
     """What is searched. ``given``: how the data set was asked for; the others as for ``popeq.tune``.
 
-    Raises UsageError for a parameter that is unknown or of the wrong type, and where no range is left.
+    Raises UsageError for a parameter that is unknown or of the wrong type, for a space in which the predictor
+    cannot be used, and where no range is left.
     """
     fields = spec.parameters.model_fields
     for name in fixed:
         if name not in fields:
             raise UnknownNameError(f"parameter of {spec.name}", name, fields)
     typed = typed_parameters(spec, fixed, flag="--set")
+    check_space(spec, typed, view)
     held = typed.model_dump(mode="json")
     by_epochs = fields["epochs"].annotation is int if "epochs" in fields else False
     full = held["epochs"] if by_epochs else len(view.test_ids)

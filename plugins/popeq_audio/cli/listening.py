@@ -65,7 +65,7 @@ def export(
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", chosen.test_id):
         raise UsageError(f"--name {chosen.test_id!r}: must be small letters, digits and '-', 40 at most")
     loaded = None if dataset is None else api.load_dataset(dataset)
-    runs = [runs_of(name, runs_dir, loaded and loaded.name)[0] for name in names]
+    runs = [runs_of(name, runs_dir, loaded.name if loaded else None)[0] for name in names]
     plan = make_test(runs, tracks, output, chosen, loaded)
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
     click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")

@@ -131,6 +131,7 @@ def test_the_words_are_those_of_the_curves_and_of_the_box():
     )
     assert "x is fullness: above 0 is more bass" in wording_of("engineer", WIDE).meaning
     assert "[-5.0, 0.5]" in wording_of("worked", WIDE).meaning
+    assert '"as bright as possible" is [0, 5]' in wording_of("worked", WHOLE).meaning
     assert '"as bright as possible" is [0.0, 3.0]' in wording_of("worked", ODD).meaning
     assert "gains in dB between -24.0 and 24.0 in steps of 0.5" in wording_of("gains", WIDE).meaning
     asymmetric = wording_of("gains", Space(0.0, 10.0, -3.0, 2.0)).meaning

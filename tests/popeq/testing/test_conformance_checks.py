@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from tests.conftest import ROOT, environment
 
 import popeq
+from popeq.space import PLANE
 from popeq.testing.checks import CHECKS, ContractBrokenError
 from popeq.testing.subject import Subject
 
@@ -177,10 +178,10 @@ class Said(popeq.Parameters):
     spread: float = Field(1.0, description="SD, dB")
 
 
-def subject(kind, parameters=Said):
-    return Subject.of(
-        popeq.PredictorSpec("under-test", "under test", f"{__name__}:{kind.__name__}", parameters=parameters)
-    )
+def subject(kind, parameters=Said, space=PLANE):
+    factory = f"{__name__}:{kind.__name__}"
+    spec = popeq.PredictorSpec("under-test", "under test", factory, parameters=parameters)
+    return Subject.of(spec, space=space)
 
 
 @pytest.fixture(autouse=True)
@@ -189,8 +190,11 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_good_predictor_passes_every_check(name):
-    BY_NAME[name].run(subject(Good))
+def test_a_good_predictor_passes_every_check_in_any_space(name):
+    space = popeq.Space(-24.0, 12.0, 1.0, 4.0, 0.5, "beosonic")
+    examined = subject(Good, space=space)
+    assert space.contains(np.concatenate([p.responses for p in examined.train])).all()
+    BY_NAME[name].run(examined)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
 from popeq.plain_text import visible
+from popeq.remarks import as_lines
 
 
 class _Program(click.Group):
@@ -109,7 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
     try:
-        status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
+        with as_lines():
+            status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
 from popeq.dataset import Stage
 from popeq.errors import RunError
+from popeq.locks import Lock
 from popeq.runs.attempt import Attempt
 from popeq.runs.create import create_run
 from popeq.runs.engine import Engine, engine_of
@@ -61,15 +61,14 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
 def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, reporter: Reporter) -> list[Run]:
     finished: dict[int, Run] = {}
     attempts: dict[int, Attempt] = {}
-    locks: dict[int, FileLock] = {}
+    locks: dict[int, Lock] = {}
     busy: list[str] = []
     runs_dir = settings.runs_dir
     with contextlib.ExitStack() as at_the_end:
         for i, plan in enumerate(plans):
-            lock = FileLock(lock_file(runs_dir, f"{plan.key[:16]}.lock"))
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
+                lock = Lock(lock_file(runs_dir, f"{plan.key[:16]}.lock"), wait=False)
+            except BlockingIOError:
                 busy.append(plan.label)
             else:
                 at_the_end.callback(lock.release)

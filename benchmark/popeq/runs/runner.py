@@ -43,7 +43,7 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
     RunError
         If another process is drawing one of the runs; the others have been drawn by then.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM, when every child is dead; what was drawn is kept.
+        After Ctrl-C, SIGTERM or SIGHUP, when every child is dead; what was drawn is kept.
     """
     settings = settings.checked()
     watching = reporter or Reporter()
@@ -140,12 +140,16 @@ def _carried_out(attempts: dict[int, Attempt], engine: Engine, reporter: Reporte
 
 @contextlib.contextmanager
 def _cancelled_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that children end in order and nothing is half-written."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, so that children end in order and nothing is
+    half-written. SIGHUP stays ignored if it was, as by nohup."""
     cancel = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield cancel
         return
-    old = {s: signal.signal(s, lambda *_: cancel.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: cancel.set()) for number in numbers}
     try:
         yield cancel
     finally:

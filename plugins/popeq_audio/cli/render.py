@@ -49,8 +49,8 @@ def render(
     from popeq_audio.rendering import RenderSettings
     from popeq_audio.rendering import render as rendered
 
-    with open_audio(source):  # say what is wrong before anything slow
-        check_target(target)
+    with open_audio(source) as opened:  # say what is wrong before anything slow
+        check_target(target, opened)
     if sentence is not None:
         from popeq_audio.pictures import summary
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -231,6 +232,14 @@ def _condition(
     )
 
 
+def _digest(sounds: Mapping[str, Floats]) -> str:
+    """SHA-256 (hex) of sounds (n, channels) with their names, as 16-bit files have them."""
+    digest = hashlib.sha256()
+    for name, sound in sorted(sounds.items()):
+        digest.update(f"{name} {sound.shape} ".encode() + np.round(sound * 32767.0).astype("<i2").tobytes())
+    return digest.hexdigest()
+
+
 def _trial(
     trial_id: str,
     prompt_id: str,
@@ -263,6 +272,7 @@ def _trial(
         reference_x_db=x,
         reference_y_db=y,
         loudness_lufs=lufs,
+        sounds_sha256=_digest(made),
         conditions=conditions,
     )
     return trial, made

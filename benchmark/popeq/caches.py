@@ -26,6 +26,8 @@ def cache_folder() -> Path:
     try:
         folder = Path(own).expanduser() if own else Path(users).expanduser() / "popeq"
     except RuntimeError:
+        folder = NOWHERE
+    if folder.is_relative_to(os.devnull):
         _remark_nothing_kept("there is no home folder")
         return NOWHERE
     if os.path.exists(folder) or os.access(_nearest(folder), os.W_OK | os.X_OK):  # noqa: PTH110

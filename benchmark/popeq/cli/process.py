@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import logging
 import os
 import signal
 import sys
@@ -61,9 +62,17 @@ def prepared() -> Iterator[None]:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
         except OSError as error:
+            if _interrupted(error):
+                raise KeyboardInterrupt from None
             if isinstance(error, BrokenPipeError) or error.errno not in _OF_THE_MACHINE:
                 raise
             raise OutputError(error) from None
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether an error came up only while the command was ending: its terminal may be gone."""
+    cause = error.__context__
+    return cause is not None and (isinstance(cause, KeyboardInterrupt) or _interrupted(cause))
 
 
 def say(line: str) -> None:
@@ -122,6 +131,7 @@ def _have_home() -> None:
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = os.devnull
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says at length that it cannot write there
 
 
 @contextlib.contextmanager

@@ -31,6 +31,8 @@ from popeq.errors import UsageError
 COOKIE = "POPEQ_CONTAINED"
 #: Environment variable with the bytes that a contained process and its children may have.
 MEMORY = "POPEQ_MEMORY_BYTES"
+#: With which the names of directories of contained processes begin.
+PREFIX = "popeq-"
 GIB = 1 << 30
 #: Bytes of output that are kept: the beginning and the end.
 LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
@@ -66,7 +68,7 @@ def contained(
     """
     with contextlib.ExitStack() as at_the_end:
         try:
-            root = Path(tempfile.mkdtemp(prefix="popeq-"))
+            root = Path(tempfile.mkdtemp(prefix=PREFIX))
             at_the_end.callback(shutil.rmtree, root, ignore_errors=True)
             work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
             work.mkdir(parents=True)

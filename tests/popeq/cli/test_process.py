@@ -12,6 +12,7 @@ import time
 import pytest
 from tests.conftest import environment
 
+from popeq.caches import NOWHERE, cache_folder
 from popeq.cli import process
 from popeq.cli.process import OutputError, prepared
 from popeq.errors import UsageError
@@ -98,10 +99,12 @@ def test_without_a_home_libraries_get_one_in_which_nothing_is(monkeypatch):
     def nobody(_):
         raise KeyError
 
-    monkeypatch.delenv("HOME")
+    for name in ("HOME", "POPEQ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
     with prepared():
         assert os.environ["HOME"] == os.devnull
+        assert cache_folder() == NOWHERE
 
 
 def test_a_current_folder_that_is_gone_is_one_line(tmp_path, monkeypatch):
@@ -122,6 +125,18 @@ def test_errors_of_the_machine_are_one_line_and_those_of_the_program_are_not():
             raise error
     with pytest.raises(FileNotFoundError), prepared():
         raise FileNotFoundError(2, "No such file or directory", "a bug")
+
+
+def test_a_terminal_that_is_gone_when_the_command_ends_is_no_error_of_its_own():
+    def command():
+        with prepared():
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise OSError(5, "Input/output error")
+
+    with pytest.raises(KeyboardInterrupt):
+        command()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])

@@ -102,13 +102,15 @@ def wait_for_prompts(tmp_path, n, limit_s=60):
 def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     with_plugin, example_plugin, small, tmp_path
 ):
-    drawn = tmp_path / "drawn"
-    process = start_slow_run(tmp_path, small, example_plugin, drawn)
+    drawn, temporary = tmp_path / "drawn", tmp_path / "temporary"
+    temporary.mkdir()
+    process = start_slow_run(tmp_path, small, example_plugin, drawn, TMPDIR=str(temporary))
     wait_for_prompts(tmp_path, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     assert not psutil.wait_procs(children, 20)[1]  # a child sees its input close and dies with its group
+    assert list(temporary.iterdir()) == []
     folder = only_run(tmp_path / "runs")
     kept = {p.name: p.read_bytes() for p in (folder / "partial").glob("*.csv")}
     assert 2 <= len(kept) < 4

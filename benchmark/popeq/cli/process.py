@@ -64,6 +64,8 @@ def prepared() -> Iterator[None]:
         except OSError as error:
             if _interrupted(error):
                 raise KeyboardInterrupt from None
+            if error.errno == errno.ENOENT and "temporary directory" in str(error):  # tempfile's own words
+                raise UsageError(f"{error.strerror}; set TMPDIR to a folder that can be written") from None
             if isinstance(error, BrokenPipeError) or error.errno not in _OF_THE_MACHINE:
                 raise
             raise OutputError(error) from None

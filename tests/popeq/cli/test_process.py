@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -116,13 +117,21 @@ def test_a_current_folder_that_is_gone_is_one_line(tmp_path, monkeypatch):
         pass
 
 
-def test_errors_of_the_machine_are_one_line_and_those_of_the_program_are_not():
+def test_errors_of_the_machine_are_one_line_and_those_of_the_program_are_not(monkeypatch):
     for error, line in (
         (PermissionError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied"),
         (OSError(28, "No space left on device"), "the output cannot be written: No space left on device"),
     ):
         with pytest.raises(OutputError, match=line), prepared():
             raise error
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile._candidate_tempdir_list", lambda: ["/dev/null"])
+        patch.setattr("tempfile.tempdir", None)
+        with (
+            pytest.raises(UsageError, match=r"No usable temporary directory found .*; set TMPDIR"),
+            prepared(),
+        ):
+            tempfile.TemporaryDirectory()
     with pytest.raises(FileNotFoundError), prepared():
         raise FileNotFoundError(2, "No such file or directory", "a bug")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,14 +11,42 @@ from typing import Any
 
 from popeq.atomic import write_bytes
 from popeq.errors import PopeqError, UsageError
+from popeq.remarks import remark
+
+#: The cache folder where there is none: nothing is below it, and nothing can be written there.
+NOWHERE = Path(os.devnull, "popeq")
 
 
 def cache_folder() -> Path:
-    """``$POPEQ_CACHE``, else ``popeq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("POPEQ_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "popeq"
+    """``$POPEQ_CACHE``, else ``popeq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    ``NOWHERE``, with a remark, if there is no home folder, or no such folder and none can be made.
+    """
+    own, users = os.environ.get("POPEQ_CACHE"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(own).expanduser() if own else Path(users).expanduser() / "popeq"
+    except RuntimeError:
+        folder = NOWHERE
+    if folder.is_relative_to(os.devnull):
+        _remark_nothing_kept("there is no home folder")
+        return NOWHERE
+    if os.path.exists(folder) or os.access(_nearest(folder), os.W_OK | os.X_OK):  # noqa: PTH110
+        return folder
+    _remark_nothing_kept(f"{folder} cannot be made")
+    return NOWHERE
+
+
+def _nearest(folder: Path) -> Path:
+    """The first folder above that is there, as far as this user can see."""
+    above = (place for place in folder.absolute().parents if os.path.exists(place))  # noqa: PTH110
+    return next(above, Path("/"))
+
+
+def _remark_nothing_kept(reason: str) -> None:
+    remark(
+        f"nothing is kept for the next command, because {reason}; set POPEQ_CACHE to a folder that can be "
+        "written"
+    )
 
 
 def canonical(value: object) -> str:
@@ -41,7 +70,8 @@ class ContentCache:
     """
 
     def __init__(self, kind: str, ending: str = ".json", folder: Path | None = None) -> None:
-        self.folder = (folder or cache_folder()) / kind
+        self._root = folder or cache_folder()
+        self.folder = self._root / kind
         self._ending = ending
 
     def path(self, question: object) -> Path:
@@ -66,8 +96,10 @@ class ContentCache:
         UsageError is raised.
         """
         entry = json.dumps({"question": question, "answer": answer}, ensure_ascii=False)
-        reason = self.write(self.path(question), f"{entry}\n".encode("utf-8", "surrogatepass"))
-        if required and reason:
+        path, content = self.path(question), f"{entry}\n".encode("utf-8", "surrogatepass")
+        if not required:
+            self.write(path, content)
+        elif reason := _written(path, content):
             raise UsageError(
                 f"cannot write the cache in {self.folder}: {reason}; set POPEQ_CACHE to a folder that can be "
                 "written"
@@ -75,14 +107,25 @@ class ContentCache:
 
     def forget(self, question: object) -> None:
         """Remove the answer to a question, if there is one."""
-        self.path(question).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path(question).unlink()
 
-    @staticmethod
-    def write(path: Path, content: bytes) -> str:
-        """Write an entry's file if that is possible; returns why it was not, or an empty text."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, content)
-        except (OSError, PopeqError) as error:
-            return str(getattr(error, "strerror", None) or error)
-        return ""
+    def write(self, path: Path, content: bytes) -> None:
+        """Write an entry's file; a remark where that is not possible."""
+        if reason := _written(path, content):
+            self.remark_unkept(reason)
+
+    def remark_unkept(self, reason: str) -> None:
+        """Say, once, that nothing can be kept, unless ``cache_folder`` has said so."""
+        if self._root != NOWHERE:
+            _remark_nothing_kept(f"{self._root} cannot be written ({reason})")
+
+
+def _written(path: Path, content: bytes) -> str:
+    """Write a file of the cache if that is possible; why it was not, or an empty text."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+    except (OSError, PopeqError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from popeq.atomic import new_file
 from popeq.dataset import Dataset
 from popeq.eq import curves
-from popeq.errors import RunError, UsageError
+from popeq.errors import UsageError
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.space import Space
 
@@ -105,14 +105,11 @@ def check_picture(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the ending of ``path`` names; UsageError if it cannot be written."""
+    """Write a figure in the format that the ending of ``path`` names; UnwritableError if that cannot be."""
     suffix = path.suffix.lower()
-    try:
-        with warnings.catch_warnings(), new_file(path, suffix) as temporary:
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, which is enough
-            figure.savefig(temporary, dpi=144, metadata={"Date": None} if suffix == ".svg" else None)
-    except RunError as error:
-        raise UsageError(str(error)) from None
+    with warnings.catch_warnings(), new_file(path, suffix) as temporary:
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, which is enough
+        figure.savefig(temporary, dpi=144, metadata={"Date": None} if suffix == ".svg" else None)
 
 
 def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int = 21) -> str:

@@ -1,6 +1,7 @@
 """Errors that a person can cause or mend: one clear line each, and the exit code the command line gives.
 
-Exit codes of ``popeq``: 0 done, 1 something ran and failed, 2 wrong use or wrong input, 130 interrupted.
+Exit codes of ``popeq``: 0 done, 1 something ran and failed, 2 wrong use or wrong input, 130 interrupted
+(docs/runs.md).
 """
 
 from __future__ import annotations

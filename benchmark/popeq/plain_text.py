@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
 #: Characters that Markdown, or HTML inside it, could take for markup.
 _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))")
-#: Controls, line and paragraph separators and direction marks, which JSON allows in strings.
-_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
 
@@ -77,6 +76,9 @@ def csv_text(text: str) -> str:
     return f"'{clean}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else clean
 
 
-def json_text(document: str) -> str:
-    """The same JSON document with controls and direction marks as ``\\u`` escapes, safe to print."""
-    return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", document)
+def json_text(value: object, indent: int | None = None) -> str:
+    """A value as JSON in ASCII: safe to print, and the same in every encoding of a terminal.
+
+    Raises ValueError for numbers that JSON does not have.
+    """
+    return json.dumps(value, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ def render(frame: pd.DataFrame, form: Format, notes: Sequence[str] = (), keys: i
         records = frame.astype(object).to_dict(orient="records")
         rows = [{str(k): _plain(v) for k, v in row.items()} for row in records]
         content = {"notes": list(notes), "rows": rows}
-        return json_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        return json_text(content, indent=2)
     cells = _cells(frame)
     if form == "markdown":
         align = ["right" if is_numeric_dtype(frame[name]) else "left" for name in frame.columns]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from popeq.contract import Prompt
+from popeq.plain_text import json_text
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
@@ -127,4 +127,4 @@ def printed(answer: Answer, as_json: bool) -> str:
     from popeq_audio.bands import fit_bands
 
     content = answer.to_json() | {"bands": fit_bands(answer.recommended, answer.space).to_json()}
-    return json.dumps(content, ensure_ascii=False)
+    return json_text(content)

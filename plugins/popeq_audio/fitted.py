@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,16 +66,17 @@ def open_fitted(
     loaded = load_dataset(dataset)
     (plan,) = make_plans([name], loaded, DEFAULT_PROTOCOL, [seed], options)
     stage = "all" if loaded.by_folds else "split"
-    state = ContentCache("fitted", ending="").path([plan.key, stage, _SCHEMA])
+    cache = ContentCache("fitted", ending="")
+    state = cache.path([plan.key, stage, _SCHEMA])
     if not fresh and (kept := _read(plan, state)):
         return Fitted(plan, kept, "loaded")
     predictor = new_predictor(plan.predictor, plan.parameters, loaded.space)
     if isinstance(predictor, Resumable):
-        _use_folder(predictor, state, fresh)
+        _use_folder(predictor, state, fresh, cache)
     train, validation = training_data(loaded, plan.predictor.wants_audio)
     predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
     if isinstance(predictor, Saves):
-        _write(predictor, state)
+        _write(predictor, state, cache)
     return Fitted(plan, predictor, "fitted")
 
 
@@ -94,19 +94,23 @@ def _read(plan: Plan, state: Path) -> Predictor | None:
     return predictor
 
 
-def _use_folder(predictor: Resumable, state: Path, fresh: bool) -> None:
+def _use_folder(predictor: Resumable, state: Path, fresh: bool, cache: ContentCache) -> None:
     """Give a folder for its state to a predictor that trains, where one can be made."""
     if fresh:
         shutil.rmtree(state, ignore_errors=True)
     try:
         state.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    predictor.use_folder(state)
+    except OSError as error:
+        cache.remark_unkept(error.strerror or str(error))
+    else:
+        predictor.use_folder(state)
 
 
-def _write(predictor: Saves, state: Path) -> None:
+def _write(predictor: Saves, state: Path, cache: ContentCache) -> None:
     """Keep a fit; where the cache cannot be written, the next question costs another fit."""
     shutil.rmtree(state, ignore_errors=True)
-    with contextlib.suppress(OSError, PopeqError), new_folder(state) as temporary:
-        predictor.save(temporary)
+    try:
+        with new_folder(state) as temporary:
+            predictor.save(temporary)
+    except (OSError, PopeqError) as error:
+        cache.remark_unkept(str(error))

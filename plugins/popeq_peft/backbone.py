@@ -81,8 +81,6 @@ class Backbone:
         """Write the adapter in peft's format; nothing if there is none."""
         if self.adapted is not None:
             self.adapted.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-            for file in folder.iterdir():
-                file.chmod(0o644)
 
     def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, T) of sentences, padded on the right."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 
 import pytest
 
-from popeq.caches import ContentCache
+from popeq.caches import NOWHERE, ContentCache, cache_folder
 from popeq.errors import UsageError
+from popeq.remarks import Remark
 
 QUESTION = {"model": "m", "text": "日本語 \udcff", "parts": [1, 2.5, None]}
 
@@ -44,8 +47,45 @@ def test_a_damaged_entry_is_absent_and_is_replaced(tmp_path, damage):
 def test_a_folder_that_cannot_be_written_keeps_nothing_unless_that_is_required(tmp_path):
     (tmp_path / "file").write_text("")
     cache = ContentCache("kind", folder=tmp_path / "file")
-    cache.put(QUESTION, 1)
+    with pytest.warns(Remark, match="nothing is kept for the next command"):
+        cache.put(QUESTION, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache.put([1], 1)  # it has been said
     assert cache.get(QUESTION) is None
-    assert ContentCache.write(cache.path(QUESTION), b"x") != ""
+    cache.forget(QUESTION)
     with pytest.raises(UsageError, match=r"cannot write the cache in .*; set POPEQ_CACHE"):
         cache.put(QUESTION, 1, required=True)
+
+
+def test_without_a_home_there_is_no_cache_and_one_remark(tmp_path, monkeypatch):
+    def nobody(_):
+        raise KeyError
+
+    for name in ("HOME", "POPEQ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("popeq.remarks._said", set())
+    with pytest.warns(Remark, match="there is no home folder; set POPEQ_CACHE"):
+        assert cache_folder() == NOWHERE
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache = ContentCache("kind")
+        cache.put(QUESTION, 1)
+    assert cache.get(QUESTION) is None
+    with pytest.raises(UsageError, match="cannot write the cache"):
+        cache.put(QUESTION, 1, required=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "popeq"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_none_and_one_that_is_there_is_read(tmp_path, monkeypatch):
+    place = tmp_path / "home" / ".cache"
+    monkeypatch.setenv("POPEQ_CACHE", str(place))
+    assert cache_folder() == place
+    ContentCache("kind").put(QUESTION, 1)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everything
+    assert ContentCache("kind").get(QUESTION) == 1
+    monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / "another"))
+    with pytest.warns(Remark, match="another cannot be made; set POPEQ_CACHE"):
+        assert cache_folder() == NOWHERE

@@ -110,9 +110,11 @@ def test_numbers_as_text_are_left_alone_in_csv():
 
 
 @given(st.text())
-def test_json_text_is_the_same_json(text):
-    document = json.dumps({"a": text}, ensure_ascii=False)
-    assert json.loads(json_text(document)) == {"a": text}
+def test_json_text_is_the_same_value_in_any_terminal(text):
+    shown = json_text({"a": text})
+    assert json.loads(shown) == {"a": text}
+    assert shown.isascii()
+    assert shown.isprintable()
 
 
 def test_no_error_of_the_command_line_can_act_on_a_terminal(popeq_inside):

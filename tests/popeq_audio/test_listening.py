@@ -87,7 +87,7 @@ def answers(plan, path, *, listeners=8, sign=1.0, seed=0):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_preference_that_is_there_is_found_with_its_sign(made, tmp_path, sign):
     plan, _ = made["mushra"]
-    ratings = read_results(answers(plan, tmp_path / "r.csv", sign=sign), plan)
+    ratings = read_results(answers(plan, tmp_path / "r.csv", sign=sign), plan).ratings
     few = association(ratings, "setting_distance")
     assert sign * few.tau > 0.3
     assert (few.low, few.high) == (-np.inf, np.inf), "four trials are too few to show it"
@@ -107,7 +107,7 @@ def test_who_does_not_hear_the_reference_is_left_out_and_settings_become_data(ma
     plan, _ = made["mushra"]
     path = answers(plan, tmp_path / "r.csv")
     path.write_text(path.read_text().replace(",p3,trial001,reference,95", ",p3,trial001,reference,20"))
-    kept, out = screened(read_results(path, plan))
+    kept, out = screened(read_results(path, plan).ratings)
     assert set(out) == {"p3"}
     assert by_method(kept).iloc[0]["method"] == "hidden reference"
     data = to_dataset(kept, plan, tmp_path / "data", simulated=True)
@@ -136,7 +136,7 @@ def test_ratings_without_a_reference_are_asked_and_read_as_webmushra_writes_them
                 f'{plan.plan_id},p1,{trial.trial_id}," {step} ",{sound.name},4711'
             )  # with those blanks
     (tmp_path / "lms.csv").write_text("\n".join(rows) + "\n")
-    found = association(read_results(tmp_path / "lms.csv", plan), "setting_distance")
+    found = association(read_results(tmp_path / "lms.csv", plan).ratings, "setting_distance")
     assert found.tau == pytest.approx(1.0)
     (tmp_path / "lms.csv").write_text(f"{rows[0]}\n{plan.plan_id},p1,trial001, NA ,sound1,1\n")
     with pytest.raises(InvalidInputError, match="'NA' is not a rating from 1 to 7"):
@@ -243,6 +243,37 @@ def test_results_may_have_passed_through_a_spreadsheet(made, tmp_path):
     sheet.write_text("\n".join(";".join(row) for row in [header, *rows]))
     with pytest.raises(UsageError, match=r"'95.0' in row 2 and '50,0' in row 3; .* by --decimal"):
         read_results(sheet, plan)
+def test_results_that_were_sent_twice_count_once_with_a_note(made, tmp_path):
+    plan, folder = made["mushra"]
+    path = answers(plan, tmp_path / "mushra.csv", listeners=3)
+    once = read_results(path, plan)
+    rows = path.read_text().splitlines(keepends=True)
+    of_one = [row for row in rows if ",p1," in row]
+    path.write_text("".join([*rows, *of_one]))
+    found = read_results(path, plan)
+    assert sorted(found.ratings, key=repr) == sorted(once.ratings, key=repr)
+    assert (once.notes, found.notes) == ([], [f"{len(of_one)} rows were sent twice and count once"])
+    shown = CliRunner().invoke(
+        command_line, ["listening-test", "analyse", str(path), "--plan", str(folder), "--format", "json"]
+    )
+    assert found.notes[0] in json.loads(shown.stdout)["notes"]
+    another = of_one[0].replace(",95,", ",94,")
+    assert another != of_one[0]
+    path.write_text("".join([*rows, another]))  # the same sound with another score: which one counts?
+    with pytest.raises(InvalidInputError, match="a rating of reference of trial001 by 'p1'"):
+        read_results(path, plan)
+
+
+def test_another_track_of_the_same_name_is_another_test(tmp_path):
+    ids = set()
+    for folder, sign in (("a", 1.0), ("b", -1.0)):  # equally loud, and of the same length
+        file = tmp_path / folder / "track.wav"
+        file.parent.mkdir()
+        soundfile.write(file, sign * track(5, 44_100, 2.0), 44_100, subtype="DOUBLE")
+        settings = ListeningSettings(points=((5.0, -5.0),), count=1)
+        data = popeq.load_dataset("simulated-120")
+        ids.add(make_test([], [file], file.parent / "test", settings, data).plan_id)
+    assert len(ids) == 2
 
 
 def test_the_same_export_has_the_same_id_and_nothing_shows_what_listeners_chose(made, tmp_path):
@@ -267,7 +298,7 @@ def test_a_plan_of_version_1_is_read_with_its_name_as_id_and_the_plane(made, tmp
     assert (read.plan_id, read.schema_version, read.space.space) == ("t1", 3, PLANE)
     path = answers(read, tmp_path / "r.csv")
     assert "t1,p0" in path.read_text()
-    assert read_results(path, read)
+    assert read_results(path, read).ratings
 
 
 def test_where_there_is_no_choice_there_is_no_data_set(made, tmp_path):
@@ -277,7 +308,7 @@ def test_where_there_is_no_choice_there_is_no_data_set(made, tmp_path):
         for t in plan.trials
     ]
     alone = plan.model_copy(update={"trials": trials}).identified()
-    ratings = read_results(answers(alone, tmp_path / "r.csv"), alone)
+    ratings = read_results(answers(alone, tmp_path / "r.csv"), alone).ratings
     with pytest.raises(UsageError, match="two or more settings to choose from"):
         to_dataset(ratings, alone, tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -75,7 +75,11 @@ def place_of(scored: str, scorer: Scorer) -> Path:
         scorer.protocol.model_dump_json(),
         scoring_code(),
     ]
-    return ContentCache("scores", ".npz").path(parts)
+    return _cache().path(parts)
+
+
+def _cache() -> ContentCache:
+    return ContentCache("scores", ".npz")
 
 
 def read(place: Path, scorer: Scorer, names: Sequence[str]) -> Numbers | None:
@@ -108,4 +112,4 @@ def write(place: Path, numbers: Numbers) -> None:
     arrays |= {_INFLUENCE + name: np.concatenate(values) for name, values in numbers.influence.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)
-    ContentCache.write(place, content.getvalue())
+    _cache().write(place, content.getvalue())

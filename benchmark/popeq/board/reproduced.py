@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
 from popeq.atomic import write_text
 from popeq.errors import RunError
-from popeq.runs.folder import Run
+from popeq.locks import Lock
+from popeq.runs.folder import Run, lock_file
 
 REPRODUCED = "reproduced.json"
 _MOST_BYTES = 16 << 20
@@ -56,8 +56,7 @@ def is_reproduced(run: Run) -> bool:
 def note_reproduced(run: Run, entry: Reproduction | None) -> None:
     """Write down that a run was reproduced; with None, that it was not, so that it is not listed any more."""
     folder = run.folder.parent
-    (folder / ".locks").mkdir(exist_ok=True)
-    with FileLock(folder / ".locks" / f"{REPRODUCED}.lock"):
+    with Lock(lock_file(folder, f"{REPRODUCED}.lock")):
         kept = {k: v for k, v in read_reproduced(folder).runs.items() if k != run.record.key}
         listed = kept | ({} if entry is None else {run.record.key: entry})
         if listed or (folder / REPRODUCED).exists():

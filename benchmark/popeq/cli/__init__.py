@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -13,6 +14,7 @@ from popeq.cli.creating import new
 from popeq.cli.data import data
 from popeq.cli.learning import learn
 from popeq.cli.listing import list_
+from popeq.cli.process import INTERRUPTED, UNWRITTEN, give_up_output, prepared, say
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
 from popeq.cli.studies import ablate, ceiling, power, sizes, transfer
@@ -76,7 +78,7 @@ def popeq() -> None:
     popeq leaderboard show           the ranked, tested table
     popeq ask "make it warmer"       the predicted settings for a sentence of yours
 
-    Exit codes: 0 done, 1 something ran and failed, 2 wrong use or input, 130 interrupted.
+    Exit codes: 0 done, 1 something ran and failed, 2 wrong use or input, 130 interrupted (docs/runs.md).
     """
 
 
@@ -109,17 +111,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
     try:
-        status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
+        with prepared():
+            status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         status = error.exit_code
     except PopeqError as error:
-        click.echo("\n".join(map(visible, f"popeq: {error}".split("\n"))), err=True)
+        say("\n".join(map(visible, f"popeq: {error}".split("\n"))))
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
-        click.echo("popeq: interrupted; the same command goes on where this stopped", err=True)
-        status = 130
+        say("popeq: interrupted; the same command goes on where this stopped")
+        status = INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
+        status = UNWRITTEN
+    give_up_output()
     sys.exit(status if isinstance(status, int) else 0)

@@ -170,6 +170,7 @@ def compare(
     import json
 
     from popeq import api
+    from popeq.plain_text import json_text
     from popeq.render import render
 
     result = api.compare(a, b, dataset, runs_dir=runs_dir, by=by)
@@ -182,7 +183,7 @@ def compare(
             "prompts": json.loads(render(prompts, "json"))["rows"],
             "notes": list(result.notes),
         }
-        click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
+        click.echo(json_text(parts, indent=2))
         return
     summary = (
         f"a = {result.a}, b = {result.b}; scores in dB, lower is better; "

@@ -82,6 +82,7 @@ def regress(
     to compare, or wrong use).
     """
     from popeq import studying
+    from popeq.plain_text import json_text
     from popeq.render import render
 
     found = studying.regress(base, head, dataset, runs_dir=runs_dir, metric=metric, margin_db=margin_db)
@@ -100,7 +101,7 @@ def regress(
             "prompts": len(found.prompts),
             "worst": json.loads(render(worst, "json"))["rows"],
         }
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        click.echo(json_text(result, indent=2))
     else:
         click.echo("\n".join(found.lines))
         if shown:

@@ -8,10 +8,9 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock
-
 from popeq.dataset import Stage
 from popeq.dataset_folder import withheld_revisions
+from popeq.locks import Lock
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, Report, Task, for_predictor, labelled_for_predictor
 from popeq.runs.plan import Plan
@@ -23,7 +22,7 @@ from popeq.runs.supervisor import Deadline, Outcome
 class Attempt:
     """One run while it is drawn: its folder, lock, deadline and the stages still open."""
 
-    def __init__(self, plan: Plan, run: Run, lock: FileLock, settings: RunSettings) -> None:
+    def __init__(self, plan: Plan, run: Run, lock: Lock, settings: RunSettings) -> None:
         self.plan = plan
         self.run = run
         self.lock = lock

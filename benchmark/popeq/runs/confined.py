@@ -9,12 +9,14 @@ import contextlib
 import ipaddress
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
 
 from popeq.errors import UsageError
+from popeq.runs.containment import PREFIX
 from popeq.runs.scrubbed import OFFLINE
 
 
@@ -40,13 +42,17 @@ def receive_job() -> bytes:
         if not chunk:
             raise EOFError("no job came")
         line += chunk
-    threading.Thread(target=_die_with_parent, args=(control,), daemon=True).start()
+    own = Path(os.environ.get("TMPDIR", "")).parent
+    threading.Thread(target=_die_with_parent, args=(control, own), daemon=True).start()
     return bytes(line)
 
 
-def _die_with_parent(control: int) -> None:
+def _die_with_parent(control: int, own: Path) -> None:
+    """Wait until the input closes; then nobody is left to remove this process's directories ``own``."""
     while os.read(control, 4096):
         pass
+    if own.name.startswith(PREFIX):
+        shutil.rmtree(own, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -31,6 +31,8 @@ from popeq.errors import UsageError
 COOKIE = "POPEQ_CONTAINED"
 #: Environment variable with the bytes that a contained process and its children may have.
 MEMORY = "POPEQ_MEMORY_BYTES"
+#: With which the names of directories of contained processes begin.
+PREFIX = "popeq-"
 GIB = 1 << 30
 #: Bytes of output that are kept: the beginning and the end.
 LOG_HEAD, LOG_TAIL = 1 << 20, 1 << 16
@@ -64,40 +66,53 @@ def contained(
     On leaving, the process and everything that descends from it is killed, its directories are removed, and
     ``log`` holds the first MiB and the last 64 KiB of its output.
     """
-    try:
-        root = Path(tempfile.mkdtemp(prefix="popeq-"))
-        work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
-        work.mkdir(parents=True)
-        (root / "tmp").mkdir()
-    except OSError as error:
-        raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
-    links, cookie = frozenset(_link(paths, work, root)), uuid.uuid4().hex
-    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(root / "tmp"))
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-X", "faulthandler", "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**env, COOKIE: cookie, MEMORY: str(memory_bytes), **temporary},
-        cwd=work,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    pump = _Pump(process.stdout, log)
-    pump.start()
-    try:
-        yield Contained(process, memory_bytes)
-    finally:
+    with contextlib.ExitStack() as at_the_end:
         try:
-            _kill_all(process, cookie)
+            root = Path(tempfile.mkdtemp(prefix=PREFIX))
+            at_the_end.callback(shutil.rmtree, root, ignore_errors=True)
+            work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too
+            work.mkdir(parents=True)
+            (root / "tmp").mkdir()
+        except OSError as error:
+            raise UsageError(f"no temporary directory can be made: {error.strerror}; set TMPDIR") from None
+        links, cookie = frozenset(_link(paths, work, root)), uuid.uuid4().hex
+        temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(root / "tmp"))
+        whole = {**env, COOKIE: cookie, MEMORY: str(memory_bytes), **temporary}
+        process = _started(module, work, whole)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        pump = _Pump(process.stdout, log)
+        pump.start()
+        try:
+            yield Contained(process, memory_bytes)
         finally:
-            files = (p for p in work.rglob("*") if p not in links and not p.is_dir())
-            left = ", ".join(sorted(str(p.relative_to(work)) for p in files)[:10])
-            pump.close(f"left in the working directory and discarded: {left}" if left else "")
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-            shutil.rmtree(root, ignore_errors=True)
+            try:
+                _kill_all(process, cookie)
+            finally:
+                files = (p for p in work.rglob("*") if p not in links and not p.is_dir())
+                left = ", ".join(sorted(str(p.relative_to(work)) for p in files)[:10])
+                pump.close(f"left in the working directory and discarded: {left}" if left else "")
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+
+
+def _started(module: str, work: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A Python process that runs a module; UsageError if this user cannot start one."""
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-X", "faulthandler", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=work,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"{sys.executable}: cannot be started as a process for the predictor: {error.strerror}; "
+            "popeq needs a Python that this user may run"
+        ) from None
 
 
 @dataclass

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
 from popeq.dataset import Stage
 from popeq.errors import RunError
+from popeq.locks import Lock
 from popeq.runs.attempt import Attempt
 from popeq.runs.create import create_run
 from popeq.runs.engine import Engine, engine_of
@@ -43,7 +43,7 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
     RunError
         If another process is drawing one of the runs; the others have been drawn by then.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM, when every child is dead; what was drawn is kept.
+        After Ctrl-C, SIGTERM or SIGHUP, when every child is dead; what was drawn is kept.
     """
     settings = settings.checked()
     watching = reporter or Reporter()
@@ -61,15 +61,14 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
 def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, reporter: Reporter) -> list[Run]:
     finished: dict[int, Run] = {}
     attempts: dict[int, Attempt] = {}
-    locks: dict[int, FileLock] = {}
+    locks: dict[int, Lock] = {}
     busy: list[str] = []
     runs_dir = settings.runs_dir
     with contextlib.ExitStack() as at_the_end:
         for i, plan in enumerate(plans):
-            lock = FileLock(lock_file(runs_dir, f"{plan.key[:16]}.lock"))
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
+                lock = Lock(lock_file(runs_dir, f"{plan.key[:16]}.lock"), wait=False)
+            except BlockingIOError:
                 busy.append(plan.label)
             else:
                 at_the_end.callback(lock.release)
@@ -141,12 +140,16 @@ def _carried_out(attempts: dict[int, Attempt], engine: Engine, reporter: Reporte
 
 @contextlib.contextmanager
 def _cancelled_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that children end in order and nothing is half-written."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, so that children end in order and nothing is
+    half-written. SIGHUP stays ignored if it was, as by nohup."""
     cancel = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield cancel
         return
-    old = {s: signal.signal(s, lambda *_: cancel.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: cancel.set()) for number in numbers}
     try:
         yield cancel
     finally:

@@ -57,6 +57,7 @@ def environment_for(settings: RunSettings, threads: int, needed: Iterable[str] =
     # a random.py that happens to lie there would break every import.
     path = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if entry))
     fixed = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": HASH_SEED}
+    fixed["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # what it prints is a log, and never an error
     threads_of_all = dict.fromkeys(_THREADS, env.get("OMP_NUM_THREADS", str(threads)))
     return {**threads_of_all, "OMP_WAIT_POLICY": "PASSIVE", **env, **fixed}
 

@@ -7,13 +7,13 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from popeq.atomic import write_text
 from popeq.dataset import Dataset
 from popeq.dataset_tables import IDENTIFIER
 from popeq.errors import UsageError
+from popeq.locks import Lock
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.card import CARD, Card
@@ -74,7 +74,7 @@ def run_from_predictions(
         if card is not None:
             write_text(folder / CARD, card.model_dump_json(indent=2) + "\n")
 
-    with FileLock(lock_file(runs_dir, f"{SOURCE}-{name}.lock")):
+    with Lock(lock_file(runs_dir, f"{SOURCE}-{name}.lock")):
         for other in find_runs(runs_dir)[0]:
             if other.record.key == record.key:
                 return (other if card is None else _with_card(other, card)), False

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _FILES = {
     "common/pyproject.toml": "pyproject.toml",
     "common/README.md": "README.md",
+    "common/gitattributes": ".gitattributes",
     "common/gitignore": ".gitignore",
     "common/test.yml": ".github/workflows/test.yml",
     "common/test_predictor.py": "tests/test_$module.py",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 import popeq.api as api
 from popeq.board.scoring import Scorer
@@ -16,6 +15,7 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import RunError, UsageError
+from popeq.locks import Lock
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import Range
@@ -95,18 +95,15 @@ def tune(
     planned = plan_search(spec, view, given, fixed or {}, search)
     place = f"{spec.name}-{view.name.removesuffix('-tuning')}-{search.seed}"
     folder = search.output or Path("tuning") / place
-    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
+        lock = Lock(folder / ".lock", wait=False)
+    except BlockingIOError:
         raise RunError(f"another popeq process is tuning in {folder}; wait for it") from None
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    try:
+    with lock:
         return _Tuner(spec, view, planned, folder, settings, on_round).run(search.trials)
-    finally:
-        lock.release()
 
 
 class _Tuner:

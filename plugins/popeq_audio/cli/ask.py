@@ -134,13 +134,16 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
     from popeq_audio.asking import ask, printed
 
     fitted = asked.fitted()
-    talking = sys.stdin.isatty()
+    talking, answered = sys.stdin.isatty(), 0
     while True:
         if talking:
             click.echo("\nsentence (empty line: end)> ", nl=False, err=True)
         line = sys.stdin.readline()
         if not line or (talking and not line.strip()):
+            if not (answered or talking):
+                raise UsageError("no SENTENCE is given, and the input has none: write one a line")
             return
+        answered += 1
         try:
             click.echo(printed(ask(fitted, line, samples, asked.seed), as_json))
         except UsageError as error:

@@ -115,8 +115,8 @@ def analyse(
     from popeq_audio.listening.results import read_results
 
     plan = Plan.read(plan_path)
-    ratings = read_results(results, plan, decimal)
-    notes = []
+    found = read_results(results, plan, decimal)
+    ratings, notes = found.ratings, [*found.notes]
     if screen:
         ratings, out = screened(ratings)
         notes += [
@@ -128,11 +128,11 @@ def analyse(
 
         raise UsageError("\n".join(["no listener is left; --no-screen keeps all of them", *notes]))
     for measure, meaning in MEASURES.items():
-        found = association(ratings, measure)
-        if found.judgements:
+        tau = association(ratings, measure)
+        if tau.judgements:
             notes.append(
-                f"{meaning}: tau {found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}] "
-                f"({found.trials} trials, {found.listeners} listeners; above 0: what is nearer is preferred)"
+                f"{meaning}: tau {tau.tau:+.2f} [{tau.low:+.2f}, {tau.high:+.2f}] "
+                f"({tau.trials} trials, {tau.listeners} listeners; above 0: what is nearer is preferred)"
             )
         else:
             notes.append(f"{meaning}: no trial has two sounds to compare")

@@ -52,8 +52,8 @@ def render(
     from popeq_audio.rendering import render as rendered
     from popeq_audio.settings import check_settings, in_words
 
-    with open_audio(source):  # say what is wrong before anything slow
-        check_target(target)
+    with open_audio(source) as opened:  # say what is wrong before anything slow
+        check_target(target, opened)
     if at is not None:
         from popeq.lookup import load_dataset
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from popeq.runs.folder import Run
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq.typing import Floats
-from popeq_audio.checks import need
-from popeq_audio.files import blocks, open_audio
+from popeq_audio.files import blocks, open_audio, write_sound
 from popeq_audio.filtering import convolve, filter_taps, minimum_phase
+from popeq_audio.layout import channel_mask
 from popeq_audio.listening.plan import REFERENCE, Condition, Kind, Plan, Trial
 from popeq_audio.listening.webmushra import RESOURCES, configuration
 from popeq_audio.loudness import measure
@@ -67,12 +68,14 @@ class ListeningSettings:
 
 @dataclass(frozen=True, eq=False)
 class Excerpt:
-    """The beginning of a track, (n, channels), and its loudness, LUFS."""
+    """The beginning of a track, (n, channels), its loudness, LUFS, and the speakers of more than two channels
+    (``popeq_audio.layout.channel_mask``)."""
 
     track: str
     sound: Floats
     rate_hz: int
     loudness_lufs: float
+    mask: int | None
 
     def with_setting(self, point: Point, space: Space) -> Floats:
         """The sound with the curve of a setting of ``space``, (n, channels)."""
@@ -91,20 +94,24 @@ class Excerpt:
 
 
 def read_excerpt(path: Path, seconds: float) -> Excerpt:
-    """The first seconds of a file with short fades.
+    """The first seconds of a file with short fades; a mono file becomes two equal channels, because webMUSHRA
+    plays it on the left only.
 
     Raises UsageError if it cannot be read or is too short to have a loudness.
     """
     with open_audio(path) as source:
         rate = source.samplerate
         sound = next(blocks(source, int(seconds * rate)), np.zeros((0, source.channels)))
+        mask = channel_mask(source) if source.channels > 2 else None
     if len(sound) < 0.5 * rate:
         raise UsageError(f"{path}: is shorter than half a second")
     fade = round(_FADE_S * rate)
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
     sound[:fade] *= ramp[:, None]
     sound[-fade:] *= ramp[::-1, None]
-    return Excerpt(path.stem, sound, rate, measure([sound], rate, sound.shape[1]).loudness_lufs)
+    if sound.shape[1] == 1:
+        sound = np.repeat(sound, 2, axis=1)
+    return Excerpt(path.stem, sound, rate, measure([sound], rate, sound.shape[1]).loudness_lufs, mask)
 
 
 def equally_loud(
@@ -184,9 +191,8 @@ def make_test(
             trial, made = _trial(trial_id, prompt_id, loaded, compared, excerpt, settings)
             trials.append(trial)
             (sounds / trial_id).mkdir(parents=True)
-            for name, sound in made.items():  # 16-bit WAV files, which every browser decodes
-                file = sounds / trial_id / f"{name}.wav"
-                need("soundfile", "audio").write(file, sound, excerpt.rate_hz, subtype="PCM_16")
+            for name, sound in made.items():
+                write_sound(sounds / trial_id / f"{name}.wav", sound, excerpt.rate_hz, excerpt.mask)
         plan = Plan(
             test_id=settings.test_id,
             kind=settings.kind,
@@ -231,6 +237,14 @@ def _condition(
     )
 
 
+def _digest(sounds: Mapping[str, Floats]) -> str:
+    """SHA-256 (hex) of sounds (n, channels) with their names, as 16-bit files have them."""
+    digest = hashlib.sha256()
+    for name, sound in sorted(sounds.items()):
+        digest.update(f"{name} {sound.shape} ".encode() + np.round(sound * 32767.0).astype("<i2").tobytes())
+    return digest.hexdigest()
+
+
 def _trial(
     trial_id: str,
     prompt_id: str,
@@ -263,6 +277,7 @@ def _trial(
         reference_x_db=x,
         reference_y_db=y,
         loudness_lufs=lufs,
+        sounds_sha256=_digest(made),
         conditions=conditions,
     )
     return trial, made

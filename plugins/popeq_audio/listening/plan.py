@@ -48,6 +48,7 @@ class Trial(_Part):
     reference_x_db: float
     reference_y_db: float
     loudness_lufs: float = Field(description="of every sound of the trial")
+    sounds_sha256: str = Field("", description="of the sounds by their names; empty in a plan of popeq 0.1")
     conditions: list[Condition]
 
     def condition(self, name: str) -> Condition | None:
@@ -79,7 +80,7 @@ class Plan(_Part):
         return offered
 
     def identified(self) -> Plan:
-        """The plan with its ``plan_id``: other sounds, prompts or seeds have another."""
+        """The plan with its ``plan_id``: other sounds, tracks, prompts or seeds have another."""
         content = self.model_dump_json(exclude={"plan_id"})
         digest = hashlib.sha256(content.encode()).hexdigest()[:10]
         return self.model_copy(update={"plan_id": f"{self.test_id}-{digest}"})

@@ -43,16 +43,28 @@ class Rating:
     score: float
 
 
-def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> list[Rating]:
+@dataclass(frozen=True)
+class Results:
+    """The ratings of a file, and notes on what was left out of them."""
+
+    ratings: list[Rating]
+    notes: list[str]
+
+
+def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> Results:
     """Every rating of the file, which may have passed through a spreadsheet; ``decimal`` is the mark of its
     scores, by default the only one that fits.
+
+    Rows that are there again, equal in every column, were sent twice: they count once, and a note says how
+    many they are.
 
     Raises
     ------
     UsageError
         If it cannot be read, is no result file of this kind of test, or holds results of another plan.
     InvalidInputError
-        With every row that does not belong to the plan, is no rating, or is there twice.
+        With every row that does not belong to the plan, is no rating, or rates a sound again with another
+        score.
     """
     table, form = Table(path.name), _FORMS[plan.kind]
     needed = (_TEST, "trial_id", form.sound, form.score)
@@ -67,7 +79,8 @@ def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> list
         raise UsageError(
             f"{path}: has no column {', '.join(missing)}; give webMUSHRA's {form.file} of {plan.plan_id!r}"
         )
-    rows = list(_rows(records, header, table))
+    every = list(_rows(records, header, table))
+    rows = list({tuple(row.values()): (line, who, row) for line, who, row in every}.values())
     _of_this_plan(path, rows, plan)
     recognise_decimal(table, [(line, row[form.score]) for line, _, row in rows], decimal)
     ratings = _ratings(rows, plan, form, table)
@@ -75,7 +88,8 @@ def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> list
         table.problem("holds no answers", 1)
     if table.problems:
         raise InvalidInputError(f"{path} does not belong to this test", table.problems)
-    return ratings
+    again = len(every) - len(rows)
+    return Results(ratings, [f"{again} rows were sent twice and count once"] if again else [])
 
 
 def _of_this_plan(path: Path, rows: Sequence[Row], plan: Plan) -> None:

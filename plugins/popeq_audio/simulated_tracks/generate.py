@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from popeq.atomic import write_bytes, write_text
 from popeq.audio_folder import FEATURES
 from popeq.csv_table import csv_bytes
 from popeq.dataset import RESPONSE_COLUMNS
@@ -57,13 +58,13 @@ def generate(folder: Path = FOLDER) -> None:
             meanings.append(Meaning(prompt_id, word, centre, centre, 0.0, 1.0))
     points = settings(meanings, PANEL)
     columns = ["prompt_id", "text", "category", "fold", "audio_id"]
-    (folder / PROMPTS).write_bytes(csv_bytes(pd.DataFrame(prompts, columns=columns)))
+    write_bytes(folder / PROMPTS, csv_bytes(pd.DataFrame(prompts, columns=columns)))
     rows = [
         (p[0], listener, x, y)
         for p, own in zip(prompts, points, strict=True)
         for listener, (x, y) in zip(PANEL.listener_ids, own, strict=True)
     ]
-    (folder / RESPONSES).write_bytes(csv_bytes(pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))))
+    write_bytes(folder / RESPONSES, csv_bytes(pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))))
     card = {
         "name": "simulated-tracks",
         "version": "1",
@@ -72,8 +73,8 @@ def generate(folder: Path = FOLDER) -> None:
         "citation": "popeq",
         "simulated": True,
     }
-    (folder / CARD).write_text(tomli_w.dumps(card), encoding="utf-8")
-    (folder / README).write_text(_README, encoding="utf-8")
+    write_text(folder / CARD, tomli_w.dumps(card))
+    write_text(folder / README, _README)
 
 
 _README = f"""# simulated-tracks

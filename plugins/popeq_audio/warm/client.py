@@ -86,7 +86,7 @@ def ask_kept(asked: AskedPredictor, request: dict[str, Any]) -> dict[str, Any] |
     Raises UsageError with what the process says is wrong with the question.
     """
     path = socket_of(asked)
-    if not path.exists() or not is_private(path.parent):
+    if not is_private(path.parent) or not path.exists():
         return None
     try:
         with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as stream:

@@ -14,6 +14,7 @@ from popeq.board import kept_scores, reference_lines, split_half
 from popeq.board.scoring import NUMBERS, Scorer
 from popeq.errors import RunError
 from popeq.protocol import PROTOCOL_2
+from popeq.remarks import Remark
 from popeq.runs.packed import PACKED
 
 
@@ -120,7 +121,8 @@ def test_damaged_files_are_computed_again(finished, scored, cache, damage):
 
 def test_where_nothing_can_be_kept_the_board_is_still_made(finished, scored, cache):
     cache.write_text("a file, not a folder")
-    package.leaderboard(runs_dir=finished.runs_dir)
+    with pytest.warns(Remark, match="nothing is kept for the next command"):
+        package.leaderboard(runs_dir=finished.runs_dir)
     assert len(scored) == 4
 
 

@@ -78,12 +78,12 @@ def test_a_complete_run_is_not_drawn_again_unless_asked(with_plugin, small, tmp_
     assert len(drawn.read_text().split()) == 8
 
 
-def start_slow_run(tmp_path, small, example_plugin, drawn, pause_s=0.4):
+def start_slow_run(tmp_path, small, example_plugin, drawn, pause_s=0.4, **env):
     return subprocess.Popen(
         [sys.executable, "-c", "from popeq.cli import main; main()", "run", "example-slow"]
         + ["-o", f"pause_s={pause_s}", "--batch-size", "1", "--dataset", str(small)],
         cwd=tmp_path,
-        env=environment({"PYTHONPATH": str(example_plugin), "POPEQ_EXAMPLE_DRAWN": str(drawn)}),
+        env=environment({"PYTHONPATH": str(example_plugin), "POPEQ_EXAMPLE_DRAWN": str(drawn), **env}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -102,13 +102,15 @@ def wait_for_prompts(tmp_path, n, limit_s=60):
 def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
     with_plugin, example_plugin, small, tmp_path
 ):
-    drawn = tmp_path / "drawn"
-    process = start_slow_run(tmp_path, small, example_plugin, drawn)
+    drawn, temporary = tmp_path / "drawn", tmp_path / "temporary"
+    temporary.mkdir()
+    process = start_slow_run(tmp_path, small, example_plugin, drawn, TMPDIR=str(temporary))
     wait_for_prompts(tmp_path, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     assert not psutil.wait_procs(children, 20)[1]  # a child sees its input close and dies with its group
+    assert list(temporary.iterdir()) == []
     folder = only_run(tmp_path / "runs")
     kept = {p.name: p.read_bytes() for p in (folder / "partial").glob("*.csv")}
     assert 2 <= len(kept) < 4
@@ -125,12 +127,21 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_byte_identical(
         assert drawn.read_text().split().count(name.removesuffix(".csv")) == 1
 
 
-def test_ctrl_c_ends_the_children_and_keeps_what_was_drawn(example_plugin, small, tmp_path, with_plugin):
-    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_ends_the_children_and_keeps_what_was_drawn(
+    example_plugin, small, tmp_path, with_plugin, number
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = start_slow_run(tmp_path, small, example_plugin, tmp_path / "drawn", TMPDIR=str(temporary))
     wait_for_prompts(tmp_path, 1)
-    process.send_signal(signal.SIGINT)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
+    assert children
+    assert not psutil.wait_procs(children, 5)[1]
+    assert list(temporary.iterdir()) == []
     assert "interrupted" in errors
     assert "Traceback" not in errors
     folder = only_run(tmp_path / "runs")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from popeq.runs.scrubbed import environment_for
@@ -31,3 +34,11 @@ def test_one_number_of_the_user_goes_for_all(clean):
     env = environment_for(RunSettings(), threads=3)
     assert [env[name] for name in LIBRARIES] == ["1", "1", "1", "5"]
     assert env["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_a_predictor_can_print_every_character_whatever_the_terminal_is(clean):
+    clean.setenv("LC_ALL", "C")
+    clean.setenv("PYTHONIOENCODING", "ascii")
+    env = environment_for(RunSettings(), threads=1)
+    words = [sys.executable, "-c", "print('日 \\udcff')"]
+    assert subprocess.run(words, env=env, capture_output=True, check=True).stdout.decode() == "日 \\udcff\n"

@@ -25,7 +25,7 @@ PROBE_WORDS = "chosen at random"
 #: What a request to OpenAI itself may hold, of the fields that popeq knows.
 OPENAI_FIELDS = {
     *("model", "messages", "temperature", "top_p", "seed", "n", "max_tokens", "max_completion_tokens"),
-    "response_format",
+    *("presence_penalty", "frequency_penalty", "response_format"),
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from popeq.caches import canonical
+from popeq.folder_names import is_path, last_name
 
 #: The variable that holds the key.
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -32,9 +33,13 @@ class Source:
     listed: str = ""
 
     def __str__(self) -> str:
+        model = self.model
+        if is_path(model):  # no folder of the server's machine is shown
+            digits = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            model = f"{last_name(model)} (path {digits})"
         fingerprint = f"system_fingerprint {self.fingerprint}" if self.fingerprint else ""
         listed = f"listed as {self.listed}" if self.listed else ""
-        return ", ".join(filter(None, [self.model, fingerprint, listed]))
+        return ", ".join(filter(None, [model, fingerprint, listed]))
 
     def is_of(self, other: Source) -> bool:
         """Whether responses of both are of the same model and fingerprint."""

@@ -14,11 +14,11 @@ import pytest
 from fake_server import FAULTS, OPENAI_FIELDS, FakeServer, is_probe, refusal, right_answer, serving
 
 from popeq.errors import PopeqError, PromptsError, RunError, UsageError
+from popeq_llm.answer_numbers import answer_of_json
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.models import Message
 from popeq_llm.served import ServedModel
 from popeq_llm.served_client import Patience
-from popeq_llm.answer_numbers import answer_of_json
 from popeq_llm.served_questions import SETTING, binding_fields
 
 KEY = "sk-popeq-0123456789-never-to-be-seen"

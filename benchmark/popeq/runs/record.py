@@ -109,9 +109,7 @@ class RunRecord(RunSpec, _Head):
     answers: AnswerRecord | None = Field(
         None, description="what became of the model's answers; null where no answer is parsed"
     )
-    answered_by: Annotated[str, AfterValidator(visible)] = Field(
-        "", description="who a server said that it is, for a served model"
-    )
+    answered_by: Shown = Field("", description="who a server said that it is, for a served model")
     cache_since: float | None = Field(
         None,
         description="--fresh: what was kept before this time (seconds since 1970, UTC) was not used",

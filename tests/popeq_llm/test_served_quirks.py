@@ -306,9 +306,8 @@ def test_the_parameters_are_options_and_absent_from_what_a_run_is_where_they_are
 
 
 def test_a_field_that_is_refused_and_named_is_left_out_and_noted():
-    with serving(
-        Quirky(lambda b: refusal("") and (400, "presence_penalty: no") if "presence_penalty" in b else None)
-    ) as server:
+    says = "presence_penalty: Extra inputs are not permitted"
+    with serving(Quirky(lambda b: (422, says) if "presence_penalty" in b else None)) as server:
         model, _ = drawn(server)
         assert all("presence_penalty" not in b and "frequency_penalty" in b for b in asked(server))
         assert "does not take: presence_penalty" in " ".join(model.info.notes)

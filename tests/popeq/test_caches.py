@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
 import pytest
 
-from popeq.caches import ContentCache
+from popeq.caches import SINCE, ContentCache, asking_again
 from popeq.errors import UsageError
 
 QUESTION = {"model": "m", "text": "日本語 \udcff", "parts": [1, 2.5, None]}
@@ -49,3 +51,16 @@ def test_a_folder_that_cannot_be_written_keeps_nothing_unless_that_is_required(t
     assert ContentCache.write(cache.path(QUESTION), b"x") != ""
     with pytest.raises(UsageError, match=r"cannot write the cache in .*; set POPEQ_CACHE"):
         cache.put(QUESTION, 1, required=True)
+
+
+def test_what_was_kept_before_is_absent_for_caches_that_ask_again(tmp_path):
+    before = ContentCache("kind", folder=tmp_path)
+    before.put(QUESTION, 1)
+    with asking_again():
+        fresh = ContentCache("kind", folder=tmp_path)
+    assert fresh.get(QUESTION) is None
+    assert before.get(QUESTION) == ContentCache("kind", folder=tmp_path).get(QUESTION) == 1
+    fresh.put(QUESTION, 2)
+    os.utime(fresh.path(QUESTION), (time.time() + 1, time.time() + 1))  # clocks of files may be coarse
+    assert fresh.get(QUESTION) == 2
+    assert SINCE not in os.environ

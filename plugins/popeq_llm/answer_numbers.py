@@ -76,11 +76,11 @@ def _plain(text: str) -> str | None:
     Digits that Unicode has for another look of 0 to 9 are read; those of other scripts are not: some look
     like other digits. Invisible characters, which may turn the order of what is seen, are not read at all.
     """
+    if any(unicodedata.category(c) in ("Cf", "Cc", "Co", "Cn") and c not in "\n\t\r" for c in text):
+        return None
     text = text.strip()
     if fenced := _FENCE.fullmatch(text):
         text = fenced[1].strip()
-    if any(unicodedata.category(c) in ("Cf", "Cc", "Co", "Cn") and c not in "\n\t\r" for c in text):
-        return None
     return "".join(map(_plain_character, text))
 
 

@@ -105,6 +105,7 @@ def load(
     place = place_of(name)
     folder, found, quantisation = place.path, "", ""
     if folder is not None and place.is_gguf:
+        refuse_pointers(name, [folder])
         dense = converted(folder, dtype, report)
         folder, found, quantisation = dense.folder, f"sha256:{dense.sha256}"[:_REVISION], dense.quantisation
     elif folder is not None:
@@ -112,7 +113,7 @@ def load(
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
         if not list(folder.glob("*.safetensors")):
             raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
-        refuse_pointers(name, [*folder.glob("*.safetensors"), *folder.glob("*.json")])
+        refuse_pointers(name, [f for f in sorted(folder.iterdir()) if f.suffix in ENDINGS and f.is_file()])
         found = (content_identity(folder, ENDINGS) or "")[:_REVISION]
     source = name if folder is None else str(folder)
     options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}

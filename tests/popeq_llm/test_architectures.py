@@ -222,13 +222,9 @@ def test_a_model_that_thinks_says_so_in_its_notes(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [*TREES, *STEPS])
-def test_every_kind_is_drawn_or_refused_in_half_precision_too(model_folders, kind):
+def test_every_kind_is_drawn_in_half_precision_too(model_folders, kind):
     """Such is the default where the processor has it."""
-    try:
-        model = LocalModel(str(model_folders(kind)), device="cpu", dtype="bfloat16")
-    except UsageError as error:
-        assert "\n" not in str(error)
-        return
+    model = LocalModel(str(model_folders(kind)), device="cpu", dtype="bfloat16")
     (answers, _) = model.generate(chats("warm", "bright and loud"), 2, ONE, rngs(2)).answers
     assert all(parse_answer(a, ONE) is not None for a in answers)
 

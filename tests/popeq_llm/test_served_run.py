@@ -10,6 +10,7 @@ from filelock import FileLock
 from tests.conftest import stored_text
 
 import popeq as package
+from popeq.board.redraw import redraw
 from popeq.board.thrown_away import FLAGGED
 from popeq.caches import canonical
 from popeq.dataset_folder import read_dataset
@@ -108,6 +109,16 @@ def test_fresh_asks_again_and_the_run_says_who_answered(small, tmp_path, popeq_i
         server.says = {}
         run_at(server, small, tmp_path, fresh=True)
         assert sum(not is_probe(b) for b in server.bodies) == 3 * paid, "also where nothing is said"
+        server.says = SECOND
+        data = read_dataset(small)
+        assert redraw(second, data).problem == ""
+        assert sum(not is_probe(b) for b in server.bodies) == 4 * paid, (
+            "reproduced by the server, not the cache"
+        )
+        assert redraw(first, data).problem == (
+            "weights-1, system_fingerprint fp_1 answered it, and weights-2, system_fingerprint fp_2 answers "
+            "now"
+        )
     shown = popeq_inside("show", first.folder).stdout
     assert "answered_by: weights-1, system_fingerprint fp_1" in shown
     assert "answers: 2,640 drawn, 0 rejected (0.0%), 0 cut off" in shown

@@ -35,7 +35,7 @@ help:
 	@echo 'make check    formatting, lint and types'
 	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, docs/claims.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
-	@echo 'make fuzz     100,000 strange inputs for every parser (minutes)'
+	@echo 'make fuzz     120,000 strange inputs for every parser (minutes)'
 	@echo 'make served-check  served models against a llama.cpp server, which is built first (10 minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
 

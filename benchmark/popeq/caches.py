@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,23 @@ from popeq.remarks import remark
 
 #: The cache folder where there is none: nothing is below it, and nothing can be written there.
 NOWHERE = Path(os.devnull, "popeq")
+
+#: The variable with the UTC time (seconds since 1970) before which entries were kept that are not to be used.
+SINCE = "POPEQ_CACHE_SINCE"
+
+
+@contextlib.contextmanager
+def asking_again() -> Iterator[None]:
+    """Inside the block, and for caches made there, what was kept before counts as absent (``--fresh``)."""
+    before = os.environ.get(SINCE)
+    os.environ[SINCE] = repr(time.time())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SINCE]
+        else:
+            os.environ[SINCE] = before
 
 
 def cache_folder() -> Path:
@@ -59,7 +78,8 @@ class ContentCache:
 
     The question is any JSON value that holds everything that the answer depends on. Its entry lies at
     ``<folder>/<kind>/<first two digits>/<SHA-256><ending>``. An entry that is damaged, or belongs to another
-    question, counts as absent. Every entry is written in one step, so that no reader sees a part of it.
+    question, counts as absent, and so does one from before the time in ``SINCE``, if that was set when the
+    cache was made. Every entry is written in one step, so that no reader sees a part of it.
 
     Parameters
     ----------
@@ -73,6 +93,7 @@ class ContentCache:
         self._root = folder or cache_folder()
         self.folder = self._root / kind
         self._ending = ending
+        self._since = float(os.environ.get(SINCE) or 0.0)
 
     def path(self, question: object) -> Path:
         """Where the entry of a question lies, whether it exists or not."""
@@ -81,8 +102,11 @@ class ContentCache:
 
     def get(self, question: object) -> Any:
         """The answer that ``put`` has kept for a question; None if there is none."""
+        path = self.path(question)
         try:
-            entry = json.loads(self.path(question).read_bytes().decode("utf-8", "surrogatepass"))
+            if path.stat().st_mtime < self._since:
+                return None
+            entry = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
         except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(entry, dict) or canonical(entry.get("question")) != canonical(question):

@@ -23,6 +23,10 @@ class RunError(PopeqError):
     """A run could not be made, finished or read for a reason that is not the user's input."""
 
 
+class ChangedError(RunError):
+    """What answers has changed since a run or a kept process began, and its answers are not mixed."""
+
+
 class PromptsError(RunError):
     """Some prompts of one ``sample`` call failed: a run keeps the others and names these.
 

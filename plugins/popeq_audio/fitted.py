@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from popeq.atomic import new_folder
-from popeq.caches import ContentCache
+from popeq.caches import ContentCache, asking_again
 from popeq.contract import Describes, Predictor, Resumable, Saves
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import PopeqError
@@ -56,7 +57,8 @@ def open_fitted(
 
     On a data set with folds it is fitted on all prompts. A predictor that ``Saves`` is kept below
     ``<cache>/fitted``; one that is ``Resumable`` gets a folder there in which it keeps its own state. A fit
-    that cannot be read is made again, and so is every fit with ``fresh``.
+    that cannot be read is made again, and so is every fit with ``fresh``, whose model is asked again too
+    where its answers are kept.
 
     Raises
     ------
@@ -70,11 +72,12 @@ def open_fitted(
     state = cache.path([plan.key, stage, _SCHEMA])
     if not fresh and (kept := _read(plan, state)):
         return Fitted(plan, kept, "loaded")
-    predictor = new_predictor(plan.predictor, plan.parameters, loaded.space)
-    if isinstance(predictor, Resumable):
-        _use_folder(predictor, state, fresh, cache)
-    train, validation = training_data(loaded, plan.predictor.wants_audio)
-    predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
+    with asking_again() if fresh else nullcontext():
+        predictor = new_predictor(plan.predictor, plan.parameters, loaded.space)
+        if isinstance(predictor, Resumable):
+            _use_folder(predictor, state, fresh, cache)
+        train, validation = training_data(loaded, plan.predictor.wants_audio)
+        predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
     if isinstance(predictor, Saves):
         _write(predictor, state, cache)
     return Fitted(plan, predictor, "fitted")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 from popeq.atomic import FolderTakenError, new_folder
 from popeq.caches import cache_folder
 from popeq.content_hash import file_sha256
 from popeq.errors import UsageError
+from popeq.locks import Lock
 
 _ABOUT = "gguf.json"
 
@@ -54,7 +54,7 @@ def converted(file: Path, dtype: torch.dtype, report: Callable[[str], None] = la
                 f"cannot write the cache in {folder.parent}: {error.strerror}; set POPEQ_CACHE to a folder "
                 "that can be written"
             ) from None
-        with FileLock(f"{folder}.lock"):
+        with Lock(Path(f"{folder}.lock")):
             if not (folder / _ABOUT).is_file():
                 _convert(file, dtype, folder, sha256)
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))

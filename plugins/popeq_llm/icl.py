@@ -77,7 +77,7 @@ class Asking(Generic[P]):
         """How a prompt was asked that has been sampled.
 
         ``text`` is all that the model read; ``retrieved`` the examples with their similarity, the nearest
-        first; ``rejected`` how many answers were thrown away for it, ``rejected_share`` of all drawn for it.
+        first; the counts are those of ``Generated.counts``; ``answered_by`` is who a server said it is.
         """
         return self._explained[prompt_id]
 
@@ -105,12 +105,13 @@ class Asking(Generic[P]):
             self.template.chat(p.text, examples) for p, (examples, _) in zip(prompts, shown, strict=True)
         ]
         given = self.model.generate(chats, n, self.form, rngs)
-        for prompt, chat, (_, retrieved), rejected in zip(prompts, chats, shown, given.rejected, strict=True):
+        answered_by = self.model.info.answered_by
+        for i, (prompt, chat, (_, retrieved)) in enumerate(zip(prompts, chats, shown, strict=True)):
             self._explained[prompt.prompt_id] = {
                 "text": self.model.render(chat),
                 "retrieved": [asdict(r) for r in retrieved],
-                "rejected": rejected,
-                "rejected_share": rejected / (rejected + n),
+                **given.counts(i),
+                **({"answered_by": answered_by} if answered_by else {}),
             }
         return [
             [self._parsed(prompt, answer) for answer in answers]

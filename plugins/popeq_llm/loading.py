@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from typing import Any
 
 import torch
 
+from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq.runs.containment import memory_left
 from popeq_llm.gguf import converted
-from popeq_llm.weights import place_of
+from popeq_llm.weights import ENDINGS, place_of
 
-_HASHED_WHOLE = 1 << 30
+#: Characters of ``sha256:HEX`` in a revision.
+_REVISION = len("sha256:") + 16
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -25,8 +26,8 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 class Loaded:
     """A model and its tokenizer.
 
-    ``name`` is without folders; ``revision`` is the hub's commit, or ``sha256:HEX`` of a folder's weights or
-    of a GGUF file; ``quantisation`` is how a GGUF file held the weights.
+    ``name`` is without folders; ``revision`` is the hub's commit, or ``sha256:HEX`` of a folder (``ENDINGS``)
+    or of a GGUF file; ``quantisation`` is how a GGUF file held the weights.
     """
 
     model: Any
@@ -104,15 +105,16 @@ def load(
     place = place_of(name)
     folder, found, quantisation = place.path, "", ""
     if folder is not None and place.is_gguf:
+        refuse_pointers(name, [folder])
         dense = converted(folder, dtype, report)
-        folder, found, quantisation = dense.folder, f"sha256:{dense.sha256[:16]}", dense.quantisation
+        folder, found, quantisation = dense.folder, f"sha256:{dense.sha256}"[:_REVISION], dense.quantisation
     elif folder is not None:
         if not (folder / "config.json").is_file():
             raise UsageError(f"--model {name}: the folder has no config.json; it is not a Hugging Face model")
         if not list(folder.glob("*.safetensors")):
             raise UsageError(f"--model {name}: the folder has no .safetensors weights; download it whole")
-        refuse_pointers(name, [*folder.glob("*.safetensors"), *folder.glob("*.json")])
-        found = _weights_hash(folder)
+        refuse_pointers(name, [f for f in sorted(folder.iterdir()) if f.suffix in ENDINGS and f.is_file()])
+        found = (content_identity(folder, ENDINGS) or "")[:_REVISION]
     source = name if folder is None else str(folder)
     options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}
     quantised = _four_bit(name, device, dtype) if four_bit else {}
@@ -162,22 +164,6 @@ def _four_bit(name: str, device: str, dtype: torch.dtype) -> dict[str, Any]:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
     )
     return {"quantization_config": config, "device_map": {"": device}}
-
-
-def _weights_hash(folder: Path) -> str:
-    """SHA-256 over the weights, or over their headers and sizes where they are larger than a GiB."""
-    files = sorted(folder.glob("*.safetensors"))
-    whole = sum(f.stat().st_size for f in files) <= _HASHED_WHOLE
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            if whole:
-                digest.update(stream.read())
-            else:
-                head = stream.read(8)
-                digest.update(head + stream.read(int.from_bytes(head, "little")))
-                digest.update(str(file.stat().st_size).encode())
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def free_memory(device: str) -> int:

@@ -26,7 +26,8 @@ Chat = tuple[Message, ...]
 @dataclass(frozen=True)
 class ModelInfo:
     """What a run records of its model. ``quantisation``: how a GGUF file holds its weights (``Q4_1``);
-    ``parameters``: how many it has; ``notes``: what the user should know, a line each."""
+    ``parameters``: how many it has; ``notes``: what the user should know, a line each; ``answered_by``: who a
+    server said it is."""
 
     name: str
     revision: str = ""
@@ -35,14 +36,32 @@ class ModelInfo:
     device: str = ""
     dtype: str = ""
     notes: tuple[str, ...] = ()
+    answered_by: str = ""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Answers (chats x n), all of the asked format, and how many each chat had thrown away to get them."""
+    """Answers (chats x n), all of the asked format, and what each chat cost: how many answers were thrown
+    away for it (``rejected``), how many of all were cut off at the limit of tokens (``shortened``), and how
+    many attempts to ask failed and were repeated (``retried``)."""
 
     answers: list[list[str]]
     rejected: tuple[int, ...]
+    shortened: tuple[int, ...] = ()
+    retried: tuple[int, ...] = ()
+
+    def counts(self, chat: int) -> dict[str, float]:
+        """The counts of one chat by name, with ``drawn``, all answers that there were for it, and the share
+        of them that was rejected."""
+        rejected = self.rejected[chat]
+        drawn = rejected + len(self.answers[chat])
+        return {
+            "drawn": drawn,
+            "rejected": rejected,
+            "rejected_share": rejected / drawn,
+            "shortened": self.shortened[chat] if self.shortened else 0,
+            "retried": self.retried[chat] if self.retried else 0,
+        }
 
 
 class LanguageModel(Protocol):

@@ -13,7 +13,8 @@ def open_model(parameters: ModelParameters, report: Callable[[str], None] = lamb
     if parameters.model.startswith("openai:"):
         from popeq_llm.served import ServedModel
 
-        options = parameters.model_dump(include={"base_url", "temperature", "concurrency", "timeout_s"})
+        named = {"base_url", "temperature", "max_tokens", "extra_body", "concurrency", "timeout_s"}
+        options = parameters.model_dump(include=named)
         return ServedModel(parameters.model.removeprefix("openai:"), **options)
     from popeq_llm.local import LocalModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from popeq.contract import Parameters
 from popeq.errors import UsageError
@@ -31,6 +31,10 @@ def with_sha256(values: Any, parameter: str, sha256: Callable[[str], str]) -> An
     if values.get(f"{parameter}_sha256") not in (None, found):
         raise UsageError(f"{parameter} {given}: has changed since this run was planned")
     return {**values, f"{parameter}_sha256": found}
+
+
+def _absent(given: object) -> bool:
+    return given is None
 
 
 def hash_identity(sha256: str | None) -> str | None:
@@ -108,8 +112,27 @@ class ModelParameters(TemplateParameters):
     temperature: float = Field(
         1.0, gt=0, le=2, description="of a served model's sampling; local models are sampled as they are"
     )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=_absent,
+        description="tokens that an answer of a served model may have; more for one that thinks first",
+    )
+    extra_body: dict[str, Any] | None = Field(
+        None,
+        exclude_if=_absent,
+        description="JSON object of further fields for each request to a server; it is recorded: no secrets",
+    )
     concurrency: int = Field(8, ge=1, description="requests to a server at the same time")
     timeout_s: float = Field(120.0, gt=0, description="seconds a server has for one request")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _check_extra_body(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Refuse fields that popeq sets itself."""
+        if own := sorted({"model", "messages", "n", "seed", "stream"} & {*(given or {})}):
+            raise ValueError(f"popeq sets {', '.join(own)} itself")
+        return given
 
     def identity(self) -> Mapping[str, str]:
         """The contents of the model and the template."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import ipaddress
-import json
 import logging
 import math
-import os
 import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -21,40 +19,20 @@ from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_even
 
 from popeq.caches import canonical
 from popeq.errors import UsageError
+from popeq_llm.served_errors import (
+    CancelledError,
+    MiscountedError,
+    RefusedError,
+    ServerError,
+    UnreachableError,
+)
+from popeq_llm.served_reply import KEY_VARIABLE, ErrorBody, Reply, key, listing_of, message_of, read_reply
 
-#: The variable that holds the key.
-KEY_VARIABLE = "OPENAI_API_KEY"
 _LONGEST_BODY = 16_000_000  # bytes of one response
 _PASSING = {408, 409, 425, 429}  # status codes worth another attempt, besides 5xx
-_MISCOUNTS = 2  # after so many responses with a wrong number of choices, several at once are not asked again
-
-
-class ServerError(Exception):
-    """A question that got no answer; the text says what happened and what to do."""
-
-
-class RefusedError(ServerError):
-    """The server will not have the request as it is (400, 422): asked otherwise, it may."""
-
-
-class UnreachableError(ServerError):
-    """The server answers nobody: a wrong address or key, no connection, or a wait that is too long."""
-
-
-class MiscountedError(ServerError):
-    """The server keeps giving another number of choices than was asked for."""
-
-
-class CancelledError(ServerError):
-    """Another question failed, so this one is not asked any more."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One answer as the server gave it, and why it ended there."""
-
-    text: str
-    finish: str
+_OVERLOADED = {503, 504}  # that a server gives which cannot keep up
+_LIST_S = 5.0
+MISCOUNTS = 2  # after so many responses with a wrong number of choices, several at once are not asked again
 
 
 @dataclass(frozen=True)
@@ -78,6 +56,7 @@ class _Fault:
     wait_s: float | None = None
     miscounted: bool = False
     unreachable: bool = False
+    overloaded: bool = False
 
 
 def checked_url(base_url: str) -> str:
@@ -102,6 +81,7 @@ class Client:
     def __init__(self, base_url: str, connections: int, timeout_s: float, patience: Patience) -> None:
         self.base_url = checked_url(base_url)
         self.timeout_s = timeout_s
+        self.connections = connections
         self.patience = patience
         self._resume_at = 0.0
         transport = logging.getLogger("httpcore2")  # at DEBUG it writes the headers that servers send
@@ -112,37 +92,68 @@ class Client:
             trust_env=not _is_loopback(httpx2.URL(self.base_url).host),
         )
 
-    def complete(self, body: Mapping[str, Any], stop: threading.Event | None = None) -> list[Choice]:
-        """The choices, exactly as many as asked for. Raises ServerError, or one of its kinds."""
+    def complete(
+        self, body: Mapping[str, Any], stop: threading.Event | None = None, attempts: int | None = None
+    ) -> Reply:
+        """The choices, exactly as many as asked for. Raises ServerError, or one of its kinds.
+
+        ``attempts`` are tried at most, by default those of the client's patience.
+        """
         count = int(body.get("n", 1))
         content = canonical(body).encode()
         stop = stop or threading.Event()
-        miscounts = 0
+        attempts = min(attempts or self.patience.attempts, self.patience.attempts)
+        faults = miscounts = 0
 
-        def attempt() -> list[Choice] | _Fault:
-            nonlocal miscounts
+        def attempt() -> Reply | _Fault:
+            nonlocal faults, miscounts
             if stop.wait(max(0.0, self._resume_at - time.monotonic())) or stop.is_set():
                 raise CancelledError
             outcome = self._attempt(content, count)
-            miscounts += isinstance(outcome, _Fault) and outcome.miscounted
-            if count > 1 and miscounts == _MISCOUNTS:
+            if isinstance(outcome, Reply):
+                return replace(outcome, retried=faults)
+            faults += 1
+            miscounts += outcome.miscounted
+            if count > 1 and miscounts == MISCOUNTS:
                 raise MiscountedError("the server gives another number of choices than was asked for")
             return outcome
 
         # Faults are results and not exceptions: the HTTP client's exceptions hold the request with its key.
         outcome = Retrying(
             retry=retry_if_result(lambda outcome: isinstance(outcome, _Fault)),
-            stop=stop_after_attempt(self.patience.attempts),
+            stop=stop_after_attempt(attempts),
             wait=self._wait_s,
             sleep=sleep_using_event(stop),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )(attempt)
         if isinstance(outcome, _Fault):
             raise (UnreachableError if outcome.unreachable else ServerError)(
-                f"{self.patience.attempts} attempts failed, the last with {outcome.what}; check that the "
-                "server runs and is not overloaded, then run again: what it has answered is kept"
+                f"{attempts} attempts failed, the last with {outcome.what}; {self._advice(outcome)}, then "
+                "run again: what it has answered is kept"
             )
         return outcome
+
+    def listed(self, name: str) -> str | None:
+        """What the server's list of models says of one (``listing_of``); None if the server does not answer.
+
+        It is asked once and for a few seconds at most: many servers have no such list.
+        """
+        timeout_s = min(self.timeout_s, _LIST_S)
+        try:
+            response = self._http.get(f"{self.base_url}/models", headers=_authorization(), timeout=timeout_s)
+        except httpx2.HTTPError:
+            return None
+        return listing_of(response.content, name) if response.status_code == 200 else ""
+
+    def _advice(self, fault: _Fault) -> str:
+        if fault.overloaded and self.connections > 1:
+            return (
+                f"up to {self.connections} requests are sent at the same time: if the server cannot keep up, "
+                "ask one by one with -o concurrency=1, or wait longer with -o timeout_s="
+            )
+        if fault.overloaded:
+            return "wait longer with -o timeout_s="
+        return "check that the server runs and is not overloaded"
 
     def _wait_s(self, state: RetryCallState) -> float:
         """Seconds to wait before the next attempt; a wait that the server asks for holds for every thread."""
@@ -157,7 +168,7 @@ class Client:
         most = min(self.patience.backoff_s * 2 ** (state.attempt_number - 1), self.patience.longest_wait_s)
         return float(most * random.uniform(0.5, 1.0))
 
-    def _attempt(self, content: bytes, count: int) -> list[Choice] | _Fault:
+    def _attempt(self, content: bytes, count: int) -> Reply | _Fault:
         """One request. Exceptions of the HTTP client, which hold the request, end here."""
         deadline = time.monotonic() + self.timeout_s
         received = bytearray()
@@ -169,76 +180,51 @@ class Client:
                 for part in response.iter_bytes():
                     received += part
                     if time.monotonic() > deadline:
-                        return _Fault(f"no whole answer within {self.timeout_s:g} s")
+                        return _Fault(f"no whole answer within {self.timeout_s:g} s", overloaded=True)
                     if len(received) > _LONGEST_BODY:
                         return _Fault("an answer without end")
                 status, response_headers = response.status_code, response.headers
         except httpx2.TimeoutException:
-            return _Fault(f"no answer within {self.timeout_s:g} s")
+            return _Fault(f"no answer within {self.timeout_s:g} s", overloaded=True)
         except httpx2.ConnectError:
             return _Fault("no connection", unreachable=True)
         except httpx2.DecodingError:
             return _Fault("an answer that cannot be decompressed")
         except httpx2.HTTPError:
             return _Fault("a cut connection")
-        if status == 200:
-            return _choices(bytes(received), count)
-        message = _message(bytes(received))
-        what = f"status {status}{f' ({message})' if message else ''}"
-        if status in _PASSING or status >= 500:
-            return _Fault(what, wait_s=_retry_after(response_headers.get("Retry-After")))
-        if status in {400, 422}:
-            raise RefusedError(f"the server refuses the request with {what}")
-        if status in {401, 403}:
-            held = "it is not accepted" if os.environ.get(KEY_VARIABLE) else "it holds none"
-            raise UnreachableError(f"{what}; the key is read from the variable {KEY_VARIABLE}: {held}")
-        check = "the base URL"
-        if status == 404:
-            check = "the model's name and the base URL (most servers want one that ends in /v1)"
-        raise UnreachableError(f"{what}; check {check}")
+        if status != 200:
+            return _judged(status, "", message_of(bytes(received)), response_headers.get("Retry-After"))
+        reply = read_reply(bytes(received))
+        if isinstance(reply, ErrorBody):
+            return _judged(reply.status, "status 200 and an error in it, ", reply.message, None)
+        if reply is None:
+            return _Fault("malformed JSON")
+        if (given := len(reply.choices)) != count:
+            return _Fault(f"{given} choices where {count} were asked for", miscounted=True)
+        return reply
 
 
-def _choices(received: bytes, count: int) -> list[Choice] | _Fault:
-    """The choices of a response, or what is wrong with it."""
-    try:
-        given = json.loads(received)["choices"]
-        texts = [choice["message"].get("content") for choice in given]
-        ends = [str(choice.get("finish_reason")) for choice in given]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return _Fault("malformed JSON")
-    if len(texts) != count:
-        return _Fault(f"{len(texts)} choices where {count} were asked for", miscounted=True)
-    return [Choice(t if isinstance(t, str) else "", e) for t, e in zip(texts, ends, strict=True)]
-
-
-def _key() -> str:
-    return os.environ.get(KEY_VARIABLE, "").strip()
+def _judged(status: int, where: str, message: str, retry_after: str | None) -> _Fault:
+    """What to make of an error: a fault that may pass. Raises ServerError for one that will not."""
+    what = f"{where}status {status}{f' ({message})' if message else ''}"
+    if status in _PASSING or status >= 500:
+        return _Fault(what, wait_s=_retry_after(retry_after), overloaded=status in _OVERLOADED)
+    if status in {400, 422}:
+        raise RefusedError(f"the server refuses the request with {what}")
+    if status in {401, 403}:
+        held = "it is not accepted" if key() else "it holds none"
+        raise UnreachableError(f"{what}; the key is read from the variable {KEY_VARIABLE}: {held}")
+    check = "the base URL"
+    if status == 404:
+        check = "the model's name and the base URL (most servers want one that ends in /v1)"
+    raise UnreachableError(f"{what}; check {check}")
 
 
 def _authorization() -> dict[str, str]:
-    key = _key()
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"the key in {KEY_VARIABLE} has characters that no key can have; set it anew")
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _message(received: bytes) -> str:
-    """What the server says about an error, on one line."""
-    text = received.decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, RecursionError):
-        held = json.loads(text)
-        for name in ("error", "message", "detail"):
-            held = held.get(name, held) if isinstance(held, dict) else held
-        text = held if isinstance(held, str) else canonical(held)
-    return line(text)
-
-
-def line(text: str, most: int = 160) -> str:
-    """Text of the server as one printable line of bounded length, without the key."""
-    key = _key()
-    text = text.replace(key, "(key)") if key else text
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= most else text[: most - 3] + "..."
+    secret = key()
+    if not (secret.isascii() and secret.isprintable()):
+        raise UsageError(f"the key in {KEY_VARIABLE} has characters that no key can have; set it again")
+    return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
 def _is_loopback(host: str) -> bool:

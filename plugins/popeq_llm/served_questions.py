@@ -5,7 +5,6 @@ Where a server binds answers to a JSON schema alone, they look like ``{"settings
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,13 +12,15 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from popeq.space import PLANE, Space
+from popeq_llm.answer_numbers import read_answer
 from popeq_llm.answers import Bound, Form, FreeText, MixtureForm, answer_text, parse_answer, whole_lines
 from popeq_llm.models import Chat
 from popeq_llm.numbers import numbers_of
 from popeq_llm.patterns import Pattern, number_pattern, pattern_of
-from popeq_llm.served_client import Choice
+from popeq_llm.served_reply import Choice, Reply, Source
 
 #: How a server can be asked to bind an answer: ``no`` is not at all.
 Binding = Literal["grammar", "regex", "schema", "no"]
@@ -107,37 +108,51 @@ def _response_format(form: Bound) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "settings", "strict": True, "schema": schema}}
 
 
-def answer_of_json(text: str, form: Bound) -> str | None:
-    """The answer in a text of that schema, or None if it is anything else."""
-    try:
-        held = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    settings = held.get("settings") if isinstance(held, dict) and len(held) == 1 else None
-    if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
-        return None
-    answer = settings[0] if form.pairs == 1 and len(settings) == 1 else f"[{', '.join(settings)}]"
-    return None if parse_answer(answer, form) is None else answer
-
-
 def right_answer(choice: Choice, form: Form) -> str | None:
     """The answer in its canonical text, or None if it is not one (a free text: if nothing of it is whole)."""
     if isinstance(form, FreeText):
-        return whole_lines(choice.text, ended=choice.finish != "length") or None
-    text = choice.text if parse_answer(choice.text, form) is not None else answer_of_json(choice.text, form)
-    points = None if text is None else parse_answer(text, form)
+        return whole_lines(choice.text, ended=not choice.shortened) or None
+    points = read_answer(choice.text, form)
     return None if points is None else answer_text(points, form)
 
 
-def is_entry(held: Any, count: int, form: Form) -> bool:
-    """Whether something from the cache is the answers to a question; None is a wrong one."""
+@dataclass(frozen=True)
+class Answered:
+    """What a question gave: its answers (None is a wrong one), which of them were cut off at the limit of
+    tokens, and how many attempts failed before they came."""
 
-    def is_right(answer: Any) -> bool:
-        if not isinstance(answer, str):
-            return answer is None
+    answers: tuple[str | None, ...]
+    shortened: tuple[bool, ...]
+    retried: int = 0
+
+    @classmethod
+    def of(cls, reply: Reply, form: Form) -> Answered:
+        """The answers in a server's reply."""
+        answers = tuple(right_answer(choice, form) for choice in reply.choices)
+        return cls(answers, tuple(choice.shortened for choice in reply.choices), reply.retried)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answered], retried: int = 0) -> Answered:
+        """The answers of several questions as those of one, before which ``retried`` more attempts failed."""
+        answers = tuple(answer for part in parts for answer in part.answers)
+        shortened = tuple(cut for part in parts for cut in part.shortened)
+        return cls(answers, shortened, retried + sum(part.retried for part in parts))
+
+
+def kept_answers(held: Any, count: int, form: Form) -> Answered | None:
+    """The answers to a question from the cache, or None if it has anything else."""
+
+    def is_right(answer: str | None) -> bool:
+        if answer is None:
+            return True
         return bool(answer) if isinstance(form, FreeText) else parse_answer(answer, form) is not None
 
-    return isinstance(held, list) and len(held) == count and all(map(is_right, held))
+    try:
+        kept = TypeAdapter(Answered).validate_python(held)
+    except ValidationError:
+        return None
+    whole = len(kept.answers) == len(kept.shortened) == count
+    return kept if whole and all(map(is_right, kept.answers)) else None
 
 
 def form_text(form: Form) -> str:
@@ -154,6 +169,7 @@ class Question:
 
     body: dict[str, Any]
     base_url: str
+    source: Source
     seed: int
     start: int
     form: Form
@@ -166,7 +182,7 @@ class Question:
         held = {"body": self.body, "seed": self.seed, "sample": self.start, "pairs": self.form.pairs}
         if not isinstance(self.form, FreeText) and self.form.space != PLANE:
             held["space"] = asdict(self.form.space)
-        return {"kind": "answers", "base_url": self.base_url, **held}
+        return {"kind": "answers", "base_url": self.base_url, "source": asdict(self.source), **held}
 
     def singles(self) -> list[Question]:
         """The same draws asked one by one."""
@@ -189,8 +205,12 @@ class Prompt:
     rng: np.random.Generator
     drawn: int = 0
     accepted: list[str] = field(default_factory=list)
+    shortened: int = 0
+    retried: int = 0
     half_right: list[Question] = field(default_factory=list)
+    #: The last wrong answer as an error shows it, without the key; what to do about it, if it was empty.
     wrong: str = ""
+    advice: str = ""
     #: Why it is given up, if it is; ``stop`` ends what is still asked for it.
     failure: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -205,11 +225,13 @@ class Prompt:
         self.failure = self.failure or why
         self.stop.set()
 
-    def take(self, question: Question, answers: Sequence[str | None]) -> None:
+    def take(self, question: Question, answered: Answered) -> None:
         """Count in the answers to a question."""
-        right = [answer for answer in answers if answer is not None]
+        right = [answer for answer in answered.answers if answer is not None]
         self.accepted += right
-        if len(right) < len(answers):
+        self.shortened += sum(answered.shortened)
+        self.retried += answered.retried
+        if len(right) < len(answered.answers):
             self.half_right.append(question)
 
     def is_unanswerable(self) -> bool:

@@ -83,6 +83,7 @@ class Paraphrases(BaseModel):
 
     model: str
     revision: str = Field(description="of a local model; empty for a served one")
+    answered_by: str = Field(description="who a server said that it is; empty for a local model")
     where: str = Field(description="device, or the server's address")
     template: str = Field(description="its name")
     template_sha256: str
@@ -152,6 +153,7 @@ def paraphrased(
     made = Paraphrases(
         model=name,
         revision=model.info.revision,
+        answered_by=model.info.answered_by,
         where=model.info.device,
         template=template.name,
         template_sha256=template.sha256,
@@ -205,10 +207,13 @@ class _Taking:
 
 
 def _ask(model: LanguageModel, template: Template, taking: _Taking, seed: int) -> None:
-    """Ask about the sentences that lack paraphrases, ``_ASKED`` times at most; answers of use are cached."""
+    """Ask about the sentences that lack paraphrases, ``_ASKED`` times at most; answers of use are cached.
+
+    A served model keeps its answers itself, with who gave them.
+    """
     form = FreeText(_TOKENS_MORE + _TOKENS_EACH * taking.count)
-    cache = ContentCache("paraphrases")
     info = model.info
+    cache = ContentCache("paraphrases") if info.revision else None
     for time in range(_ASKED):
         lacking = taking.lacking()
         chats = [template.chat(sentence, count=taking.count) for sentence in lacking]
@@ -216,16 +221,17 @@ def _ask(model: LanguageModel, template: Template, taking: _Taking, seed: int) -
         # All that an answer depends on.
         more = {"model": [info.name, info.revision, info.device, info.dtype], "tokens": form.tokens}
         questions = [{**more, "text": text, "seed": seed, "time": time} for text in texts]
-        answers = [cache.get(question) for question in questions]
-        new = [i for i, answer in enumerate(answers) if not isinstance(answer, str)]
+        kept = [cache.get(question) if cache else None for question in questions]
+        answers = [answer if isinstance(answer, str) else "" for answer in kept]
+        new = [i for i, answer in enumerate(kept) if not isinstance(answer, str)]
         if new:
             rngs = [generator("paraphrase", canonical([texts[i], seed, time])) for i in new]
             given = model.generate([chats[i] for i in new], 1, form, rngs)
             for i, (answer,) in zip(new, given.answers, strict=True):
                 answers[i] = answer
-        for sentence, question, answer in zip(lacking, questions, answers, strict=True):
-            if taking.take(sentence, answer):
-                cache.put(question, answer, required=True)
+        for sentence, question, text in zip(lacking, questions, answers, strict=True):
+            if taking.take(sentence, text) and cache:
+                cache.put(question, text, required=True)
 
 
 def _fingerprint(

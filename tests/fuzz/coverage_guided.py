@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["popeq", "tomllib"]):
+with atheris.instrument_imports(include=["popeq", "popeq_llm", "tomllib"]):
     from tests.fuzz.targets import CARD, DATASET, ground
 
 #: libFuzzer's limits: bytes an input has, MiB the process takes, seconds one input takes.

@@ -19,6 +19,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from pyarrow import parquet
 
 from popeq.runs.record import RunRecord
+from tests.fuzz import served
 from tests.fuzz.targets import CARD, DATASET, Ground, answers_of_the_tested, one_input
 
 _NUMBERS = "0 -0.0 1 6 6.0000000000000001 6.01 -7 1e-320 1e308 1e999 nan -inf 1_0 0x1 1,5 +1 00 99999999999"
@@ -276,4 +277,5 @@ def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
         "card.json": cards(),
         "data set folder": data_sets(),
         "sealed answers.csv": _tables(answers_of_the_tested(), CELLS),
+        "answers of servers": served.responses(),
     }

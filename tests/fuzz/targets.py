@@ -36,6 +36,7 @@ from popeq.runs.packed import PACKED
 from popeq.runs.predictions import read_predictions
 from popeq.runs.record import RunRecord
 from popeq.runs.submission import predictions_csv, run_from_predictions
+from tests.fuzz import served
 
 N = 3
 #: Where scratch files lie: in memory, if the machine has a file system there.
@@ -266,6 +267,7 @@ class Ground:
                 "data set folder", lambda content: self.data(files_of(content)), lambda: [one_input(DATASET)]
             ),
             Target("sealed answers.csv", self.sealed, lambda: [answers_of_the_tested()]),
+            Target("answers of servers", served.check, served.seeds),
         ]
 
     def _csv_seeds(self) -> list[bytes]:

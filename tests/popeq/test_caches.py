@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 
 import pytest
 
-from popeq.caches import NOWHERE, ContentCache, cache_folder
+from popeq.caches import NOWHERE, SINCE, ContentCache, asking_again, cache_folder
 from popeq.errors import UsageError
 from popeq.remarks import Remark
 
@@ -89,3 +90,16 @@ def test_a_cache_folder_that_cannot_be_made_is_none_and_one_that_is_there_is_rea
     monkeypatch.setenv("POPEQ_CACHE", str(tmp_path / "another"))
     with pytest.warns(Remark, match="another cannot be made; set POPEQ_CACHE"):
         assert cache_folder() == NOWHERE
+
+
+def test_what_was_kept_before_is_absent_for_caches_that_ask_again(tmp_path):
+    before = ContentCache("kind", folder=tmp_path)
+    before.put(QUESTION, 1)
+    with asking_again():
+        fresh = ContentCache("kind", folder=tmp_path)
+    assert fresh.get(QUESTION) is None
+    assert before.get(QUESTION) == ContentCache("kind", folder=tmp_path).get(QUESTION) == 1
+    fresh.put(QUESTION, 2)
+    os.utime(fresh.path(QUESTION), (time.time() + 1, time.time() + 1))  # clocks of files may be coarse
+    assert fresh.get(QUESTION) == 2
+    assert SINCE not in os.environ

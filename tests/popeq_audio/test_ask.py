@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_server import FakeServer, is_probe, serving
+from tests.conftest import write_small_dataset
 
 import popeq
 from popeq.errors import UsageError
@@ -169,3 +171,34 @@ def test_a_kept_process_ends_when_what_it_was_made_from_has_changed(kept):
     assert ask_kept(asked, ASKED) is None
     assert ask_kept(asked, ASKED) is None
     assert not process.path.exists()
+
+
+def test_fresh_asks_a_served_model_again(own_cache, tmp_path):
+    data = write_small_dataset(tmp_path / "data")
+    with serving(FakeServer(says={"model": "a", "system_fingerprint": "b"})) as server:
+        options = (f"base_url={server.url}", "model=openai:fake")
+        asked = AskedPredictor(predictor="icl-zero", dataset=str(data), options=options, model=None, seed=0)
+
+        def paid(question):
+            before = sum(not is_probe(body) for body in server.bodies)
+            ask(question.fitted(), "make it warmer", 20)
+            return sum(not is_probe(body) for body in server.bodies) - before
+
+        first = paid(asked)
+        assert first > 0
+        assert paid(asked) == 0
+        assert paid(asked.model_copy(update={"fresh": True})) == first
+
+
+def test_a_kept_process_ends_when_another_model_answers_at_the_server(own_cache, tmp_path):
+    data = write_small_dataset(tmp_path / "data")
+    with serving(FakeServer(says={"model": "a"})) as server:
+        options = (f"base_url={server.url}", "model=openai:fake")
+        asked = AskedPredictor(predictor="icl-zero", dataset=str(data), options=options, model=None, seed=0)
+        process = Kept(asked, asked.fitted(), minutes=1)
+        try:
+            assert "printed" in process.reply(ASKED)
+            server.says = {"model": "b"}
+            assert process.reply(ASKED | {"sentence": "make it loud"}) == {"stale": True}
+        finally:
+            process.path.unlink()

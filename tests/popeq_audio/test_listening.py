@@ -243,6 +243,8 @@ def test_results_may_have_passed_through_a_spreadsheet(made, tmp_path):
     sheet.write_text("\n".join(";".join(row) for row in [header, *rows]))
     with pytest.raises(UsageError, match=r"'95.0' in row 2 and '50,0' in row 3; .* by --decimal"):
         read_results(sheet, plan)
+
+
 def test_results_that_were_sent_twice_count_once_with_a_note(made, tmp_path):
     plan, folder = made["mushra"]
     path = answers(plan, tmp_path / "mushra.csv", listeners=3)

@@ -25,7 +25,7 @@ PROBE_WORDS = "chosen at random"
 #: What a request to OpenAI itself may hold, of the fields that popeq knows.
 OPENAI_FIELDS = {
     *("model", "messages", "temperature", "top_p", "seed", "n", "max_tokens", "max_completion_tokens"),
-    "response_format",
+    *("presence_penalty", "frequency_penalty", "response_format"),
 }
 
 
@@ -139,6 +139,7 @@ class FakeServer(Loopback):
     ``binds`` is the request's field that binds answers to a form, where it has one (``grammar``: llama.cpp,
     ``structured_outputs``: vLLM, ``response_format``: OpenAI). Fields in ``refuses`` get status 400, and the
     message names them if ``names_fields``; with ``strict`` so does every field that OpenAI does not have.
+    ``says`` is what every response says of the server (``model``, ``system_fingerprint``).
     """
 
     def __init__(
@@ -151,11 +152,13 @@ class FakeServer(Loopback):
         names_fields: bool = True,
         samples: bool = True,
         prose: Callable[[int], str | None] = lambda _seed: None,
+        says: dict[str, str] | None = None,
         **more: Any,
     ) -> None:
         super().__init__(**more)
         self.honours_n, self.binds, self.samples, self.prose = honours_n, binds, samples, prose
         self.refuses, self.strict, self.names_fields = refuses, strict, names_fields
+        self.says = says or {}
 
     def answer(self, raw: bytes, body: dict[str, Any], handler: Any) -> tuple[int, bytes]:
         refused = sorted({*self.refuses} & {*body} | ({*body} - OPENAI_FIELDS if self.strict else set()))
@@ -173,7 +176,7 @@ class FakeServer(Loopback):
             elif not is_probe(body) and (wrong := self.prose(seed + j)) is not None:
                 text = wrong.format(text, key=handler.headers.get("Authorization"))
             texts.append(text)
-        return 200, choices(texts)
+        return 200, choices(texts, **self.says)
 
 
 class Proxy(Loopback):
@@ -198,9 +201,9 @@ def right_answer(seed: int, choice: int, pairs: int) -> str:
     return answer_text(points, AnswerFormat(pairs))
 
 
-def choices(texts: list[str]) -> bytes:
+def choices(texts: list[str], **more: str) -> bytes:
     held = [{"index": i, "message": {"content": t}, "finish_reason": "stop"} for i, t in enumerate(texts)]
-    return json.dumps({"choices": held}).encode()
+    return json.dumps({"choices": held, **more}).encode()
 
 
 def refusal(message: str) -> tuple[int, bytes]:

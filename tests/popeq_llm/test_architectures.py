@@ -221,10 +221,22 @@ def test_a_model_that_thinks_says_so_in_its_notes(tmp_path):
     assert all(parse_answer(a, ONE) is not None for a in answers)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("kind", [*TREES, *STEPS])
+def test_every_kind_is_drawn_in_half_precision_too(model_folders, kind):
+    """Such is the default where the processor has it."""
+    model = LocalModel(str(model_folders(kind)), device="cpu", dtype="bfloat16")
+    (answers, _) = model.generate(chats("warm", "bright and loud"), 2, ONE, rngs(2)).answers
+    assert all(parse_answer(a, ONE) is not None for a in answers)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "tokenizer.model"])
 def test_a_git_lfs_pointer_is_said_to_be_one(tmp_path, file):
     folder = save_model("llama", tmp_path / "lfs")
     (folder / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(UsageError, match=f"{file} is a Git LFS pointer, .*git lfs pull") as caught:
         LocalModel(str(folder), device="cpu", dtype="float32")
     assert "\n" not in str(caught.value)
+    gguf = tmp_path / "weights.gguf"
+    gguf.write_bytes((folder / file).read_bytes())
+    with pytest.raises(UsageError, match=r"weights\.gguf is a Git LFS pointer"):
+        LocalModel(str(gguf), device="cpu", dtype="float32")

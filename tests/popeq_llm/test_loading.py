@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from popeq.runs.containment import MEMORY, memory_left
-from popeq_llm.loading import pick_dtype
+from popeq_llm.loading import load, pick_dtype
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])
@@ -46,3 +47,14 @@ def test_a_model_in_the_hubs_cache_is_listed(tmp_path):
     assert [row.split()[:2] for row in listed.splitlines() if "own-model" in row] == [
         ["some/own-model", "yes"]
     ]
+
+
+def test_a_folder_with_another_chat_template_is_another_model(model_folders, tmp_path):
+    """Its text is in the key of kept paraphrases, and a run shows which it was."""
+    copy = shutil.copytree(model_folders("llama"), tmp_path / "copy")
+    known = {
+        load(str(folder), None, "cpu", torch.float32).revision for folder in (model_folders("llama"), copy)
+    }
+    assert len(known) == 1
+    (copy / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    assert load(str(copy), None, "cpu", torch.float32).revision not in known

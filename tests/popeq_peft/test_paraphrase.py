@@ -85,11 +85,11 @@ def test_training_gets_paraphrases_and_nobody_reads_answers_or_other_prompts(tmp
         assert len(server.asked) == 6, "one was a paraphrase short and was asked about again"
         asked = json.dumps(server.asked)
         assert not re.search(r"\[-?\d|number [5-9]", asked), "neither answers nor validation sentences"
-        before = len(server.bodies)
+        before = len(server.asked)
         sentences, others = [p.prompt.text for p in train], [p.prompt.text for p in validation]
         seed = int(generator(3, "head-mixture").integers(2**62))  # the first that a fit draws
         other = paraphrased(predictor.parameters, sentences, others, seed, None)
-        assert len(server.bodies) == before, "another run, the same sentences: from the cache"
+        assert len(server.asked) == before, "another run, the same sentences: from the cache"
         server.fault = lambda _k, _body: "401"
         with pytest.raises(PopeqError, match=r"^paraphraser openai:fake: prompt 1: fake at .* status 401"):
             paraphrased(predictor.parameters, sentences, others, 4, None)

@@ -17,9 +17,10 @@ from popeq.board.trust import card_of, trust_of, weakest
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.parallel import parallel_map
+from popeq.runs.answering import answer_record
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import Run
-from popeq.runs.record import RunRecord
+from popeq.runs.record import AnswerRecord, RunRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ class Entry:
     def mean(self) -> float:
         """The mean headline score over prompts, dB."""
         return float(np.mean(self.table.scores(HEADLINE)))
+
+    @property
+    def answers(self) -> AnswerRecord | None:
+        """What became of a model's answers, over all of its runs; None if none says it."""
+        return answer_record(a.model_dump() for run in self.runs if (a := run.record.answers))
 
     @property
     def model(self) -> str:
@@ -163,6 +169,8 @@ def _differences(record: RunRecord, equal: Sequence[RunRecord]) -> list[str]:
     if len({json.dumps(p.identity, sort_keys=True) for p in others}) > 1:
         named = [f"{k} {v.removeprefix('sha256:')[:8]}" for k, v in own.identity.items()]
         details += named or ["model not known"]
+    if len({r.answered_by for r in equal}) > 1:
+        details.append(record.answered_by or "not known who answered")
     if len({p.code.sha256 + p.code.popeq if p.code else "" for p in others}) > 1:
         code = own.code
         details.append(f"code {code.sha256[:8]}, popeq {code.popeq}" if code else "code not known")

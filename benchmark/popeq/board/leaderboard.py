@@ -14,6 +14,7 @@ from popeq.board.leaks import too_good
 from popeq.board.notes import Note, board_notes
 from popeq.board.reference_lines import PERFECT, reference_lines, training_responses
 from popeq.board.scoring import DIAGNOSTICS, ReferenceLine, Scorer
+from popeq.board.thrown_away import flags_of
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.parallel import in_background
@@ -158,7 +159,7 @@ def build(
         | own
         | {
             "skill": -mean_difference(entry.table, reference, HEADLINE, panels).value / room,
-            "flags": "; ".join(flags[entry.label]),
+            "flags": "; ".join((*flags[entry.label], *flags_of(entry))),
         }
         | _facts(entry)
         for entry, first, last, own in zip(entries, best, worst, cells, strict=True)

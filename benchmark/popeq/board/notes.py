@@ -12,6 +12,7 @@ from popeq.board.entries import Entry
 from popeq.board.people import people_note
 from popeq.board.reference_lines import REFERENCE
 from popeq.board.scoring import ReferenceLine, Scorer
+from popeq.board.thrown_away import notes_of
 from popeq.statistics import LEAST_PROMPTS
 
 #: Listeners a prompt for which the reference lines were validated within 5 % (docs/boards.md).
@@ -53,6 +54,9 @@ def board_notes(
         text = "SIMULATED listeners: a good score shows agreement with the generator, not with people."
         notes.append(Note("warning", text))
     notes += [Note("reading", text) for text in _reading(scorer, lines, alpha, compared_with)]
+    thrown_away, much = notes_of(entries)
+    notes += [Note("reading", text) for text in thrown_away]
+    notes += [Note("warning", text) for text in much]
     if len({e.seeds for e in entries}) > 1:
         seeds = "; ".join(f"{e.label}: {e.seeds}" for e in entries)
         text = f"Rows are of different seeds, so the chance of a draw is averaged out in some only ({seeds})."

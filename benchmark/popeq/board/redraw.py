@@ -40,7 +40,7 @@ def redraw(
 
     The predictor, parameters, seed and protocol are those of the record, the data set and the code those that
     are here; ``note`` says if the code is another one. The same means the same numbers, to the last digit
-    that is written.
+    that is written. A server is asked again: nothing that was kept of its answers is used.
 
     Parameters
     ----------
@@ -63,6 +63,9 @@ def redraw(
             if again.record.status != "complete":
                 why = again.record.failures[0].message if again.record.failures else "it was stopped"
                 return Redrawn(f"it could not be drawn again: {why}")
+            if (who := again.record.answered_by) != record.answered_by:
+                was = record.answered_by or "a server that did not say who it is"
+                return Redrawn(f"{was} answered it, and {who or 'one that does not say it'} answers now")
             drawn = again.samples(dataset.test_ids, dataset.space)
     except PopeqError as error:
         return Redrawn(f"it could not be drawn again: {error}")

@@ -86,7 +86,7 @@ def runs_of(name: Run | Path | str, runs_dir: Path | str, dataset_name: str | No
         raise UsageError(
             f"{name}: has runs of several predictors or with different parameters; name a folder: {folders}"
         )
-    return list({r.record.key: r for r in own}.values())
+    return list({(r.record.key, r.record.answered_by): r for r in own}.values())
 
 
 def newest_protocol(runs: Sequence[Run]) -> Protocol:
@@ -112,8 +112,8 @@ def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
 
 
 def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[list[Run], list[Note]]:
-    """Complete runs of a scorer's data set revision and protocol, the newest of each key, and a note for each
-    run that is left out.
+    """Complete runs of a scorer's data set revision and protocol, the newest of each key and served model,
+    and a note for each run that is left out.
 
     Raises
     ------
@@ -135,7 +135,9 @@ def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tu
         _left_out(f"{run.folder.name}: {why}; run it again: {run.record.shown_command}") for run, why in wrong
     ]
     fitting = [run for run, why in differing if not why]
-    complete = {run.record.key: run for run in fitting if run.record.status == "complete"}
+    # A served model is known by its name before it is asked, so that who answered is no part of the key.
+    whole = [run for run in fitting if run.record.status == "complete"]
+    complete = {(run.record.key, run.record.answered_by): run for run in whole}
     unfinished = [run for run in fitting if run.record.status != "complete"]
     notes += [_left_out(f"{run.folder.name} {_unfinished(run, scorer)}") for run in unfinished]
     return list(complete.values()), notes

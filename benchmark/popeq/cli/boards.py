@@ -129,7 +129,8 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         f"{record.predictor.name} ({record.predictor.source}) on {loaded.card.label}, seed {record.seed}, "
         f"{record.status}",
         f"made by: {record.shown_command}",
-        *(f"{key}: {value}" for key, value in record.predictor.described.items()),
+        *(f"{key}: {value}" for key, value in record.predictor.described.items() if value not in ("", None)),
+        *([f"answers: {record.answers}"] if record.answers else []),
     ]
     if by:
         scorer, (entry,), notes = api.entries_of([opened], loaded, by=by)

@@ -57,7 +57,7 @@ class _Sizes(click.ParamType[tuple[int, ...]]):
 @click.option(
     "-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter, for each predictor that has it."
 )
-@settings_options("runs_dir", "jobs", "engine", "scheduler", "timeout_s", "batch_size", *CONTAINMENT)
+@settings_options("runs_dir", "jobs", "engine", "scheduler", "timeout_s", "batch_size", *CONTAINMENT, "fresh")
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also a picture (.svg, .png)."
 )

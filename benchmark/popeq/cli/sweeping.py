@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@settings_options("runs_dir", "jobs", "engine", "scheduler", "timeout_s", "batch_size", *CONTAINMENT)
+@settings_options("runs_dir", "jobs", "engine", "scheduler", "timeout_s", "batch_size", *CONTAINMENT, "fresh")
 @click.option("--dry-run", is_flag=True, help="Only show what would be drawn.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @format_option

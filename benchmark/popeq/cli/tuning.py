@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @one_dataset_option
 @click.option("--set", "fixed", multiple=True, metavar="NAME=VALUE", help="Hold a parameter. Repeatable.")
 @options_of(DEFAULT_SEARCH, "search")
-@settings_options("timeout_s", *CONTAINMENT)
+@settings_options("timeout_s", *CONTAINMENT, "fresh")
 @format_option
 @click.option("--quiet", is_flag=True, help="No line for each round.")
 def tune(
@@ -43,7 +43,7 @@ def tune(
     """Search the ranges that a predictor's parameters declare, by successive halving.
 
     Only training and validation prompts are used; the test split is cut off before anything runs. The same
-    command goes on where it was stopped, and with more --trials where it ended.
+    command goes on where it was stopped, and with more --trials where it ended; with --fresh it begins again.
     """
     from popeq.runs.plan import parse_options
     from popeq.tuning.tuner import tune as run_search

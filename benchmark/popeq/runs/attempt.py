@@ -11,10 +11,11 @@ from pathlib import Path
 from popeq.dataset import Stage
 from popeq.dataset_folder import withheld_revisions
 from popeq.locks import Lock
+from popeq.runs.answering import answer_record, answerers, mixed
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, Report, Task, for_predictor, labelled_for_predictor
 from popeq.runs.plan import Plan
-from popeq.runs.record import StageRecord
+from popeq.runs.record import Failure, StageRecord
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, Outcome
 
@@ -62,6 +63,8 @@ class Attempt:
             space=dataset.space,
             batch_size=self.settings.batch_size,
             stage=stage.name,
+            answered_by=next(iter(answerers(self.run.explained())), ""),
+            cache_since=self.run.record.cache_since,
             withheld=self._withheld,
             train=labelled_for_predictor(dataset.labelled(stage.train), predictor.wants_audio),
             validation=labelled_for_predictor(dataset.labelled(stage.validation), predictor.wants_audio),
@@ -96,7 +99,13 @@ class Attempt:
             for name, r in reports.items()
         }
         described = next((r.described for r in reports.values()), self.run.record.predictor.described)
-        complete = len(done) == len(test_ids)
+        explained = self.run.explained()
+        who = answerers(explained)
+        if len(who) > 1:
+            failures.append(
+                Failure(stage=self.plan.dataset.stages[0].name, kind="error", message=mixed(*who[:2]))
+            )
+        complete = len(done) == len(test_ids) and len(who) < 2
         sha256 = self.run.assemble(test_ids) if complete else None
         status = "complete" if complete else "failed" if failures else "unfinished"
         run = self.run.update(
@@ -105,6 +114,8 @@ class Attempt:
             prompts_done=len(done),
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             wall_s=self.run.record.wall_s + (time.monotonic() - self.started if self.started else 0.0),
+            answers=answer_record(explained),
+            answered_by=who[0] if len(who) == 1 else "",
             stages=[stages[s.name] for s in self.plan.dataset.stages if s.name in stages],
             failures=[] if complete else failures,
             predictions_sha256=sha256,

@@ -8,6 +8,7 @@ import importlib.metadata
 import itertools
 import os
 import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,17 @@ from popeq.runs.spec import RunSpec
 _PACKAGES = ("popeq", "numpy", "scipy", "POT", "pandas", "pydantic", "torch", "transformers", "peft")
 
 
-def create_run(plan: Plan, runs_dir: Path) -> Run:
-    """A new run folder with its record and an empty folder for prompts."""
-    prompts = len(plan.dataset.test_ids)
-    record = new_record(plan.spec, plan.key, status="unfinished", command=plan.command, prompts=prompts)
+def create_run(plan: Plan, runs_dir: Path, *, fresh: bool = False) -> Run:
+    """A new run folder with its record and an empty folder for prompts; ``fresh``: nothing that was kept
+    before now is used."""
+    record = new_record(
+        plan.spec,
+        plan.key,
+        status="unfinished",
+        command=plan.command,
+        prompts=len(plan.dataset.test_ids),
+        cache_since=time.time() if fresh else None,
+    )
     return new_run(record, runs_dir, lambda folder: (folder / PARTIAL).mkdir())
 
 

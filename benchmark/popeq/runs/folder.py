@@ -86,6 +86,12 @@ class Run:
         write_bytes(self.predictions_file, pack(text, self.predictions_file.name))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def explained(self) -> list[dict[str, Any]]:
+        """What the predictor said of the prompts drawn so far, while the run is not complete."""
+        found = sorted(self.partial.glob("*.json")) if self.partial.is_dir() else []
+        done = [path for path in found if path.with_suffix(".csv").exists()]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in done]
+
     def explanations(self) -> dict[str, dict[str, Any]]:
         """What the predictor said of each prompt, by prompt id; empty if it says nothing.
 

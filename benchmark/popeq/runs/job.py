@@ -79,6 +79,8 @@ class Job(_Message):
     space: Space
     batch_size: int
     stage: str
+    answered_by: str = Field("", description="who answered the prompts drawn before, as a server said it")
+    cache_since: float | None = Field(None, description="entries of caches from before do not count")
     withheld: tuple[str, ...] = Field((), description="revisions of data sets that it may not load")
     train: list[Labelled]
     validation: list[Labelled]

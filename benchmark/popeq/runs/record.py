@@ -6,25 +6,28 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from popeq.errors import RunError
 from popeq.folder_names import last_name, without_folders, without_folders_in
 from popeq.plain_text import folder_name, size_text, visible
 from popeq.runs.spec import RunSpec, Section
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 #: ``MIGRATIONS[v]`` turns the raw content of a version v file into version v + 1.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda raw: raw,  # version 2 only added fields that have defaults: origin, predictor.kind
     2: lambda raw: raw,  # so did version 3: predictor.code, predictor.identity
+    3: lambda raw: raw,  # and version 4: answers, answered_by, cache_since
 }
 
 
 FailureKind = Literal["error", "contract", "crash", "timeout", "memory"]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Shown = Annotated[str, AfterValidator(lambda text: visible(text, 500))]
 FolderName = Annotated[str, AfterValidator(folder_name)]
 
 
@@ -43,6 +46,33 @@ class Failure(Section):
     )
     message: str = Field(description="one line")
     detail: str | None = Field(None, description="file in the run folder with the traceback or output")
+
+
+class AnswerRecord(Section):
+    """What became of a model's answers, over all prompts drawn so far."""
+
+    drawn: Count = Field(description="answers that the model gave")
+    rejected: Count = Field(description="of these, thrown away: not of the form that was asked for")
+    shortened: Count = Field(0, description="of these, cut off at the limit of tokens")
+    retried: Count = Field(0, description="requests that failed and were repeated")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse more answers of a kind than there were."""
+        if max(self.rejected, self.shortened) > self.drawn:
+            raise ValueError("has more answers rejected or shortened than drawn")
+        return self
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of all answers that was thrown away."""
+        return self.rejected / self.drawn if self.drawn else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.drawn:,} drawn, {self.rejected:,} rejected ({self.rejected_share:.1%}), "
+            f"{self.shortened:,} cut off at the limit of tokens, {self.retried:,} requests repeated"
+        )
 
 
 class EnvironmentRecord(Section):
@@ -76,6 +106,14 @@ class RunRecord(RunSpec, _Head):
     prompts: int = Field(description="prompts to predict")
     prompts_done: int = Field(0, description="prompts whose samples are on disk")
     stages: list[StageRecord] = Field(default_factory=list, description="one entry a fit")
+    answers: AnswerRecord | None = Field(
+        None, description="what became of the model's answers; null where no answer is parsed"
+    )
+    answered_by: Shown = Field("", description="who a server said that it is, for a served model")
+    cache_since: float | None = Field(
+        None,
+        description="--fresh: what was kept before this time (seconds since 1970, UTC) was not used",
+    )
     failures: list[Failure] = Field(default_factory=list, description="what went wrong in the last attempt")
     predictions_sha256: str | None = Field(
         None, description="SHA-256 of the predictions as text, once complete"
@@ -95,6 +133,7 @@ class RunRecord(RunSpec, _Head):
             size_text(size) if isinstance(size, int) else "",
             str(about.get("quantisation") or ""),
             digits[:8] if kind in ("sha256", "commit") else "",
+            self.answered_by,
         ]
         name = last_name(str(about["model"])) if kind == "sha256" else str(about["model"])
         more = ", ".join(part for part in known if part)

@@ -84,7 +84,7 @@ def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, rep
                 continue
             if not existing and (why := why_again(plan, found)):
                 reporter.remark(f"{plan.label}: drawn again, because {why}")
-            run = existing or create_run(plan, runs_dir)
+            run = existing or create_run(plan, runs_dir, fresh=settings.fresh)
             run.partial.mkdir(exist_ok=True)
             attempts[i] = Attempt(plan, run, lock, settings)
         finished |= _carried_out(attempts, engine, reporter)

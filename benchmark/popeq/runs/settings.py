@@ -44,7 +44,7 @@ class RunSettings(Settings):
     pass_env: tuple[str, ...] = Field(
         (), description="Hand on an environment variable, such as a token. Repeatable."
     )
-    fresh: bool = Field(False, description="Draw again even what is complete.")
+    fresh: bool = Field(False, description="Draw again even what is complete, and ask again what was kept.")
 
     def checked(self) -> RunSettings:
         """Itself. Raises UsageError for a variable of ``pass_env`` that is not set here."""

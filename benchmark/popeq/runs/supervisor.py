@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from popeq.caches import SINCE
 from popeq.runs.containment import GIB, contained
 from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task
 from popeq.runs.record import Failure, FailureKind
@@ -86,6 +87,8 @@ def supervise(
     if cancelled():
         return Outcome(job.stage)
     env = withholding(job.withheld, environment_for(settings, threads_for(slots), task.needs_env))
+    if job.cache_since is not None:
+        env[SINCE] = repr(job.cache_since)
     job.report.unlink(missing_ok=True)
     job.traceback.unlink(missing_ok=True)
 

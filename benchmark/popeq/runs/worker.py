@@ -30,7 +30,8 @@ from popeq.contract import (
     install_hint,
     load_object,
 )
-from popeq.errors import PopeqError, PromptsError, RunError
+from popeq.errors import ChangedError, PopeqError, PromptsError, RunError
+from popeq.runs.answering import answerers, mixed
 from popeq.runs.confined import receive_job
 from popeq.runs.folder import kept_to
 from popeq.runs.job import WRITE_FAILED, Job, Report, report_progress
@@ -116,10 +117,18 @@ def work(job: Job) -> Report:
     reached = Report(kind="fitted", fit_s=fitted - started, described=description_of(predictor))
     write_text(job.report, reached.model_dump_json())
     failed: dict[str, str] = {}
-    for start in range(0, len(job.prompts), job.batch_size):
-        for prompt, points in _drawn(predictor, job, job.prompts[start : start + job.batch_size], failed):
+    answered_by = job.answered_by
+    # A run that goes on may find another model behind the same server: a single prompt shows it.
+    first = 1 if answered_by else job.batch_size
+    starts = [0, *range(first, len(job.prompts), job.batch_size)]
+    for start, end in zip(starts, [*starts[1:], len(job.prompts)], strict=True):
+        for prompt, points in _drawn(predictor, job, job.prompts[start:end], failed):
             explained = explanation_of(predictor, prompt.prompt_id)
             if explained is not None:  # before the samples, whose file says that the prompt is done
+                who = next(iter(answerers([explained])), answered_by)
+                if answered_by not in ("", who):
+                    raise ChangedError(mixed(answered_by, who))
+                answered_by = who
                 line = json.dumps({"prompt_id": prompt.prompt_id, **explained}, ensure_ascii=False)
                 write_text(job.partial / f"{prompt.prompt_id}.json", line + "\n")
             write_text(job.partial / f"{prompt.prompt_id}.csv", predictions_text(prompt.prompt_id, points))

@@ -177,6 +177,8 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("predictions, SHA-256", record.predictions_sha256 or ""),
         ("identity, SHA-256", record.key),
         *([("code, SHA-256", record.predictor.code.sha256)] if record.predictor.code else []),
+        *([("answered by", record.answered_by)] if record.answered_by else []),
+        *([("answers", str(record.answers))] if record.answers else []),
         *((f"{name}, content", content) for name, content in record.predictor.identity.items()),
         ("finished", record.finished_at or ""),
         ("environment", f"Python {record.environment.python}, {record.environment.platform}; {packages}"),

@@ -58,6 +58,7 @@ class RoundRecord(_Section):
     sample_s: float = Field(description="seconds in sample")
     wall_s: float = Field(description="seconds of the whole run, its process's start included")
     peak_memory_mb: float = Field(description="largest resident size of the predictor's process, MiB")
+    answered_by: str = Field("", description="who a server said that it is, for a served model")
 
 
 class TrialRecord(_Section):

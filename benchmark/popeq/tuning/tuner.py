@@ -19,6 +19,7 @@ from popeq.locks import Lock
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.ranges import Range
+from popeq.runs.answering import mixed
 from popeq.runs.folder import Run, find_runs
 from popeq.runs.identity import identity_of
 from popeq.runs.plan import given_name, run_command, typed_parameters
@@ -129,7 +130,7 @@ class _Tuner:
 
     def _begun(self) -> TuningRecord:
         """The search in the folder; a new one if there is none. Raises UsageError if it is another one."""
-        found = read_tuning(self.folder / RECORD)
+        found = None if self.settings.fresh else read_tuning(self.folder / RECORD)
         # Where nothing worked, it was hardly the settings: failures are not kept.
         if found is None or all(t.state == "failed" for t in found.trials):
             cost = Cost(trials=0, fits=0, fit_s=0.0, wall_s=0.0)
@@ -216,6 +217,9 @@ class _Tuner:
         if run.record.status != "complete":
             first = run.record.failures[0]
             return _round_record(budget, run, {}, {}), f"{first.kind}: {first.message} (see {run.folder})"
+        before = {r.answered_by for t in self.record.trials for r in t.rounds if r.answered_by}
+        if (who := run.record.answered_by) and before - {who}:
+            raise RunError(f"{self.folder}: {mixed(before.pop(), who)}")
         if view.test_ids not in self.scorers:
             self.scorers[view.test_ids] = Scorer(view, DEFAULT_PROTOCOL)
         scorer = self.scorers[view.test_ids]
@@ -274,4 +278,5 @@ def _round_record(
         sample_s=sum(s.sample_s for s in stages),
         wall_s=run.record.wall_s if run else 0.0,
         peak_memory_mb=max((s.peak_memory_mb for s in stages), default=0.0),
+        answered_by=run.record.answered_by if run else "",
     )

@@ -27,7 +27,7 @@ _OPTIONS = (
     click.option("-o", "options", multiple=True, metavar="NAME=VALUE", help="A parameter of the predictor."),
     click.option("--model", default=None, help="Short for -o model=...: a language model."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws."),
-    click.option("--fresh", is_flag=True, help="Fit again even what is kept from an earlier question."),
+    click.option("--fresh", is_flag=True, help="Fit and ask again even what is kept from before."),
 )
 
 

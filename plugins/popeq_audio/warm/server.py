@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from popeq.errors import PopeqError
+from popeq.errors import ChangedError, PopeqError
 from popeq_audio.asked import AskedPredictor
 from popeq_audio.asking import ask, printed
 from popeq_audio.fitted import Fitted
@@ -20,11 +20,11 @@ from popeq_audio.warm.client import MOST_REQUEST_BYTES, own_folder, receive_line
 _LOOK_S = 5.0
 _SLOW_CLIENT_S = 10.0
 
-Stamps = dict[str, tuple[int, int]]
+Stamps = dict[str, tuple[int, ...]]
 
 
 def stamps(asked: AskedPredictor, fitted: Fitted) -> Stamps:
-    """Time and size of the program's files, and of what it was asked with: answers depend on them."""
+    """Times and size of the program's files, and of what it was asked with: answers depend on them."""
     modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0].startswith("popeq")]
     files = [Path(file) for m in modules if (file := getattr(m, "__file__", None))]
     for place in filter(None, [*asked.paths(), fitted.plan.dataset.folder]):
@@ -33,7 +33,7 @@ def stamps(asked: AskedPredictor, fitted: Fitted) -> Stamps:
     for file in files:
         with contextlib.suppress(OSError):
             status = file.stat()
-            found[str(file)] = (status.st_mtime_ns, status.st_size)
+            found[str(file)] = (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
     return found
 
 
@@ -92,6 +92,8 @@ class Kept:
             reply: dict[str, Any] = {"printed": printed(answer, bool(request["json"]))}
             if request["whole"]:
                 reply["answer"] = answer.to_message()
+        except ChangedError:  # another model answers at the server
+            return {"stale": True}
         except PopeqError as error:
             return {"error": str(error)}
         except (KeyError, TypeError, ValueError) as error:

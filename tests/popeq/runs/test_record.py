@@ -20,7 +20,8 @@ def test_migrations_are_chained_one_version_at_a_time(monkeypatch):
     assert [*MIGRATIONS] == list(range(1, SCHEMA_VERSION))
     monkeypatch.setitem(MIGRATIONS, 1, lambda raw: {**raw, "second": True})
     monkeypatch.setitem(MIGRATIONS, 2, lambda raw: {"third": raw["second"]})
-    assert migrate({"schema_version": 1}, "x") == {"schema_version": 3, "third": True}
+    monkeypatch.setitem(MIGRATIONS, 3, lambda raw: raw | {"fourth": True})
+    assert migrate({"schema_version": 1}, "x") == {"schema_version": 4, "third": True, "fourth": True}
 
 
 @pytest.mark.parametrize(

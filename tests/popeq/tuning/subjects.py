@@ -53,6 +53,13 @@ class Remembers:
         return self.space.clip(np.stack(draws))
 
 
+class Served(Remembers):
+    """Says who answers: what a file beside its diary says."""
+
+    def explain(self, prompt_id):
+        return {"answered_by": Path(f"{self.parameters.diary}.who").read_text()}
+
+
 class Learns:
     """Comes closer to the training mean with each epoch, at a rate of its own; too high a rate fails."""
 
@@ -75,9 +82,13 @@ class Learns:
         return self.space.clip(np.stack([rng.normal(self.centre, 2.0, (n, 2)) for rng in rngs]))
 
 
-REMEMBERS, LEARNS = (
+REMEMBERS, SERVED, LEARNS = (
     popeq.PredictorSpec("subject", "for tests", f"{__name__}:{of}", parameters=parameters)
-    for of, parameters in (("Remembers", RememberingParameters), ("Learns", LearningParameters))
+    for of, parameters in (
+        ("Remembers", RememberingParameters),
+        ("Served", RememberingParameters),
+        ("Learns", LearningParameters),
+    )
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from tests.conftest import write_small_dataset
-from tests.popeq.tuning.subjects import LEARNS, REMEMBERS, tune_learns
+from tests.popeq.tuning.subjects import LEARNS, REMEMBERS, SERVED, tune_learns
 from tests.preloaded import FORKS
 
 import popeq
@@ -176,6 +176,19 @@ def test_killed_it_goes_on_to_the_same_result(data, tmp_path):
     assert again.status == "complete"
     assert diary.read_text().split() == [*expected[:2], *expected[1:]]  # only what was cut is fitted again
     assert not list((folder / "rounds").glob("*/run.json"))
+
+
+def test_trials_that_two_models_answered_are_not_compared_and_fresh_begins_again(data, tmp_path):
+    diary, who = tmp_path / "diary.jsonl", tmp_path / "diary.jsonl.who"
+    how = {"fixed": {"diary": str(diary)}, "output": tmp_path / "search", "rounds": 1}
+    who.write_text("model 1")
+    first = popeq.tune(SERVED, data, trials=1, **how)
+    assert first.trials[0].rounds[0].answered_by == "model 1"
+    who.write_text("model 2")
+    with pytest.raises(RunError, match="model 1 answered before, model 2 answers now; --fresh begins again"):
+        popeq.tune(SERVED, data, trials=2, **how)
+    again = popeq.tune(SERVED, data, trials=1, fresh=True, **how)
+    assert [r.answered_by for t in again.trials for r in t.rounds] == ["model 2"]
 
 
 def test_settings_that_all_fail_end_the_search_in_one_line_and_are_not_kept(data, tmp_path):

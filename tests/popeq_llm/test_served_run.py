@@ -6,7 +6,6 @@ import json
 
 import pytest
 from fake_server import FakeServer, is_probe, serving
-from filelock import FileLock
 from tests.conftest import stored_text
 
 import popeq as package
@@ -14,6 +13,7 @@ from popeq.board.redraw import redraw
 from popeq.board.thrown_away import FLAGGED
 from popeq.caches import canonical
 from popeq.dataset_folder import read_dataset
+from popeq.locks import Lock
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.attempt import Attempt
 from popeq.runs.create import create_run
@@ -169,7 +169,7 @@ def test_folds_that_two_models_answered_are_not_one_run(small, tmp_path):
         (run.partial / f"{prompt_id}.csv").write_text(f"{prompt_id},0,1.0,1.0\n")
         said = {"prompt_id": prompt_id, "drawn": 3, "rejected": 1, "answered_by": who}
         (run.partial / f"{prompt_id}.json").write_text(json.dumps(said) + "\n")
-    with FileLock(tmp_path / "lock") as lock:
+    with Lock(tmp_path / "lock") as lock:
         ended = Attempt(plan, run, lock, DEFAULT_SETTINGS).finish()
     assert ended.record.status == "failed"
     assert "a answered before, b answers now" in ended.record.failures[0].message

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from filelock import FileLock
 from tests.popeq.board.conftest import Finished, finished
 
 import popeq
+from popeq.locks import Lock
 from popeq.metrics import HEADLINE
 
 __all__ = ["finished"]
@@ -71,7 +71,7 @@ def site(finished: Finished, tmp_path_factory: pytest.TempPathFactory, worker_id
     if worker_id == "master":
         return make_site(finished, tmp_path_factory.mktemp("site"))
     shared = tmp_path_factory.getbasetemp().parent
-    with FileLock(shared / "site.lock"):
+    with Lock(shared / "site.lock"):
         place = shared / "site.json"
         if place.exists():
             return Site(*map(Path, json.loads(place.read_text())))

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from tests.conftest import write_small_dataset
 from tests.popeq.tuning.subjects import LEARNS, REMEMBERS, SERVED, tune_learns
 from tests.preloaded import FORKS
 
 import popeq
 from popeq.errors import RunError
+from popeq.locks import Lock
 from popeq.tuning.record import RECORD, read_tuning
 from popeq.tuning.view import tuning_view
 
@@ -224,7 +224,7 @@ def test_broken_records_and_folders_are_one_line(data, tmp_path):
             popeq.tune(LEARNS, data, output=tmp_path)
     (tmp_path / RECORD).unlink()
     (tmp_path / ".lock").touch()
-    with FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another popeq process is tuning in"):
+    with Lock(tmp_path / ".lock"), pytest.raises(RunError, match="another popeq process is tuning in"):
         popeq.tune(LEARNS, data, output=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(popeq.UsageError, match="file: cannot be written"):

@@ -16,6 +16,7 @@ from popeq.atomic import FolderTakenError, new_folder
 from popeq.caches import cache_folder
 from popeq.content_hash import file_sha256
 from popeq.errors import UsageError
+from popeq.others_files import read_json
 
 _ABOUT = "gguf.json"
 
@@ -57,7 +58,7 @@ def converted(file: Path, dtype: torch.dtype, report: Callable[[str], None] = la
         with FileLock(f"{folder}.lock"):
             if not (folder / _ABOUT).is_file():
                 _convert(file, dtype, folder, sha256)
-    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    about = read_json(folder / _ABOUT)
     return Converted(folder, sha256, about["quantisation"])
 
 

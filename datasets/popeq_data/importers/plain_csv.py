@@ -33,8 +33,8 @@ def import_csv(prompts: Path, responses: Path, parameters: CsvOptions) -> Import
     except ValidationError as error:
         raise UsageError(f"import csv: --grouping: {error.errors()[0]['msg']}") from None
     columns = (*PROMPT_COLUMNS[:3], *card.groupings)
-    asked = read_table(prompts, columns, PROMPT_COLUMNS[3:], str(prompts))
-    answered = read_table(responses, RESPONSE_COLUMNS, (), str(responses))
+    asked = read_table(prompts, columns, PROMPT_COLUMNS[3:], str(prompts), follow=True)
+    answered = read_table(responses, RESPONSE_COLUMNS, (), str(responses), follow=True)
     prompt_rows = read_prompts(asked, card.groupings)
     frame = read_responses(answered, asked, _ANYWHERE if parameters.outside == "clip" else card.space)
     if problems := asked.problems + answered.problems:

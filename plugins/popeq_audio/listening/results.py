@@ -53,7 +53,7 @@ def read_results(path: Path, plan: Plan) -> list[Rating]:
         With every row that does not belong to the plan, is no rating, or is there twice.
     """
     table = Table(path.name)
-    records = table.records(table.read(path), strict=False)
+    records = table.records(table.read(path, follow=True), strict=False)
     header = [name.strip() for name in next(records, (1, []))[1]]
     if table.problems:
         raise UsageError(f"{path}: {table.problems[0].message}")

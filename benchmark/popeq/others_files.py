@@ -84,13 +84,13 @@ def read_plain(path: Path | str, most_bytes: int, *, follow: bool = False) -> by
 
 
 def read_text(path: Path | str, most_bytes: int = MOST_TEXT_BYTES, *, follow: bool = False) -> str:
-    """The text of a regular file in UTF-8, with or without a byte order mark.
+    """The text of a regular file in UTF-8, with or without a byte order mark; each line end is a newline.
 
     Raises UnreadableFileError as ``read_plain`` does, and for bytes that are not UTF-8.
     """
     content = read_plain(path, most_bytes, follow=follow)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise UnreadableFileError(path, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
 

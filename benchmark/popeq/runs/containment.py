@@ -26,6 +26,7 @@ from typing import IO
 import psutil
 
 from popeq.errors import UsageError
+from popeq.tag_key import out_of_reach
 
 #: Environment variable with a word of its own for each contained process and all that descends from it.
 COOKIE = "POPEQ_CONTAINED"
@@ -62,8 +63,17 @@ def contained(
     """Run a Python module as a contained process, with ``env`` and those relative ``paths`` that exist.
 
     On leaving, the process and everything that descends from it is killed, its directories are removed, and
-    ``log`` holds the first MiB and the last 64 KiB of its output.
+    ``log`` holds the first MiB and the last 64 KiB of its output. Meanwhile the key of kept scores is in no
+    file that it could read (popeq.tag_key).
     """
+    with out_of_reach(), _contained(module, log, env, memory_bytes, paths) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _contained(
+    module: str, log: Path, env: Mapping[str, str], memory_bytes: int, paths: Iterable[object]
+) -> Iterator[Contained]:
     try:
         root = Path(tempfile.mkdtemp(prefix="popeq-"))
         work = root / "1" / "2" / "3" / "work"  # deep, so that ../x has a place too

@@ -15,6 +15,7 @@ import torch
 from popeq.errors import UsageError
 from popeq.runs.containment import memory_left
 from popeq_llm.gguf import converted
+from popeq_llm.own_code import NEVER_RUN, refuse_own_code
 from popeq_llm.weights import place_of
 
 _HASHED_WHOLE = 1 << 30
@@ -93,8 +94,9 @@ def load(
     Raises
     ------
     UsageError
-        For a folder without weights, a file that cannot be read, a name that the hub does not have, no
-        network, no bitsandbytes, or 4 bits on a device that is neither a CUDA card nor the CPU.
+        For a folder without weights, a file that cannot be read, a model that needs code of its own, a name
+        that the hub does not have, no network, no bitsandbytes, or 4 bits on a device that is neither a CUDA
+        card nor the CPU.
     """
     import transformers  # slow to import
     from transformers import AutoTokenizer, logging
@@ -115,6 +117,7 @@ def load(
         found = _weights_hash(folder)
     source = name if folder is None else str(folder)
     options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}
+    options |= NEVER_RUN
     quantised = _four_bit(name, device, dtype) if four_bit else {}
     report(f"loading {place.name}")
     try:
@@ -123,6 +126,7 @@ def load(
             source, dtype=dtype, use_safetensors=True, **options, **quantised
         )
     except (OSError, ValueError, ImportError) as error:
+        refuse_own_code(f"--model {name}", error)
         reason = " ".join(str(error).split())[:200]
         how = f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
         if folder is not None:

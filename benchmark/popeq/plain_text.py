@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
 #: Characters that Markdown, or HTML inside it, could take for markup.
 _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))")
-#: Controls, line and paragraph separators and direction marks, which JSON allows in strings.
-_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+#: What may act on a terminal: controls, format and direction marks, surrogates, private and unassigned
+#: characters, line and paragraph separators.
+_ACTS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_NOT_PLAIN = re.compile("[^\x20-\x7e\n]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
 
@@ -49,7 +52,7 @@ def visible(text: str, limit: int | None = None) -> str:
 def _visible(character: str) -> str:
     if character in "\n\t":
         return " "
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+    if unicodedata.category(character) in _ACTS:
         code = ord(character)
         return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
     return character
@@ -78,5 +81,10 @@ def csv_text(text: str) -> str:
 
 
 def json_text(document: str) -> str:
-    """The same JSON document with controls and direction marks as ``\\u`` escapes, safe to print."""
-    return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", document)
+    """The same JSON document with every character that could act as a ``\\u`` escape, safe to print."""
+    return _NOT_PLAIN.sub(lambda m: _escaped(m[0]), document)
+
+
+def _escaped(character: str) -> str:
+    """The character as JSON writes it in ASCII, if it could act; above U+FFFF these are two escapes."""
+    return json.dumps(character)[1:-1] if unicodedata.category(character) in _ACTS else character

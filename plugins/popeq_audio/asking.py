@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from popeq.contract import Prompt
+from popeq.plain_text import json_text
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
 from popeq.space import Space
@@ -115,4 +116,4 @@ def printed(answer: Answer, as_json: bool) -> str:
     from popeq_audio.bands import fit_bands
 
     content = answer.to_json() | {"bands": fit_bands(answer.recommended).to_json()}
-    return json.dumps(content, ensure_ascii=False)
+    return json_text(json.dumps(content, ensure_ascii=False))

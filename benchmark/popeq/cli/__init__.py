@@ -21,10 +21,10 @@ from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
-from popeq.plain_text import visible
+from popeq.output import PlainHelp, make_messages_plain, say, say_usage
 
 
-class _Program(click.Group):
+class _Program(PlainHelp, click.Group):
     """The harness's commands and those of plugins, which are imported only when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -59,7 +59,7 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         from popeq import __version__
 
-        click.echo(f"popeq {__version__}")
+        say(f"popeq {__version__}")
         context.exit()
 
 
@@ -108,16 +108,17 @@ for _command in (
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
+    make_messages_plain()
     try:
         status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        say_usage(error)
         status = error.exit_code
     except PopeqError as error:
-        click.echo("\n".join(map(visible, f"popeq: {error}".split("\n"))), err=True)
+        say(*f"popeq: {error}".split("\n"), err=True)
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
-        click.echo("popeq: interrupted; the same command goes on where this stopped", err=True)
+        say("popeq: interrupted; the same command goes on where this stopped", err=True)
         status = 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popeq.cli.options import dataset_option, print_table, runs_option
+from popeq.output import say, say_text
+from popeq.plain_text import json_text
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -100,11 +102,11 @@ def regress(
             "prompts": len(found.prompts),
             "worst": json.loads(render(worst, "json"))["rows"],
         }
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        say_text(json_text(json.dumps(result, indent=2, ensure_ascii=False)))
     else:
-        click.echo("\n".join(found.lines))
+        say(*found.lines)
         if shown:
-            click.echo()
+            say()
             print_table(worst, "text", title="Largest losses (dB, positive: HEAD is worse):")
     raise click.exceptions.Exit(found.exit_code)
 

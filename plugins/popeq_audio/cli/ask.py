@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.output import say, say_text
 from popeq_audio.cli.options import FILE, predictor_options
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def ask(
     if asked.fresh or keep_warm == 0:
         ended = end_kept(asked)
         if sentence is None and keep_warm == 0:
-            click.echo("the kept process has ended" if ended else "no process was kept", err=True)
+            say("the kept process has ended" if ended else "no process was kept", err=True)
             return
     if sentence is None:
         _converse(asked, samples, as_json)
@@ -80,7 +81,7 @@ def ask(
     question = {"sentence": sentence, "samples": samples, "json": as_json, "whole": whole}
     kept = None if asked.fresh and not keep_warm else _kept(asked, question, keep_warm)
     if kept is not None:
-        click.echo(kept["printed"])
+        say_text(str(kept["printed"]))
         if not whole:
             return
     from popeq_audio import asking
@@ -89,12 +90,12 @@ def ask(
         answer = asking.Answer.of_message(kept["answer"])
     else:
         answer = asking.ask(asked.fitted(), sentence, samples, asked.seed)
-        click.echo(asking.printed(answer, as_json))
+        say_text(asking.printed(answer, as_json))
     if picture_path is not None:
         from popeq_audio.pictures import picture
 
         picture(answer, picture_path)
-        click.echo(f"picture: {picture_path}", err=as_json)
+        say(f"picture: {picture_path}", err=as_json)
     if export["form"] is not None:
         _export(answer.recommended, quiet=as_json, **export)
 
@@ -110,7 +111,7 @@ def _kept(asked: AskedPredictor, question: dict[str, Any], minutes: float | None
     if reply is not None:
         return reply
     number = start_kept(asked, minutes)
-    click.echo(
+    say(
         f"popeq: process {number} is kept for {minutes:g} minutes after the last question; "
         "--keep-warm 0 ends it",
         err=True,
@@ -126,14 +127,14 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
     talking = sys.stdin.isatty()
     while True:
         if talking:
-            click.echo("\nsentence (empty line: end)> ", nl=False, err=True)
+            say("", "sentence (empty line: end)> ", nl=False, err=True)
         line = sys.stdin.readline()
         if not line or (talking and not line.strip()):
             return
         try:
-            click.echo(printed(ask(fitted, line, samples, asked.seed), as_json))
+            say_text(printed(ask(fitted, line, samples, asked.seed), as_json))
         except UsageError as error:
-            click.echo(f"popeq: {error}", err=True)
+            say(f"popeq: {error}", err=True)
         sys.stdout.flush()
 
 
@@ -145,4 +146,4 @@ def _export(point: tuple[float, float], form: str, target: Path | None, quiet: b
     fit = export(point, form, path)
     how = f"{len(fit.bands)} bands within {fit.error_db:.2f} dB of the curve (40 Hz to 16 kHz), "
     how += f"preamp {fit.preamp_db:.2f} dB"
-    click.echo(f"{form}: {'the exact curve' if form == 'fir.wav' else how}: {path}", err=quiet)
+    say(f"{form}: {'the exact curve' if form == 'fir.wav' else how}: {path}", err=quiet)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from popeq.output import say
+
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, file_okay=False, exists=True))
@@ -25,4 +27,4 @@ def features(dataset: Path, fresh: bool) -> None:
     if target.exists() and not fresh:
         raise UsageError(f"{target}: is there already; --fresh replaces it")
     write_features({f.stem: describe_file(f) for f in files}, target)
-    click.echo(f"{len(files)} tracks, {len(NAMES)} descriptors: {target}")
+    say(f"{len(files)} tracks, {len(NAMES)} descriptors: {target}")

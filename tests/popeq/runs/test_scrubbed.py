@@ -114,7 +114,7 @@ def test_a_variable_whose_value_has_the_shape_of_a_secret_is_not_given(monkeypat
 @pytest.mark.parametrize(
     "value",
     [
-        "/home/me/sk-models/x",
+        "/opt/sk-models/x",
         "http://127.0.0.1:8080/v1",
         "me@example.org",
         "hf_home",

@@ -5,11 +5,12 @@ pandas gives up at the first problem and does not keep line numbers, so the read
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import difflib
 import io
 import math
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,14 @@ from typing import Literal
 import pandas as pd
 
 from popeq.errors import Problem
+from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, read_plain
+
+#: A number as every program reads it, and the most characters that one may have.
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+MOST_DIGITS = 64
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
+#: Columns that a table may have.
+_MOST_COLUMNS = 2000
 
 #: The mark before the decimals of a number.
 Decimal = Literal[".", ","]
@@ -57,18 +66,21 @@ class Table:
     def number(self, cell: object, row: Row | int, column: str) -> float:
         """The finite number in a cell; NaN, with a problem added, if there is none."""
         text = str(cell).strip()
-        message = f"{text!r} is not a number" if text else "is empty; needs a number"
+        message = f"{text[:80]!r} is not a number" if text else "is empty; needs a number"
         if self.decimal == "," and "." in text:
             message, text = f"{message} with a decimal comma", ""
         elif self.decimal == ",":
             text = text.replace(",", ".")
         # float() also accepts digits of other scripts and 1_000, which other programs do not read.
-        if text.isascii() and "_" not in text:
-            with contextlib.suppress(ValueError):
-                value = float(text)
-                if math.isfinite(value):
-                    return value
-                message = f"{text} is not a finite number"
+        if len(text) > MOST_DIGITS:
+            message = f"has {len(text)} characters; a number has {MOST_DIGITS} at most"
+        elif NUMBER.fullmatch(text):
+            value = float(text)
+            if math.isfinite(value):
+                return value
+            message = f"{text} is not a finite number"
+        elif _NOT_FINITE.fullmatch(text):
+            message = f"{text} is not a finite number"
         self.problem(message, row, column)
         return math.nan
 
@@ -85,16 +97,13 @@ class Table:
         if first != line:
             self.problem(f"{what} is already in row {first}", row, column)
 
-    def read(self, path: Path) -> bytes:
-        """The content of a file; empty, with a problem added, if it cannot be read."""
+    def read(self, path: Path, *, follow: bool = False) -> bytes:
+        """The content of a plain file; empty, with a problem added, if it cannot be read. ``follow`` is that
+        of ``popeq.others_files.read_plain``."""
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            self.problem("the file is missing")
-        except IsADirectoryError:
-            self.problem("is a folder; give the file itself")
-        except OSError as error:
-            self.problem(f"cannot be read: {error.strerror}")
+            return read_plain(path, MOST_TABLE_BYTES, follow=follow)
+        except UnreadableFileError as error:
+            self.problem(error.reason)
         return b""
 
     def records(self, content: bytes, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
@@ -117,15 +126,20 @@ class Table:
 
 
 def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] | None = (), file: str = ""
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] | None = (),
+    file: str = "",
+    *,
+    follow: bool = False,
 ) -> Table:
     """Read a UTF-8 CSV file with a header. Unknown, missing and repeated columns are problems of the table.
 
     With None for ``optional`` every column that has a name is known. ``file`` is how problems name the file,
-    by default the last name of ``path``.
+    by default the last name of ``path``; ``follow`` is as for ``popeq.others_files.read_plain``.
     """
     table = Table(file or path.name)
-    content = table.read(path)
+    content = table.read(path, follow=follow)
     return table if table.problems else table_of(content, table.file, required, optional)
 
 
@@ -135,8 +149,10 @@ def table_of(
     required: Sequence[str],
     optional: Sequence[str] | None = (),
     separator: str = ",",
+    most_rows: float = math.inf,
 ) -> Table:
-    """The table in the content of a file, as ``read_table`` reads it."""
+    """The table in the content of a file, as ``read_table`` reads it; more than ``most_rows`` are a problem
+    and are not read."""
     table = Table(file, separator=separator)
     records = table.records(content)
     header = [name.strip() for name in next(records, (1, []))[1]]
@@ -152,6 +168,10 @@ def table_of(
     table.missing = frozenset(required) - set(header)
     absent = dict.fromkeys(table.missing, "")
     for line, cells in records:
+        if len(table.rows) + len(table.problems) >= most_rows:
+            table.broken = True
+            table.problem(f"has more than {most_rows} rows", line)
+            break
         if len(cells) == len(header):
             stripped = (cell.strip() for cell in cells)
             table.rows.append(Row(line, absent | dict(zip(header, stripped, strict=True))))
@@ -173,6 +193,10 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def _check_header(table: Table, header: Sequence[str], required: Sequence[str], known: Sequence[str]) -> None:
+    if len(header) > _MOST_COLUMNS:
+        table.broken = True
+        table.problem(f"has {len(header)} columns; {_MOST_COLUMNS} at most are read", 1)
+        return
     separator = next(
         (s for s in ";\t|" if len(header) == 1 and header[0].count(s) >= len(required) - 1), None
     )
@@ -184,8 +208,8 @@ def _check_header(table: Table, header: Sequence[str], required: Sequence[str], 
     for name in required:
         if name not in header:
             table.problem("the column is missing", 1, name)
-    for name in dict.fromkeys(header):
-        if header.count(name) > 1:
+    for name, times in Counter(header).items():
+        if times > 1:
             table.problem("the column is there twice", 1, name)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -6,7 +6,6 @@ Every problem of every file is reported at once. A folder is written completely 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +36,7 @@ from popeq.dataset_tables import (
 )
 from popeq.eq import curves_named
 from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, parse_toml, read_plain, read_text
 from popeq.views import viewed
 from popeq.withheld import refuse_withheld
 
@@ -192,19 +192,19 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:
     try:
-        card = DatasetCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        card = DatasetCard.model_validate(parse_toml(read_text(path)))
         curves_named(card.space.curves)
         return card
+    except UnreadableFileError as error:
+        problems.append(Problem(path.name, error.reason))
     except UsageError as error:
         problems.append(Problem(path.name, str(error), column="space.curves"))
-    except UnicodeDecodeError as error:
-        problems.append(Problem(path.name, f"byte {error.start} is not UTF-8; save the file as UTF-8"))
-    except tomllib.TOMLDecodeError as error:
-        problems.append(Problem(path.name, f"is not TOML: {error}"))
     except ValidationError as error:
         for e in error.errors():
             key = ".".join(str(part) for part in e["loc"])
             problems.append(Problem(path.name, f"{e['msg'][0].lower()}{e['msg'][1:]}", column=key or None))
+    except ValueError as error:
+        problems.append(Problem(path.name, f"is not TOML: {error}"))
     return None
 
 
@@ -212,10 +212,7 @@ def _read_answers(path: Path, card: DatasetCard, folder: Path) -> Table:
     """The table of sealed answers; UsageError if it is not the file that the card names by its SHA-256."""
     if card.sealed_answers is None:
         raise UsageError(f"{folder / CARD}: has no sealed answers; leave {path} out")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: the file of answers cannot be read: {error.strerror}") from None
+    content = read_plain(path, MOST_TABLE_BYTES, follow=True)
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != card.sealed_answers:
         raise UsageError(

@@ -33,7 +33,7 @@ def read_foreign(
     Raises UsageError for a file that is no text, or has commas between fields and in numbers.
     """
     table = Table(str(path))
-    content = as_utf8(table.read(path), table.file)
+    content = as_utf8(table.read(path, follow=True), table.file)
     if table.problems:
         return table
     separator = separator_of(content, required)

@@ -8,6 +8,9 @@ import unicodedata
 
 #: Characters that Markdown, or HTML inside it, could take for markup.
 _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))")
+#: What may act on a terminal: controls, format and direction marks, surrogates, private and unassigned
+#: characters, line and paragraph separators.
+_ACTS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf")
 
@@ -48,7 +51,7 @@ def visible(text: str, limit: int | None = None) -> str:
 def _visible(character: str) -> str:
     if character in "\n\t":
         return " "
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+    if unicodedata.category(character) in _ACTS:
         code = ord(character)
         return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
     return character

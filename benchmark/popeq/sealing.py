@@ -12,6 +12,7 @@ from popeq.dataset import RESPONSE_COLUMNS, Dataset
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.dataset_tables import README
 from popeq.errors import UsageError
+from popeq.others_files import read_text
 
 _SECTION = """
 ## Sealed answers
@@ -69,7 +70,4 @@ def _readme(dataset: Dataset) -> str:
     file = None if dataset.folder is None else dataset.folder / README
     if file is None or not file.is_file():
         return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
-    try:
-        return file.read_text(encoding="utf-8").rstrip() + "\n"
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read as UTF-8 text: {error}") from None
+    return read_text(file).rstrip() + "\n"

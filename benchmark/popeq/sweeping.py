@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from popeq.board.leaderboard import Leaderboard
 from popeq.contract import Parameters, PredictorSpec
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import UnknownNameError, UsageError
+from popeq.others_files import MOST_TEXT_BYTES, parse_toml, read_plain
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import Run
@@ -63,11 +63,11 @@ def read_sweep(path: Path | str) -> SweepFile:
     """Read a sweep's file; raises UsageError that says what is wrong and where."""
     path = Path(path)
     try:
-        return SweepFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = parse_toml(read_plain(path, MOST_TEXT_BYTES, follow=True))
+    except ValueError as error:
         raise UsageError(f"{path}: is no TOML: {error}") from None
+    try:
+        return SweepFile.model_validate(content)
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise UsageError("\n".join(lines)) from None

@@ -16,6 +16,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from popeq.output import plain_lines
+from popeq.plain_text import visible
+
 
 class Bar(Progress):
     """A bar of ``total`` units on the error stream, and above it what ``above`` gives; begins at once.
@@ -51,7 +54,7 @@ class Bar(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """The text above, and the bar."""
         if text := self._above():
-            yield Text(text)
+            yield Text(plain_lines(text))
         yield from super().get_renderables()
 
     def step(self) -> None:
@@ -64,4 +67,4 @@ class Bar(Progress):
 
     def say(self, line: str) -> None:
         """Show a line beside the bar."""
-        self.update(self._task, description=line)
+        self.update(self._task, description=visible(line))

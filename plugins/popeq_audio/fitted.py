@@ -17,6 +17,7 @@ from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import PopeqError
 from popeq.in_process import new_predictor, training_data
 from popeq.lookup import load_dataset
+from popeq.others_files import UnreadableFileError
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import Plan, make_plans
 from popeq.seeding import generator
@@ -92,7 +93,7 @@ def _read(plan: Plan, state: Path) -> Predictor | None:
         return None
     try:
         predictor.load(state)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UnreadableFileError, OSError, ValueError, KeyError, TypeError):
         return None
     return predictor
 

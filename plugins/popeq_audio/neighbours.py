@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
+from popeq.others_files import read_json
 from popeq.typing import Floats
 from popeq_audio.track_effect import TrackEffect, features_of
 from popeq_llm.knn import SimilarPrompts
@@ -40,7 +41,7 @@ class TextAudioNear(SimilarPrompts):
     def load(self, folder: Path) -> None:
         """Read what ``save`` has written."""
         super().load(folder)
-        content = json.loads((folder / EFFECT).read_text(encoding="utf-8"))
+        content = read_json(folder / EFFECT)
         arrays = {name: np.array(content[name], dtype=np.float64) for name in ("mean", "scale", "weights")}
         self.effect = TrackEffect(**content | arrays)
 

@@ -7,13 +7,14 @@ holds it to transformers' own model.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 from threadpoolctl import threadpool_limits
+
+from popeq.others_files import read_json
 
 Array = NDArray[np.float32]
 
@@ -29,7 +30,7 @@ class Bert:
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
 
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json", follow=True)
         if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
             raise ValueError(f"{folder}: is not a BERT with the activation gelu")
         self._weights = load_file(folder / "model.safetensors")

@@ -20,6 +20,7 @@ from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq_llm.bert import Bert
 from popeq_llm.known import BUNDLED_ENCODER
+from popeq_llm.own_code import NEVER_RUN, refuse_own_code, refuse_own_modules
 from popeq_llm.weights import ENCODER_PACKAGE, is_bundled
 
 Vectors = NDArray[np.float32]
@@ -104,9 +105,11 @@ class NamedEncoder:
         logging: Any = importlib.import_module("transformers.utils.logging")
         logging.disable_progress_bar()
         logging.set_verbosity_error()
+        refuse_own_modules(f"encoder {self.name}", folder)
         try:
-            return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir())
+            return SentenceTransformer(source, device="cpu", local_files_only=folder.is_dir(), **NEVER_RUN)
         except Exception as error:  # the hub's client, PyTorch and both libraries raise kinds of their own
+            refuse_own_code(f"encoder {self.name}", error)
             reason = " ".join(str(error).split())[:200]
             raise UsageError(
                 f"encoder {self.name}: cannot be loaded; check the folder, or the name and the network, or "

@@ -16,6 +16,8 @@ from popeq.caches import cache_folder
 from popeq.content_hash import file_sha256
 from popeq.errors import UsageError
 from popeq.locks import Lock
+from popeq.others_files import read_json
+from popeq_llm.own_code import NEVER_RUN
 
 _ABOUT = "gguf.json"
 
@@ -57,7 +59,7 @@ def converted(file: Path, dtype: torch.dtype, report: Callable[[str], None] = la
         with Lock(Path(f"{folder}.lock")):
             if not (folder / _ABOUT).is_file():
                 _convert(file, dtype, folder, sha256)
-    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    about = read_json(folder / _ABOUT)
     return Converted(folder, sha256, about["quantisation"])
 
 
@@ -71,7 +73,7 @@ def _convert(file: Path, dtype: torch.dtype, folder: Path, sha256: str) -> None:
         ) from None
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name, **NEVER_RUN}
     try:
         field = GGUFReader(file).get_field("general.file_type")
         kind = LlamaFileType(int(field.contents())).name if field is not None else "GGUF"

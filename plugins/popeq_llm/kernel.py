@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from scipy.linalg import cho_factor, cho_solve
 
 from popeq.contract import LabelledPrompt, Prompt
+from popeq.others_files import MOST_TABLE_BYTES, read_model
 from popeq.runs.job import Labelled
 from popeq.space import Space
 from popeq.typing import Floats
@@ -119,7 +120,7 @@ class KernelRidge:
 
     def load(self, folder: Path) -> None:
         """Read what ``save`` has written; ValueError if it was made with another encoder."""
-        kept = _Kept.model_validate_json((folder / _FILE).read_bytes())
+        kept = read_model(folder / _FILE, _Kept, MOST_TABLE_BYTES)
         self._use(kept.prompts)
         if kept.encoder != self.similarity.encoder.identity:
             raise ValueError("the embeddings are another encoder's")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from popeq.contract import LabelledPrompt, Prompt
+from popeq.others_files import read_json
 from popeq.space import Space
 from popeq.typing import Floats
 from popeq_llm.encoder import open_encoder
@@ -117,7 +118,7 @@ class NearestPrompts(SimilarPrompts):
         """Read what ``save`` has written; ValueError if it was made with another encoder."""
         super().load(folder)
         self._pool()
-        self.prior_similarity = float(json.loads((folder / _CHOSEN).read_text(encoding="utf-8")))
+        self.prior_similarity = float(read_json(folder / _CHOSEN))
 
     def describe(self) -> dict[str, Any]:
         """Also what was chosen."""

@@ -15,6 +15,7 @@ from popeq.content_hash import content_identity
 from popeq.errors import UsageError
 from popeq.runs.containment import memory_left
 from popeq_llm.gguf import converted
+from popeq_llm.own_code import NEVER_RUN, refuse_own_code
 from popeq_llm.weights import ENDINGS, place_of
 
 #: Characters of ``sha256:HEX`` in a revision.
@@ -94,8 +95,9 @@ def load(
     Raises
     ------
     UsageError
-        For a folder without weights, a file that cannot be read, a name that the hub does not have, no
-        network, no bitsandbytes, or 4 bits on a device that is neither a CUDA card nor the CPU.
+        For a folder without weights, a file that cannot be read, a model that needs code of its own, a name
+        that the hub does not have, no network, no bitsandbytes, or 4 bits on a device that is neither a CUDA
+        card nor the CPU.
     """
     import transformers  # slow to import
     from transformers import AutoTokenizer, logging
@@ -117,6 +119,7 @@ def load(
         found = (content_identity(folder, ENDINGS) or "")[:_REVISION]
     source = name if folder is None else str(folder)
     options: dict[str, Any] = {"revision": revision, "local_files_only": folder is not None}
+    options |= NEVER_RUN
     quantised = _four_bit(name, device, dtype) if four_bit else {}
     report(f"loading {place.name}")
     try:
@@ -125,6 +128,7 @@ def load(
             source, dtype=dtype, use_safetensors=True, **options, **quantised
         )
     except (OSError, ValueError, ImportError) as error:
+        refuse_own_code(f"--model {name}", error)
         reason = " ".join(str(error).split())[:200]
         how = f"--online, or 'hf download {name}', fetches it; else give the folder of a copy"
         if folder is not None:

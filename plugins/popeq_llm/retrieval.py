@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from popeq.contract import LabelledPrompt, Prompt
 from popeq.errors import UsageError
+from popeq.others_files import MOST_TABLE_BYTES, read_model
 from popeq.runs.job import Labelled
 from popeq.typing import Floats
 from popeq_llm.encoder import Encoder
@@ -125,12 +126,13 @@ def save_retriever(retriever: Retriever, folder: Path) -> None:
 def load_retriever(folder: Path, encoder: Encoder) -> Retriever:
     """Read what ``save_retriever`` has written.
 
-    Raises ValueError, KeyError, TypeError or OSError if it is damaged, or was made with another encoder.
+    Raises UnreadableFileError, ValueError, KeyError, TypeError or OSError if it is damaged, or was made with
+    another encoder.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    kept = _Kept.model_validate_json((folder / _PROMPTS).read_bytes())
+    kept = read_model(folder / _PROMPTS, _Kept, MOST_TABLE_BYTES)
     if kept.encoder != encoder.identity:
         raise ValueError("the embeddings are another encoder's")
     try:

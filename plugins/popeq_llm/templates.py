@@ -16,6 +16,7 @@ from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from popeq.errors import UsageError
+from popeq.others_files import UnreadableFileError, read_text
 from popeq.space import PLANE, Space
 from popeq.typing import Floats
 from popeq_llm.answers import AnswerFormat, MixtureForm, answer_text, mixture_text
@@ -115,11 +116,9 @@ def load_template(
         bundled = importlib.resources.files("popeq_llm").joinpath("templates", f"{kind}.txt")
         return parse_template(bundled.read_text(encoding="utf-8"), kind, f"{kind}.txt", wording, space)
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"template {file}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"template {file}: is not UTF-8 text") from None
+        text = read_text(file, follow=True)
+    except UnreadableFileError as error:
+        raise UsageError(f"template {error}") from None
     return parse_template(text, kind, str(file), wording, space)
 
 

@@ -24,6 +24,7 @@ from popeq.errors import UsageError
 from popeq_llm.architecture import context_limit, text_config
 from popeq_llm.known import BUNDLED_ENCODER, DEFAULT_MODEL, known
 from popeq_llm.loading import load, pick_device, pick_dtype
+from popeq_llm.own_code import NEVER_RUN
 from popeq_llm.weights import place_of
 from popeq_peft.parameters import LoraParameters, PrefixParameters, TrainingParameters
 from popeq_peft.prefixed import PrefixedModel
@@ -267,7 +268,7 @@ def _is_causal(name: str, revision: str | None) -> bool:
         return True
     try:
         config = AutoConfig.from_pretrained(
-            place.path or name, revision=revision, local_files_only=place.path is not None
+            place.path or name, revision=revision, local_files_only=place.path is not None, **NEVER_RUN
         )
     except (OSError, ValueError):
         return True

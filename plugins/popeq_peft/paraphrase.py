@@ -13,11 +13,12 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from popeq.atomic import write_text
 from popeq.caches import ContentCache, canonical
 from popeq.errors import PromptsError, RunError
+from popeq.others_files import UnreadableFileError, read_model
 from popeq.seeding import generator
 from popeq_llm.answers import FreeText
 from popeq_llm.models import LanguageModel
@@ -245,6 +246,6 @@ def _fingerprint(
 
 def _read(file: Path) -> Paraphrases | None:
     try:
-        return Paraphrases.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        return read_model(file, Paraphrases)
+    except UnreadableFileError:
         return None

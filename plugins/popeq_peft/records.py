@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt
 from popeq.eq import curves
 from popeq.errors import UsageError
+from popeq.others_files import UnreadableFileError, read_model
 from popeq.space import CURVES, STEP_DB, Space
 from popeq_peft.augment import Example
 from popeq_peft.backbone import Backbone, hub_name
@@ -74,8 +75,8 @@ class MemberRecord(BaseModel):
 def read_record(folder: Path) -> MemberRecord | None:
     """The record in an adapter's folder; None if there is none that can be read."""
     try:
-        return MemberRecord.model_validate_json((folder / RECORD).read_bytes())
-    except (OSError, ValidationError):
+        return read_model(folder / RECORD, MemberRecord, follow=True)
+    except UnreadableFileError:
         return None
 
 

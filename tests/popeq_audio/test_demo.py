@@ -65,6 +65,28 @@ def test_what_is_wrong_is_refused_with_a_reason(address):
         == 400
     )
     assert httpx.get(f"{address}/", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (rb'{"text": "warm\ud800", "predictor": "knn"}', "half a character"),
+        (rb'{"text": "warm", "predictor": "\udfff"}', "half a character"),
+        (rb'{"text": "warm", "text": "cold", "predictor": "knn"}', "'text' is there twice"),
+        (b'{"a":' * 1000 + b"1" + b"}" * 1000, "inside each other"),
+        (b'{"text": "warm\xff", "predictor": "knn"}', "UTF-8"),
+        (b"[NaN]", "not a finite number"),
+        (b"[]", "text and predictor"),
+    ],
+)
+def test_a_question_that_is_no_strict_json_is_refused_with_a_line(address, body, says):
+    reply = httpx.post(f"{address}/api/ask", content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == 400
+    assert says in reply.json()["error"]
+    assert "\n" not in reply.json()["error"]
+
+
+def test_every_reply_forbids_what_the_page_does_not_need(address):
     policy = httpx.get(f"{address}/").headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

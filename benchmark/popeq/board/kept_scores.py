@@ -2,12 +2,14 @@
 
 A file is found only if the predictions, the data set with its second panel, the protocol, the scoring code
 and the libraries below it are what they were, to the byte: what is read is what would be computed.
-``popeq verify`` never looks.
+A file begins with a tag that the processes of predictors cannot make (popeq.tag_key). ``popeq verify`` never
+looks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -24,6 +26,8 @@ import popeq
 from popeq.board.scoring import Scorer
 from popeq.caches import ContentCache
 from popeq.content_hash import file_sha256
+from popeq.others_files import UnreadableFileError, read_plain
+from popeq.tag_key import tag
 from popeq.typing import Floats
 
 #: Sources whose change makes kept scores worthless, below the package's folder.
@@ -38,6 +42,8 @@ _SOURCES = (
     "seeding.py",
 )
 _INFLUENCE = "influence_"
+_TAG_BYTES = 32
+_MOST_BYTES = 256 << 20
 _LIBRARIES = ("numpy", "scipy", "POT", "numba", "pandas")
 
 
@@ -83,14 +89,20 @@ def _cache() -> ContentCache:
 
 
 def read(place: Path, scorer: Scorer, names: Sequence[str]) -> Numbers | None:
-    """The numbers of these names that are kept there; None if there are none, or they are damaged."""
+    """The numbers of these names that are kept there; None if there are none, they are damaged, or they do
+    not have popeq's tag."""
     try:
-        with np.load(place, allow_pickle=False) as arrays:
+        held = read_plain(place, _MOST_BYTES)
+        content = held[_TAG_BYTES:]
+        made = tag(place.name, content)
+        if made is None or not hmac.compare_digest(made, held[:_TAG_BYTES]):
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             numbers, flags = arrays["numbers"], [str(flag) for flag in arrays["flags"]]
             influence = {
                 n.removeprefix(_INFLUENCE): arrays[n] for n in arrays.files if n.startswith(_INFLUENCE)
             }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (UnreadableFileError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     sizes = [len(target.responses) for target in scorer.targets]
     if numbers.shape != (len(sizes), len(names)) or any(len(v) != sum(sizes) for v in influence.values()):
@@ -112,4 +124,6 @@ def write(place: Path, numbers: Numbers) -> None:
     arrays |= {_INFLUENCE + name: np.concatenate(values) for name, values in numbers.influence.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)
-    _cache().write(place, content.getvalue())
+    made = tag(place.name, content.getvalue())
+    if made is not None:
+        _cache().write(place, made + content.getvalue())

@@ -9,15 +9,15 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from popeq.atomic import write_text
 from popeq.errors import RunError
 from popeq.locks import Lock
+from popeq.others_files import UnreadableFileError, read_model
 from popeq.runs.folder import Run, lock_file
 
 REPRODUCED = "reproduced.json"
-_MOST_BYTES = 16 << 20
 
 
 class Reproduction(BaseModel, frozen=True, extra="forbid"):
@@ -68,20 +68,15 @@ def read_reproduced(folder: Path) -> Reproductions:
     """What a folder of runs lists; nothing if it has no such file. Raises RunError if that is broken."""
     path = folder / REPRODUCED
     try:
-        status = path.stat()
+        status = path.lstat()
     except OSError:
         return Reproductions()
     return _read(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, _: int, size: int) -> Reproductions:
+def _read(path: Path, _when: int, _size: int) -> Reproductions:
     try:
-        if size > _MOST_BYTES:
-            raise RunError(f"{path}: has {size} bytes; {_MOST_BYTES} are the most")
-        return Reproductions.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
-        raise RunError(
-            f"{path}: cannot be read: {reason}; remove it and run 'popeq verify --redraw' again"
-        ) from None
+        return read_model(path, Reproductions)
+    except UnreadableFileError as error:
+        raise RunError(f"{error}; remove it and run 'popeq verify --redraw' again") from None

@@ -14,7 +14,7 @@ from popeq.cli.creating import new
 from popeq.cli.data import data
 from popeq.cli.learning import learn
 from popeq.cli.listing import list_
-from popeq.cli.process import INTERRUPTED, UNWRITTEN, give_up_output, prepared, say
+from popeq.cli.process import INTERRUPTED, UNWRITTEN, give_up_output, prepared, print_error
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
 from popeq.cli.studies import ablate, ceiling, power, sizes, transfer
@@ -23,10 +23,10 @@ from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
 from popeq.cli.verifying import verify
 from popeq.errors import PopeqError
-from popeq.plain_text import visible
+from popeq.output import PlainHelp, make_messages_plain, say, say_usage
 
 
-class _Program(click.Group):
+class _Program(PlainHelp, click.Group):
     """The harness's commands and those of plugins, which are imported only when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -61,7 +61,7 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         from popeq import __version__
 
-        click.echo(f"popeq {__version__}")
+        say(f"popeq {__version__}")
         context.exit()
 
 
@@ -110,18 +110,19 @@ for _command in (
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
+    make_messages_plain()
     try:
         with prepared():
             status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:
         with contextlib.suppress(OSError):
-            error.show()
+            say_usage(error)
         status = error.exit_code
     except PopeqError as error:
-        say("\n".join(map(visible, f"popeq: {error}".split("\n"))))
+        print_error(*f"popeq: {error}".split("\n"))
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
-        say("popeq: interrupted; the same command goes on where this stopped")
+        print_error("popeq: interrupted; the same command goes on where this stopped")
         status = INTERRUPTED
     except BrokenPipeError:
         status = UNWRITTEN

@@ -16,6 +16,8 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
+from popeq.output import say, say_text
+from popeq.plain_text import json_text
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -70,7 +72,7 @@ def show(
     )
     if into is not None:
         insert(board, into)
-        click.echo(f"written: {into}")
+        say(f"written: {into}")
         return
     print_table(board.table, form, board.notes, keys=4 if by else 3)
 
@@ -104,9 +106,9 @@ def build(
     from popeq.site.build import build_site
 
     built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
-    click.echo(f"written: {built / 'index.html'}")
+    say(f"written: {built / 'index.html'}")
     if not isinstance(dataset, str | None) and dataset.card.sealed_answers is not None:
-        click.echo("The pages show the sealed answers: keep them to yourself until everybody may see those.")
+        say("The pages show the sealed answers: keep them to yourself until everybody may see those.")
 
 
 @click.command("show")
@@ -171,7 +173,6 @@ def compare(
     import json
 
     from popeq import api
-    from popeq.plain_text import json_text
     from popeq.render import render
 
     result = api.compare(a, b, dataset, runs_dir=runs_dir, by=by)
@@ -184,15 +185,15 @@ def compare(
             "prompts": json.loads(render(prompts, "json"))["rows"],
             "notes": list(result.notes),
         }
-        click.echo(json_text(parts, indent=2))
+        say_text(json_text(parts, indent=2))
         return
     summary = (
         f"a = {result.a}, b = {result.b}; scores in dB, lower is better; "
         "shift is a minus b (negative: a is better), p two-sided and not adjusted."
     )
     if form == "csv":
-        click.echo(summary, err=True)
+        say(summary, err=True)
     print_table(result.metrics, form, result.notes, title=summary, keys=2 if by else 1)
     if shown:
-        click.echo()
+        say()
         print_table(prompts, form, title="Prompts that differ most (reflective_kantorovich):")

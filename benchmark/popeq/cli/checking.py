@@ -13,6 +13,7 @@ from popeq.cli.options import (
     settings_options,
     warn_of_broken_plugins,
 )
+from popeq.output import say
 
 if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
@@ -44,17 +45,18 @@ def check(
 
     def show(finding: Finding) -> None:
         verdict = f"FAILED: {finding.problem}" if finding.problem else finding.asks
-        click.echo(f"{'x' if finding.problem else 'ok':<2} {finding.check:<24}  {verdict}")
+        say(f"{'x' if finding.problem else 'ok':<2} {finding.check:<24}  {verdict}")
 
     seen = examine(spec, given_parameters(options), settings, show)
     if seen.fit_s is not None and seen.sample_s is not None and seen.peak_memory_mb is not None:
-        click.echo(
-            f"\nfit on 8 prompts {seen.fit_s:.2f} s, 3 x 110 samples {seen.sample_s:.2f} s, "
-            f"peak memory {seen.peak_memory_mb:.0f} MiB"
+        say(
+            "",
+            f"fit on 8 prompts {seen.fit_s:.2f} s, 3 x 110 samples {seen.sample_s:.2f} s, "
+            f"peak memory {seen.peak_memory_mb:.0f} MiB",
         )
     failed = sum(bool(f.problem) for f in seen.findings)
     not_made = len(CHECKS) - len(seen.findings)
-    click.echo(
+    say(
         f"{predictor}: {len(seen.findings) - failed} of {len(CHECKS)} checks passed"
         + (f", {not_made} not made" if not_made else "")
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from popeq.output import say
+
 
 @click.command()
 @click.argument("name")
@@ -35,5 +37,5 @@ def new(name: str, kind: str, parent: Path) -> None:
     if name in registry().predictors:
         raise UsageError(f"{name!r} is a predictor of {registry().source_of(name)}; choose another name")
     for path in write_package(name, kind, parent):  # type: ignore[arg-type]
-        click.echo(f"{parent / name / path}")
-    click.echo(f"\nNext: cd {parent / name} && pip install -e . && popeq run {name}")
+        say(f"{parent / name / path}")
+    say("", f"Next: cd {parent / name} && pip install -e . && popeq run {name}")

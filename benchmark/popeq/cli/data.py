@@ -9,6 +9,7 @@ import click
 
 from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
+from popeq.output import PlainHelp, say, say_text
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -29,9 +30,9 @@ def list_datasets() -> None:
     warn_of_broken_plugins()
     for name, spec in sorted(registry().datasets.items()):
         try:
-            click.echo(_summary(load_dataset(name)))
+            say(*_summary(load_dataset(name)))
         except PopeqError as error:
-            click.echo(f"{name}: {spec.summary}\n  cannot be used: {error}", err=True)
+            say(f"{name}: {spec.summary}", *f"  cannot be used: {error}".split("\n"), err=True)
 
 
 @data.command("show")
@@ -53,23 +54,23 @@ def show(dataset: str, prompt_id: str | None, answers: Path | None, output: Path
     if prompt_id is None:
         if output is not None:
             raise click.UsageError("-o needs a PROMPT_ID to draw")
-        click.echo(_summary(loaded))
+        say(*_summary(loaded))
         counts = loaded.responses.groupby("prompt_id").size()
         for p in loaded.prompts.to_dict(orient="records"):
             part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
             count = counts.get(p["prompt_id"])
             who = "sealed" if count is None else f"{count} listeners"
             groups = [p["category"], *(p[name] for name in loaded.card.groupings if p[name])]
-            click.echo(f"  {p['prompt_id']}  [{', '.join([part, *groups, who])}]  {p['text']}")
+            say(f"  {p['prompt_id']}  [{', '.join([part, *groups, who])}]  {p['text']}")
         return
     known = list(loaded.prompts["prompt_id"])
     if prompt_id not in known:
         raise UnknownNameError(f"prompt of {loaded.name}", prompt_id, known)
     if output is not None:
         picture(loaded, prompt_id, output)
-    click.echo(terminal_plot(loaded, prompt_id))
+    say_text(terminal_plot(loaded, prompt_id))
     if output is not None:
-        click.echo(f"picture: {output}")
+        say(f"picture: {output}")
 
 
 @data.command("validate")
@@ -82,10 +83,11 @@ def validate(folders: tuple[str, ...], answers: Path | None) -> None:
     failed = 0
     for folder in folders:
         try:
-            click.echo(f"valid: {_summary(load_dataset(folder, answers=answers))}")
+            first, *rest = _summary(load_dataset(folder, answers=answers))
+            say(f"valid: {first}", *rest)
         except PopeqError as error:
             failed = max(failed, error.exit_code)
-            click.echo(f"popeq: {error}", err=True)
+            say(*f"popeq: {error}".split("\n"), err=True)
     if failed:
         raise click.exceptions.Exit(failed)
 
@@ -116,13 +118,19 @@ def seal(dataset: str, output: Path, answers: Path) -> None:
     original = load_dataset(dataset)
     sealed = write_sealed(original, output, answers)
     count = int(sealed.responses["prompt_id"].isin(sealed.test_ids).sum())
-    click.echo(f"written: {_summary(load_dataset(output))}\n  folder: {output}")
-    click.echo(f"kept: {count} answers to {len(sealed.test_ids)} test prompts: {answers}")
+    _say_written(load_dataset(output), output)
+    say(f"kept: {count} answers to {len(sealed.test_ids)} test prompts: {answers}")
     if original.card.second_panel is not None:
-        click.echo("left out: second_panel, whose answers to the test prompts are open")
+        say("left out: second_panel, whose answers to the test prompts are open")
 
 
-def _summary(dataset: Dataset) -> str:
+def _say_written(dataset: Dataset, folder: Path) -> None:
+    first, *rest = _summary(dataset)
+    say(f"written: {first}", *rest, f"  folder: {folder}")
+
+
+def _summary(dataset: Dataset) -> list[str]:
+    """What a data set is, in a few lines."""
     from popeq.board.people import people_note
 
     panels = f" of {dataset.prompts['panel'].nunique()} panels" if dataset.by_panels else ""
@@ -135,17 +143,17 @@ def _summary(dataset: Dataset) -> str:
         + " train/validation/test"
     )
     listeners = dataset.responses["listener_id"].nunique()
-    return (
-        f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}\n"
+    return [
+        f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}",
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
-        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}\n"
-        f"  {people_note(dataset, dataset.test_ids)}\n"
-        f"  Tables can be split by {', '.join(dataset.groupings)}."
-        + (f"\n  {dataset.sealed_note}" if dataset.sealed else "")
-    )
+        f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}",
+        f"  {people_note(dataset, dataset.test_ids)}",
+        f"  Tables can be split by {', '.join(dataset.groupings)}.",
+        *([f"  {dataset.sealed_note}"] if dataset.sealed else []),
+    ]
 
 
-class _Importers(click.Group):
+class _Importers(PlainHelp, click.Group):
     """One command for each importer of the installed plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -187,8 +195,8 @@ def _import_command(spec: ImporterSpec) -> click.Command:
             raise InvalidInputError(
                 f"import {spec.name} did not make a valid data set", error.problems
             ) from None
-        click.echo("\n".join(result.lines()))
-        click.echo(f"written: {_summary(written)}\n  folder: {output}")
+        say(*result.lines())
+        _say_written(written, output)
 
     parameters: list[click.Parameter] = [
         click.Argument([name], type=click.Path(path_type=Path), metavar=label)
@@ -203,4 +211,4 @@ def _import_command(spec: ImporterSpec) -> click.Command:
         )
     )
     parameters += [option_for(name, spec.parameters) for name in spec.parameters.model_fields]
-    return click.Command(spec.name, callback=import_files, params=parameters, help=spec.summary)
+    return PlainHelp(spec.name, callback=import_files, params=parameters, help=spec.summary)

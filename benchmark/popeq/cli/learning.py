@@ -19,6 +19,7 @@ from popeq.cli.options import (
     warn_of_broken_plugins,
 )
 from popeq.cli.sweeping import SweepTable
+from popeq.output import say, say_text
 
 if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
@@ -94,7 +95,7 @@ def learn(
         table = SweepTable(settings.runs_dir, quiet=True)
         planned = learning.learning_plans(list(predictors), loaded, curve, seeds, given)
         table.planned([plan for plans in planned.values() for plan in plans])
-        click.echo(table.above())
+        say_text(table.above())
         return
     study = learning.learn(
         list(predictors),
@@ -109,4 +110,4 @@ def learn(
         study.picture(picture)
     print_table(study.table, form, study.notes, title=study.title, keys=study.keys)
     if picture is not None:
-        click.echo(f"picture: {picture}", err=True)
+        say(f"picture: {picture}", err=True)

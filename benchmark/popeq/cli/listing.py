@@ -8,6 +8,7 @@ import click
 
 from popeq.cli.options import warn_of_broken_plugins
 from popeq.contract import DatasetSpec, PredictorSpec
+from popeq.output import say
 
 
 @click.command("list")
@@ -22,19 +23,19 @@ def list_() -> None:
         ("data sets", found.datasets),
     )
     for title, specs in offers:
-        click.echo(f"{title}:")
+        say(f"{title}:")
         width = max((len(name) for name in specs), default=0)
         for name, spec in sorted(specs.items()):
             needs = isinstance(spec, PredictorSpec) and spec.extra
-            click.echo(f"  {name:<{width}}  {spec.summary}" + (f"  [needs popeq[{needs}]]" if needs else ""))
+            say(f"  {name:<{width}}  {spec.summary}" + (f"  [needs popeq[{needs}]]" if needs else ""))
             if isinstance(spec, PredictorSpec):
                 for field, info in spec.parameters.model_fields.items():
                     about = f": {info.description}" if info.description else ""
                     default = "required" if info.is_required() else f"{info.default}"
-                    click.echo(f"  {'':<{width}}    -o {field}={default}{about}")
+                    say(f"  {'':<{width}}    -o {field}={default}{about}")
         if not specs:
-            click.echo("  none")
-    click.echo("pairs of curves:")
+            say("  none")
+    say("pairs of curves:")
     width = max(len(curves.form) for curves in found.curves.values())
     for _, curves in sorted(found.curves.items()):
-        click.echo(f"  {curves.form:<{width}}  {curves.summary}")
+        say(f"  {curves.form:<{width}}  {curves.summary}")

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from popeq.contract import Parameters
 from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UsageError
+from popeq.output import PlainHelp, say, say_text
 from popeq.runs.settings import DEFAULT_SETTINGS
 from popeq.settings import Settings
 
@@ -169,7 +170,7 @@ def _click_type(field: FieldInfo) -> Any:
     return click.Path(path_type=Path) if kinds == [Path] else str
 
 
-class PredictorCommand(click.Command):
+class PredictorCommand(PlainHelp):
     """A command with an option for each parameter of the predictors that are named on its command line.
 
     ``--NAME VALUE`` is short for ``-o NAME=VALUE``; a parameter whose option the command has for itself is
@@ -272,10 +273,10 @@ def print_table(
     from popeq.render import render
 
     if title and form in ("text", "markdown"):
-        click.echo(f"{title}\n")
-    click.echo(render(table, form, notes, keys=keys))  # type: ignore[arg-type]
+        say(title, "")
+    say_text(render(table, form, notes, keys=keys))  # type: ignore[arg-type]
     if form == "csv" and notes:
-        click.echo("\n".join(notes), err=True)
+        say(*notes, err=True)
 
 
 def warn_of_broken_plugins() -> None:
@@ -283,7 +284,7 @@ def warn_of_broken_plugins() -> None:
     from popeq.plugins import registry
 
     for warning in registry().warnings:
-        click.echo(f"popeq: warning: {warning}", err=True)
+        say(f"popeq: warning: {warning}", err=True)
 
 
 def option_for(name: str, model: type[Parameters]) -> click.Option:

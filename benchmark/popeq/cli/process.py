@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TextIO
 
 from popeq.errors import PopeqError, UsageError
+from popeq.output import say
 from popeq.remarks import as_lines
 
 #: Exit codes beside those of popeq.errors.
@@ -77,10 +78,11 @@ def _interrupted(error: BaseException) -> bool:
     return cause is not None and (isinstance(cause, KeyboardInterrupt) or _interrupted(cause))
 
 
-def say(line: str) -> None:
-    """Write a line to the error stream, if that can still be written."""
+def print_error(*lines: str) -> None:
+    """Write lines to the error stream, if that can still be written."""
     with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        say(*lines, err=True)
+        sys.stderr.flush()
 
 
 def give_up_output() -> None:

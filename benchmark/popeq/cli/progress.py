@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
+from popeq.output import say
 from popeq.runs.reporting import ProgressBar
 
 if TYPE_CHECKING:
@@ -16,10 +15,10 @@ class RunLines(ProgressBar):
     """The bar, and a line for each run that ends."""
 
     def remark(self, text: str) -> None:
-        click.echo(text)
+        say(text)
 
     def ended(self, run: Run, drawn: bool) -> None:
-        click.echo("\n".join(_lines(run, drawn)))
+        say(*_lines(run, drawn))
 
 
 def _lines(run: Run, drawn: bool) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popeq.cli.options import dataset_option, print_table, runs_option
+from popeq.output import say, say_text
+from popeq.plain_text import json_text
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -82,7 +84,6 @@ def regress(
     to compare, or wrong use).
     """
     from popeq import studying
-    from popeq.plain_text import json_text
     from popeq.render import render
 
     found = studying.regress(base, head, dataset, runs_dir=runs_dir, metric=metric, margin_db=margin_db)
@@ -101,11 +102,11 @@ def regress(
             "prompts": len(found.prompts),
             "worst": json.loads(render(worst, "json"))["rows"],
         }
-        click.echo(json_text(result, indent=2))
+        say_text(json_text(result, indent=2))
     else:
-        click.echo("\n".join(found.lines))
+        say(*found.lines)
         if shown:
-            click.echo()
+            say()
             print_table(worst, "text", title="Largest losses (dB, positive: HEAD is worse):")
     raise click.exceptions.Exit(found.exit_code)
 

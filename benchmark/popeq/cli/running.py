@@ -15,6 +15,7 @@ from popeq.cli.options import (
     settings_options,
     warn_of_broken_plugins,
 )
+from popeq.output import say
 
 if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
@@ -58,6 +59,6 @@ def run(
         reporter=RunLines(quiet),
     )
     if loaded.sealed_note:
-        click.echo(loaded.sealed_note)
+        say(loaded.sealed_note)
     if any(r.record.status != "complete" for r in runs):
         raise click.exceptions.Exit(1)

@@ -19,6 +19,7 @@ from popeq.cli.options import (
     runs_option,
 )
 from popeq.defaults import DEFAULT_DATASET
+from popeq.output import say
 
 if TYPE_CHECKING:
     from popeq.studies.study import Study
@@ -45,7 +46,7 @@ def _printed(study: Callable[..., Study]) -> Callable[..., None]:
             made.picture(output)
         print_table(made.table, form, made.notes, title=made.title, keys=made.keys)
         if output is not None:
-            click.echo(f"picture: {output}", err=True)
+            say(f"picture: {output}", err=True)
 
     return command
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from popeq.cli.options import dataset_option, one_dataset_option, runs_option
+from popeq.output import say
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
@@ -57,15 +58,15 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
         seed=seed,
     )
     how = "scored" if new else "was there already; its card is now this one" if card else "was there already"
-    click.echo(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
+    say(f"{name}: {run.record.prompts} prompts of {loaded.card.label}, {how}: {run.folder}")
     if rounded := run.record.predictor.described.get("rounded"):
-        click.echo(f"  rounded {rounded}")
+        say(f"  rounded {rounded}")
     if loaded.sealed_note:
-        click.echo(f"  {loaded.sealed_note}")
+        say(f"  {loaded.sealed_note}")
         return
     scores = summary(api.scored(run, loaded))
     shown = (f"{column} {scores[column]:.2f}" for column in (f"{HEADLINE}_median", f"{HEADLINE}_mean"))
-    click.echo(f"  {', '.join(shown)} dB (lower is better); its place: popeq leaderboard show")
+    say(f"  {', '.join(shown)} dB (lower is better); its place: popeq leaderboard show")
 
 
 @click.command()
@@ -98,6 +99,6 @@ def submit(run: Path, card: Path | None, dataset: str | Dataset | None, results:
     loaded = api.as_dataset(dataset or opened.record.dataset.given)
     seen, target = publish(opened, loaded, card, results)
     for flag in seen.flags:
-        click.echo(f"popeq: suspicious: {flag}", err=True)
-    click.echo(f"verified ({seen.trust}) and copied to {target}")
-    click.echo("Propose it: commit that folder on a branch and open a pull request (CONTRIBUTING.md).")
+        say(f"popeq: suspicious: {flag}", err=True)
+    say(f"verified ({seen.trust}) and copied to {target}")
+    say("Propose it: commit that folder on a branch and open a pull request (CONTRIBUTING.md).")

@@ -17,6 +17,7 @@ from popeq.cli.options import (
     settings_options,
     warn_of_broken_plugins,
 )
+from popeq.output import say, say_text
 from popeq.runs.reporting import ProgressBar
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def sweep(
     if dry_run:
         planned = SweepTable(settings.runs_dir, quiet=True)
         planned.planned(expand(read_sweep(file), file.parent))
-        click.echo(planned.above())
+        say_text(planned.above())
         return
     swept = run_sweep(file, settings=settings, reporter=SweepTable(settings.runs_dir, quiet))
     for name, board in swept.boards.items():
         print_table(board.table, form, board.notes, title=f"\n{name}", keys=2)
     for note in swept.notes:
-        click.echo(note, err=form not in ("text", "markdown"))
+        say(note, err=form not in ("text", "markdown"))
     if any(run.record.status != "complete" for run in swept.runs):
         raise click.exceptions.Exit(1)
 
@@ -117,7 +118,7 @@ class SweepTable(ProgressBar):
         for run in find_runs(self.runs_dir)[0]:
             self._note(run)
         if not (self.quiet or self.live):
-            click.echo(self.above(), err=True)
+            say_text(self.above(), err=True)
 
     def _note(self, run: Run) -> None:
         if run.record.key in self._row_of:
@@ -125,13 +126,13 @@ class SweepTable(ProgressBar):
 
     def remark(self, text: str) -> None:
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     def ended(self, run: Run, drawn: bool) -> None:
         self._note(run)
         if drawn and not (self.quiet or self.live):
             record = run.record
-            click.echo(
+            say(
                 f"{record.status}: {record.predictor.name}, {record.dataset.name}, seed {record.seed}, "
                 f"{record.prompts_done}/{record.prompts} prompts, {record.wall_s:.1f} s: {run.folder}",
                 err=True,
@@ -140,7 +141,7 @@ class SweepTable(ProgressBar):
     def close(self) -> None:
         super().close()
         if not (self.quiet or self.live):
-            click.echo(self.above(), err=True)
+            say_text(self.above(), err=True)
 
     def above(self) -> str:
         """The table."""

@@ -15,6 +15,7 @@ from popeq.cli.options import (
     settings_options,
     warn_of_broken_plugins,
 )
+from popeq.output import say
 from popeq.tuning.settings import DEFAULT_SEARCH
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def _tell(record: TuningRecord, index: int) -> None:
     }[trial.state]
     score = "" if last.score_db is None else f"{last.score_db:.3f} dB, "
     setting = " ".join(f"{k}={v}" for k, v in trial.parameters.items())
-    click.echo(
-        f"trial {index}, {last.budget} {record.search.budget.parameter}: {score}{what} ({setting})", err=True
-    )
+    say(f"trial {index}, {last.budget} {record.search.budget.parameter}: {score}{what} ({setting})", err=True)
 
 
 def _table(record: TuningRecord) -> Any:

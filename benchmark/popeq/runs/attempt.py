@@ -13,7 +13,7 @@ from popeq.dataset_folder import withheld_revisions
 from popeq.locks import Lock
 from popeq.runs.answering import answer_record, answerers, mixed
 from popeq.runs.folder import Run
-from popeq.runs.job import Job, Report, Task, for_predictor, labelled_for_predictor
+from popeq.runs.job import Job, Task, for_predictor, labelled_for_predictor, read_report
 from popeq.runs.plan import Plan
 from popeq.runs.record import Failure, StageRecord
 from popeq.runs.settings import RunSettings
@@ -35,9 +35,9 @@ class Attempt:
         self.outcomes: list[Outcome] = []
         #: What the workers of an attempt that was killed could still say.
         self.reports = {
-            stage.name: Report.model_validate_json(path.read_bytes())
+            stage.name: read_report(path)
             for stage in plan.dataset.stages
-            if (path := self._report(stage.name)).exists()
+            if (path := self._report(stage.name)).is_file()
         }
 
     def _report(self, stage: str) -> Path:

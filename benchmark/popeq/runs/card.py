@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from popeq.contract import Kind
 from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.others_files import read_json
 
 CARD = "card.json"
 #: How far a row can be trusted, best first. Given by popeq alone (popeq.board.trust), never by a card.
@@ -115,19 +115,11 @@ def read_card(path: Path) -> Card:
     Raises
     ------
     UsageError
-        If the file cannot be read, is too large or is no JSON object.
+        If it is no plain file, cannot be read, is too large or is no JSON object with each key once.
     InvalidInputError
         With every field that is wrong.
     """
-    try:
-        content = path.read_bytes()
-        if len(content) > MOST_BYTES:
-            raise UsageError(f"{path}: has {len(content)} bytes; a card has {MOST_BYTES} at most")
-        raw = json.loads(content.decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: is not JSON in UTF-8: {error}") from None
+    raw = read_json(path, MOST_BYTES)
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is not a JSON object")
     try:

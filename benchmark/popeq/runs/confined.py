@@ -11,9 +11,13 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import sys
+import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from popeq.errors import UsageError
 from popeq.runs.containment import PREFIX
@@ -35,7 +39,7 @@ def receive_job() -> bytes:
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     if os.environ.get(OFFLINE) == "1":
-        sys.addaudithook(refuse_network)
+        sys.addaudithook(offline_guard(tempfile.gettempdir(), Path.cwd()))
     line = bytearray()
     while not line.endswith(b"\n"):
         chunk = os.read(control, 1 << 20)
@@ -56,25 +60,69 @@ def _die_with_parent(control: int, own: Path) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def refuse_network(event: str, arguments: tuple[object, ...]) -> None:
-    """An audit hook: UsageError for a connection or a look-up that would leave this machine."""
-    if event in ("socket.connect", "socket.sendto"):
-        address = arguments[1]
-        host = address[0] if isinstance(address, tuple) and address else None
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-        host = arguments[0]
-    else:
-        return
-    if isinstance(host, bytes):
+_Hook = Callable[[str, tuple[Any, ...]], None]
+#: Kinds of sockets that stay on this machine, or whose addresses are looked at.
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+_CONNECTS = ("socket.connect", "socket.sendto", "socket.sendmsg")
+_LOOKS_UP = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
+#: Where this machine's own resolver would carry questions out.
+_DNS_PORTS = (53, 853, 5353, 5355)
+_FLAGS = getattr(socket, "SOCK_CLOEXEC", 0) | getattr(socket, "SOCK_NONBLOCK", 0)
+
+
+def offline_guard(*own: str | Path) -> _Hook:
+    """An audit hook that raises UsageError for sockets, connections and look-ups that leave this machine.
+
+    ``own`` are the process's own folders: sockets in them may be connected to, those of other processes not.
+    """
+    folders = tuple(os.path.realpath(folder) + os.sep for folder in own)
+
+    def refuse(what: object) -> NoReturn:
+        shown = what.decode("utf-8", "replace") if isinstance(what, bytes) else what
+        raise UsageError(f"no connection to {shown}: runs are offline unless asked for with --online")
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if not event.startswith("socket."):
+            return
+        if event == "socket.__new__":
+            _, family, kind, _ = arguments
+            if family not in (-1, *_FAMILIES) or (kind != -1 and kind & ~_FLAGS not in _TYPES):
+                refuse("a socket of this kind")
+        elif event in _CONNECTS:
+            address = arguments[1]
+            if isinstance(address, str | bytes):
+                if not _is_below(address, folders):
+                    refuse(f"the socket {os.fsdecode(address)!r} of another process")
+            elif isinstance(address, tuple) and address:
+                host, port = address[0], address[1] if len(address) > 1 else None
+                if not is_local(host) or port in _DNS_PORTS:
+                    refuse(host)
+        elif event in _LOOKS_UP and arguments[0] and not is_local(arguments[0]):
+            refuse(arguments[0])
+        elif event == "socket.getnameinfo" and not is_local(arguments[0][0]):
+            refuse(arguments[0][0])
+
+    return hook
+
+
+def _is_below(address: str | bytes, folders: tuple[str, ...]) -> bool:
+    """Whether the address of a Unix socket is a path below folders; abstract ones are in no folder."""
+    path = os.fsdecode(address)
+    return bool(path) and path[0] != "\0" and os.path.realpath(path).startswith(folders)
+
+
+def is_local(host: object) -> bool:
+    """Whether a host's name or address is this machine's own; the empty one is."""
+    if isinstance(host, bytes | bytearray):
         host = host.decode("ascii", "replace")
-    if isinstance(host, str) and host and not is_local(host):
-        raise UsageError(f"no connection to {host}: runs are offline unless asked for with --online")
-
-
-def is_local(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
+    if not isinstance(host, str):
+        return False
+    if not host:
+        return True
     try:
         address = ipaddress.ip_address(host.split("%")[0])
     except ValueError:
         return host.lower().rstrip(".") in ("localhost", "ip6-localhost", "localhost.localdomain")
-    return address.is_loopback or address.is_unspecified
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return bool(inner.is_loopback or inner.is_unspecified)

@@ -26,6 +26,7 @@ from typing import IO
 import psutil
 
 from popeq.errors import UsageError
+from popeq.tag_key import out_of_reach
 
 #: Environment variable with a word of its own for each contained process and all that descends from it.
 COOKIE = "POPEQ_CONTAINED"
@@ -64,9 +65,10 @@ def contained(
     """Run a Python module as a contained process, with ``env`` and those relative ``paths`` that exist.
 
     On leaving, the process and everything that descends from it is killed, its directories are removed, and
-    ``log`` holds the first MiB and the last 64 KiB of its output.
+    ``log`` holds the first MiB and the last 64 KiB of its output. Meanwhile the key of kept scores is in no
+    file that it could read (popeq.tag_key).
     """
-    with contextlib.ExitStack() as at_the_end:
+    with out_of_reach(), contextlib.ExitStack() as at_the_end:
         try:
             root = Path(tempfile.mkdtemp(prefix=PREFIX))
             at_the_end.callback(shutil.rmtree, root, ignore_errors=True)

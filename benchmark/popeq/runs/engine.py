@@ -26,7 +26,7 @@ from typing import Any
 import popeq
 from popeq.errors import UsageError
 from popeq.runs.folder import lock_file
-from popeq.runs.job import Report, Task
+from popeq.runs.job import Task, read_report
 from popeq.runs.plan import as_json, parse_options
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import Deadline, Outcome, supervise
@@ -240,7 +240,7 @@ def on_worker(task: Task, slots: int, limit_s: float | None) -> Outcome:
     """
     job = task.job
     left = [p for p in job.prompts if not (job.partial / f"{p.prompt_id}.csv").exists()]
-    if not left and job.report.exists():
-        return Outcome(job.stage, report=Report.model_validate_json(job.report.read_bytes()))
+    if not left and job.report.is_file():
+        return Outcome(job.stage, report=read_report(job.report))
     rest = replace(task, job=job.model_copy(update={"prompts": left}))
     return supervise(rest, slots, Deadline(limit_s), task.cancelled.exists, lambda: None)

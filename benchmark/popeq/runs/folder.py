@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popeq.atomic import write_bytes, write_text
-from popeq.csv_table import table_of
 from popeq.errors import InvalidInputError, Problem, RunError, UsageError
+from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, parse_json, read_plain, read_text
 from popeq.runs.packed import name_for, pack, unpack
-from popeq.runs.predictions import PREDICTION_COLUMNS, as_written, most_bytes, points_of
+from popeq.runs.predictions import (
+    PREDICTION_COLUMNS,
+    as_written,
+    most_bytes,
+    points_of,
+    prediction_table,
+)
 from popeq.runs.record import RunRecord, read_record
 from popeq.space import PLANE, Space
 
 RECORD, PARTIAL = "run.json", "partial"
 EXPLANATIONS = "explanations.jsonl"
 #: Bytes that are read at most, whatever a run.json says that there should be.
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 256 << 20
 
 
 def kept_to(samples: NDArray[np.float64], decimals: int, space: Space) -> NDArray[np.float64]:
@@ -77,11 +82,12 @@ class Run:
         """Write the predictions (and explanations.jsonl, if there are any) from the prompts' files, in the
         given order; returns the SHA-256 of the predictions."""
         parts = [",".join(PREDICTION_COLUMNS) + "\n"]
-        parts += [(self.partial / f"{p}.csv").read_text(encoding="utf-8") for p in prompt_ids]
+        most = most_bytes(self.record.protocol.n_samples, 1)
+        parts += [read_text(self.partial / f"{p}.csv", most) for p in prompt_ids]
         text = "".join(parts)
         paths = [path for p in prompt_ids if (path := self.partial / f"{p}.json").exists()]
         if paths:
-            lines = "".join(path.read_text(encoding="utf-8") for path in paths)
+            lines = "".join(map(read_text, paths))
             write_text(self.folder / EXPLANATIONS, lines)
         write_bytes(self.predictions_file, pack(text, self.predictions_file.name))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -90,7 +96,7 @@ class Run:
         """What the predictor said of the prompts drawn so far, while the run is not complete."""
         found = sorted(self.partial.glob("*.json")) if self.partial.is_dir() else []
         done = [path for path in found if path.with_suffix(".csv").exists()]
-        return [json.loads(path.read_text(encoding="utf-8")) for path in done]
+        return [parse_json(read_text(path)) for path in done]
 
     def explanations(self) -> dict[str, dict[str, Any]]:
         """What the predictor said of each prompt, by prompt id; empty if it says nothing.
@@ -101,10 +107,12 @@ class Run:
         if not path.exists():
             return {}
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")  # other separators may stand in a text
-            explanations = [json.loads(line) for line in lines if line]
+            lines = read_text(path, MOST_TABLE_BYTES).split("\n")  # other separators may stand in a text
+            explanations = [parse_json(line) for line in lines if line]
             return {each["prompt_id"]: each for each in explanations}
-        except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        except UnreadableFileError as error:
+            raise RunError(str(error)) from None
+        except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def predictions_sha256(self) -> str:
@@ -119,13 +127,7 @@ class Run:
         path = self.predictions_file
         most = min(most_bytes(self.record.protocol.n_samples, self.record.prompts), _MOST_BYTES)
         try:
-            if path.stat().st_size > most:
-                raise RunError(
-                    f"{path}: has more bytes than predictions of {self.record.prompts} prompts take"
-                )
-            return unpack(path.read_bytes(), path, most)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+            return unpack(read_plain(path, most), path, most)
         except UsageError as error:
             raise RunError(str(error)) from None
 
@@ -143,7 +145,7 @@ class Run:
         content, n, file = self._predictions(), self.record.protocol.n_samples, self.predictions_file.name
         written = as_written(content, tuple(prompt_ids), n)
         if written is None or not space.contains(written).all():
-            table = table_of(content, file, PREDICTION_COLUMNS)
+            table = prediction_table(content, file, n * len(prompt_ids))
             written = points_of(table, prompt_ids, n, space, "wrong predictions")
         decimals = self.record.protocol.decimals
         if decimals is not None and (written != kept_to(written, decimals, space)).any():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter,
 
 from popeq.atomic import write_text
 from popeq.contract import LabelledPrompt, Prompt
+from popeq.others_files import read_model
 from popeq.runs.settings import RunSettings
 from popeq.runs.spec import RunSpec
 from popeq.space import Space
@@ -107,6 +108,14 @@ class Report(_Message):
     peak_memory_mb: float = 0.0
     failed: dict[str, str] = Field(default_factory=dict, description="a line for each prompt that failed")
     described: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_report(path: Path) -> Report:
+    """What a worker wrote of itself, which a predictor can have changed.
+
+    Raises UnreadableFileError, in one line, if it is no report.
+    """
+    return read_model(path, Report)
 
 
 @dataclasses.dataclass(frozen=True)

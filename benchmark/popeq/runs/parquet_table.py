@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ SAFE_PYARROW = (14, 0, 1)
 _ROWS_AT_ONCE = 64
 
 
-def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
-    """The columns as text, numbers so that they read back the same; row numbers count from 1.
+def read_parquet(content: bytes, path: Path, columns: Sequence[str], most_bytes: int) -> Table:
+    """The columns as text, numbers so that they read back the same; row numbers count from 1. ``path`` is how
+    errors call the file.
 
     Raises UsageError if pyarrow is missing or not safe.
     """
@@ -29,7 +31,7 @@ def read_parquet(path: Path, columns: Sequence[str], most_bytes: int) -> Table:
     check_version(pyarrow.__version__)
     table = Table(path.name)
     try:
-        with parquet.ParquetFile(path, memory_map=False) as file:
+        with parquet.ParquetFile(io.BytesIO(content)) as file:
             groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
             unpacked = sum(group.total_byte_size for group in groups)
             if unpacked > most_bytes:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from popeq.csv_table import Row, Table, table_of
+from popeq.csv_table import MOST_DIGITS, Row, Table, table_of
 from popeq.errors import InvalidInputError, UsageError
+from popeq.others_files import UnreadableFileError, read_plain
 from popeq.runs.packed import unpack
 from popeq.space import Space
 
@@ -21,6 +22,9 @@ PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
 _ROW_BYTES, _OTHER_BYTES = 512, 1 << 20
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
 _PARQUET = b"PAR1"
+_OF_NUMBERS = frozenset("0123456789+-.eE,")
+#: Rows from which half of them must be there for each one that lacks to be looked for.
+_MANY_ROWS = 1_000_000
 
 
 def most_bytes(n: int, prompts: int) -> int:
@@ -48,27 +52,25 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
     path = Path(path)
     most = most_bytes(n, len(prompt_ids))
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise UsageError(f"{path}: is not a file")
-        if size > most:
-            raise UsageError(
-                f"{path}: has {size} bytes; {n} samples of {len(prompt_ids)} prompts take {most} at most"
-            )
-        with path.open("rb") as stream:
-            start = stream.read(4)
-            parquet = start == _PARQUET or path.suffix.lower() in (".parquet", ".pq")
-            content = unpack(start + stream.read(), path, most) if not parquet else b""
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    if parquet:
+        content = read_plain(path, most, follow=True)
+    except UnreadableFileError as error:
+        if not error.too_large:
+            raise
+        raise UsageError(f"{error}; {n} samples of {len(prompt_ids)} prompts do not take more") from None
+    if content.startswith(_PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
         from popeq.runs.parquet_table import read_parquet
 
-        table = read_parquet(path, PREDICTION_COLUMNS, most)
+        table = read_parquet(content, path, PREDICTION_COLUMNS, most)
     else:
-        table = table_of(content, path.name, PREDICTION_COLUMNS)
+        table = prediction_table(unpack(content, path, most), path.name, n * len(prompt_ids))
     asked = f"{len(prompt_ids)} prompts with {n} samples each"
     return points_of(table, prompt_ids, n, space, f"{path} cannot be scored ({asked} are asked for)")
+
+
+def prediction_table(content: bytes, file: str, asked: int) -> Table:
+    """The table in the text of predictions of which ``asked`` rows are asked for; of a file with far more
+    rows no more are read than can be named."""
+    return table_of(content, file, PREDICTION_COLUMNS, most_rows=2 * asked + 100)
 
 
 def points_of(
@@ -78,6 +80,10 @@ def points_of(
 
     Raises InvalidInputError, which begins with ``wrong``, with everything that is wrong in it.
     """
+    asked = n * len(prompt_ids)
+    if asked > _MANY_ROWS and 2 * len(table.rows) < asked:  # memory in proportion to what there is
+        table.problem(f"has {len(table.rows)} rows; {asked} are asked for")
+        raise InvalidInputError(wrong, table.problems)
     place = {p: i for i, p in enumerate(prompt_ids)}
     points = np.full((len(prompt_ids), n, 2), np.nan)
     first = np.zeros((len(prompt_ids), n), dtype=np.int64)
@@ -129,6 +135,9 @@ def _listed(lacking: NDArray[np.int64], n: int) -> str:
 def as_written(content: bytes, prompt_ids: tuple[str, ...], n: int) -> NDArray[np.float64] | None:
     """The samples (len(prompt_ids), n, 2), dB, if the rows have the form and the order in which a run writes
     them, else None: fast, and what it reads ``points_of`` reads the same."""
+    least = n * sum(len(prompt_id) + len(",0,0,0") for prompt_id in prompt_ids)
+    if len(content) < least or content.count(b"\n") != n * len(prompt_ids) + 1:
+        return None  # before anything is made that takes more memory than the file
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -143,7 +152,8 @@ def as_written(content: bytes, prompt_ids: tuple[str, ...], n: int) -> NDArray[n
     if set(map(str.count, points, repeat(","))) != {1}:
         return None
     numerals = ",".join(points)
-    if "_" in numerals or not numerals.isascii():  # float() takes more than other programs do
+    # float() takes more than other programs do.
+    if not set(numerals) <= _OF_NUMBERS or max(map(len, points)) > MOST_DIGITS:
         return None
     try:
         numbers = list(map(float, numerals.split(",")))

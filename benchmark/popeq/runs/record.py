@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from popeq.errors import RunError
 from popeq.folder_names import last_name, without_folders, without_folders_in
+from popeq.others_files import UnreadableFileError, read_json
 from popeq.plain_text import folder_name, size_text, visible
 from popeq.runs.spec import RunSpec, Section
 
@@ -173,11 +173,11 @@ def migrate(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 def read_record(path: Path) -> RunRecord:
     """Read run.json, migrating an old one. Raises RunError with one line if it cannot be read."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path.parent}: is not a run folder; it has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from None
+        raw = read_json(path)
+    except UnreadableFileError as error:
+        if error.missing:
+            raise RunError(f"{path.parent}: is not a run folder; it has no {path.name}") from None
+        raise RunError(str(error)) from None
     if not isinstance(raw, dict):
         raise RunError(f"{path}: is not a JSON object")
     try:

@@ -22,6 +22,7 @@ from popeq.runs.plan import Plan, changed_meanwhile, why_again
 from popeq.runs.reporting import Reporter
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import News, Outcome
+from popeq.tag_key import out_of_reach
 
 #: Stages that are waited for at once; a thread each.
 _MOST_THREADS = 500
@@ -50,7 +51,7 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
     watching.planned(plans)
     runs: list[Run] = []
     try:
-        with engine_of(settings) as engine:
+        with out_of_reach(), engine_of(settings) as engine:
             for start in range(0, len(plans), _MOST_OPEN):
                 runs += _draw_open(plans[start : start + _MOST_OPEN], engine, settings, watching)
     finally:

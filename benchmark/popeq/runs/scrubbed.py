@@ -1,4 +1,5 @@
-"""Which environment variables a predictor's process gets: those on a list, none that looks like a secret."""
+"""Which environment variables a predictor's process gets: those on a list, none that looks like a secret by
+name or value."""
 
 from __future__ import annotations
 
@@ -26,8 +27,24 @@ NUMEXPR_ NUMBA_ MALLOC_ GLIBC_ TORCH PYTORCH_ TRITON_ XLA_ JAX_ TF_ HF_ HUGGINGF
 TOKENIZERS_ SENTENCE_TRANSFORMERS_ VLLM_ LLAMA_ COVERAGE_
 """
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
-_SECRET = re.compile(
-    r"(^|_)(TOKENS?|(API)?KEYS?|SECRETS?|PASS(WORD|WD|PHRASE)?|CREDENTIALS?|AUTH|COOKIE)(_|$)", re.IGNORECASE
+#: A part of a name, between separators or where small letters end, that says that the value is a secret.
+_SECRET_PART = re.compile(
+    r"""(API|ACCESS|AUTH|CLIENT|PRIVATE|REFRESH|SECRET|SESSION)*
+    (TOKENS?|KEYS?|SECRETS?|PATS?|PWD|PASS(WORD|WD|PHRASE|CODE)?S?|BEARER|AUTH(ORIZATION)?|CRED(ENTIAL)?S?
+    |COOKIES?|SESSION(ID)?S?|SIGNATURE|JWT|PIN|OTP)\d*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PARTS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+#: What a value holds that is a secret whatever its name: tokens of known services, JSON web tokens, PEM
+#: blocks, headers with credentials, and users or passwords in addresses.
+_SECRET_VALUE = re.compile(
+    r"""(?<![A-Za-z0-9])(
+    gh[pousr]_[A-Za-z0-9]{16,} | github_pat_\w{16,} | glpat-[\w-]{16,} | hf_[A-Za-z0-9]{16,}
+    | sk-[\w-]{16,} | (AKIA|ASIA)[A-Z0-9]{12,} | xox[abeoprs]-[\w-]{10,}
+    | AIza[\w-]{30,} | npm_[A-Za-z0-9]{30,}
+    | pypi-[\w-]{30,} | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]* | (Bearer|Basic)\s+[\w.~+/=-]{8,}
+    ) | -----BEGIN\s | ://[^/\s@]+@""",
+    re.VERBOSE,
 )
 _OFFLINE_FLAGS = dict.fromkeys(
     ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", OFFLINE), "1"
@@ -48,9 +65,10 @@ def environment_for(settings: RunSettings, threads: int, needed: Iterable[str] =
         What the predictor's spec asks for; ``settings.pass_env`` is what the user does.
     """
     asked = {*needed, *settings.pass_env}
-    env = {name: value for name, value in os.environ.items() if name in asked or _harmless(name)}
+    given = os.environ.items()
+    env = {name: value for name, value in given if name in asked or _harmless(name, value)}
     if settings.online:
-        env |= {k: v for k, v in os.environ.items() if k.lower() in _PROXIES and "@" not in v}
+        env |= {k: v for k, v in given if k.lower() in _PROXIES and "@" not in v}
     else:
         env |= dict.fromkeys(_OFFLINE_FLAGS, "1")
     # The parent's import path, so that a script's own predictor is found, but never the current folder:
@@ -62,5 +80,11 @@ def environment_for(settings: RunSettings, threads: int, needed: Iterable[str] =
     return {**threads_of_all, "OMP_WAIT_POLICY": "PASSIVE", **env, **fixed}
 
 
-def _harmless(name: str) -> bool:
-    return (name in _NAMES.split() or name.startswith(tuple(_PREFIXES.split()))) and not _SECRET.search(name)
+def _harmless(name: str, value: str) -> bool:
+    listed = name in _NAMES.split() or name.startswith(tuple(_PREFIXES.split()))
+    return listed and not is_secret(name, value)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable looks like a secret: a whole part of its name says so, or the shape of its value."""
+    return any(map(_SECRET_PART.fullmatch, _PARTS.split(name))) or bool(_SECRET_VALUE.search(value))

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from popeq.caches import SINCE
+from popeq.others_files import UnreadableFileError, read_text
 from popeq.runs.containment import GIB, contained
-from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task
+from popeq.runs.job import PROGRESS, WRITE_FAILED, Job, Report, Task, read_report
 from popeq.runs.record import Failure, FailureKind
 from popeq.runs.scrubbed import environment_for
 from popeq.withheld import withholding
+
+#: Bytes that a predictor's line on its progress takes at most.
+_MOST_PROGRESS = 1 << 16
 
 
 class Deadline:
@@ -67,8 +71,8 @@ class News:
         self._waiting -= appeared
         for prompt_id in sorted(appeared):
             self._on_prompt(prompt_id)
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            line = self._progress.read_text(encoding="utf-8").partition("\n")[0][:120]
+        with contextlib.suppress(UnreadableFileError):
+            line = read_text(self._progress, _MOST_PROGRESS).partition("\n")[0][:120]
             if line != self._line:
                 self._line = line
                 self._on_progress(line)
@@ -106,7 +110,10 @@ def supervise(
     if stopped == "memory":
         message = f"stopped at the memory limit of {memory_bytes / GIB:.3g} GiB"
         return Outcome.failed(job.stage, "memory", message)
-    report = Report.model_validate_json(job.report.read_bytes()) if job.report.exists() else None
+    try:
+        report = read_report(job.report) if os.path.lexists(job.report) else None
+    except UnreadableFileError as error:
+        return Outcome.failed(job.stage, "contract", f"its report is not one of popeq's: {error.reason}")
     if report and report.kind in ("error", "contract"):
         return Outcome.failed(job.stage, report.kind, report.message, job.traceback.name)
     if report and report.kind == "done":

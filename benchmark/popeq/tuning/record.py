@@ -3,7 +3,6 @@ from which a stopped search goes on."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popeq.atomic import write_text
 from popeq.errors import RunError
+from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, read_json
 from popeq.ranges import Range
 
 SCHEMA_VERSION = 2
@@ -100,11 +100,11 @@ class TuningRecord(_Section):
 def read_tuning(path: Path) -> TuningRecord | None:
     """The record in a file, None if there is no file. Raises RunError with one line if it cannot be read."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read: {error}; move it away to begin again") from None
+        raw = read_json(path, MOST_TABLE_BYTES)
+    except UnreadableFileError as error:
+        if error.missing:
+            return None
+        raise RunError(f"{error}; move it away to begin again") from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
         raise RunError(

@@ -20,7 +20,7 @@ class Source(Table):
     def __init__(self, path: Path, what: str, published_sha256: str = "") -> None:
         super().__init__(str(path))
         self.path, self.what, self.published_sha256 = Path(path), what, published_sha256
-        self.content = self.read(self.path)
+        self.content = self.read(self.path, follow=True)
         if not self.problems and not self.content.strip():
             self.problem("the file is empty")
         self.check()

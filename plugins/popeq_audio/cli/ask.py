@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.output import say, say_text
 from popeq_audio.cli.options import FILE, predictor_options
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def ask(
     if asked.fresh or keep_warm == 0:
         ended = end_kept(asked)
         if sentence is None and keep_warm == 0:
-            click.echo("the kept process has ended" if ended else "no process was kept", err=True)
+            say("the kept process has ended" if ended else "no process was kept", err=True)
             return
     if sentence is None:
         _converse(asked, samples, as_json)
@@ -91,7 +92,7 @@ def ask(
     question = {"sentence": sentence, "samples": samples, "json": as_json, "whole": whole}
     kept = None if asked.fresh and not keep_warm else _kept(asked, question, keep_warm)
     if kept is not None:
-        click.echo(kept["printed"])
+        say_text(str(kept["printed"]))
         if not whole:
             return
     from popeq_audio import asking
@@ -100,12 +101,12 @@ def ask(
         answer = asking.Answer.of_message(kept["answer"])
     else:
         answer = asking.ask(asked.fitted(), sentence, samples, asked.seed)
-        click.echo(asking.printed(answer, as_json))
+        say_text(asking.printed(answer, as_json))
     if picture_path is not None:
         from popeq_audio.pictures import picture
 
         picture(answer, picture_path)
-        click.echo(f"picture: {picture_path}", err=as_json)
+        say(f"picture: {picture_path}", err=as_json)
     if export["form"] is not None:
         _export(answer, quiet=as_json, **export)
 
@@ -121,7 +122,7 @@ def _kept(asked: AskedPredictor, question: dict[str, Any], minutes: float | None
     if reply is not None:
         return reply
     number = start_kept(asked, minutes)
-    click.echo(
+    say(
         f"popeq: process {number} is kept for {minutes:g} minutes after the last question; "
         "--keep-warm 0 ends it",
         err=True,
@@ -137,7 +138,7 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
     talking, answered = sys.stdin.isatty(), 0
     while True:
         if talking:
-            click.echo("\nsentence (empty line: end)> ", nl=False, err=True)
+            say("", "sentence (empty line: end)> ", nl=False, err=True)
         line = sys.stdin.readline()
         if not line or (talking and not line.strip()):
             if not (answered or talking):
@@ -145,9 +146,9 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
             return
         answered += 1
         try:
-            click.echo(printed(ask(fitted, line, samples, asked.seed), as_json))
+            say_text(printed(ask(fitted, line, samples, asked.seed), as_json))
         except UsageError as error:
-            click.echo(f"popeq: {error}", err=True)
+            say(f"popeq: {error}", err=True)
         sys.stdout.flush()
 
 
@@ -168,5 +169,5 @@ def _export(
     how = f"{fit.in_words}, preamp {fit.preamp_db:.2f} dB"
     if form == "fir.wav":
         how = f"the exact curve, {fir.rate_hz} Hz, {fir.channels} channel{'s' * (fir.channels > 1)}"
-    click.echo(f"{form}: {how}: {path}", err=quiet)
-    click.echo(f"it goes to: {MADE[form].place}", err=quiet)
+    say(f"{form}: {how}: {path}", err=quiet)
+    say(f"it goes to: {MADE[form].place}", err=quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from popeq.cli.options import one_dataset_option
+from popeq.output import say
 
 
 @click.command()
@@ -63,12 +64,12 @@ def demo(
     hosts = tuple(dict.fromkeys((host, "127.0.0.1", "localhost")))
     if host in ("0.0.0.0", "::"):
         hosts = ("*",)
-        click.echo("popeq demo: anybody who can reach this machine can use the page", err=True)
+        say("popeq demo: anybody who can reach this machine can use the page", err=True)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(oracle, hosts), log_level="warning", limit_concurrency=200, server_header=False
         )
     )
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"popeq demo: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)")
+    say(f"popeq demo: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)")
     server.run(sockets=[listener])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from popeq.output import say
+
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, file_okay=False, exists=True))
@@ -28,4 +30,4 @@ def features(dataset: Path, fresh: bool) -> None:
     space = read_card(dataset).space.space
     described = {f.stem: describe_file(f, space) for f in files}
     write_features(described, target)
-    click.echo(f"{len(files)} tracks, {len(described[files[0].stem])} descriptors: {target}")
+    say(f"{len(files)} tracks, {len(described[files[0].stem])} descriptors: {target}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from popeq.cli.options import format_option, runs_option
+from popeq.output import say, say_text
 from popeq_audio.cli.options import FILE, Setting
 
 
@@ -68,9 +69,9 @@ def export(
     runs = [runs_of(name, runs_dir, loaded.name if loaded else None)[0] for name in names]
     plan = make_test(runs, tracks, output, chosen, loaded)
     sounds = sum(len(trial.conditions) + 1 for trial in plan.trials)
-    click.echo(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
-    click.echo(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")
-    click.echo(f"keep {output}/plan.json from the listeners; 'popeq listening-test analyse' needs it")
+    say(f"{len(plan.trials)} trials, {sounds} sounds: {output}")
+    say(f"copy {output}/webmushra/configs into webMUSHRA, then open ?config={plan.plan_id}.yaml")
+    say(f"keep {output}/plan.json from the listeners; 'popeq listening-test analyse' needs it")
 
 
 @listening_test.command("analyse")
@@ -140,22 +141,20 @@ def analyse(
         notes.append(
             "simulated " + ("answers" if simulated else f"listeners behind the distances ({plan.dataset})")
         )
-    click.echo(render(by_method(ratings), form, notes, keys=1))
+    say_text(render(by_method(ratings), form, notes, keys=1))
     if form == "csv":
-        click.echo("\n".join(notes), err=True)
+        say(*notes, err=True)
     if output is not None:
         from popeq_audio.listening.analysis import to_dataset
 
         made = to_dataset(ratings, plan, output, simulated)
         size = f"{len(made.prompts)} prompts, {len(made.responses)} responses"
-        click.echo(f"data set {made.card.label}: {size}: {output}", err=form != "text")
+        say(f"data set {made.card.label}: {size}: {output}", err=form != "text")
         if simulated is None and made.card.simulated:
-            click.echo(
+            say(
                 f"marked as simulated because {plan.dataset} is; give --real-listeners if people answered",
                 err=form != "text",
             )
         alone = sum(len(points) < 2 for points in plan.offered.values())
         if alone:
-            click.echo(
-                f"left out of it: {alone} prompts with fewer than two settings to choose from", err=True
-            )
+            say(f"left out of it: {alone} prompts with fewer than two settings to choose from", err=True)

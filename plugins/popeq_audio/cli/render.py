@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.output import say
 from popeq_audio.cli.options import FILE, Setting, predictor_options
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ def render(
 
         answer = _answer(asked, sentence)
         at, space = answer.recommended, answer.space
-        click.echo("\n".join([f"“{answer.text}”", *summary(answer)]))
+        say(f"“{answer.text}”", *summary(answer))
     settings = RenderSettings(at, space, **levels)
     with Bar("%", 100, hidden=quiet) as bar:
         made = rendered(source, target, settings, lambda done, total: bar.at(round(100 * done / total)))
     louder = made.short_db > 0.05 and settings.match
     short = f", {made.short_db:.1f} dB louder; it would clip" if louder else ""
-    click.echo(
+    say(
         f"setting {in_words(at, space)}: gain {made.gain_db:+.2f} dB: "
         f"{made.loudness_lufs:.1f} LUFS (source {made.source.loudness_lufs:.1f}{short}), "
         f"true peak {made.true_peak_dbtp:.1f} dBTP: {target}"

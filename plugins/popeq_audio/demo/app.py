@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import io
-import json
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from popeq.errors import PopeqError
+from popeq.others_files import parse_json
 from popeq.plugins import registry
 from popeq_audio.checks import MOST_CHARACTERS
 from popeq_audio.demo.limits import Guard, refusal, small_body, too_large
@@ -50,9 +50,11 @@ def make_app(oracle: Oracle, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
             return refusal("the question must come as application/json", 415)
         try:
-            question = json.loads(body)
+            question = parse_json(body)
             text, predictor = question["text"], question["predictor"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except ValueError as error:
+            return refusal(f"the question must be JSON: {error}")
+        except (KeyError, TypeError):
             return refusal("the question must be JSON with text and predictor")
         if not isinstance(text, str) or not isinstance(predictor, str):
             return refusal("text and predictor must be text")

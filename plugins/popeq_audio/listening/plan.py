@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from popeq.dataset import SpaceCard
 from popeq.errors import UsageError
+from popeq.others_files import read_json
 
 PLAN = "plan.json"
 Kind = Literal["mushra", "preference"]
@@ -94,9 +94,7 @@ class Plan(_Part):
         """From plan.json or its folder; UsageError if it is none."""
         file = path / PLAN if path.is_dir() else path
         try:
-            return cls.model_validate(_migrated(json.loads(file.read_text(encoding="utf-8"))))
-        except OSError as error:
-            raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+            return cls.model_validate(_migrated(read_json(file, follow=True)))
         except ValueError as error:  # pydantic's too
             why = str(error).splitlines()[0]
             raise UsageError(f"{file}: is not the plan of a listening test: {why}") from None

@@ -68,7 +68,7 @@ def read_results(path: Path, plan: Plan, decimal: Decimal | None = None) -> Resu
     """
     table, form = Table(path.name), _FORMS[plan.kind]
     needed = (_TEST, "trial_id", form.sound, form.score)
-    content = as_utf8(table.read(path), str(path))
+    content = as_utf8(table.read(path, follow=True), str(path))
     table.separator = separator_of(content, needed)
     records = table.records(content, strict=False)
     header = [name.strip() for name in next(records, (1, []))[1]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from popeq.output import say, say_text
+
 
 @click.command()
 @click.option(
@@ -17,11 +19,11 @@ def models(convert: str | None) -> None:
     A folder, a GGUF file, any hub name and openai:NAME (a server) are taken as well.
     """
     if convert is not None:
-        click.echo(_folder_of(convert))
+        say(_folder_of(convert))
         return
     from tabulate import tabulate
 
-    from popeq.plain_text import size_text
+    from popeq.plain_text import size_text, visible
     from popeq_llm.known import KNOWN
     from popeq_llm.weights import hub_models
 
@@ -46,7 +48,8 @@ def models(convert: str | None) -> None:
         for name in in_hub
         if name not in named
     ]
-    click.echo(tabulate(rows, headers="keys"))
+    shown = [{key: visible(value) for key, value in row.items()} for row in rows]
+    say_text(tabulate(shown, headers="keys"))
 
 
 def _folder_of(name: str) -> str:
@@ -58,6 +61,4 @@ def _folder_of(name: str) -> str:
     place = place_of(name)
     if place.path is None or not place.is_gguf:
         raise UsageError(f"--convert {name}: is not a GGUF file; only those are converted")
-    return str(
-        converted(place.path, pick_dtype("float32", "cpu"), lambda line: click.echo(line, err=True)).folder
-    )
+    return str(converted(place.path, pick_dtype("float32", "cpu"), lambda line: say(line, err=True)).folder)

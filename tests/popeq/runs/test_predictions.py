@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.parquet_table import check_version
-from popeq.runs.predictions import read_predictions
+from popeq.runs.predictions import points_of, prediction_table, read_predictions
 from popeq.space import PLANE
 
 IDS, N = ("p1", "p2"), 3
@@ -97,7 +97,24 @@ def test_nothing_is_filled_in(tmp_path):
     assert problems_of(write(frame()[:3], tmp_path / "b.csv")) == ["b.csv: prompt 'p2' lacks all its samples"]
 
 
-@pytest.mark.parametrize("text", ["1_0", "\uff11", "0x1", "1,5", "1.0.0", "one", "1e400"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1_0",
+        "\uff11",
+        "\u0661",
+        "0x1",
+        "1,5",
+        "1.0.0",
+        "one",
+        "1e400",
+        "nan",
+        "-inf",
+        "Infinity",
+        "1" * 65,
+        "0." + "0" * 63,
+    ],
+)
 def test_only_plain_numbers_are_numbers(tmp_path, text):
     table = frame().astype({"x_db": object})
     table.loc[0, "x_db"] = text
@@ -111,6 +128,35 @@ def test_samples_are_counted_in_plain_whole_numbers(tmp_path, text):
     table.loc[0, "sample"] = text
     found = problems_of(write(table, tmp_path / "a.csv"))
     assert any("row 2, column sample" in line for line in found)
+
+
+def test_rows_beyond_those_that_can_be_named_are_not_read(tmp_path):
+    header = "prompt_id,sample,x_db,y_db\n"
+    (tmp_path / "a.csv").write_text(header + "p1,0,0,0\n" * 20_000, encoding="utf-8")
+    found = problems_of(tmp_path / "a.csv")
+    assert "a.csv, row 114: has more than 112 rows" in found
+    assert len(found) < 120
+
+
+def test_a_header_of_many_columns_is_one_problem(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"c{i}" for i in range(100_000)) + "\n", encoding="utf-8")
+    assert problems_of(tmp_path / "a.csv") == ["a.csv, row 1: has 100000 columns; 2000 at most are read"]
+
+
+@pytest.mark.parametrize("fifth", ["", "1", "mine"])
+def test_a_fifth_column_is_refused_with_or_without_a_name(tmp_path, fifth):
+    header, *rows = frame().to_csv(index=False).splitlines()
+    (tmp_path / "a.csv").write_text("\n".join([f"{header},{fifth}", *(f"{r},1" for r in rows)]), "utf-8")
+    assert "unknown column" in problems_of(tmp_path / "a.csv")[0]
+    (tmp_path / "a.csv").write_text("\n".join([header, *(f"{r},{fifth}" for r in rows)]), "utf-8")
+    assert "has 5 fields where the header has 4" in problems_of(tmp_path / "a.csv")[0]
+
+
+def test_memory_is_not_taken_for_samples_that_are_not_there():
+    table = prediction_table(b"prompt_id,sample,x_db,y_db\np0,0,1,1\n", "a.csv", 10**9)
+    ids = tuple(f"p{i}" for i in range(10_000))
+    with pytest.raises(InvalidInputError, match="has 1 rows; 1000000000 are asked for"):
+        points_of(table, ids, 100_000, PLANE, "wrong")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +185,7 @@ def test_parquet_with_an_extension_type_is_not_unpacked(tmp_path):
 
 def test_files_that_are_too_large_or_unpack_to_too_much_are_not_read(tmp_path):
     (tmp_path / "big.csv").write_bytes(b"x" * (1 << 20) + b"y" * 512 * 6 + b"z")
-    with pytest.raises(UsageError, match=r"3 samples of 2 prompts take \d+ at most"):
+    with pytest.raises(UsageError, match=r"\d+ at most are read; 3 samples of 2 prompts do not take more"):
         read(tmp_path / "big.csv")
     bomb = pd.concat([frame()] * 40_000, ignore_index=True)
     write(bomb, tmp_path / "bomb.parquet")

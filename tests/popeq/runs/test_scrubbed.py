@@ -42,3 +42,104 @@ def test_a_predictor_can_print_every_character_whatever_the_terminal_is(clean):
     env = environment_for(RunSettings(), threads=1)
     words = [sys.executable, "-c", "print('日 \\udcff')"]
     assert subprocess.run(words, env=env, capture_output=True, check=True).stdout.decode() == "日 \\udcff\n"
+
+
+def given_to_a_predictor(monkeypatch, name, value, **more):
+    monkeypatch.setenv(name, value)
+    settings = more.pop("settings", RunSettings())
+    return environment_for(settings, 1, **more).get(name) == value
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "TOKEN",
+            "TOKENS",
+            "KEY",
+            "APIKEY",
+            "API_KEY",
+            "SECRET",
+            "PAT",
+            "PWD",
+            "PASS",
+            "PASSWORD",
+            "PASSWD",
+        ),
+        *("PASSPHRASE", "BEARER", "AUTH", "AUTHORIZATION", "CREDENTIAL", "CREDENTIALS", "CREDS", "COOKIE"),
+        *("SESSION", "SESSIONID", "ACCESSKEY", "JWT", "TOKEN2", "SIGNATURE"),
+    ],
+)
+def test_a_variable_whose_name_says_that_it_is_a_secret_is_not_given(monkeypatch, part):
+    names = (f"POPEQ_{part}", f"HF_{part}_FILE", f"LLAMA_{part.lower()}", f"POPEQ_my{part.capitalize()}")
+    names += (f"TORCH_X-{part}", f"PYTHON_{part}")
+    given = [name for name in names if given_to_a_predictor(monkeypatch, name, "x")]
+    assert given == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TOKENIZERS_PARALLELISM", "POPEQ_MONKEY", "TORCH_COMPASS", "POPEQ_PATTERN", "HF_HOME"),
+        *("PYTHON_AUTHORS", "NUMBA_KEYWORDS", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "LC_ALL"),
+    ],
+)
+def test_a_variable_that_only_has_the_word_inside_another_is_given(monkeypatch, name):
+    assert given_to_a_predictor(monkeypatch, name, "x")
+
+
+#: Made here, so that no tool that looks for secrets finds one in this file.
+LONG = "a1B2" * 10
+PREFIXES = (
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "hf_",
+    "sk-",
+    "sk-proj-",
+    "xoxb-",
+    "AIza",
+    "npm_",
+    "pypi-",
+)
+SECRETS = (
+    *(f"{prefix}{LONG}" for prefix in PREFIXES),
+    *(f"{prefix}{'IOSF7' * 3}" for prefix in ("AKIA", "ASIA")),
+    f"eyJ{LONG}.eyJ{LONG}.{LONG}",
+    *(f"-----BEGIN {kind}-----\nb3Blbn" for kind in ("OPENSSH PRIVATE KEY", "CERTIFICATE")),
+    *(f"{scheme} {LONG}" for scheme in ("Bearer", "Basic")),
+    *("https://me:word@example.org/x", "postgres://me:s5@db", "redis://:word@host:6379/0"),
+    *("https://word@example.org", f"a path, then --with=ghp_{LONG}"),
+)
+
+
+@pytest.mark.parametrize("value", SECRETS)
+def test_a_variable_whose_value_has_the_shape_of_a_secret_is_not_given(monkeypatch, value):
+    assert not given_to_a_predictor(monkeypatch, "POPEQ_SETTING", value)
+    assert given_to_a_predictor(monkeypatch, "POPEQ_SETTING", value, needed=["POPEQ_SETTING"])
+    asked = RunSettings(pass_env=("POPEQ_SETTING",))
+    assert given_to_a_predictor(monkeypatch, "POPEQ_SETTING", value, settings=asked)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/opt/sk-models/x",
+        "http://127.0.0.1:8080/v1",
+        "me@example.org",
+        "hf_home",
+        "xoxo",
+        "eyJ",
+        "a:b@c",
+        "basic",
+    ],
+)
+def test_a_variable_with_another_value_is_given(monkeypatch, value):
+    assert given_to_a_predictor(monkeypatch, "POPEQ_SETTING", value)
+
+
+def test_proxies_with_a_password_are_not_given_online_either(monkeypatch):
+    online = RunSettings(online=True)
+    assert given_to_a_predictor(monkeypatch, "HTTPS_PROXY", "http://proxy:3128", settings=online)
+    assert not given_to_a_predictor(monkeypatch, "HTTPS_PROXY", "http://me:word@proxy:3128", settings=online)

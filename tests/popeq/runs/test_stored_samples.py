@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +52,9 @@ CELLS = [
     '"2"',
     "1e400",
     "1.5\x00",
+    "1" * 65,
+    "\uff11",
+    "inf",
     "1.5\r",
     "1.5\n",
     "١",
@@ -87,6 +92,24 @@ def test_what_the_fast_takes_the_long_one_reads_the_same(row, column, cell):
 )
 def test_another_order_or_form_of_rows_is_left_to_the_strict(content):
     assert fast(content) is None
+
+
+@pytest.mark.parametrize("cell", ["1_0", "\uff11", "\u0661", " 1", "0." + "0" * 63, "nan"])
+def test_the_fast_one_takes_only_plain_numbers(cell):
+    assert fast(file_of([[*ROWS[0][:2], cell, "0"], *ROWS[1:]])) is None
+
+
+def test_line_ends_alone_are_seen_before_memory_is_taken():
+    """As many line ends as there are rows: what is made of them would be many times the file."""
+    many = 200_000
+    content = b"\n" * (2 * many + 1)
+    tracemalloc.start()
+    try:
+        assert as_written(content, IDS, many) is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(content)
 
 
 def test_another_order_of_rows_is_still_read():

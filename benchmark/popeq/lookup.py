@@ -80,6 +80,12 @@ def view_of(dataset: Dataset, view: str) -> Dataset:
     return replace(viewed(dataset, view), part_of=withheld_revisions(dataset))
 
 
+def view_named(dataset: Dataset, name: str) -> Dataset:
+    """The view of a data set that has this name; the data set itself if it is no view's name."""
+    base, view = split_name(name)
+    return view_of(dataset, view) if view and base == dataset.name else dataset
+
+
 def list_datasets() -> list[DatasetSpec]:
     """What plugins bring, sorted by name; ``load_dataset(spec.name)`` loads one."""
     return [spec for _, spec in sorted(registry().datasets.items())]
@@ -155,11 +161,15 @@ def dataset_of(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Dat
 
 def _dataset_of_all(runs: Sequence[Run]) -> Dataset:
     record = runs[0].record.dataset
-    if len({run.record.dataset.revision for run in runs}) > 1:
-        return installed_dataset(record.name)  # no run chooses for the others
+    several = len({run.record.dataset.revision for run in runs}) > 1
     try:
-        return load_dataset(record.given)
+        # No run chooses for the others.
+        return installed_dataset(record.name) if several else load_dataset(record.given)
     except UsageError as error:
+        if several:
+            raise UsageError(
+                f"these runs are of several revisions of {record.name!r}; give one with --dataset ({error})"
+            ) from None
         raise UsageError(
             f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
             f"give its folder with --dataset ({error})"

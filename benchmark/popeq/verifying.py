@@ -18,7 +18,7 @@ from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_RUNS
 from popeq.errors import PopeqError, Problem, SealedError, UsageError
-from popeq.lookup import as_dataset, folders_of, installed_dataset
+from popeq.lookup import as_dataset, folders_of, installed_dataset, view_named
 from popeq.metrics import HEADLINE, SCORES
 from popeq.render import html_table
 from popeq.runs.folder import RECORD, Run
@@ -56,7 +56,8 @@ def verify(
         Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
     dataset
         By default the one that ``board.json`` names beside the runs, else an installed one of the name that
-        a run gives. Where a run says that its data set lies is not looked at.
+        a run gives. Where a run says that its data set lies is not looked at. Runs of views of the data set
+        are verified with the same views.
     redraw
         Also draw each run again with the code that is installed and compare every sample. What comes out the
         same is listed in ``board.json`` in the folder of runs.
@@ -87,7 +88,7 @@ def verify(
         protocol = board.protocol or run.record.protocol
         identity = name, protocol.fingerprint
         if identity not in scorers:
-            chosen = loaded or installed_dataset(name)
+            chosen = installed_dataset(name) if loaded is None else view_named(loaded, name)
             board.check(chosen, run.folder.parent)
             scorers[identity] = Scorer(chosen, protocol)
         return scorers[identity]
@@ -95,8 +96,8 @@ def verify(
     notes = [note.text for note in unread]
     # What lies beside a run that is named alone is not asked about.
     folders = {Path(name).absolute() for name in (runs or [runs_dir]) if not isinstance(name, Run)}
-    for folder, own in beside.items():
-        notes += map(str, own.strays() if folder.absolute() in folders else ())
+    for folder, rows_there in beside.items():
+        notes += map(str, rows_there.strays() if folder.absolute() in folders else ())
     rows, ok = [], not notes
     for run in found:
         scorer, seen = _examined(run, scorer_of, beside[run.folder.parent])
@@ -130,7 +131,9 @@ def verify(
     return VerifiedRuns(pd.DataFrame(rows), tuple(notes), ok)
 
 
-def _examined(run: Run, scorer_of: Callable[[Run], Scorer], beside: Rows) -> tuple[Scorer | None, Verification]:
+def _examined(
+    run: Run, scorer_of: Callable[[Run], Scorer], beside: Rows
+) -> tuple[Scorer | None, Verification]:
     """What is found in a run and in what lies beside it; no scorer if its data set is not here."""
     if taken := beside.problems(run):
         return None, Verification(tuple(taken), trust=trust_of(run))

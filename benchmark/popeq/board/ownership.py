@@ -1,7 +1,7 @@
 """Whom the rows of a folder of runs belong to, and what a run may therefore not be.
 
-A method is a predictor's name with its parameters. It belongs to whoever the card of its first run names; runs
-without a card belong to the maintainers of a signed board. What ``board.json`` lists was there first.
+A method is a predictor's name with its parameters. It belongs to whoever the card of its first run names;
+runs without a card belong to the maintainers of a signed board. What ``board.json`` lists was there first.
 """
 
 from __future__ import annotations

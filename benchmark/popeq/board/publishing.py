@@ -46,8 +46,8 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
         raise UsageError(
             f"{run.folder}: has no {CARD}; write one and give it with --card, for example\n{EXAMPLE_CARD}"
         )
-    if problems := odd_files(run.folder):
-        raise InvalidInputError(f"{run.folder} does not verify", problems)
+    if odd := odd_files(run.folder):
+        raise InvalidInputError(f"{run.folder} does not verify", odd)
     card = read_card(card_file or own)
     record = portable(run.record, dataset)
     target = results / dataset.name / record.run_id

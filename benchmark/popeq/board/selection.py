@@ -149,7 +149,9 @@ def comparable(runs: Sequence[Run], scorer: Scorer, *, strict: bool = False) -> 
         older = complete.get(run.record.expected_key)
         complete[run.record.expected_key] = run
         if older is not None:
-            notes.append(_left_out(f"{older.folder.name} is the same run as {run.folder.name}, which is newer"))
+            notes.append(
+                _left_out(f"{older.folder.name} is the same run as {run.folder.name}, which is newer")
+            )
     return list(complete.values()), notes
 
 

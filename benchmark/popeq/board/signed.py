@@ -1,7 +1,7 @@
 """``board.json`` beside the runs of a folder: what the people who keep the folder say of it.
 
-A published board is signed off: the file names its data set, its protocol, and by key and predictions each run
-that the maintainers have taken, drew or drew again. It lies in the folder of runs, never in a run, so that no
+A published board is signed off: the file names its data set, its protocol, and by key and predictions each
+run that the maintainers took, drew or drew again. It lies in the folder of runs, never in a run, so that no
 submission brings it. Whoever may write that folder decides what it says. In a folder of one's own it lists
 what ``popeq verify --redraw`` has reproduced, without a data set or protocol.
 """

@@ -61,7 +61,7 @@ def examine(run: Run, scorer: Scorer | Dataset) -> Verification:
 
 
 def sound_samples(run: Run, scorer: Scorer) -> tuple[list[Problem], Floats | None, Card | None]:
-    """What is wrong with a run, before anything is scored; its samples (prompts, n, 2), dB, if nothing is; and
+    """What is wrong with a run before anything is scored; its samples (prompts, n, 2), dB, if nothing is; and
     its card, if there is one."""
     if problems := odd_files(run.folder):
         return problems, None, None

@@ -16,9 +16,11 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
+from popeq.cli.publishing import judge, protocol_option, sign
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
+    from popeq.protocol import Protocol
 
 
 @click.group()
@@ -26,9 +28,14 @@ def leaderboard() -> None:
     """Rank runs."""
 
 
+leaderboard.add_command(sign)
+leaderboard.add_command(judge)
+
+
 @leaderboard.command("show")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @dataset_option
+@protocol_option
 @runs_option
 @by_option
 @click.option(
@@ -47,6 +54,7 @@ def leaderboard() -> None:
 def show(
     runs: tuple[Path, ...],
     dataset: str | Dataset | None,
+    protocol: Protocol | None,
     runs_dir: Path,
     by: str | None,
     against: str | None,
@@ -66,7 +74,14 @@ def show(
     if into is not None and (by or against):
         raise click.UsageError("--into takes the whole board; leave --by and --against out")
     board = api.leaderboard(
-        runs, dataset, runs_dir=runs_dir, by=by, against=against, jobs=jobs, keep=not recompute
+        runs,
+        dataset,
+        protocol=protocol,
+        runs_dir=runs_dir,
+        by=by,
+        against=against,
+        jobs=jobs,
+        keep=not recompute,
     )
     if into is not None:
         insert(board, into)
@@ -85,6 +100,7 @@ def show(
     help="Folder of the site; replaced if it is one.",
 )
 @dataset_option
+@protocol_option
 @runs_option
 @jobs_option
 @recompute_option
@@ -92,6 +108,7 @@ def build(
     runs: tuple[Path, ...],
     output: Path,
     dataset: str | Dataset | None,
+    protocol: Protocol | None,
     runs_dir: Path,
     jobs: int,
     recompute: bool,
@@ -103,7 +120,9 @@ def build(
     """
     from popeq.site.build import build_site
 
-    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
+    built = build_site(
+        runs, output, dataset, protocol=protocol, runs_dir=runs_dir, jobs=jobs, keep=not recompute
+    )
     click.echo(f"written: {built / 'index.html'}")
     if not isinstance(dataset, str | None) and dataset.card.sealed_answers is not None:
         click.echo("The pages show the sealed answers: keep them to yourself until everybody may see those.")

@@ -88,8 +88,8 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
 def submit(run: Path, card: Path | None, dataset: str | Dataset | None, results: Path) -> None:
     """Copy a run, verified and with its card, to where the public board is made from.
 
-    The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused, and
-    so is what belongs to another card: a key, a seed of a method; and another protocol than the folder's.
+    The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused,
+    and so are a key or a method that another run there has, and another protocol than the folder's.
     """
     from popeq import api
     from popeq.board.publishing import publish

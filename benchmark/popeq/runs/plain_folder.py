@@ -68,7 +68,7 @@ def foreign_files(folder: Path, allowed: Iterable[str] = SENT, *, drawn_here: bo
     """
     if folder.is_symlink() or not folder.is_dir():
         return [Problem(visible(folder.name), "is a link or no folder, where a run has a folder of its own")]
-    names = []
+    names: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if len(names) > _MOST_ENTRIES:

@@ -125,9 +125,7 @@ def submitted_key(spec: RunSpec, predictions_sha256: str | None) -> str:
     sent = PredictorRecord(
         name=made.name, source=made.source, parameters={"predictions_sha256": predictions_sha256}
     )
-    return RunSpec(
-        predictor=sent, dataset=spec.dataset, protocol=spec.protocol, seed=spec.seed
-    ).expected_key
+    return RunSpec(predictor=sent, dataset=spec.dataset, protocol=spec.protocol, seed=spec.seed).expected_key
 
 
 def migrate(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

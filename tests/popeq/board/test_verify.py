@@ -52,7 +52,7 @@ def test_a_finished_run_verifies_and_its_scores_are_those_of_score(finished, sco
     seen = examine(finished.runs["random"], scorer)
     assert seen.problems == ()
     assert seen.flags == ()
-    assert seen.trust == "drawn"
+    assert seen.trust == "scored"
     own = package.score(finished.runs["random"])
     for name in SCORES:
         assert seen.scores[f"{name}_median"] == pytest.approx(own[name].median())

@@ -1,4 +1,4 @@
-"""A forger: run folders with whatever somebody wants in them, hashes and keys computed as popeq computes them.
+"""A forger: run folders with whatever somebody wants in them, with hashes and keys as popeq computes them.
 
 Neither is secret, so whoever sends a run can do the same. A test of an attack begins here.
 """
@@ -34,7 +34,7 @@ class Forger:
         self.dataset, self.protocol = dataset, protocol
 
     def samples(self, seed: int, centre: float = 0.0) -> NDArray[np.float64]:
-        """Samples (prompts, n, 2) around a setting, dB: bad ones for a ``centre`` near the edge of the box."""
+        """Samples (prompts, n, 2), dB, around a setting; bad ones if that is near the edge of the box."""
         shape = (len(self.dataset.test_ids), self.protocol.n_samples, 2)
         points = np.random.default_rng(seed).normal(centre, 1.5, shape)
         return self.dataset.space.clip(points).round(2)

@@ -1,4 +1,4 @@
-"""Attacks on a published board, each on a clone of a repository: refused by name, or said and the exit code 1."""
+"""Attacks on a published board, each on a clone of a repository: refused by name, or said to people."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def base(tmp_path_factory) -> World:
     dataset = read_dataset(write_small_dataset(root / "data", prompts=16))
     world = World(root / "repository", dataset, Forger(dataset, PROTOCOL))
     forger = world.forger
-    for name, seed, centre in (("knn", 0, 0.3), ("knn", 1, 0.3), ("prior", 0, 0.0), ("flat", 0, 3.0)):
+    for name, seed, centre in (("knn", 0, 0.3), ("knn", 1, 0.3), ("prior", 0, 0.0), ("flat", 0, 5.0)):
         own = {"seed": seed, "points": forger.samples(seed + 10, centre), "card": None}
         forger.run(world.board, name, folder=f"20250101T000000Z-{name}-{seed}", **own)
     points = forger.samples(20, -1.0)
@@ -289,7 +289,7 @@ def test_what_others_published_meanwhile_counts(world, base):
 
 
 def test_a_copied_card_does_not_prove_who_sent_a_seed(world):
-    """Eve signs as Alice: nothing in the files is wrong, so it is said, with what it does, and decided by people."""
+    """Eve signs as Alice: nothing in the files is wrong, so what it does is said, and people decide."""
     world.forger.run(world.board, "hers", seed=7, card=ALICE, points=world.forger.samples(1, 5.0))
     text = world.refused(
         r"! hers: .* would be averaged into it \(\d.* dB\); a card does not prove who sent it"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import popeq
 from popeq.board.changed_tree import changed_results
 from popeq.board.judge import Judgement, judge
 from popeq.board.publishing import publish
@@ -22,6 +27,7 @@ from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset
 from popeq.errors import PopeqError, UsageError
 from popeq.lookup import entries_of
+from popeq.metrics import HEADLINE
 from popeq.protocol import PROTOCOL_1
 from popeq.runs.folder import Run
 from popeq.verifying import verify
@@ -459,3 +465,87 @@ def test_labels_are_the_boards(world):
         shutil.copytree(sent, world.clone / "alone" / sent.name)
     alone = {e.label: e.trust for e in entries_of([world.clone / "alone"], world.dataset)[1]}
     assert alone == {"knn": "scored", "hers": "scored"}, "nothing in a run gives a label"
+
+
+def test_many_rows_at_once_are_for_people_to_decide(world, monkeypatch):
+    monkeypatch.setattr("popeq.board.judge.MOST_NEW_ROWS", 1)
+    for k in range(2):
+        world.forger.run(world.board, f"mine-{k}", points=world.forger.samples(k))
+    world.refused("! 2 new rows at once: all rows are tested together")
+
+
+HONEST = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 1), st.floats(-4, 4)),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda run: run[:2],
+)
+OWNERS = (None, ALICE, CARD | {"authors": ["Bob"], "contact": "bob@example.org"})
+FORGED = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["a", "b", "c", "A", "d", "prior"]),
+        "seed": st.integers(0, 2),
+        "parameters": st.sampled_from([{}, {}, {"k": 1}]),
+        "origin": st.sampled_from(["drawn", "drawn", "submitted"]),
+        "card": st.sampled_from([CARD, CARD, *OWNERS]),
+        "centre": st.floats(-5, 5),
+        "key": st.sampled_from(["own", "own", "taken", "0" * 64]),
+        "folder": st.sampled_from(["0-first", "z-last"]),
+        "n": st.sampled_from([12, 12, 12, 5]),
+    }
+)
+
+
+def rows_of(board: Path, dataset: Dataset) -> dict[str, dict[str, object]]:
+    """Each row of a board, by the folder of its first run: its cells, its runs and its scores by prompt."""
+    found = popeq.leaderboard([board], dataset)
+    cells = found.table.to_dict(orient="records")
+    return {
+        entry.runs[0].folder.name: cells[place]
+        | {"runs": [r.folder.name for r in entry.runs], "all": entry.table.scores(HEADLINE).tolist()}
+        for place, entry in enumerate(found.entries)
+    }
+
+
+def test_no_forged_addition_changes_what_belongs_to_others_without_a_word(base, tmp_path):
+    """Random boards with owners, and a random run added: refused or said, or every row is as it was.
+
+    A rank is that among the rows that were there: the others keep their order and what tests are made from.
+    """
+    outcomes: Counter[bool] = Counter()
+    made = itertools.count()
+
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+    @given(HONEST, FORGED)
+    def check(honest, forged):
+        root = tmp_path / str(next(made))
+        before, after = root / "before" / "small", root / "after" / "small"
+        for name, seed, centre in honest:
+            own = {"seed": seed, "card": OWNERS["abc".index(name)]}
+            points = base.forger.samples(seed, centre)
+            base.forger.run(before, name, folder=f"r-{name}-{seed}", points=points, **own)
+        sign(before, base.dataset, PROTOCOL)
+        shutil.copytree(before, after)
+        forged = dict(forged)
+        key, n, centre = forged.pop("key"), forged.pop("n"), forged.pop("centre")
+        if key != "own":
+            name, seed, _ = honest[0]
+            forged["key"] = Run.open(before / f"r-{name}-{seed}").record.key if key == "taken" else key
+        forger = Forger(base.dataset, PROTOCOL.model_copy(update={"n_samples": n}))
+        forger.run(after, points=forger.samples(5, centre), **forged)
+        found = judge(before.parent, after.parent, dataset_of={"small": base.dataset}.__getitem__)
+        outcomes[found.ok] += 1
+        if not found.ok:
+            assert "\n! " in report(found)
+            return
+        old, new = rows_of(before, base.dataset), rows_of(after, base.dataset)
+        assert list(old) == [name for name in new if name in old]
+        assert len(new) == len(old) + 1
+        for name, row in old.items():
+            assert repr({**row, "rank": 0, "rank_worst": 0}) == repr(
+                {**new[name], "rank": 0, "rank_worst": 0}
+            )
+
+    check()
+    assert outcomes[True] >= 3
+    assert outcomes[False] >= 3

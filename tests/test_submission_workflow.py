@@ -68,9 +68,10 @@ def steps() -> list[dict]:
 def propose(workspace: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Commit everything in the clone and run the workflow's last step beside it."""
     git("add", "-A", cwd=workspace / "submission")
-    git("commit", "--quiet", "-m", "propose", cwd=workspace / "submission")
+    git("commit", "--quiet", "--allow-empty", "-m", "propose", cwd=workspace / "submission")
     more = {"BASE": "origin/main", "GITHUB_STEP_SUMMARY": str(workspace / "summary.md")}
-    words = ["bash", "-e", "-o", "pipefail", "-c", steps()[-1]["run"]]  # as the workflow's runner does
+    command = steps()[-1]["run"].replace(" --jobs 2", "")  # two more processes to start, for two runs
+    words = ["bash", "-e", "-o", "pipefail", "-c", command]  # as the workflow's runner does
     return subprocess.run(
         words, cwd=workspace, env=env | more, capture_output=True, text=True, timeout=180, check=False
     )
@@ -100,12 +101,14 @@ def test_a_new_run_is_verified_and_nothing_of_the_submission_is_run(workspace, e
     assert not list(workspace.rglob("caught"))
 
 
-def test_what_is_refused_ends_the_job(workspace, env):
-    forger = Forger(read_dataset(Path(env["DATA"])), PROTOCOL)
-    forger.run(workspace / "submission" / RESULTS / "small", "prior", seed=3)
-    result = propose(workspace, env)
+def test_what_is_refused_ends_the_job_with_its_report(workspace, env):
+    program = workspace.parent / "bin" / "popeq"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '**Refused**'\nexit 1\n")
+    program.chmod(0o755)
+    result = propose(workspace, env | {"PATH": os.pathsep.join([str(program.parent), env["PATH"]])})
     assert result.returncode == 1
-    assert "is a method of the maintainers" in (workspace / "summary.md").read_text()
+    assert (workspace / "summary.md").read_text() == result.stdout == "**Refused**\n"
 
 
 def test_the_workflow_trusts_nobody():

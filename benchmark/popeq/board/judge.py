@@ -40,6 +40,8 @@ OWN_COLUMNS = (
     *("coverage", "time_s", "kind", "model", "trust", "flags", "seeds", "parameters"),
     *("kantorovich_mean", "kantorovich_median", "sample_kantorovich_mean", "energy_score_mean"),
 )
+#: More new rows than this in one submission are for a maintainer to decide.
+MOST_NEW_ROWS = 5
 #: Entries of a folder that are looked at, and bytes of a file that is compared by content.
 _MOST_ENTRIES, _MOST_HASHED = 10_000, 128 << 20
 
@@ -57,7 +59,8 @@ class RunJudgement:
 @dataclass(frozen=True)
 class BoardJudgement:
     """A board that the submission changes: its runs; ``changed``, what it does to rows that are not its own;
-    the rows that are ``new``, and what they do to the ``ranks`` of others by their place alone."""
+    the rows that are ``new``, and what they do to the ``ranks`` of others, as every new row does: a rank
+    counts the rows that are significantly better, and all rows are tested together."""
 
     name: str
     runs: tuple[RunJudgement, ...]
@@ -169,17 +172,20 @@ def _built(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Leaderboard:
 
 def _compared(first: Leaderboard, second: Leaderboard) -> tuple[tuple[str, ...], ...]:
     """What a second board changes in the rows of a first one; its new rows; and the ranks that change because
-    new rows are better or worse."""
+    new rows are better, worse, or tested together with the others."""
     old, new = _by_row(first), _by_row(second)
     changed = [line for row in old for line in _row_changes(old[row], new.get(row))]
-    changed += _separations(first, second, list(old))
     added = [_place(new[row]) for row in new if row not in old]
+    if len(added) > MOST_NEW_ROWS:
+        changed.append(
+            f"{len(added)} new rows at once: all rows are tested together, so they widen every rank"
+        )
     ranks = [
         f"{_label(old[row])}: {_rank(old[row])} -> {_rank(new[row])}"
         for row in old
         if row in new and _rank(old[row]) != _rank(new[row])
     ]
-    return tuple(changed), tuple(added), tuple(ranks)
+    return tuple(changed), tuple(added), (*ranks, *_separations(first, second, list(old)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +236,9 @@ def _separations(first: Leaderboard, second: Leaderboard, rows: Sequence[str]) -
             was = bool(first.pairs.p[old[a].place, old[b].place] < ALPHA)
             now = bool(second.pairs.p[new[a].place, new[b].place] < ALPHA)
             if was != now:
-                how = "would differ significantly" if now else "would not differ significantly any more"
+                how = "differ significantly" if now else "do not differ significantly any more"
                 found.append(
-                    f"{_label(old[a])} and {_label(old[b])}: {how}, because other rows are tested with them"
+                    f"{_label(old[a])} and {_label(old[b])}: {how}, as more rows are tested together"
                 )
     return found
 

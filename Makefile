@@ -103,6 +103,7 @@ $(addprefix board-,$(BOARDS)): board-%: install
 	$(BIN)/popeq run $(BOARD_$*) --dataset $* $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/$*
 	$(BIN)/popeq run $(ONE_SEED_$*) --dataset $* --jobs 2 --timeout 20000 --runs leaderboard/results/$*
 	$(foreach model,$(MODELS),$(BIN)/popeq run $(LARGER) --model $(model) --dataset $* --timeout 20000 --runs leaderboard/results/$* &&) true
+	$(BIN)/popeq leaderboard sign leaderboard/results/$* --dataset $*
 	$(BIN)/popeq verify leaderboard/results/$*
 	$(BIN)/popeq leaderboard show leaderboard/results/$* --jobs 2 --into leaderboard/README.md
 	$(BIN)/popeq leaderboard build leaderboard/results/$* --jobs 2 -o leaderboard/site/$*

@@ -388,7 +388,7 @@ Entry = tuple[str, str, bytes]
 def one_folder(entries: Sequence[Entry]) -> bytes:
     """Entries of a folder as one input."""
     return _END.join(
-        f"{kind} {path}\n".encode("utf-8", "surrogateescape") + rest for kind, path, rest in entries
+        f"{kind} {path}\n".encode("utf-8", "surrogatepass") + rest for kind, path, rest in entries
     )
 
 

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import popeq
-from popeq.board.changed_tree import changed_results
-from popeq.board.judge import Judgement, judge
+from popeq.board.judge import FILES, Judgement, judge
 from popeq.board.publishing import publish
 from popeq.board.report import report
 from popeq.board.signed import read_board
 from popeq.board.signing import sign
+from popeq.changed_tree import changed_folders
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset
 from popeq.errors import PopeqError, UsageError
@@ -64,7 +64,7 @@ class World(NamedTuple):
         """What is said of a pull request of everything that the clone has, and the report."""
         git("add", "-A", "-f", cwd=self.clone)
         git("commit", "--quiet", "--allow-empty", "-m", "propose", cwd=self.clone)
-        with changed_results(self.clone, "origin/main", "HEAD", RESULTS) as (before, after):
+        with changed_folders(self.clone, "origin/main", "HEAD", RESULTS, FILES) as (before, after):
             found = judge(before, after, dataset_of={"small": self.dataset}.__getitem__)
         return found, report(found)
 
@@ -355,14 +355,14 @@ def test_names_are_data(world):
 
 
 def test_too_many_files_and_commits_that_are_not_there_are_one_line(world, monkeypatch):
-    monkeypatch.setattr("popeq.board.changed_tree._MOST_FILES", 3)
+    monkeypatch.setattr("popeq.changed_tree._MOST_FILES", 3)
     for k in range(4):
         (world.board / f"{k}.txt").write_text("a")
     with pytest.raises(UsageError, match="changes 4 files; 3 are the most"):
         world.judge()
     with (
         pytest.raises(UsageError, match="git rev-parse failed"),
-        changed_results(world.clone, "--upload-pack=touch x", "HEAD", RESULTS),
+        changed_folders(world.clone, "--upload-pack=touch x", "HEAD", RESULTS, FILES),
     ):
         pass
 

@@ -130,7 +130,6 @@ def leaderboard(
     dataset: str | Path | Dataset | None = None,
     *,
     runs_dir: str | Path = DEFAULT_RUNS,
-    protocol: Protocol | None = None,
     by: str | None = None,
     against: str | None = None,
     jobs: int = 1,
@@ -145,9 +144,8 @@ def leaderboard(
         predictor NAME in FOLDER or in ``runs_dir``); all of ``runs_dir`` if empty.
     dataset
         Chooses among runs of several data sets, and says where a data set folder has moved to. By default
-        that of a signed board (``board.json``), else the one that all runs name.
-    protocol
-        By default that of a signed board, else the newest published one that a run is under.
+        that of a signed board (``board.json``), else the one that all runs name. The protocol is that of a
+        signed board, else the newest published one that a run is under.
     by
         Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``.
         The table then begins with that column.
@@ -171,9 +169,7 @@ def leaderboard(
         are of other data set revisions or protocols (if some are, they are left out with a line in
         ``notes``), or a signed folder holds a run that takes what belongs to another or to no one.
     """
-    scorer, entries, notes = entries_of(
-        runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep
-    )
+    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
     board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)
     return split_board(board, scorer, by) if by else board
 

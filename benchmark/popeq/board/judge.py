@@ -20,7 +20,7 @@ from popeq.board.leaderboard import ALPHA, Leaderboard, build
 from popeq.board.ownership import Rows, Sent, clashes
 from popeq.board.scoring import Scorer
 from popeq.board.selection import comparable
-from popeq.board.signed import BOARD
+from popeq.board.signed import BOARD, MOST_BYTES
 from popeq.board.trust import card_of
 from popeq.board.verify import examine
 from popeq.dataset import Dataset
@@ -31,7 +31,7 @@ from popeq.plain_text import visible
 from popeq.runs.card import CARD
 from popeq.runs.folder import RECORD, Run
 from popeq.runs.packed import PACKED, PLAIN
-from popeq.runs.plain_folder import foreign_files, read_plain
+from popeq.runs.plain_folder import SIZES, foreign_files, read_plain
 
 #: Columns of a row that no row of anybody else may change.
 OWN_COLUMNS = (
@@ -40,6 +40,8 @@ OWN_COLUMNS = (
     *("coverage", "time_s", "kind", "model", "trust", "flags", "seeds", "parameters"),
     *("kantorovich_mean", "kantorovich_median", "sample_kantorovich_mean", "energy_score_mean"),
 )
+#: Files of results whose content counts, with the most bytes that each may have.
+FILES = SIZES | {BOARD: MOST_BYTES}
 #: More new rows than this in one submission are for a maintainer to decide.
 MOST_NEW_ROWS = 5
 #: Entries of a folder that are looked at, and bytes of a file that is compared by content.

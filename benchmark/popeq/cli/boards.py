@@ -69,20 +69,17 @@ def show(
     --runs); by default all of --runs.
     """
     from popeq import api
+    from popeq.board.groupings import split_board
+    from popeq.board.leaderboard import build as build_board
     from popeq.board.markdown import insert
 
     if into is not None and (by or against):
         raise click.UsageError("--into takes the whole board; leave --by and --against out")
-    board = api.leaderboard(
-        runs,
-        dataset,
-        protocol=protocol,
-        runs_dir=runs_dir,
-        by=by,
-        against=against,
-        jobs=jobs,
-        keep=not recompute,
+    scorer, entries, notes = api.entries_of(
+        runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute
     )
+    board = build_board(entries, scorer, notes, compared_with=against, jobs=jobs, keep=not recompute)
+    board = split_board(board, scorer, by) if by else board
     if into is not None:
         insert(board, into)
         click.echo(f"written: {into}")

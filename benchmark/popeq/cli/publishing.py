@@ -77,11 +77,12 @@ def judge(base: str, head: str, repository: Path, results: str, jobs: int) -> No
     Exit code 0 if nothing of anybody else changes; 1 if something is refused, or changes what the submission
     does not own, or a board cannot be built; 2 for wrong use.
     """
-    from popeq.board.changed_tree import changed_results
+    from popeq.board.judge import FILES
     from popeq.board.judge import judge as judge_results
     from popeq.board.report import report
+    from popeq.changed_tree import changed_folders
 
-    with changed_results(repository, base, head, results) as (before, after):
+    with changed_folders(repository, base, head, results, FILES) as (before, after):
         judgement = judge_results(before, after, jobs=jobs)
     click.echo(report(judgement))
     if not judgement.ok:

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 import popeq
 from popeq.board.verify import examine
 from popeq.errors import UsageError
-from popeq.lookup import pair_of
+from popeq.lookup import entries_of, pair_of
 from popeq.protocol import PROTOCOL_1, PROTOCOL_2, PUBLISHED
 from popeq.runs.folder import Run
 
@@ -69,8 +69,8 @@ def test_a_mixture_that_somebody_names_is_never_compared_and_its_order_does_not_
         board = popeq.leaderboard(named, dataset)
         assert [e.record.protocol for e in board.entries] == [PROTOCOL_2]
         assert any(names[1] in note and "left out" in note for note in board.notes)
-    other = popeq.leaderboard([folder], dataset, protocol=PROTOCOL_1)
-    assert [e.record.protocol for e in other.entries] == [PROTOCOL_1]
+    scorer, entries, _ = entries_of([folder], dataset, protocol=PROTOCOL_1)
+    assert [scorer.protocol, *(e.record.protocol for e in entries)] == [PROTOCOL_1, PROTOCOL_1]
     with pytest.raises(UsageError, match=r"is under protocol .*, so it cannot be compared"):
         popeq.compare(*both, dataset)
 

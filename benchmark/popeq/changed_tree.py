@@ -1,4 +1,4 @@
-"""The published results before and after a submission, from two commits, without a checkout of either.
+"""A folder of a repository before and after a submission, from two commits, without a checkout of either.
 
 Paths, kinds and sizes are read from git's trees before any content is. A link becomes a link that leads
 nowhere, a file that is too large an empty one of its size: both are refused where the folders are looked at.
@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from popeq.board.signed import BOARD
 from popeq.errors import UsageError
 from popeq.plain_text import visible
-from popeq.runs.plain_folder import SIZES
 
 _LINK, _FOLDER = "120000", ("160000", "040000")
-#: Bytes that are read at most of a file, by last name (others are not read); the most files that may change.
-_MOST_BYTES = dict.fromkeys((*SIZES, BOARD), 128 << 20) | {"card.json": SIZES["card.json"]}
-_MOST_FILES = 2_000
+#: The most files that may change, and the most bytes of a file that are read.
+_MOST_FILES, _MOST_BYTES = 2_000, 128 << 20
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,13 @@ class _Blob:
 
 
 @contextlib.contextmanager
-def changed_results(repository: Path, base: str, head: str, results: str) -> Iterator[tuple[Path, Path]]:
-    """Temporary folders with the results of ``base``, and with what ``head`` changed since both parted.
+def changed_folders(
+    repository: Path, base: str, head: str, folder: str, sizes: Mapping[str, int]
+) -> Iterator[tuple[Path, Path]]:
+    """Temporary copies of a folder as ``base`` has it, and with what ``head`` changed since both parted.
 
-    Only data sets' folders in which something changes are there.
+    Only folders in it in which something changes are there. ``sizes`` are the files whose content is wanted,
+    by last name, with the most bytes; others have no content.
 
     Raises
     ------
@@ -46,18 +46,18 @@ def changed_results(repository: Path, base: str, head: str, results: str) -> Ite
     """
     ours, theirs = _commit(repository, base), _commit(repository, head)
     parted = _git(repository, "merge-base", ours, theirs).strip()
-    published, new, old = (_tree(repository, commit, results) for commit in (ours, theirs, parted))
+    published, new, old = (_tree(repository, commit, folder) for commit in (ours, theirs, parted))
     changes = {path: new.get(path) for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     if len(changes) > _MOST_FILES:
         raise UsageError(f"{visible(head, 100)}: changes {len(changes)} files; {_MOST_FILES} are the most")
     touched = {path.split("/")[0] for path in changes}
     before = {path: blob for path, blob in published.items() if path.split("/")[0] in touched}
     after = {path: blob for path, blob in (before | changes).items() if blob is not None}
-    with tempfile.TemporaryDirectory(prefix="popeq-judge-") as folder:
-        places = Path(folder, "before"), Path(folder, "after")
+    with tempfile.TemporaryDirectory(prefix="popeq-judge-") as made:
+        places = Path(made, "before"), Path(made, "after")
         for place, tree in zip(places, (before, after), strict=True):
             place.mkdir()
-            _write(repository, tree, place)
+            _write(repository, tree, place, sizes)
         yield places
 
 
@@ -65,26 +65,26 @@ def _commit(repository: Path, name: str) -> str:
     return _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
 
 
-def _tree(repository: Path, commit: str, results: str) -> dict[str, _Blob]:
+def _tree(repository: Path, commit: str, folder: str) -> dict[str, _Blob]:
     """Everything below a folder of a commit, by its path from there."""
     found = {}
-    listed = _git(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", f"{commit}", "--", f"{results}/")
+    listed = _git(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", f"{commit}", "--", f"{folder}/")
     for line in filter(None, listed.split("\0")):
         about, _, path = line.partition("\t")
         mode, _, name, size = about.split()
-        inside = path.removeprefix(f"{results}/")
+        inside = path.removeprefix(f"{folder}/")
         if {"", ".", "..", ".git"} & {*inside.split("/")}:
             raise UsageError(f"{visible(path, 200)}: is no path that a checkout can have")
         found[inside] = _Blob(mode, name, int(size) if size.isdigit() else 0)
     return found
 
 
-def _write(repository: Path, tree: dict[str, _Blob], place: Path) -> None:
+def _write(repository: Path, tree: dict[str, _Blob], place: Path, sizes: Mapping[str, int]) -> None:
     """Write the entries of a tree as files below a folder."""
     wanted = {}
     try:
         for path, blob in tree.items():
-            target, most = place / path, _MOST_BYTES.get(path.rpartition("/")[2], 0)
+            target, most = place / path, min(sizes.get(path.rpartition("/")[2], 0), _MOST_BYTES)
             target.parent.mkdir(parents=True, exist_ok=True)
             if blob.mode == _LINK:
                 target.symlink_to("what-the-submission-links-to")

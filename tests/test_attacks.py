@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import itertools
 import os
 import re
 import shutil
 import subprocess
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -465,6 +467,26 @@ def test_labels_are_the_boards(world):
         shutil.copytree(sent, world.clone / "alone" / sent.name)
     alone = {e.label: e.trust for e in entries_of([world.clone / "alone"], world.dataset)[1]}
     assert alone == {"knn": "scored", "hers": "scored"}, "nothing in a run gives a label"
+
+
+def test_a_bomb_that_its_own_protocol_allows_is_not_unpacked(world):
+    large = PROTOCOL.model_copy(update={"n_samples": 100_000})
+    run = world.forger.run(world.board, "mine", protocol=large)
+    (run / "predictions.csv").write_bytes(bz2.compress(bytes(100 << 20)))
+    tracemalloc.start()
+    try:
+        world.refused("column protocol: is not custom protocol")
+        assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_run_is_the_same_from_inside_its_folder(world, monkeypatch):
+    """Its name, and what is beside it, count for its label."""
+    monkeypatch.chdir(world.published("knn-0"))
+    found = verify(["."], world.dataset)
+    assert found.ok, found.notes
+    assert found.table["trust"].tolist() == ["drawn"]
 
 
 def test_many_rows_at_once_are_for_people_to_decide(world, monkeypatch):

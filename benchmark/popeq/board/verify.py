@@ -65,10 +65,11 @@ def sound_samples(run: Run, scorer: Scorer) -> tuple[list[Problem], Floats | Non
     its card, if there is one."""
     if problems := odd_files(run.folder):
         return problems, None, None
-    problems, card = _record_and_card(run)
-    problems += _fits(run, scorer)
-    if problems:
-        return problems, None, card
+    # How much there is to read is known once the run is of this protocol and data set.
+    fitting = _fits(run, scorer)
+    problems, card = _record_and_card(run, read=not fitting)
+    if problems or fitting:
+        return [*problems, *fitting], None, card
     try:
         return [], run.samples(scorer.dataset.test_ids, scorer.dataset.space), card
     except InvalidInputError as error:
@@ -86,15 +87,16 @@ def summary(table: PromptTable) -> dict[str, float]:
     }
 
 
-def _record_and_card(run: Run) -> tuple[list[Problem], Card | None]:
-    """What is wrong with the record, the file of predictions and the card; and the card, if there is one."""
+def _record_and_card(run: Run, *, read: bool) -> tuple[list[Problem], Card | None]:
+    """What is wrong with the record, the card and, if they are to be ``read``, the predictions; and the card,
+    if there is one."""
     record, problems, card = run.record, [], None
     if record.status != "complete":
         done = f"{record.prompts_done} of {record.prompts} prompts"
         problems.append(Problem(RECORD, f"the run is {record.status} ({done})", None, "status"))
     elif not record.predictions_sha256:
         problems.append(Problem(RECORD, "is missing", None, "predictions_sha256"))
-    else:
+    elif read:
         problems += _file_hash(run)
     if record.expected_key != record.key:
         problems.append(Problem(RECORD, "is not the SHA-256 of what the record says was run", None, "key"))

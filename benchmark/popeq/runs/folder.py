@@ -51,6 +51,8 @@ class Run:
     def open(cls, folder: Path | str) -> Run:
         """Read a run folder; raises RunError if it is none, or its files are links, devices or too large."""
         folder = Path(folder)
+        if folder.name in ("", ".."):
+            folder = folder.resolve()  # its name and what lies beside it count
         if not folder.is_dir():
             raise RunError(f"{folder}: is not a run folder")
         for problem in odd_files(folder):

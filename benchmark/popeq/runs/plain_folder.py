@@ -37,13 +37,14 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            wrong = _not_plain(os.fstat(descriptor), most_bytes)
-            content = b"" if wrong else file.read(most_bytes + 1)
+            status = os.fstat(descriptor)
+            wrong = _not_plain(status, most_bytes)
+            content = b"" if wrong else file.read(status.st_size)  # as many as it needs, not as it may have
     except OSError as error:
         reason = "is a link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         raise UsageError(f"{path}: {reason}") from None
-    if wrong or len(content) > most_bytes:
-        raise UsageError(f"{path}: {wrong or f'has more than the {most_bytes} bytes that it may have'}")
+    if wrong:
+        raise UsageError(f"{path}: {wrong}")
     return content
 
 

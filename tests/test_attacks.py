@@ -356,6 +356,11 @@ def test_names_are_data(world):
     assert "\u202e" not in text
 
 
+def test_a_name_cannot_end_a_block_of_code(world):
+    world.forger.run(world.clone / RESULTS / "````", "mine")
+    assert "`````text\n````\n`````\n" in world.refused("is published there")
+
+
 def test_too_many_files_and_commits_that_are_not_there_are_one_line(world, monkeypatch):
     monkeypatch.setattr("popeq.changed_tree._MOST_FILES", 3)
     for k in range(4):

@@ -78,11 +78,12 @@ bench: install
 	POPEQ_LLAMA_SERVER="$$(test -f $(LLAMA)/.installed && $(LLAMA_SERVER))" \
 		OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
-# atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs.
+# atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs. The data are so small
+# that a compiled solver would only take memory.
 fuzz: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -c constraints.txt -e '.[fuzz]' \
 		|| echo 'atheris cannot be installed here: no fuzzing by coverage'
-	$(BIN)/python -m pytest -m fuzz -q tests/fuzz
+	POPEQ_SOLVER=pot $(BIN)/python -m pytest -m fuzz -q tests/fuzz
 
 # The package builds llama.cpp from source: cmake and a C++ compiler are needed, a GPU is not used.
 $(LLAMA)/.installed:
@@ -103,6 +104,7 @@ $(addprefix board-,$(BOARDS)): board-%: install
 	$(BIN)/popeq run $(BOARD_$*) --dataset $* $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/$*
 	$(BIN)/popeq run $(ONE_SEED_$*) --dataset $* --jobs 2 --timeout 20000 --runs leaderboard/results/$*
 	$(foreach model,$(MODELS),$(BIN)/popeq run $(LARGER) --model $(model) --dataset $* --timeout 20000 --runs leaderboard/results/$* &&) true
+	$(BIN)/popeq leaderboard sign leaderboard/results/$* --dataset $*
 	$(BIN)/popeq verify leaderboard/results/$*
 	$(BIN)/popeq leaderboard show leaderboard/results/$* --jobs 2 --into leaderboard/README.md
 	$(BIN)/popeq leaderboard build leaderboard/results/$* --jobs 2 -o leaderboard/site/$*

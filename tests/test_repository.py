@@ -125,7 +125,12 @@ def test_no_file_names_a_machine_and_none_holds_a_pickle_or_weights_by_accident(
 
 
 def test_readme_links_and_docs_exist():
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), (page.name, target)
@@ -138,6 +143,7 @@ def test_what_a_stranger_needs_is_there():
         "CHANGELOG.md",
         "CITATION.cff",
         "LICENSE",
+        "SECURITY.md",
         "constraints.txt",
     ):
         assert (ROOT / name).stat().st_size > 100, name

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, environment, store_text, stored_text, write_small_dataset
+from popeq.board.signing import sign
+from popeq.dataset_folder import read_dataset
+from tests.conftest import ROOT, environment, write_small_dataset
+from tests.forger import Forger
+from tests.test_attacks import PROTOCOL, RESULTS, git
 
-CARD = {"authors": ["A. Stranger"], "contact": "a@example.org", "training_data": "none"}
 WORKFLOW = ROOT / ".github" / "workflows" / "verify-submissions.yml"
-
-
-def git(*arguments: str, cwd: Path) -> None:
-    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *who, *arguments], cwd=cwd, env=env, capture_output=True, check=True)
+#: What a submission puts where a Python that is started carelessly would find it.
+CAUGHT = "import pathlib\npathlib.Path(__file__).with_name('caught').write_text('it ran')\n"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +30,7 @@ def env(tmp_path_factory) -> dict[str, str]:
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\nfrom popeq.cli import main\nmain()\n")
     program.chmod(0o755)
-    data = write_small_dataset(folder / "small")
+    data = write_small_dataset(folder / "small", prompts=16)
     (folder / "small_set.py").write_text(
         "import pathlib, popeq\n@popeq.hookimpl\ndef popeq_datasets():\n"
         f"    return [popeq.DatasetSpec('small', 'small', pathlib.Path({str(data)!r}))]\n"
@@ -42,106 +39,76 @@ def env(tmp_path_factory) -> dict[str, str]:
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: small-set\nVersion: 1\n")
     (installed / "entry_points.txt").write_text("[popeq]\nsmall = small_set\n")
-    # POT: for four prompts it takes longer to load the compiled solver than to do without
+    # POT: for eight prompts it takes longer to load the compiled solver than to do without
     found = environment({"PYTHONPATH": str(folder), "POPEQ_SOLVER": "pot"})
-    return found | {"PATH": os.pathsep.join([str(program.parent), found["PATH"]])}
-
-
-def call(command: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    words = ["bash", "-e", "-o", "pipefail", "-c", command]  # as the workflow's runner does
-    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=180, check=False)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory, env) -> Path:
-    """A repository with the workflow's script and one published run, on main; and two runs to propose."""
-    root = tmp_path_factory.mktemp("base")
-    git("init", "--quiet", cwd=root)
-    shutil.copytree(ROOT / ".github", root / ".github")
-    (root / "card.json").write_text(json.dumps(CARD))
-    made = call("popeq run prior random static-flat --dataset small --quiet", root, env)
-    assert made.returncode == 0, made.stderr
-    assert call("popeq submit runs/*-prior-* --card card.json", root, env).returncode == 0
-    (root / ".gitignore").write_text("/runs/\n")
-    git("add", ".", cwd=root)
-    git("commit", "--quiet", "-m", "begin", cwd=root)
-    return root
+    return found | {"PATH": os.pathsep.join([str(program.parent), found["PATH"]]), "DATA": str(data)}
 
 
 @pytest.fixture
-def clone(base, tmp_path) -> Path:
-    """A contributor's clone, on a branch."""
-    git("clone", "--quiet", str(base), str(tmp_path / "clone"), cwd=tmp_path)
-    git("switch", "--quiet", "-c", "mine", cwd=tmp_path / "clone")
-    shutil.copytree(base / "runs", tmp_path / "clone" / "runs")
-    return tmp_path / "clone"
+def workspace(tmp_path, env) -> Path:
+    """What the workflow has beside its tools: a clone of a repository with a signed board, on a branch."""
+    published = tmp_path / "published"
+    dataset = read_dataset(Path(env["DATA"]))
+    forger = Forger(dataset, PROTOCOL)
+    forger.run(published / RESULTS / "small", "prior", card=None, points=forger.samples(1))
+    sign(published / RESULTS / "small", dataset, PROTOCOL)
+    git("init", "--quiet", cwd=published)
+    git("add", ".", cwd=published)
+    git("commit", "--quiet", "-m", "begin", cwd=published)
+    (tmp_path / "workspace").mkdir()
+    git("clone", "--quiet", str(published), str(tmp_path / "workspace" / "submission"), cwd=tmp_path)
+    git("switch", "--quiet", "-c", "mine", cwd=tmp_path / "workspace" / "submission")
+    return tmp_path / "workspace"
 
 
 def steps() -> list[dict]:
     return [s for s in yaml.safe_load(WORKFLOW.read_text())["jobs"]["verify"]["steps"] if "run" in s]
 
 
-def propose(clone: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Commit everything and run the workflow's last step, with the base branch beside the clone."""
-    git("add", "-A", cwd=clone)
-    git("commit", "--quiet", "-m", "propose", cwd=clone)
-    git("worktree", "add", "--detach", "../base", "origin/main", cwd=clone)
-    more = {"BASE": "origin/main", "GITHUB_STEP_SUMMARY": str(clone.parent / "summary.md")}
-    return call(steps()[-1]["run"], clone, env | more)
+def propose(workspace: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Commit everything in the clone and run the workflow's last step beside it."""
+    git("add", "-A", cwd=workspace / "submission")
+    git("commit", "--quiet", "--allow-empty", "-m", "propose", cwd=workspace / "submission")
+    more = {"BASE": "origin/main", "GITHUB_STEP_SUMMARY": str(workspace / "summary.md")}
+    command = steps()[-1]["run"].replace(" --jobs 2", "")  # two more processes to start, for two runs
+    words = ["bash", "-e", "-o", "pipefail", "-c", command]  # as the workflow's runner does
+    return subprocess.run(
+        words, cwd=workspace, env=env | more, capture_output=True, text=True, timeout=180, check=False
+    )
 
 
-def submit(clone: Path, env: dict[str, str], name: str) -> Path:
-    assert call(f"popeq submit runs/*-{name}-* --card card.json", clone, env).returncode == 0
-    (made,) = clone.glob(f"leaderboard/results/small/*-{name}-*")
-    return made
-
-
-def test_a_new_run_is_verified_and_the_board_shows_what_changes(clone, env):
-    submit(clone, env, "random")
-    result = propose(clone, env)
+def test_a_new_run_is_verified_and_nothing_of_the_submission_is_run(workspace, env):
+    clone = workspace / "submission"
+    forger = Forger(read_dataset(Path(env["DATA"])), PROTOCOL)
+    made = forger.run(clone / RESULTS / "small", "mine")
+    for name in (
+        "sitecustomize.py",
+        "usercustomize.py",
+        "pip.py",
+        "click.py",
+        "popeq/__init__.py",
+        "setup.py",
+    ):
+        (clone / name).parent.mkdir(exist_ok=True)
+        (clone / name).write_text(CAUGHT)
+    (clone / ".gitattributes").write_text("* export-ignore filter=evil ident\n")
+    (clone / "pip.conf").write_text("[install]\nindex-url = https://evil.example\n")
+    result = propose(workspace, env)
     assert result.returncode == 0, result.stdout + result.stderr
-    summary = (clone.parent / "summary.md").read_text()
-    assert summary == result.stdout
-    added = [line for line in summary.splitlines() if line.startswith("+")]
-    assert any(" random " in line for line in added)
-    assert not any(" prior " in line for line in added)
-    assert "yes" in summary
+    assert (workspace / "summary.md").read_text() == result.stdout
+    assert f"+ verified: {made.name}" in result.stdout
+    assert "+ mine: rank" in result.stdout
+    assert not list(workspace.rglob("caught"))
 
 
-def test_what_does_not_verify_and_what_was_published_already_is_refused(clone, env):
-    forged = submit(clone, env, "random")
-    store_text(forged, stored_text(forged).replace(",0.", ",1.", 1))
-    extra = submit(clone, env, "static-flat")
-    (extra / "setup.py").write_text("print('hello')\n")
-    (published,) = clone.glob("leaderboard/results/small/*-prior-*")
-    (published / "card.json").write_text(json.dumps({**CARD, "authors": ["Somebody Else"]}))
-    result = propose(clone, env)
+def test_what_is_refused_ends_the_job_with_its_report(workspace, env):
+    program = workspace.parent / "bin" / "popeq"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '**Refused**'\nexit 1\n")
+    program.chmod(0o755)
+    result = propose(workspace, env | {"PATH": os.pathsep.join([str(program.parent), env["PATH"]])})
     assert result.returncode == 1
-    report = result.stdout.split("### ")
-    assert "SHA-256 is" in next(part for part in report if "-random-" in part)
-    assert "other files than" in next(part for part in report if "-static-flat-" in part)
-    assert "changes or removes files" in next(part for part in report if "-prior-" in part)
-    assert "## Boards" not in result.stdout
-
-
-def test_a_submission_cannot_call_its_run_reproduced(clone, env):
-    """The list lies beside the runs: a branch that brings or changes it is refused."""
-    own = submit(clone, env, "random")
-    assert call("popeq verify leaderboard/results/small --redraw", clone, env).returncode == 0
-    listed = clone / "leaderboard" / "results" / "small" / "reproduced.json"
-    assert own.name in listed.read_text()
-    (clone / ".gitignore").write_text("/runs/\n.locks/\n")
-    result = propose(clone, env)
-    assert result.returncode == 1
-    (part,) = [part for part in result.stdout.split("### ") if "reproduced.json" in part]
-    assert "**Refused**" in part
-
-
-def test_a_branch_without_runs_passes(clone, env):
-    (clone / "README.md").write_text("hello\n")
-    result = propose(clone, env)
-    assert result.returncode == 0
-    assert "No run below" in result.stdout
+    assert (workspace / "summary.md").read_text() == result.stdout == "**Refused**\n"
 
 
 def test_the_workflow_trusts_nobody():
@@ -152,6 +119,11 @@ def test_the_workflow_trusts_nobody():
     assert "pull_request_target" not in text
     assert not re.search(r"secrets\.\w", text)
     assert all("${{" not in step["run"] for step in steps()), "expressions belong into env, not into a script"
+    assert all("cd " not in step["run"] and "working-directory" not in step for step in steps())
+    assert all("python -I" in step["run"] or "python" not in step["run"] for step in steps())
+    checkouts = [s["with"] for s in workflow["jobs"]["verify"]["steps"] if "checkout" in s.get("uses", "")]
+    assert [c["path"] for c in checkouts] == ["base", "submission"]
+    assert all(c["persist-credentials"] is False for c in checkouts)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda p: p.name)

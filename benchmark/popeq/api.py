@@ -143,7 +143,9 @@ def leaderboard(
         Runs, or their names: a run's folder, a folder of runs, ``FOLDER/NAME`` or ``NAME`` (the runs of the
         predictor NAME in FOLDER or in ``runs_dir``); all of ``runs_dir`` if empty.
     dataset
-        Chooses among runs of several data sets, and says where a data set folder has moved to.
+        Chooses among runs of several data sets, and says where a data set folder has moved to. By default
+        that of a signed board (``board.json``), else the one that all runs name. The protocol is that of a
+        signed board, else the newest published one that a run is under.
     by
         Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``.
         The table then begins with that column.
@@ -163,9 +165,9 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, the data set has no grouping ``by``, there is not one row ``against``, or some
-        runs that were named are of other data set revisions or protocols. Where no run was named, those are
-        left out with a line in ``notes``.
+        If there are no runs, the data set has no grouping ``by``, there is not one row ``against``, all runs
+        are of other data set revisions or protocols (if some are, they are left out with a line in
+        ``notes``), or a signed folder holds a run that takes what belongs to another or to no one.
     """
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
     board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)

@@ -9,6 +9,7 @@ from pathlib import Path
 from popeq.board.entries import Entry, make_entries
 from popeq.board.groupings import check_split
 from popeq.board.notes import Note
+from popeq.board.ownership import Rows
 from popeq.board.scoring import Scorer
 from popeq.board.selection import (
     comparable,
@@ -19,11 +20,12 @@ from popeq.board.selection import (
     of_dataset,
     runs_of,
 )
+from popeq.board.signed import BOARD, Board, read_board
 from popeq.contract import DatasetSpec
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, read_second_panel, withheld_revisions
 from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
-from popeq.errors import UnknownNameError, UsageError
+from popeq.errors import InvalidInputError, UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import Run
@@ -59,12 +61,29 @@ def load_dataset(
     return dataset
 
 
+def installed_dataset(name: str) -> Dataset:
+    """A data set, or a view of one, that a plugin has under exactly this name; never a folder.
+
+    For names from files of others. Raises UnknownNameError if no plugin has it.
+    """
+    known, (base, _) = registry().datasets, split_name(name)
+    if name not in known and base not in known:
+        raise UnknownNameError("installed data set", name, known, "(give its folder with --dataset)")
+    return load_dataset(name)
+
+
 def view_of(dataset: Dataset, view: str) -> Dataset:
     """The view of a data set, such as ``folds-5``; its answers are withheld from a predictor that runs on it.
 
     Raises UsageError if there is no such view (``popeq.views``).
     """
     return replace(viewed(dataset, view), part_of=withheld_revisions(dataset))
+
+
+def view_named(dataset: Dataset, name: str) -> Dataset:
+    """The view of a data set that has this name; the data set itself if it is no view's name."""
+    base, view = split_name(name)
+    return view_of(dataset, view) if view and base == dataset.name else dataset
 
 
 def list_datasets() -> list[DatasetSpec]:
@@ -81,6 +100,7 @@ def entries_of(
     runs: Sequence[Run | str | Path] = (),
     dataset: str | Path | Dataset | None = None,
     *,
+    protocol: Protocol | None = None,
     runs_dir: str | Path = DEFAULT_RUNS,
     by: str | None = None,
     jobs: int = 1,
@@ -93,9 +113,11 @@ def entries_of(
     found, notes = gather(runs, runs_dir)
     loaded = None if dataset is None else as_dataset(dataset)
     found = of_dataset(found, loaded.name if loaded else None)
-    scorer = scorer_of(found, loaded, None if runs else newest_protocol(found))
+    signed = [board for board in map(checked_board, folders_of(found)) if board.signed]
+    given = protocol or next((board.protocol for board in signed), None)
+    scorer = Scorer(dataset_of(found, loaded), given or newest_protocol(found))
     check_split(scorer.dataset, by)
-    complete, left_out = comparable(found, scorer, named=bool(runs))
+    complete, left_out = comparable(found, scorer)
     notes += left_out
     if not runs:
         complete, older = current(complete)
@@ -105,14 +127,49 @@ def entries_of(
     return scorer, make_entries(complete, scorer, jobs, keep=keep), notes
 
 
+def folders_of(runs: Sequence[Run]) -> list[Path]:
+    """The folders of runs that some runs lie in, each once."""
+    return list(dict.fromkeys(run.folder.parent for run in runs))
+
+
+def checked_board(folder: Path) -> Board:
+    """What is beside the runs of a folder. Raises InvalidInputError if the board is signed off and something
+    in the folder is not as it says, or takes what belongs to another run."""
+    board = read_board(folder)
+    if board.signed and (problems := Rows.read(folder).all_problems()):
+        raise InvalidInputError(f"{folder}: is not the board that {BOARD} describes", problems)
+    return board
+
+
 def dataset_of(runs: Sequence[Run], dataset: str | Path | Dataset | None) -> Dataset:
-    """The data set that is given, or else the one that the first of the runs names."""
+    """The data set that is given; or else of a signed board; or else the one that all of the runs name.
+
+    Raises UsageError if that is none, is not here, or is of another revision than a signed board.
+    """
+    boards = [(folder, board) for folder in folders_of(runs) if (board := read_board(folder)).signed]
     if dataset is not None:
-        return as_dataset(dataset)
+        chosen = as_dataset(dataset)
+    elif boards:
+        assert boards[0][1].dataset
+        chosen = installed_dataset(boards[0][1].dataset.name)
+    else:
+        chosen = _dataset_of_all(runs)
+    for folder, board in boards:
+        board.check(chosen, folder)
+    return chosen
+
+
+def _dataset_of_all(runs: Sequence[Run]) -> Dataset:
     record = runs[0].record.dataset
+    several = len({run.record.dataset.revision for run in runs}) > 1
     try:
-        return load_dataset(record.given)
+        # No run chooses for the others.
+        return installed_dataset(record.name) if several else load_dataset(record.given)
     except UsageError as error:
+        if several:
+            raise UsageError(
+                f"these runs are of several revisions of {record.name!r}; give one with --dataset ({error})"
+            ) from None
         raise UsageError(
             f"the data set {record.name!r} of {runs[0].folder} is not at {record.given!r}; "
             f"give its folder with --dataset ({error})"

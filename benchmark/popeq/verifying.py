@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from popeq.board.ownership import Rows
 from popeq.board.redraw import redraw as draw_again
-from popeq.board.reproduced import note_reproduced
 from popeq.board.scoring import Scorer
 from popeq.board.selection import gather
-from popeq.board.verify import examine
+from popeq.board.signed import note_reproduced
+from popeq.board.trust import trust_of
+from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_RUNS
-from popeq.errors import PopeqError, SealedError, UsageError
-from popeq.lookup import as_dataset
+from popeq.errors import PopeqError, Problem, SealedError, UsageError
+from popeq.lookup import as_dataset, folders_of, installed_dataset, view_named
 from popeq.metrics import HEADLINE, SCORES
 from popeq.render import html_table
-from popeq.runs.folder import Run
+from popeq.runs.folder import RECORD, Run
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 
 
@@ -53,10 +55,12 @@ def verify(
     runs
         Runs, run folders or folders of runs; all of ``runs_dir`` if empty.
     dataset
-        By default the one that each run names.
+        By default the one that ``board.json`` names beside the runs, else an installed one of the name that
+        a run gives. Where a run says that its data set lies is not looked at. Runs of views of the data set
+        are verified with the same views.
     redraw
         Also draw each run again with the code that is installed and compare every sample. What comes out the
-        same is listed in ``reproduced.json`` in the folder of runs.
+        same is listed in ``board.json`` in the folder of runs.
     options
         Parameters for drawing again in place of the record's, such as where a model's folder lies here.
     settings
@@ -72,27 +76,31 @@ def verify(
     if options and not redraw:
         raise UsageError("options of predictors are for drawing again: give redraw too")
     found, unread = gather(runs, runs_dir)
-    scorers: dict[tuple[object, str], Scorer | None] = {}
+    beside = {folder: Rows.read(folder) for folder in folders_of(found)}
+    loaded = None if dataset is None else as_dataset(dataset)
+    scorers: dict[tuple[str, str], Scorer] = {}
 
-    def scorer_of(run: Run) -> Scorer | None:
-        """One scorer for all runs of a data set and protocol; None if the data set cannot be read."""
-        where = dataset or run.record.dataset.given
-        identity = where, run.record.protocol.fingerprint
+    def scorer_of(run: Run) -> Scorer:
+        """One scorer for all runs of a data set and protocol, from what is here and never from where a run
+        says that it lies."""
+        board = beside[run.folder.parent].board
+        name = board.dataset.name if board.dataset else run.record.dataset.name
+        protocol = board.protocol or run.record.protocol
+        identity = name, protocol.fingerprint
         if identity not in scorers:
-            try:
-                scorers[identity] = Scorer(as_dataset(where), run.record.protocol)
-            except SealedError:
-                raise
-            except PopeqError:
-                if dataset:
-                    raise
-                scorers[identity] = None
+            chosen = installed_dataset(name) if loaded is None else view_named(loaded, name)
+            board.check(chosen, run.folder.parent)
+            scorers[identity] = Scorer(chosen, protocol)
         return scorers[identity]
 
-    rows, notes, ok = [], [note.text for note in unread], not unread
+    notes = [note.text for note in unread]
+    # What lies beside a run that is named alone is not asked about.
+    folders = {Path(name).absolute() for name in (runs or [runs_dir]) if not isinstance(name, Run)}
+    for folder, rows_there in beside.items():
+        notes += map(str, rows_there.strays() if folder.absolute() in folders else ())
+    rows, ok = [], not notes
     for run in found:
-        scorer = scorer_of(run)
-        seen = examine(run, scorer)
+        scorer, seen = _examined(run, scorer_of, beside[run.folder.parent])
         said = [*map(str, seen.problems), *(f"suspicious: {flag}" for flag in seen.flags)]
         row: dict[str, object] = {
             "run": run.folder.name,
@@ -112,7 +120,7 @@ def verify(
                     said.append(f"not reproduced: {problem}")
                 elif result.note:
                     said.append(f"reproduced, although {result.note}")
-                row["trust"] = examine(run, scorer).trust if problem else "reproduced"
+                row["trust"] = trust_of(run)
             row["reproduced"] = "no" if problem else "yes"
             ok &= not problem
         notes += [f"{run.folder.name}: {line}" for line in said]
@@ -121,3 +129,19 @@ def verify(
         row["predictions_sha256"] = (run.record.predictions_sha256 or "")[:12]
         rows.append(row)
     return VerifiedRuns(pd.DataFrame(rows), tuple(notes), ok)
+
+
+def _examined(
+    run: Run, scorer_of: Callable[[Run], Scorer], beside: Rows
+) -> tuple[Scorer | None, Verification]:
+    """What is found in a run and in what lies beside it; no scorer if its data set is not here."""
+    if taken := beside.problems(run):
+        return None, Verification(tuple(taken), trust=trust_of(run))
+    try:
+        scorer = scorer_of(run)
+    except SealedError:
+        raise
+    except PopeqError as error:
+        missing = Problem(RECORD, f"its data set cannot be read: {error}", None, "dataset")
+        return None, Verification((missing,), trust=trust_of(run))
+    return scorer, examine(run, scorer)

@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from popeq.runs.record import RunRecord
 from tests.fuzz import served
-from tests.fuzz.targets import CARD, DATASET, Ground, answers_of_the_tested, one_input
+from tests.fuzz.targets import CARD, DATASET, Entry, Ground, answers_of_the_tested, one_folder, one_input
 
 _NUMBERS = "0 -0.0 1 6 6.0000000000000001 6.01 -7 1e-320 1e308 1e999 nan -inf 1_0 0x1 1,5 +1 00 99999999999"
 _NAMES = "p1 p3 p4 P3 l1 l2 a1 ../x x/y . \u202ep3 \u00e9 e\u0301 train test validation expert fold x_db"
@@ -262,10 +262,64 @@ def _cards_of_data(draw: DrawFn) -> bytes:
     return tomli_w.dumps(content if isinstance(content, dict) else good).encode("utf-8", "surrogatepass")
 
 
+_KINDS = ["f"] * 4 + ["l", "d", "p", "s"]
+_FILES = [
+    "run.json",
+    "card.json",
+    "predictions.csv",
+    "predictions.csv.bz2",
+    "board.json",
+    "setup.py",
+    "explanations.jsonl",
+]
+_LEADS = [b"/dev/zero", b"/dev/null", b"new", b".", b"run.json", b"../../before/tiny", b"nowhere"]
+
+
+@st.composite
+def result_folders(draw: DrawFn, good: Sequence[Entry], record: Mapping[str, Any]) -> bytes:
+    """A run that is sent with a few files changed, added, replaced by links, pipes or folders, or renamed."""
+    entries = list(good)
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(entries) - 1)) if entries else 0
+        change = draw(
+            st.sampled_from(["drop", "kind", "add", "content", "record", "card", "rename", "folder"])
+        )
+        if not entries or change == "add":
+            name = draw(st.sampled_from(_FILES) | _TEXT)
+            folder = draw(st.sampled_from(["new/", "new/", "other/", "", "new/more/"]))
+            entries.append((draw(st.sampled_from(_KINDS)), f"{folder}{name}", draw(st.binary(max_size=20))))
+            continue
+        kind, path, content = entries[place]
+        if change == "drop":
+            del entries[place]
+        elif change == "kind":
+            kind = draw(st.sampled_from("ldps"))
+            size = draw(st.sampled_from([0, 70_000, 1 << 31, 1 << 39]))
+            entries[place] = (
+                kind,
+                path,
+                str(size).encode() if kind == "s" else draw(st.sampled_from(_LEADS)),
+            )
+        elif change == "content":
+            entries[place] = (kind, path, draw(edited([content])))
+        elif change == "rename":
+            entries[place] = (kind, f"new/{draw(st.sampled_from(_FILES))}", content)
+        elif change == "folder":
+            name = draw(
+                st.sampled_from(["a b", "\x1b[31m", "`", ".new", "new.tmp", "x" * 250, "\u202e"]) | _TEXT
+            )
+            entries = [(k, p.replace("new/", f"{name}/", 1), c) for k, p, c in entries]
+        else:
+            made = draw(records(record) if change == "record" else cards())
+            entries = [e for e in entries if not e[1].endswith(f"/{change.replace('record', 'run')}.json")]
+            entries.append(("f", f"new/{change.replace('record', 'run')}.json", made))
+    return one_folder(entries)
+
+
 def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
     """For each target, inputs that know its format."""
     good, *_ = ground.targets()[0].seeds()
-    stored = ground.run.content()
+    stored, sent = ground.run.content(), ground.sent_files()
     return {
         "predictions.csv": csv_predictions(good),
         "predictions.parquet": parquet_predictions(),
@@ -278,4 +332,5 @@ def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
         "data set folder": data_sets(),
         "sealed answers.csv": _tables(answers_of_the_tested(), CELLS),
         "answers of servers": served.responses(),
+        "results folder": result_folders(sent, json.loads({e[1]: e[2] for e in sent}["new/run.json"])),
     }

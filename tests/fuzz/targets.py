@@ -12,9 +12,10 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +23,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
+from popeq.board.judge import judge
 from popeq.board.publishing import publish
+from popeq.board.report import report
 from popeq.board.scoring import Scorer
+from popeq.board.signing import sign
 from popeq.board.trust import find_claims
 from popeq.board.verify import examine
 from popeq.dataset import Dataset
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.errors import InvalidInputError, PopeqError
+from popeq.lookup import entries_of
 from popeq.protocol import Protocol
 from popeq.runs.card import read_card
 from popeq.runs.folder import Run, find_runs, kept_to
@@ -36,6 +41,8 @@ from popeq.runs.packed import PACKED
 from popeq.runs.predictions import read_predictions
 from popeq.runs.record import RunRecord
 from popeq.runs.submission import predictions_csv, run_from_predictions
+from popeq.verifying import verify
+from tests.forger import Forger
 from tests.fuzz import served
 
 N = 3
@@ -228,6 +235,30 @@ class Ground:
             assert read_dataset(folder).revision == read.revision
         return not refused
 
+    def results(self, content: bytes) -> bool:
+        """A whole folder of results: judged as an addition to a signed board, verified, made a board of."""
+        before, after = self.folder / "before", self.given / "results"
+        if not before.exists():
+            Forger(self.dataset, PROTOCOL).run(before / "tiny", "base", card=None)
+            sign(before / "tiny", self.dataset, PROTOCOL)
+            shutil.rmtree(before / "tiny" / ".locks")
+        shutil.rmtree(after, ignore_errors=True)
+        shutil.copytree(before, after)
+        write_entries(after / "tiny", content)
+        judged = judge(before, after, dataset_of=lambda _: self.dataset)
+        _check_told(report(judged), lines=None)
+        with refusals() as refused:
+            ok = verify([after / "tiny"], self.dataset).ok
+        with refusals() as no_board:
+            entries_of([after / "tiny"], self.dataset, keep=False)
+        find_claims(after / "tiny", "tiny")
+        new = [run for board in judged.boards for run in board.runs]
+        if judged.ok and new:
+            assert ok
+            assert not refused
+            assert not no_board
+        return judged.ok and bool(new)
+
     def _use(self, read: Dataset) -> None:
         assert read.test_ids
         for stage in read.stages:
@@ -268,6 +299,7 @@ class Ground:
             ),
             Target("sealed answers.csv", self.sealed, lambda: [answers_of_the_tested()]),
             Target("answers of servers", served.check, served.seeds),
+            Target("results folder", self.results, self._results_seeds),
         ]
 
     def _csv_seeds(self) -> list[bytes]:
@@ -282,6 +314,16 @@ class Ground:
 
     def _packed_seeds(self) -> list[bytes]:
         return [self.run.predictions_file.read_bytes()]
+
+    def _results_seeds(self) -> list[bytes]:
+        return [one_folder(self.sent_files())]
+
+    def sent_files(self) -> list[Entry]:
+        """What somebody adds to a folder of results: a run with its card."""
+        folder = self.folder / "sent"
+        if not folder.exists():
+            Forger(self.dataset, PROTOCOL).run(folder, "mine", folder="new")
+        return [("f", f"new/{path.name}", path.read_bytes()) for path in sorted((folder / "new").iterdir())]
 
     def _parquet(self) -> list[bytes]:
         import pandas as pd
@@ -338,6 +380,43 @@ def answers_of_the_tested() -> bytes:
     """The responses of DATASET to its test prompts, a file of their own."""
     header, *rows = DATASET["responses.csv"].splitlines(keepends=True)
     return b"".join([header, *(row for row in rows if row[:2] in (b"p3", b"p4"))])
+
+
+#: What lies in a folder of results: its kind (f file, l link, d folder, p pipe, s file of a size), its path
+#: from there, and the content, what it leads to, or the size.
+Entry = tuple[str, str, bytes]
+
+
+def one_folder(entries: Sequence[Entry]) -> bytes:
+    """Entries of a folder as one input."""
+    return _END.join(
+        f"{kind} {path}\n".encode("utf-8", "surrogatepass") + rest for kind, path, rest in entries
+    )
+
+
+def write_entries(folder: Path, content: bytes) -> None:
+    """Make the entries of one input in a folder, never outside of it; what cannot be made is passed over."""
+    for part in content.split(_END):
+        head, _, rest = part.partition(b"\n")
+        kind, _, name = head.decode("utf-8", "surrogateescape").partition(" ")
+        if not name or "\0" in name or ".." in name.split("/") or name.startswith("/"):
+            continue
+        path = folder / name
+        with contextlib.suppress(OSError, ValueError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if any(parent.is_symlink() for parent in (path, *path.parents)):
+                continue
+            if kind == "l":
+                path.symlink_to(os.fsdecode(rest))
+            elif kind == "d":
+                path.mkdir()
+            elif kind == "p":
+                os.mkfifo(path)
+            elif kind == "s":
+                with path.open("wb") as file:
+                    file.truncate(min(int(rest), 1 << 40))
+            elif not path.exists() or path.is_file():
+                path.write_bytes(rest)
 
 
 def one_input(files: Mapping[str, bytes]) -> bytes:

@@ -40,10 +40,10 @@ def folder(tmp_path_factory):
         ),
         (("ablate", "prior"), lambda f: api.ablate(["prior"], runs_dir=f / "runs")),
         (("ablate", "--edges"), lambda f: api.ablate(runs_dir=f / "runs", edges=True)),
-        (("verify",), lambda f: api.verify(runs_dir=f / "runs")),
+        (("verify", "--dataset", "{}/data"), lambda f: api.verify(dataset=f / "data", runs_dir=f / "runs")),
         (
-            ("verify", "prior", "--redraw"),
-            lambda f: api.verify([f / "runs" / "prior"], runs_dir=f / "runs", redraw=True),
+            ("verify", "prior", "--redraw", "--dataset", "{}/data"),
+            lambda f: api.verify([f / "runs" / "prior"], f / "data", runs_dir=f / "runs", redraw=True),
         ),
     ],
 )
@@ -79,8 +79,8 @@ def test_a_run_that_comes_out_otherwise_is_not_ok(folder, tmp_path):
     record = json.loads((run / "run.json").read_text())
     record["predictions_sha256"] = hashlib.sha256("".join(rows).encode()).hexdigest()
     (run / "run.json").write_text(json.dumps(record))
-    assert api.verify([run]).ok
-    found = api.verify([run], redraw=True)
+    assert api.verify([run], folder / "data").ok
+    found = api.verify([run], folder / "data", redraw=True)
     assert not found.ok
     assert found.table["reproduced"].tolist() == ["no"]
     assert "1 of 2640 samples differ" in " ".join(found.notes)

@@ -134,4 +134,4 @@ def test_runs_of_views_are_ranked_and_verified(tmp_path, small):
     for view in ("folds-3", "train-3-0"):
         call("run", "prior", "--dataset", f"{small}@{view}", "--quiet")
         assert f"small@{view} (simulated)" in call("leaderboard", "show", "--dataset", f"{small}@{view}")
-    assert call("verify", "--redraw").count("yes") >= 2
+    assert call("verify", "--redraw", "--dataset", small).count("yes") >= 2

@@ -14,6 +14,7 @@ from popeq.board.kept_scores import Numbers
 from popeq.board.leaks import signs
 from popeq.board.scoring import NUMBERS, PromptTable, Scorer, average
 from popeq.board.trust import card_of, trust_of, weakest
+from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.parallel import parallel_map
@@ -91,28 +92,41 @@ def make_of(record: RunRecord) -> str:
     return json.dumps([p.source, code, p.identity, record.model], sort_keys=True)
 
 
+def row_of_record(record: RunRecord) -> str:
+    """The row that a run is in, as text: its method and its make."""
+    return method_of(record) + make_of(record)
+
+
 def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bool = True) -> list[Entry]:
     """Score every run from its predictions, in ``jobs`` processes, and average the seeds of one predictor,
-    parameter set and code. A wrong card.json is an error.
+    parameter set and code. A wrong card.json is an error, and so are two runs of one seed of a row.
 
     With ``keep``, predictions that were scored here before by the same code are not scored again.
     """
     groups: dict[str, dict[int, Run]] = {}
     for run in runs:
-        groups.setdefault(method_of(run.record) + make_of(run.record), {})[run.record.seed] = run
+        seeds = groups.setdefault(row_of_record(run.record), {})
+        other = seeds.setdefault(run.record.seed, run)
+        if other is not run:
+            raise UsageError(
+                f"{other.folder} and {run.folder}: are both seed {run.record.seed} of "
+                f"{run.record.predictor.name}; remove one of them"
+            )
     ordered = [[seeds[s] for s in sorted(seeds)] for seeds in groups.values()]
     scored = iter(_scored([run for group in ordered for run in group], scorer, jobs, keep))
+    cards_of = [[card_of(run.folder) for run in group] for group in ordered]
     records = [group[0].record for group in ordered]
+    # What somebody sends does not change what the rows without a card are called.
+    own_records = [r for r, cards in zip(records, cards_of, strict=True) if not any(cards)]
     entries = []
-    for group in ordered:
+    for group, cards in zip(ordered, cards_of, strict=True):
         own = [next(scored) for _ in group]
-        cards = [card_of(run.folder) for run in group]
         entries.append(
             Entry(
-                _label(group[0].record, records),
+                _label(group[0].record, records if any(cards) else own_records),
                 tuple(group),
                 average([scorer.table_of(found.scores, found.influence) for found in own]),
-                weakest([trust_of(run, card) for run, card in zip(group, cards, strict=True)]),
+                weakest([trust_of(run) for run in group]),
                 tuple(dict.fromkeys(flag for found in own for flag in found.flags)),
                 next((card for card in cards if card), None),
             )

@@ -6,12 +6,15 @@ import shutil
 from pathlib import Path
 
 from popeq.atomic import FolderTakenError, new_folder
+from popeq.board.ownership import Rows, Sent, clashes
+from popeq.board.scoring import Scorer
 from popeq.board.verify import Verification, examine
 from popeq.dataset import Dataset
 from popeq.errors import InvalidInputError, Problem, UsageError
 from popeq.folder_names import without_folders
 from popeq.runs.card import CARD, read_card
 from popeq.runs.folder import RECORD, Run
+from popeq.runs.plain_folder import odd_files
 from popeq.runs.record import RunRecord
 
 EXAMPLE_CARD = """\
@@ -29,7 +32,7 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
     """Copy a verified run with its card to ``results/<data set>/<run id>/``.
 
     Only run.json (without this machine's folders), the predictions and card.json are copied. Nothing is left
-    behind if the run does not verify.
+    behind if the run does not verify, or takes the key, the method or the seed of a run that is there.
 
     Raises
     ------
@@ -43,18 +46,25 @@ def publish(run: Run, dataset: Dataset, card_file: Path | None, results: Path) -
         raise UsageError(
             f"{run.folder}: has no {CARD}; write one and give it with --card, for example\n{EXAMPLE_CARD}"
         )
+    if odd := odd_files(run.folder):
+        raise InvalidInputError(f"{run.folder} does not verify", odd)
     card = read_card(card_file or own)
     record = portable(run.record, dataset)
     target = results / dataset.name / record.run_id
+    there = Rows.read(target.parent)
+    there.board.check(dataset, target.parent)
+    scorer = Scorer(dataset, there.board.protocol or record.protocol)
     try:
         with new_folder(target) as folder:
             (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if run.predictions_file.is_file():
                 shutil.copyfile(run.predictions_file, folder / run.predictions_file.name)
-            seen = examine(Run(folder, record), dataset)
-            problems = (*_folders(record), *seen.problems)
-            if problems:
+            copy = Run(folder, record)
+            others = [other for other in there.runs if other.run.folder != target]
+            seen = examine(copy, scorer)
+            taken = clashes(Sent(copy, card), others, there.board)
+            if problems := (*_folders(record), *seen.problems, *taken):
                 raise InvalidInputError(f"{run.folder} does not verify", problems)
     except FolderTakenError:
         raise UsageError(f"{target}: is there already; nothing was changed") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from popeq.board.reproduced import Reproduction
+from popeq.board.signed import Reproduction
 from popeq.dataset import Dataset
 from popeq.errors import PopeqError
 from popeq.runs.folder import Run
@@ -77,8 +77,6 @@ def redraw(
     code = plan.spec.predictor.code
     assert code is not None
     entry = Reproduction(
-        run_id=record.run_id,
-        predictions_sha256=run.predictions_sha256(),
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         popeq=code.popeq,
         code_sha256=code.sha256,

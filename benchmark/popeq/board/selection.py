@@ -12,7 +12,7 @@ from popeq.board.scoring import Scorer
 from popeq.errors import UnknownNameError, UsageError
 from popeq.folder_names import without_folders
 from popeq.plugins import registry
-from popeq.protocol import Protocol, newest
+from popeq.protocol import PUBLISHED, Protocol, newest
 from popeq.runs.code import code_of, modules_of
 from popeq.runs.folder import RECORD, Run, find_runs
 
@@ -90,9 +90,16 @@ def runs_of(name: Run | Path | str, runs_dir: Path | str, dataset_name: str | No
 
 
 def newest_protocol(runs: Sequence[Run]) -> Protocol:
-    """The newest protocol of the complete runs; of all if none is complete."""
+    """The newest published protocol of the complete runs; of all if none is complete.
+
+    Raises UsageError if they are under several protocols and none is published: no run chooses for others.
+    """
     complete = [run for run in runs if run.record.status == "complete"]
-    return newest(run.record.protocol for run in complete or runs)
+    found = {run.record.protocol.fingerprint: run.record.protocol for run in complete or runs}
+    if len(found) > 1 and not any(protocol in PUBLISHED for protocol in found.values()):
+        labels = ", ".join(protocol.label for protocol in found.values())
+        raise UsageError(f"these runs are under several protocols ({labels}); name those of one")
+    return newest(found.values())
 
 
 def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
@@ -111,19 +118,18 @@ def of_dataset(runs: Sequence[Run], dataset_name: str | None) -> list[Run]:
     return own
 
 
-def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tuple[list[Run], list[Note]]:
+def comparable(runs: Sequence[Run], scorer: Scorer, *, strict: bool = False) -> tuple[list[Run], list[Note]]:
     """Complete runs of a scorer's data set revision and protocol, the newest of each key and served model,
     and a note for each run that is left out.
 
     Raises
     ------
     UsageError
-        With a line for each run of another revision or protocol, which are never compared; if nobody named
-        the runs (they were found in a folder), they are left out with a note instead.
+        If all runs are of another revision or protocol, which are never compared; with ``strict`` if one is.
     """
     differing = [(run, _other(run, scorer)) for run in runs]
     wrong = [(run, why) for run, why in differing if why]
-    if wrong and (named or len(wrong) == len(runs)):
+    if wrong and (strict or len(wrong) == len(runs)):
         raise UsageError(
             "\n".join(
                 f"{run.folder}: {why}, so it cannot be compared; run it again: {run.record.command}"
@@ -136,10 +142,18 @@ def comparable(runs: Sequence[Run], scorer: Scorer, *, named: bool = True) -> tu
     ]
     fitting = [run for run, why in differing if not why]
     # A served model is known by its name before it is asked, so that who answered is no part of the key.
-    whole = [run for run in fitting if run.record.status == "complete"]
-    complete = {(run.record.key, run.record.answered_by): run for run in whole}
-    unfinished = [run for run in fitting if run.record.status != "complete"]
-    notes += [_left_out(f"{run.folder.name} {_unfinished(run, scorer)}") for run in unfinished]
+    complete: dict[tuple[str, str], Run] = {}
+    for run in fitting:
+        if run.record.status != "complete":
+            notes.append(_left_out(f"{run.folder.name} {_unfinished(run, scorer)}"))
+            continue
+        same = (run.record.expected_key, run.record.answered_by)
+        older = complete.get(same)
+        complete[same] = run
+        if older is not None:
+            notes.append(
+                _left_out(f"{older.folder.name} is the same run as {run.folder.name}, which is newer")
+            )
     return list(complete.values()), notes
 
 
@@ -151,7 +165,7 @@ def entry_of(runs: Sequence[Run], scorer: Scorer) -> Entry:
     UsageError
         If a run is not complete, not comparable, or of another predictor than the first.
     """
-    comparable(runs, scorer)
+    comparable(runs, scorer, strict=True)
     for run in runs:
         if run.record.status != "complete":
             raise UsageError(f"{run.folder}: {_unfinished(run, scorer)}, so it cannot be compared")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.board.reproduced import is_reproduced
+from popeq.board.signed import read_board
 from popeq.errors import InvalidInputError, UsageError
 from popeq.runs.card import CARD, Card, Trust, read_card
 from popeq.runs.folder import RECORD, Run
+from popeq.runs.plain_folder import odd_files
 
 #: Labels, best first, each in words.
 LABELS: dict[Trust, str] = {
     "reproduced": "drawn again by 'popeq verify --redraw', which found the same predictions",
-    "drawn": "popeq ran the plugin here; nobody has drawn it again yet",
-    "scored": "scored here from predictions that somebody sent",
+    "drawn": "the maintainers of the board ran the plugin; nobody has drawn it again yet",
+    "scored": "scored here from its predictions; who drew them, and how, is the word of who sent them",
     "self-reported": "numbers that somebody states, without predictions; never ranked",
 }
 
@@ -25,17 +26,13 @@ def card_of(folder: Path) -> Card | None:
     return read_card(path) if path.exists() else None
 
 
-def trust_of(run: Run, card: Card | None = None) -> Trust:
-    """The label of a run, from what was done and never from what its card says.
+def trust_of(run: Run) -> Trust:
+    """The label of a run, from ``board.json`` in its folder of runs; ``scored`` if that does not list it.
 
-    ``reproduced`` if the folder of runs lists it so with the predictions that it has now; ``scored`` if it
-    was sent: as predictions, or as a run with a ``card``; otherwise ``drawn``.
+    Nothing in the run itself gives a label.
     """
-    if run.record.origin == "submitted":
-        return "scored"
-    if is_reproduced(run):
-        return "reproduced"
-    return "drawn" if card is None else "scored"
+    entry = read_board(run.folder.parent).entry(run)
+    return entry.trust if entry else "scored"
 
 
 def weakest(labels: Sequence[Trust]) -> Trust:
@@ -51,6 +48,8 @@ def find_claims(root: Path, dataset_name: str) -> tuple[list[Card], list[str]]:
         if (path.parent / RECORD).exists():
             continue
         try:
+            if odd := odd_files(path.parent):
+                raise InvalidInputError("wrong card", odd)
             card = read_card(path)
         except (UsageError, InvalidInputError) as error:
             notes.append(f"left out: {path}: {error}")

@@ -17,6 +17,10 @@ from popeq.errors import InvalidInputError, PopeqError, Problem
 from popeq.metrics import HEADLINE, SCORES
 from popeq.runs.card import CARD, Card, Trust
 from popeq.runs.folder import RECORD, Run
+from popeq.runs.plain_folder import odd_files
+from popeq.runs.record import RunRecord
+from popeq.runs.submission import SOURCE, wrong_name
+from popeq.typing import Floats
 
 #: A stated score may differ from the recomputed one by the rounding to two decimals.
 TOLERANCE_DB = 0.005 + 1e-9
@@ -33,31 +37,17 @@ class Verification:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
+def examine(run: Run, scorer: Scorer | Dataset) -> Verification:
     """Everything that is wrong with a run, and with its scores, the label of trust and flags if nothing is.
 
-    ``scorer`` says what to score it with, or the data set; by default the data set that the run names.
+    ``scorer`` says what to score it with, or the data set, with which the run's own protocol is used.
     """
-    problems, card = _record_and_card(run)
-    if scorer is None:
-        from popeq.lookup import load_dataset
-
-        try:
-            scorer = load_dataset(run.record.dataset.given)
-        except PopeqError as error:
-            return Verification((*problems, Problem(RECORD, f"its data set cannot be read: {error}")))
     if isinstance(scorer, Dataset):
         scorer = Scorer(scorer, run.record.protocol)
-    problems += _fits(run, scorer)
-    trust = trust_of(run, card)
-    if problems:
+    problems, samples, card = sound_samples(run, scorer)
+    trust = trust_of(run)
+    if samples is None:
         return Verification(tuple(problems), trust=trust)
-    try:
-        samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
-    except InvalidInputError as error:
-        return Verification(error.problems, trust=trust)
-    except PopeqError as error:
-        return Verification((Problem(run.predictions_file.name, str(error)),), trust=trust)
     table = scorer.score(samples)
     scores = summary(table)
     flags = too_good(scores[f"{HEADLINE}_mean"], perfect_line(scorer)) + signs(samples, table, scorer)
@@ -70,6 +60,24 @@ def examine(run: Run, scorer: Scorer | Dataset | None = None) -> Verification:
     return Verification(tuple(wrong), tuple(flags), trust, scores)
 
 
+def sound_samples(run: Run, scorer: Scorer) -> tuple[list[Problem], Floats | None, Card | None]:
+    """What is wrong with a run before anything is scored; its samples (prompts, n, 2), dB, if nothing is; and
+    its card, if there is one."""
+    if problems := odd_files(run.folder):
+        return problems, None, None
+    # How much there is to read is known once the run is of this protocol and data set.
+    fitting = _fits(run, scorer)
+    problems, card = _record_and_card(run, read=not fitting)
+    if problems or fitting:
+        return [*problems, *fitting], None, card
+    try:
+        return [], run.samples(scorer.dataset.test_ids, scorer.dataset.space), card
+    except InvalidInputError as error:
+        return list(error.problems), None, card
+    except PopeqError as error:
+        return [Problem(run.predictions_file.name, str(error))], None, card
+
+
 def summary(table: PromptTable) -> dict[str, float]:
     """Median and mean of every score over prompts, dB, by the board's column names."""
     return {
@@ -79,18 +87,21 @@ def summary(table: PromptTable) -> dict[str, float]:
     }
 
 
-def _record_and_card(run: Run) -> tuple[list[Problem], Card | None]:
-    """What is wrong with the record, the file of predictions and the card; and the card, if there is one."""
+def _record_and_card(run: Run, *, read: bool) -> tuple[list[Problem], Card | None]:
+    """What is wrong with the record, the card and, if they are to be ``read``, the predictions; and the card,
+    if there is one."""
     record, problems, card = run.record, [], None
     if record.status != "complete":
         done = f"{record.prompts_done} of {record.prompts} prompts"
         problems.append(Problem(RECORD, f"the run is {record.status} ({done})", None, "status"))
     elif not record.predictions_sha256:
         problems.append(Problem(RECORD, "is missing", None, "predictions_sha256"))
-    else:
+    elif read:
         problems += _file_hash(run)
-    if record.origin == "drawn" and record.expected_key != record.key:
+    if record.expected_key != record.key:
         problems.append(Problem(RECORD, "is not the SHA-256 of what the record says was run", None, "key"))
+    if record.origin == "submitted":
+        problems += _sent(record)
     try:
         card = card_of(run.folder)
     except InvalidInputError as error:
@@ -98,6 +109,20 @@ def _record_and_card(run: Run) -> tuple[list[Problem], Card | None]:
     except PopeqError as error:
         problems.append(Problem(CARD, str(error)))
     return problems, card
+
+
+def _sent(record: RunRecord) -> list[Problem]:
+    """Whether a record of sent predictions says no more of a predictor than its name."""
+    made = record.predictor
+    checks = {
+        "name": wrong_name(made.name),
+        "source": "" if made.source == SOURCE else f"is {SOURCE!r} where predictions were sent",
+        "parameters": "must be empty where predictions were sent" if made.parameters else "",
+        "code": "must be null where predictions were sent" if made.code or made.identity else "",
+    }
+    return [
+        Problem(RECORD, message, None, f"predictor.{field}") for field, message in checks.items() if message
+    ]
 
 
 def _file_hash(run: Run) -> list[Problem]:

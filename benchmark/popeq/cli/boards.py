@@ -16,11 +16,13 @@ from popeq.cli.options import (
     recompute_option,
     runs_option,
 )
+from popeq.cli.publishing import judge, protocol_option, sign
 from popeq.output import say, say_text
 from popeq.plain_text import json_text
 
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
+    from popeq.protocol import Protocol
 
 
 @click.group()
@@ -28,9 +30,14 @@ def leaderboard() -> None:
     """Rank runs."""
 
 
+leaderboard.add_command(sign)
+leaderboard.add_command(judge)
+
+
 @leaderboard.command("show")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @dataset_option
+@protocol_option
 @runs_option
 @by_option
 @click.option(
@@ -49,6 +56,7 @@ def leaderboard() -> None:
 def show(
     runs: tuple[Path, ...],
     dataset: str | Dataset | None,
+    protocol: Protocol | None,
     runs_dir: Path,
     by: str | None,
     against: str | None,
@@ -63,13 +71,17 @@ def show(
     --runs); by default all of --runs.
     """
     from popeq import api
+    from popeq.board.groupings import split_board
+    from popeq.board.leaderboard import build as build_board
     from popeq.board.markdown import insert
 
     if into is not None and (by or against):
         raise click.UsageError("--into takes the whole board; leave --by and --against out")
-    board = api.leaderboard(
-        runs, dataset, runs_dir=runs_dir, by=by, against=against, jobs=jobs, keep=not recompute
+    scorer, entries, notes = api.entries_of(
+        runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute
     )
+    board = build_board(entries, scorer, notes, compared_with=against, jobs=jobs, keep=not recompute)
+    board = split_board(board, scorer, by) if by else board
     if into is not None:
         insert(board, into)
         say(f"written: {into}")
@@ -87,6 +99,7 @@ def show(
     help="Folder of the site; replaced if it is one.",
 )
 @dataset_option
+@protocol_option
 @runs_option
 @jobs_option
 @recompute_option
@@ -94,6 +107,7 @@ def build(
     runs: tuple[Path, ...],
     output: Path,
     dataset: str | Dataset | None,
+    protocol: Protocol | None,
     runs_dir: Path,
     jobs: int,
     recompute: bool,
@@ -105,7 +119,9 @@ def build(
     """
     from popeq.site.build import build_site
 
-    built = build_site(runs, output, dataset, runs_dir=runs_dir, jobs=jobs, keep=not recompute)
+    built = build_site(
+        runs, output, dataset, protocol=protocol, runs_dir=runs_dir, jobs=jobs, keep=not recompute
+    )
     say(f"written: {built / 'index.html'}")
     if not isinstance(dataset, str | None) and dataset.card.sealed_answers is not None:
         say("The pages show the sealed answers: keep them to yourself until everybody may see those.")

@@ -89,14 +89,16 @@ def score(file: Path, dataset: str, name: str, card: Path | None, seed: int, run
 def submit(run: Path, card: Path | None, dataset: str | Dataset | None, results: Path) -> None:
     """Copy a run, verified and with its card, to where the public board is made from.
 
-    The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused.
+    The copy holds run.json, the predictions and card.json and nothing else. What does not verify is refused,
+    and so are a key or a method that another run there has, and another protocol than the folder's.
     """
     from popeq import api
     from popeq.board.publishing import publish
+    from popeq.lookup import installed_dataset
     from popeq.runs.folder import Run
 
     opened = Run.open(run)
-    loaded = api.as_dataset(dataset or opened.record.dataset.given)
+    loaded = api.as_dataset(dataset or installed_dataset(opened.record.dataset.name))
     seen, target = publish(opened, loaded, card, results)
     for flag in seen.flags:
         say(f"popeq: suspicious: {flag}", err=True)

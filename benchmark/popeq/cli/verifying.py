@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--redraw",
     is_flag=True,
     help="Also draw each run again with the code that is installed, and compare every sample. What comes out "
-    "the same is listed in reproduced.json in the folder of runs.",
+    "the same is listed in board.json in the folder of runs.",
 )
 @click.option(
     "-o",
@@ -51,8 +51,9 @@ def verify(
 ) -> None:
     """Recompute every score of runs from their predictions and check all hashes.
 
-    RUNS are run folders or folders of runs; by default all of --runs. Exit code 1 if one does not verify, or
-    with --redraw is not reproduced.
+    RUNS are run folders or folders of runs; by default all of --runs. The data set is that of --dataset, of
+    board.json beside the runs, or an installed one of the name that a run gives; never where a run says that
+    it lies. Exit code 1 if a run does not verify, or with --redraw is not reproduced.
     """
     from popeq import verifying
     from popeq.errors import UsageError

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from popeq.atomic import write_bytes, write_text
 from popeq.errors import InvalidInputError, Problem, RunError, UsageError
 from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, parse_json, read_plain, read_text
 from popeq.runs.packed import name_for, pack, unpack
+from popeq.runs.plain_folder import odd_files
 from popeq.runs.predictions import (
     PREDICTION_COLUMNS,
     as_written,
@@ -51,10 +54,14 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
-        """Read a run folder; raises RunError if it is none."""
+        """Read a run folder; raises RunError if it is none, or its files are links, devices or too large."""
         folder = Path(folder)
+        if folder.name in ("", ".."):
+            folder = folder.resolve()  # its name and what lies beside it count
         if not folder.is_dir():
             raise RunError(f"{folder}: is not a run folder")
+        for problem in odd_files(folder):
+            raise RunError(f"{folder / problem.file}: {problem.message}")
         return cls(folder, read_record(folder / RECORD))
 
     @property
@@ -116,20 +123,29 @@ class Run:
             raise RunError(f"{path}: cannot be read: {error!r}") from None
 
     def predictions_sha256(self) -> str:
-        """Hash of the predictions as they are now; raises RunError as ``samples`` does."""
-        return hashlib.sha256(self._predictions()).hexdigest()
+        """Hash of the predictions as they are now; raises RunError as ``samples`` does.
+
+        A file that has not changed since this process hashed it is not read again.
+        """
+        self._check_complete()
+        path = self.predictions_file
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return self._checked(_text_sha256(path, self._most_bytes, state))
+
+    @property
+    def _most_bytes(self) -> int:
+        return min(most_bytes(self.record.protocol.n_samples, self.record.prompts), _MOST_BYTES)
 
     def content(self) -> bytes:
         """The text of the predictions as it is in the folder, unpacked, not held against the record.
 
         Raises RunError if it cannot be read, or is larger than such predictions can be.
         """
-        path = self.predictions_file
-        most = min(most_bytes(self.record.protocol.n_samples, self.record.prompts), _MOST_BYTES)
-        try:
-            return unpack(read_plain(path, most), path, most)
-        except UsageError as error:
-            raise RunError(str(error)) from None
+        return _text(self.predictions_file, self._most_bytes)
 
     def samples(self, prompt_ids: Sequence[str], space: Space = PLANE) -> NDArray[np.float64]:
         """The samples (len(prompt_ids), n, 2), dB, checked against the record and the box.
@@ -155,18 +171,38 @@ class Run:
 
     def _predictions(self) -> bytes:
         """The text of the predictions, if it is what the run wrote."""
+        self._check_complete()
+        content = self.content()
+        self._checked(hashlib.sha256(content).hexdigest())
+        return content
+
+    def _check_complete(self) -> None:
         if self.record.status != "complete":
             raise RunError(
                 f"{self.folder}: the run is {self.record.status} "
                 f"({self.record.prompts_done} of {self.record.prompts} prompts); finish it with: "
                 f"{self.record.command} --runs {self.folder.parent}"
             )
-        content = self.content()
-        if hashlib.sha256(content).hexdigest() != self.record.predictions_sha256:
+
+    def _checked(self, sha256: str) -> str:
+        if sha256 != self.record.predictions_sha256:
             raise RunError(
                 f"{self.predictions_file}: is not what the run wrote (SHA-256 differs from run.json)"
             )
-        return content
+        return sha256
+
+
+def _text(path: Path, most: int) -> bytes:
+    """The text of a file of predictions, unpacked, of at most so many bytes; RunError otherwise."""
+    try:
+        return unpack(read_plain(path, most), path, most)
+    except UsageError as error:
+        raise RunError(str(error)) from None
+
+
+@lru_cache(maxsize=1024)
+def _text_sha256(path: Path, most: int, _: tuple[int, ...]) -> str:
+    return hashlib.sha256(_text(path, most)).hexdigest()
 
 
 def lock_file(runs_dir: Path, name: str) -> Path:
@@ -187,7 +223,7 @@ def find_runs(root: Path) -> tuple[list[Run], list[str]]:
     """Every run in a folder of runs, oldest first, and why each that cannot be read cannot."""
     runs, broken = [], []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.name.startswith(".") or not (folder / RECORD).is_file():  # .name.tmp is not whole yet
+        if folder.name.startswith(".") or not os.path.lexists(folder / RECORD):  # .name.tmp is not whole yet
             continue
         try:
             runs.append(Run.open(folder))

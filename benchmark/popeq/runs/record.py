@@ -13,7 +13,7 @@ from popeq.errors import RunError
 from popeq.folder_names import last_name, without_folders, without_folders_in
 from popeq.others_files import UnreadableFileError, read_json
 from popeq.plain_text import folder_name, size_text, visible
-from popeq.runs.spec import RunSpec, Section
+from popeq.runs.spec import PredictorRecord, RunSpec, Section
 
 SCHEMA_VERSION = 4
 
@@ -121,6 +121,13 @@ class RunRecord(RunSpec, _Head):
     environment: EnvironmentRecord
 
     @property
+    def expected_key(self) -> str:
+        """What the key has to be, by what the record says was run (``RunSpec``) or sent."""
+        if self.origin == "submitted":
+            return submitted_key(self, self.predictions_sha256)
+        return super().expected_key
+
+    @property
     def model(self) -> str:
         """The model behind the predictor as tables show it, ``NAME (SIZE, QUANTISATION, HASH)``: the name
         without folders, and as much of the rest as is known; empty if there is none."""
@@ -149,6 +156,15 @@ class RunRecord(RunSpec, _Head):
         return shlex.join(
             self.dataset.name if w == self.dataset.given else without_folders_in(w) for w in words
         )
+
+
+def submitted_key(spec: RunSpec, predictions_sha256: str | None) -> str:
+    """The key of a run that somebody sends: its predictions count in place of parameters and code."""
+    made = spec.predictor
+    sent = PredictorRecord(
+        name=made.name, source=made.source, parameters={"predictions_sha256": predictions_sha256}
+    )
+    return RunSpec(predictor=sent, dataset=spec.dataset, protocol=spec.protocol, seed=spec.seed).expected_key
 
 
 def migrate(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from popeq.runs.folder import Run, find_runs, kept_to, lock_file
 from popeq.runs.packed import name_for, pack
 from popeq.runs.plan import dataset_record
 from popeq.runs.predictions import PREDICTION_COLUMNS, read_predictions
-from popeq.runs.record import RunRecord
+from popeq.runs.record import RunRecord, submitted_key
 from popeq.runs.spec import PredictorRecord, RunSpec
 from popeq.runs.worker import predictions_text
 
@@ -51,10 +51,8 @@ def run_from_predictions(
     InvalidInputError
         With everything that is wrong in the file.
     """
-    if not IDENTIFIER.fullmatch(name) or len(name) > 64:
-        raise UsageError(f"--name {name!r}: use up to 64 letters, digits, '.', '_' and '-', no sign first")
-    if name in registry().predictors:
-        raise UsageError(f"--name {name}: is the name of a predictor; give your method another")
+    if wrong := wrong_name(name):
+        raise UsageError(f"--name {name!r}: {wrong}")
     sent = read_predictions(file, dataset.test_ids, protocol.n_samples, dataset.space)
     samples = sent if protocol.decimals is None else kept_to(sent, protocol.decimals, dataset.space)
     text = predictions_csv(dataset.test_ids, samples)
@@ -84,6 +82,14 @@ def run_from_predictions(
                     "another --name, or --seed if they are another draw of the same method"
                 )
         return new_run(record, runs_dir, fill), True
+
+
+def wrong_name(name: str) -> str:
+    """Why a method whose predictions are sent cannot have this name; empty if it can."""
+    if not IDENTIFIER.fullmatch(name) or len(name) > 64:
+        return "use up to 64 letters, digits, '.', '_' and '-', no sign first"
+    taken = name.casefold() in (known.casefold() for known in registry().predictors)
+    return "is the name of a predictor; give your method another" if taken else ""
 
 
 def _with_card(run: Run, card: Card) -> Run:
@@ -120,14 +126,12 @@ def _drawn_as(record: RunRecord) -> tuple[object, ...]:
 
 
 def _record(file: Path, spec: RunSpec, prompts: int, sha256: str) -> RunRecord:
-    """The record of predictions that were sent; its key counts them in place of parameters and code."""
+    """The record of predictions that were sent."""
     name = spec.predictor.name
-    of_content = spec.predictor.model_copy(update={"parameters": {"predictions_sha256": sha256}})
-    key = spec.model_copy(update={"predictor": of_content}).expected_key
     words = ["popeq", "score", file.name, "--dataset", spec.dataset.given, "--name", name, "--seed"]
     record = new_record(
         spec,
-        key,
+        submitted_key(spec, sha256),
         origin="submitted",
         status="complete",
         command=shlex.join([*words, str(spec.seed)]),

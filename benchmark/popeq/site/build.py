@@ -25,6 +25,7 @@ from popeq.defaults import DEFAULT_RUNS
 from popeq.errors import UsageError
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
+from popeq.protocol import Protocol
 from popeq.render import render as render_table
 from popeq.runs.card import Card
 from popeq.runs.folder import Run
@@ -85,6 +86,7 @@ def build_site(
     output: str | Path,
     dataset: str | Path | Dataset | None = None,
     *,
+    protocol: Protocol | None = None,
     runs_dir: str | Path = DEFAULT_RUNS,
     jobs: int = 1,
     keep: bool = True,
@@ -95,7 +97,9 @@ def build_site(
     ``popeq.leaderboard``; UsageError also if ``output`` holds something that is not a site.
     """
     _check_output(Path(output))
-    scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, jobs=jobs, keep=keep)
+    scorer, entries, notes = entries_of(
+        runs, dataset, protocol=protocol, runs_dir=runs_dir, jobs=jobs, keep=keep
+    )
     claims: list[Card] = []
     for folder in [r for r in runs if not isinstance(r, Run)] or [runs_dir]:
         found, wrong = find_claims(Path(folder), scorer.dataset.name)

@@ -47,7 +47,7 @@ def test_old_runs_are_on_one_board(dataset):
     board = popeq.leaderboard(FOLDERS, dataset)
     ranked = board.table[board.table["rank"] > 0]
     assert sorted(ranked["predictor"]) == ["icl-zero", "prior", "random", "static-preset"]
-    assert set(ranked["trust"]) == {"drawn"}
+    assert set(ranked["trust"]) == {"scored"}
 
 
 def test_a_run_of_a_newer_popeq_is_refused_in_one_line_and_left_out_of_boards(tmp_path, dataset):

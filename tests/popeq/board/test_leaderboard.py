@@ -234,23 +234,25 @@ def test_seeds_that_differ_between_rows_are_named(finished):
     assert any("different seeds" in note and "random: 0,1" in note for note in found.notes)
 
 
-def test_runs_of_another_revision_are_refused_by_name(finished, tmp_path):
+def test_runs_of_another_revision_are_left_out_by_name(finished, tmp_path):
     other = write_small_dataset(tmp_path / "data", seed=2)
     (other_run,) = package.run("random", other, runs_dir=tmp_path / "runs")
-    with pytest.raises(UsageError) as caught:
-        package.leaderboard([finished.runs["prior"], other_run])
-    assert str(other_run.folder) in str(caught.value)
-    assert str(finished.runs["prior"].folder) not in str(caught.value)
-    assert "revision" in str(caught.value)
+    both = [other_run, finished.runs["prior"]]
+    with pytest.raises(UsageError, match=r"several revisions of 'small'; give one with --dataset"):
+        package.leaderboard(both)
+    found = package.leaderboard(both, finished.data)
+    assert [e.label for e in found.entries] == ["prior"]
+    assert any(f"left out: {other_run.folder.name}: is of small revision" in note for note in found.notes)
     with pytest.raises(UsageError, match="revision"):
         package.compare(finished.runs["prior"], other_run)
 
 
-def test_runs_of_another_protocol_are_refused_by_name(finished, tmp_path):
+def test_runs_of_another_protocol_are_left_out_by_name(finished, tmp_path):
     protocol = PROTOCOL_2.model_copy(update={"n_samples": 22})
     (other_run,) = package.run("random", finished.data, runs_dir=tmp_path, protocol=protocol)
-    with pytest.raises(UsageError, match=f"{other_run.folder.name}: is under custom protocol"):
-        package.leaderboard([finished.runs["prior"], other_run])
+    found = package.leaderboard([other_run, finished.runs["prior"]])
+    assert [e.label for e in found.entries] == ["prior"]
+    assert any(f"{other_run.folder.name}: is under custom protocol" in note for note in found.notes)
 
 
 def test_runs_of_several_data_sets_need_a_choice(finished, tmp_path):

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 import popeq
 from popeq.board.verify import examine
 from popeq.errors import UsageError
-from popeq.lookup import pair_of
+from popeq.lookup import entries_of, pair_of
 from popeq.protocol import PROTOCOL_1, PROTOCOL_2, PUBLISHED
 from popeq.runs.folder import Run
 
@@ -62,13 +62,26 @@ def test_where_the_newer_run_is_not_complete_the_older_ones_make_the_board(mixed
     assert any(names[2] in note for note in board.notes)
 
 
-def test_a_mixture_that_somebody_names_is_refused(mixed, dataset):
+def test_a_mixture_that_somebody_names_is_never_compared_and_its_order_does_not_count(mixed, dataset):
     folder, names = mixed
-    for named in ([folder], [folder / name for name in names.values()]):
-        with pytest.raises(UsageError, match=r"is under protocol .*, so it cannot be compared"):
-            popeq.leaderboard(named, dataset)
-    with pytest.raises(UsageError, match="is under protocol"):
-        popeq.compare(*(folder / name for name in names.values()), dataset)
+    both = [folder / name for name in names.values()]
+    for named in ([folder], both, both[::-1]):
+        board = popeq.leaderboard(named, dataset)
+        assert [e.record.protocol for e in board.entries] == [PROTOCOL_2]
+        assert any(names[1] in note and "left out" in note for note in board.notes)
+    scorer, entries, _ = entries_of([folder], dataset, protocol=PROTOCOL_1)
+    assert [scorer.protocol, *(e.record.protocol for e in entries)] == [PROTOCOL_1, PROTOCOL_1]
+    with pytest.raises(UsageError, match=r"is under protocol .*, so it cannot be compared"):
+        popeq.compare(*both, dataset)
+
+
+def test_no_run_chooses_a_protocol_that_is_not_published(mixed, dataset):
+    folder, names = mixed
+    for version, samples in ((1, 50), (2, 60)):
+        run = Run.open(folder / names[version])
+        run.update(protocol=run.record.protocol.model_copy(update={"n_samples": samples}))
+    with pytest.raises(UsageError, match="are under several protocols"):
+        popeq.leaderboard([folder], dataset)
 
 
 def test_a_predictor_that_is_named_is_compared_by_its_runs_of_the_newest_protocol(mixed, dataset):

@@ -10,13 +10,10 @@ import pytest
 
 import popeq as package
 from popeq.board.redraw import redraw
-from popeq.board.reproduced import REPRODUCED, is_reproduced, note_reproduced, read_reproduced
+from popeq.board.signed import BOARD, Board, note_reproduced, read_board
 from popeq.board.trust import trust_of
 from popeq.errors import RunError
-from popeq.runs.card import Card
 from popeq.runs.folder import Run
-
-CARD = Card(authors=["A"], contact="a", training_data="none")
 
 
 @pytest.fixture
@@ -35,25 +32,25 @@ def test_a_seeded_predictor_is_reproduced_and_that_is_kept_beside_the_run(copy, 
     found = redraw(copy, dataset)
     assert (found.problem, found.note) == ("", "")
     assert found.entry.same_code
-    assert trust_of(copy) == "drawn"
+    assert trust_of(copy) == "scored"
     note_reproduced(copy, found.entry)
-    assert trust_of(copy) == trust_of(copy, CARD) == "reproduced"
-    assert not (copy.folder / REPRODUCED).exists()
+    assert trust_of(copy) == "reproduced"
+    assert not (copy.folder / BOARD).exists()
     board = package.leaderboard(dataset=dataset, runs_dir=copy.folder.parent)
     assert board.entries[0].trust == "reproduced"
     note_reproduced(copy, None)
-    assert trust_of(copy) == "drawn"
+    assert trust_of(copy) == "scored"
 
 
 def test_the_label_is_lost_with_the_predictions_and_cannot_be_carried_by_a_run(copy, dataset, finished):
     note_reproduced(copy, redraw(copy, dataset).entry)
     path = copy.predictions_file
     path.write_bytes(path.read_bytes() + b"\n")
-    assert not is_reproduced(Run.open(copy.folder))
-    shutil.copy(copy.folder.parent / REPRODUCED, copy.folder / REPRODUCED)
-    (copy.folder.parent / REPRODUCED).unlink()
+    assert trust_of(Run.open(copy.folder)) == "scored"
+    shutil.copy(copy.folder.parent / BOARD, copy.folder / BOARD)
+    (copy.folder.parent / BOARD).unlink()
     shutil.copy(finished.runs["prior"].predictions_file, path)
-    assert trust_of(Run.open(copy.folder)) == "drawn", "a file inside the run says nothing"
+    assert trust_of(Run.open(copy.folder)) == "scored", "a file inside the run says nothing"
 
 
 def test_a_run_whose_key_does_not_fit_is_not_reproduced(copy, dataset):
@@ -61,7 +58,7 @@ def test_a_run_whose_key_does_not_fit_is_not_reproduced(copy, dataset):
     raw = json.loads((copy.folder / "run.json").read_text())
     raw["predictor"]["source"] = "popeq 9"
     (copy.folder / "run.json").write_text(json.dumps(raw))
-    assert not is_reproduced(Run.open(copy.folder))
+    assert trust_of(Run.open(copy.folder)) == "scored"
 
 
 def test_other_predictions_are_counted(copy, dataset):
@@ -101,18 +98,22 @@ def test_other_code_is_said_and_old_runs_can_be_reproduced(copy, dataset):
         assert not found.entry.same_code
 
 
-def test_a_broken_file_of_reproduced_runs_is_one_clear_line(copy):
-    path = copy.folder.parent / REPRODUCED
-    assert read_reproduced(copy.folder.parent).runs == {}
-    for content in ("{", '{"schema_version": 2}', '{"runs": {"a": 1}}'):
+def test_a_broken_file_beside_the_runs_is_one_clear_line(copy):
+    path = copy.folder.parent / BOARD
+    assert read_board(copy.folder.parent) == Board()
+    for content in ("{", '{"schema_version": 2}', '{"runs": {"a": 1}}', '{"protocol": {}}'):
         path.write_text(content)
-        with pytest.raises(RunError, match=r"reproduced\.json: cannot be read: .*verify --redraw"):
-            read_reproduced(copy.folder.parent)
+        with pytest.raises(RunError, match=r"board\.json: cannot be read: .") as caught:
+            read_board(copy.folder.parent)
+        assert "\n" not in str(caught.value)
         path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(RunError, match=r"board\.json: is a link"):
+        read_board(copy.folder.parent)
 
 
 def test_the_command_says_what_it_did(popeq, copy, finished):
-    result = popeq("verify", copy.folder, "--redraw", "--format", "json")
+    result = popeq("verify", copy.folder, "--redraw", "--dataset", finished.data, "--format", "json")
     assert result.returncode == 0, result.stderr
     (row,) = json.loads(result.stdout)["rows"]
     assert (row["reproduced"], row["trust"]) == ("yes", "reproduced")

@@ -135,10 +135,10 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
     (run.folder / "log-split.txt").write_text("noise")
     (run.folder / "explanations.jsonl").write_text('{"prompt_id": "p08", "text": "the training answers"}\n')
     assert str(small) in (run.folder / "run.json").read_text()
-    missing = popeq_inside("submit", run.folder)
+    missing = popeq_inside("submit", run.folder, "--dataset", small)
     assert missing.returncode == 2
     assert '"training_data"' in missing.stderr, "shows a card to fill in"
-    result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
+    result = popeq_inside("submit", run.folder, "--dataset", small, "--card", card, "--to", "board")
     assert result.returncode == 0, result.stderr
     published = tmp_path / "board" / "small" / run.record.run_id
     assert {p.name for p in published.iterdir()} == {"run.json", PACKED, "card.json"}
@@ -147,7 +147,7 @@ def test_a_published_run_holds_three_files_and_no_folder_of_this_machine(popeq_i
     assert examine(copied, package.load_dataset(small)).problems == ()
     assert copied.record.dataset.given == "small"
     before = {p.name: p.read_bytes() for p in published.iterdir()}
-    again = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
+    again = popeq_inside("submit", run.folder, "--dataset", small, "--card", card, "--to", "board")
     assert again.returncode == 2
     assert "is there already; nothing was changed" in again.stderr
     assert {p.name: p.read_bytes() for p in published.iterdir()} == before
@@ -157,14 +157,14 @@ def test_what_does_not_verify_is_refused_and_leaves_nothing(popeq_inside, small,
     assert score(popeq_inside, small, predictions(tmp_path / "a.csv")).returncode == 0
     (run,) = find_runs(tmp_path / "runs")[0]
     store_text(run.folder, stored_text(run.folder).replace("p08,0,", "p08,0,-"))
-    result = popeq_inside("submit", run.folder, "--card", card, "--to", "board")
+    result = popeq_inside("submit", run.folder, "--dataset", small, "--card", card, "--to", "board")
     assert result.returncode == 2
     assert "does not verify" in result.stderr
     assert "SHA-256" in result.stderr
     assert [p for p in (tmp_path / "board").rglob("*") if p.is_file()] == []
     claimed = tmp_path / "claim.json"
     claimed.write_text(json.dumps({**CARD, "trust": "reproduced"}))
-    result = popeq_inside("submit", run.folder, "--card", claimed, "--to", "board")
+    result = popeq_inside("submit", run.folder, "--dataset", small, "--card", claimed, "--to", "board")
     assert "no card can say 'reproduced'" in result.stderr
 
 
@@ -275,7 +275,7 @@ def test_scoring_and_submitting_on_a_full_disk(popeq, small, tmp_path, full_disk
     assert [p for p in (disk / "runs").iterdir() if p.name != ".locks"] == []
     assert popeq("score", file, "--dataset", small, "--name", "mine").returncode == 0
     (run,) = find_runs(tmp_path / "runs")[0]
-    result = popeq("submit", run.folder, "--card", card, "--to", disk / "board")
+    result = popeq("submit", run.folder, "--dataset", small, "--card", card, "--to", disk / "board")
     assert result.returncode == 1
     assert "No space left on device" in result.stderr
     assert [p for p in (disk / "board").rglob("*") if p.is_file()] == []

@@ -249,10 +249,11 @@ def test_other_weights_are_another_run_and_no_path_gets_into_it(popeq, plugin, s
     moved = folder.rename(tmp_path / "elsewhere" / "tiny")
     again = popeq(*command[:-1], f"model={moved}", env=env)
     assert "complete already" in again.stdout
-    lost = popeq("verify", old.folder, "--redraw", env=env)
+    verify = ("verify", old.folder, "--redraw", "--dataset", small)
+    lost = popeq(*verify, env=env)
     assert lost.returncode == 1
     assert "give it with -o model=FOLDER" in " ".join(lost.stdout.split())
-    found = popeq("verify", old.folder, "--redraw", "-o", f"model={moved}", env=env)
+    found = popeq(*verify, "-o", f"model={moved}", env=env)
     assert found.returncode == 0, found.stdout + found.stderr
 
 

@@ -123,7 +123,8 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, copy, ending, compress,
 
 
 @pytest.mark.parametrize(("ending", "compress"), COMPRESSORS)
-def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, copy, ending, compress):
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, copy, data, ending, compress):
+    dataset = package.load_dataset(data)
     bomb = compress(bytes(200 << 20))
     (tmp_path / "bomb").write_bytes(bomb)
     (copy / PACKED).write_bytes(bomb)
@@ -133,7 +134,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, copy, ending, co
             read_predictions(tmp_path / "bomb", ("p1", "p2"), 3, PLANE)
         with pytest.raises(RunError, match="unpacks to more than"):
             Run.open(copy).samples(("p08", "p09", "p10", "p11"))
-        assert examine(Run.open(copy)).problems != ()
+        assert examine(Run.open(copy), dataset).problems != ()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

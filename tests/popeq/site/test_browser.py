@@ -81,8 +81,8 @@ def test_sorts_filters_and_searches(site, visit):
     page.click('th[data-sort="energy"] button')
     assert page.get_attribute('th[data-sort="energy"]', "aria-sort") == "descending"
     assert page.locator("#board tbody tr").last.get_attribute("class") == "line"
-    page.select_option("#filter-trust", "drawn")
-    assert sorted(shown(page)) == ["prior", "random", "static-best", "static-flat"]
+    page.select_option("#filter-trust", "scored")
+    assert len(shown(page)) == 4 + len(HOSTILE)
     page.select_option("#filter-kind", "preset")
     assert sorted(shown(page)) == ["static-best", "static-flat"]
     assert page.text_content("#count") == f"2 of {4 + len(HOSTILE)} methods"

@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 import popeq
 from popeq.board.leaderboard import build
 from popeq.board.markdown import markdown, marks
+from popeq.board.signed import read_board
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
 from popeq.runs.folder import Run
@@ -37,7 +38,14 @@ def test_the_readme_shows_what_the_runs_give(name, scored, whole_lines):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_committed_run_is_whole_and_was_drawn_here(name):
-    """Identity and files; the board above reads the predictions, which checks their hashes."""
+    """Identity and files; the board above reads the predictions, which checks their hashes and owners."""
+    signed = read_board(RESULTS / name)
+    assert signed.dataset is not None
+    assert signed.dataset.name == name
+    assert all(entry.drawn for entry in signed.runs.values())
+    assert {e.run_id for e in signed.runs.values()} == {
+        p.parent.name for p in (RESULTS / name).glob("*/run.json")
+    }
     for folder in sorted(p.parent for p in (RESULTS / name).glob("*/run.json")):
         run = Run.open(folder)
         assert run.record.status == "complete", folder

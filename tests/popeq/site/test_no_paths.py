@@ -85,10 +85,11 @@ def test_no_page_table_or_published_file_names_a_folder(world, popeq, tmp_path):
     texts |= {str(p.relative_to(tmp_path)): p.read_text(encoding="utf-8") for p in pages}
     card = tmp_path / "card.json"
     card.write_text(json.dumps(CARD))
+    words = ("--dataset", data, "--card", card, "--to", tmp_path / "board")
     own = [r for r in find_runs(where / "runs")[0] if r.record.status == "complete"]
     for run in own:
         if run.record.dataset.revision == popeq_revision(data):
-            sent = popeq("submit", run.folder, "--card", card, "--to", tmp_path / "board", env=env)
+            sent = popeq("submit", run.folder, *words, env=env)
             assert sent.returncode == 0, sent.stderr
     published = [p for p in (tmp_path / "board").rglob("*") if p.is_file()]
     assert len(published) == 6
@@ -120,7 +121,8 @@ def test_a_run_of_popeq_0_1_with_a_path_in_its_parameters_is_not_published(world
     record = run.record.model_copy(update={"predictor": old})
     Run(run.folder, record).update(key=record.expected_key)
     (tmp_path / "card.json").write_text(json.dumps(CARD))
-    sent = popeq("submit", run.folder, "--card", tmp_path / "card.json", "--to", tmp_path / "board", env=env)
+    words = ("--dataset", data, "--card", tmp_path / "card.json", "--to", tmp_path / "board")
+    sent = popeq("submit", run.folder, *words, env=env)
     assert sent.returncode == 2
     assert "predictor.parameters.model" in sent.stderr
     assert "draw the run again" in sent.stderr

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from popeq.plain_text import visible
+from popeq.output import say
 
 _said: set[str] = set()
 _one_at_a_time = threading.Lock()
@@ -36,7 +35,7 @@ def as_lines() -> Iterator[None]:
 
         def show(message: Any, category: Any, *place: Any, **more: Any) -> None:
             if isinstance(message, Remark):
-                print(visible(f"popeq: {message}"), file=sys.stderr, flush=True)
+                say(f"popeq: {message}", err=True)
             else:
                 others(message, category, *place, **more)
 

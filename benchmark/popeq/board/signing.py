@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from popeq.board.ownership import Rows, Sent
 from popeq.board.scoring import Scorer
 from popeq.board.signed import BOARD, Board, SignedDataset, SignedRun, write_board
@@ -28,8 +30,12 @@ def sign(folder: Path, dataset: Dataset, protocol: Protocol, maintainers: str | 
         With everything that is wrong: a run that is not of this data set and protocol or not what its hashes
         say, two runs of one key or of one seed of a method, a method with two owners, other files.
     UsageError
-        If there are no runs.
+        If there are no runs, or the maintainers' name is not one clean line.
     """
+    try:
+        Board.model_validate({} if maintainers is None else {"maintainers": maintainers})
+    except ValidationError as error:
+        raise UsageError(f"--owner: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     with Lock(lock_file(folder, f"{BOARD}.lock")):
         there = Rows.read(folder)
         if not there.runs and not there.unread:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_server import FakeServer, is_probe, serving
 from tests.conftest import write_small_dataset
+from tests.popeq_llm.fake_server import FakeServer, is_probe, serving
 
 import popeq
 from popeq.errors import UsageError

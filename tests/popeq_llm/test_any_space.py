@@ -26,6 +26,7 @@ from popeq_llm.models import Message
 from popeq_llm.numbers import numbers_of
 from popeq_llm.patterns import number_pattern
 from popeq_llm.served_questions import Question, binding_fields
+from popeq_llm.served_reply import Source
 from popeq_llm.templates import load_template
 from popeq_llm.token_by_token import segment_texts
 from popeq_llm.wordings import wording_names, wording_of
@@ -253,10 +254,10 @@ def test_a_fine_step_in_a_wide_box_is_a_trie_for_each_number(model_folders):
 def test_the_cache_of_served_answers_knows_the_space():
     body = {"messages": []}
     keys = [
-        Question(body, "http://h", 1, 0, AnswerFormat(space=space), 1).key
+        Question(body, "http://h", Source(), 1, 0, AnswerFormat(space=space), 1).key
         for space in (PLANE, WIDE, Space(-12.0, 12.0, -12.0, 12.0, 1.0))
     ]
-    assert set(keys[0]) == {"kind", "base_url", "body", "seed", "sample", "pairs"}, (
+    assert set(keys[0]) == {"kind", "base_url", "source", "body", "seed", "sample", "pairs"}, (
         "what was paid for is kept"
     )
     assert keys[0] != keys[1] != keys[2]

@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-from fake_server import Loopback, choices, is_probe, right_answer, serving
 from small_fits import SPECS, fitted, learnable
+from tests.popeq_llm.fake_server import Loopback, choices, is_probe, right_answer, serving
 
 from popeq.errors import PopeqError
 from popeq.seeding import generator

@@ -1,4 +1,4 @@
-"""A judgement as Markdown, in which everything from the submission stands as text in blocks of code."""
+"""A judgement as Markdown, in which everything from the submission is text in blocks of code."""
 
 from __future__ import annotations
 

@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -276,6 +277,22 @@ def test_an_honest_submission_passes_and_changes_no_row_of_anybody(world):
     assert again == found
 
 
+def test_a_new_row_that_changes_a_rank_among_the_others_is_for_a_maintainer(world, base, monkeypatch):
+    """All pairs are tested together: with one more row the p of a pair is another one."""
+    before = popeq.leaderboard([world.board], base.dataset)
+    world.forger.run(world.board, "mine", points=world.forger.samples(3, -0.5))
+    after = popeq.leaderboard([world.board], base.dataset)
+    place = {entry.label: i for i, entry in enumerate(after.entries)}
+    old = [place[entry.label] for entry in before.entries]
+    p, q = before.pairs.p, after.pairs.p[np.ix_(old, old)]
+    i, j = np.unravel_index(np.nanargmax(np.abs(p - q)), p.shape)
+    assert p[i, j] != q[i, j]
+    monkeypatch.setattr("popeq.board.judge.ALPHA", (p[i, j] + q[i, j]) / 2)
+    names = {before.entries[k].label for k in (i, j)}
+    text = world.refused(r"! .* and .*: (do not )?differ significantly.*; a maintainer decides")
+    assert any(names <= set(re.split(r" and |: ", line[2:])) for line in text.splitlines() if line[:1] == "!")
+
+
 def test_a_branch_without_results_passes(world):
     (world.clone / "README.md").write_text("hello\n")
     found, text = world.judge()
@@ -523,21 +540,30 @@ FORGED = st.fixed_dictionaries(
 )
 
 
-def rows_of(board: Path, dataset: Dataset) -> dict[str, dict[str, object]]:
-    """Each row of a board, by the folder of its first run: its cells, its runs and its scores by prompt."""
+def rows_of(
+    board: Path, dataset: Dataset, among: Collection[str] | None = None
+) -> dict[str, dict[str, object]]:
+    """Each row of a board, by the folder of its first run: its cells but the rank, its runs, its scores by
+    prompt, and how many rows ``among`` some (default: all) are significantly better and worse."""
     found = popeq.leaderboard([board], dataset)
-    cells = found.table.to_dict(orient="records")
+    cells = found.table.drop(columns=["rank", "rank_worst"]).to_dict(orient="records")
+    names = [entry.runs[0].folder.name for entry in found.entries]
+    others = [j for j, name in enumerate(names) if among is None or name in among]
+    means = np.array([entry.mean for entry in found.entries])
+    differ = found.pairs.p < 0.05
     return {
-        entry.runs[0].folder.name: cells[place]
+        name: cells[i]
         | {"runs": [r.folder.name for r in entry.runs], "all": entry.table.scores(HEADLINE).tolist()}
-        for place, entry in enumerate(found.entries)
+        | {"better": int(sum(differ[i, j] and means[j] < means[i] for j in others))}
+        | {"worse": int(sum(differ[i, j] and means[j] > means[i] for j in others))}
+        for i, (name, entry) in enumerate(zip(names, found.entries, strict=True))
     }
 
 
 def test_no_forged_addition_changes_what_belongs_to_others_without_a_word(base, tmp_path):
     """Random boards with owners, and a random run added: refused or said, or every row is as it was.
 
-    A rank is that among the rows that were there: the others keep their order and what tests are made from.
+    A rank is that among the rows that were there: as many of these are significantly better and worse.
     """
     outcomes: Counter[bool] = Counter()
     made = itertools.count()
@@ -565,13 +591,12 @@ def test_no_forged_addition_changes_what_belongs_to_others_without_a_word(base, 
         if not found.ok:
             assert "\n! " in report(found)
             return
-        old, new = rows_of(before, base.dataset), rows_of(after, base.dataset)
+        old = rows_of(before, base.dataset)
+        new = rows_of(after, base.dataset, among=old)
         assert list(old) == [name for name in new if name in old]
         assert len(new) == len(old) + 1
         for name, row in old.items():
-            assert repr({**row, "rank": 0, "rank_worst": 0}) == repr(
-                {**new[name], "rank": 0, "rank_worst": 0}
-            )
+            assert repr(row) == repr(new[name])
 
     check()
     assert outcomes[True] >= 3

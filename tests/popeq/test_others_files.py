@@ -10,9 +10,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from popeq.board.reproduced import read_reproduced
 from pydantic import BaseModel
 
-from popeq.board.reproduced import read_reproduced
 from popeq.dataset_folder import read_dataset
 from popeq.errors import PopeqError
 from popeq.others_files import (

@@ -62,8 +62,8 @@ class RunJudgement:
 @dataclass(frozen=True)
 class BoardJudgement:
     """A board that the submission changes: its runs; ``changed``, what it does to rows that are not its own;
-    the rows that are ``new``, and what they do to the ``ranks`` of others, as every new row does: a rank
-    counts the rows that are significantly better, and all rows are tested together."""
+    the rows that are ``new``; and the ``ranks`` of others in which these are counted. A rank counts the rows
+    that are significantly better, so that a good new row moves some without changing the others' order."""
 
     name: str
     runs: tuple[RunJudgement, ...]
@@ -174,8 +174,8 @@ def _built(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Leaderboard:
 
 
 def _compared(first: Leaderboard, second: Leaderboard) -> tuple[tuple[str, ...], ...]:
-    """What a second board changes in the rows of a first one; its new rows; and the ranks that change because
-    new rows are better, worse, or tested together with the others."""
+    """What a second board changes in the rows of a first one, the ranks among these included; its new rows;
+    and the ranks that change because new rows are counted in them."""
     old, new = _by_row(first), _by_row(second)
     changed = [line for row in old for line in _row_changes(old[row], new.get(row))]
     added = [_place(new[row]) for row in new if row not in old]
@@ -188,7 +188,7 @@ def _compared(first: Leaderboard, second: Leaderboard) -> tuple[tuple[str, ...],
         for row in old
         if row in new and _rank(old[row]) != _rank(new[row])
     ]
-    return tuple(changed), tuple(added), (*ranks, *_separations(first, second, list(old)))
+    return (*changed, *_separations(first, second, list(old))), tuple(added), tuple(ranks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +229,8 @@ def _row_changes(old: _Row, new: _Row | None) -> list[str]:
 
 
 def _separations(first: Leaderboard, second: Leaderboard, rows: Sequence[str]) -> list[str]:
-    """Pairs of a first board's rows that differ significantly on one of two boards only."""
+    """Pairs of a first board's rows that differ significantly on one of two boards only: all pairs are tested
+    together, so that a new row can change a rank among the others."""
     old, new = _by_row(first), _by_row(second)
     found = []
     for i, a in enumerate(rows):
@@ -241,7 +242,8 @@ def _separations(first: Leaderboard, second: Leaderboard, rows: Sequence[str]) -
             if was != now:
                 how = "differ significantly" if now else "do not differ significantly any more"
                 found.append(
-                    f"{_label(old[a])} and {_label(old[b])}: {how}, as more rows are tested together"
+                    f"{_label(old[a])} and {_label(old[b])}: {how}, as more rows are tested together; "
+                    "a maintainer decides"
                 )
     return found
 

@@ -27,7 +27,7 @@ def _board(board: BoardJudgement) -> Iterator[str]:
     yield from _block("Runs of the submission", [line for run in board.runs for line in _run(run)])
     yield from _block("Rows of others that change", [f"! {line}" for line in board.changed])
     yield from _block("New rows", [f"+ {line}" for line in board.new])
-    yield from _block("Ranks of others beside the new rows", board.ranks)
+    yield from _block("Ranks of others with the new rows counted", board.ranks)
 
 
 def _run(run: RunJudgement) -> Iterator[str]:

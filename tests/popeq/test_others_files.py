@@ -10,9 +10,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from popeq.board.reproduced import read_reproduced
 from pydantic import BaseModel
 
+from popeq.board.signed import read_board
 from popeq.dataset_folder import read_dataset
 from popeq.errors import PopeqError
 from popeq.others_files import (
@@ -64,7 +64,7 @@ READERS = {
     "card": read_card,
     "record": read_record,
     "run": read_of_folder("run.json", Run.open),
-    "reproduced": read_of_folder("reproduced.json", read_reproduced),
+    "board": read_of_folder("board.json", read_board),
     "tuning": read_tuning,
     "report": read_report,
     "prompts": dataset_with("prompts.csv"),
@@ -241,7 +241,7 @@ def test_a_model_names_the_field_that_is_wrong(tmp_path):
         read_model(path, Small)
 
 
-@pytest.mark.parametrize("reader", ["card", "record", "run", "reproduced", "tuning", "report", "plan"])
+@pytest.mark.parametrize("reader", ["card", "record", "run", "board", "tuning", "report", "plan"])
 def test_no_reader_takes_a_key_twice_or_nesting_without_an_end(tmp_path, reader):
     (tmp_path / "twice").write_text('{"schema_version": 1, "schema_version": 2}', encoding="utf-8")
     with pytest.raises(PopeqError, match="'schema_version' is there twice"):

@@ -164,14 +164,20 @@ def read_model(
 _LINK = "is a link; only plain files are read"
 
 
-def _refuse_kind(path: Path | str, mode: int) -> None:
+def odd_kind(mode: int) -> str:
+    """Why something with this mode (``st_mode``) is not read; empty for a plain file."""
     if stat.S_ISREG(mode):
-        return
+        return ""
     if stat.S_ISLNK(mode):
-        raise UnreadableFileError(path, _LINK)
+        return _LINK
     if stat.S_ISDIR(mode):
-        raise UnreadableFileError(path, "is a folder; give the file itself")
-    raise UnreadableFileError(path, "is a device, a FIFO or a socket; only plain files are read")
+        return "is a folder; give the file itself"
+    return "is a device, a FIFO or a socket; only plain files are read"
+
+
+def _refuse_kind(path: Path | str, mode: int) -> None:
+    if reason := odd_kind(mode):
+        raise UnreadableFileError(path, reason)
 
 
 def _read(read: Callable[[int], bytes], path: Path | str, most_bytes: int) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from popeq.errors import Problem
+from popeq.others_files import odd_kind
 from popeq.plain_text import visible
 from popeq.runs.packed import PACKED, PLAIN
 
@@ -66,10 +66,6 @@ def foreign_files(folder: Path, allowed: Iterable[str] = SENT, *, drawn_here: bo
 
 def _not_plain(status: os.stat_result, most_bytes: int) -> str:
     """What is wrong with something in place of a plain file; empty if nothing is."""
-    if stat.S_ISLNK(status.st_mode):
-        return "is a link; a run holds plain files only"
-    if not stat.S_ISREG(status.st_mode):
-        return "is no plain file"
-    if status.st_size > most_bytes:
-        return f"has {status.st_size} bytes; {most_bytes} are the most"
-    return ""
+    if reason := odd_kind(status.st_mode):
+        return reason
+    return f"has {status.st_size} bytes; {most_bytes} are the most" if status.st_size > most_bytes else ""

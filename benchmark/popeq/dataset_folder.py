@@ -15,15 +15,8 @@ from pydantic import ValidationError
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
 from popeq.csv_table import Table, csv_bytes, read_table, table_of
-from popeq.dataset import (
-    LISTENER_COLUMNS,
-    PROMPT_COLUMNS,
-    RESPONSE_COLUMNS,
-    SPLITS,
-    Dataset,
-    DatasetCard,
-    no_listeners,
-)
+from popeq.dataset import Dataset, no_listeners
+from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, DatasetCard
 from popeq.dataset_tables import (
     CARD,
     LISTENERS,

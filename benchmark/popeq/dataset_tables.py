@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from popeq.csv_table import Table
-from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, SpaceCard
+from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, SpaceCard
 
 CARD, README = "dataset.toml", "README.md"
 PROMPTS, RESPONSES, LISTENERS = "prompts.csv", "responses.csv", "listeners.csv"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from popeq.atomic import write_bytes
 from popeq.csv_table import csv_bytes
-from popeq.dataset import RESPONSE_COLUMNS, Dataset
+from popeq.dataset import Dataset
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.dataset_tables import README
 from popeq.errors import UsageError

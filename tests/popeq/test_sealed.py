@@ -12,7 +12,7 @@ import pytest
 
 import popeq
 from popeq.board.scoring import Scorer
-from popeq.dataset import RESPONSE_COLUMNS
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset
 from popeq.errors import InvalidInputError, RunError, SealedError, UsageError
 from popeq.protocol import DEFAULT_PROTOCOL

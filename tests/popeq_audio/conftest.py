@@ -11,7 +11,7 @@ import soundfile
 import tomli_w
 from tests.conftest import write_small_dataset
 
-from popeq.dataset import SpaceCard
+from popeq.dataset_card import SpaceCard
 from popeq_audio.tracks import track
 
 RATE = 48_000

@@ -17,7 +17,7 @@ from tests.conftest import write_small_dataset
 import popeq
 from popeq.board.people import seen_answers
 from popeq.contract import load_object
-from popeq.dataset import RESPONSE_COLUMNS
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.errors import UsageError
 from popeq.plugins import registry

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from popeq.dataset import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset, DatasetCard, SpaceCard
+from popeq.dataset import Dataset
+from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard, SpaceCard
 from popeq.importing import ImportResult
 from popeq.space import CURVES
 from popeq_data.importers.outside import moved

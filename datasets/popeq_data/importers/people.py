@@ -14,7 +14,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from popeq.board.people import seen_answers
-from popeq.dataset import PROMPT_COLUMNS, RESPONSE_COLUMNS, Dataset
+from popeq.dataset import Dataset
+from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS
 from popeq.errors import UsageError
 
 PANELS = ("a", "b")

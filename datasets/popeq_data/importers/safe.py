@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from popeq.dataset import DatasetCard, SpaceCard
+from popeq.dataset_card import DatasetCard, SpaceCard
 from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult

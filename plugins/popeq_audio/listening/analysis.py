@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from popeq.dataset import Dataset, DatasetCard
+from popeq.dataset import Dataset
+from popeq.dataset_card import DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq.errors import UsageError
 from popeq.statistics import Panels, mean_inference

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from popeq.dataset import SpaceCard
+from popeq.dataset_card import SpaceCard
 from popeq.errors import UsageError
 from popeq.others_files import read_json
 

@@ -17,7 +17,7 @@ import tomli_w
 from popeq.atomic import write_bytes, write_text
 from popeq.audio_folder import FEATURES
 from popeq.csv_table import csv_bytes
-from popeq.dataset import RESPONSE_COLUMNS
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_tables import CARD, PROMPTS, README, RESPONSES
 from popeq_audio.descriptors import describe, write_features
 from popeq_audio.tracks import RATE_HZ, track

@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from popeq.output import say
-
 _said: set[str] = set()
 _one_at_a_time = threading.Lock()
 
@@ -35,6 +33,8 @@ def as_lines() -> Iterator[None]:
 
         def show(message: Any, category: Any, *place: Any, **more: Any) -> None:
             if isinstance(message, Remark):
+                from popeq.output import say  # which imports what only commands need
+
                 say(f"popeq: {message}", err=True)
             else:
                 others(message, category, *place, **more)

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from popeq.caches import cache_folder
+from popeq.caches import ContentCache, cache_folder
 from popeq.others_files import UnreadableFileError, read_plain
 
 _KEY, _LOCK = "scores.key", "scores.lock"
@@ -85,9 +85,12 @@ def _key(folder: Path) -> bytes | None:
     with _GUARD:
         if (key := _known.get(folder)) or folder in _taken:
             return key
-        with contextlib.suppress(OSError), _locked(folder) as lock:
-            if _alone(lock, _PATIENCE_S):
-                key = _known[folder] = _read_or_make(folder)
+        try:
+            with _locked(folder) as lock:
+                if _alone(lock, _PATIENCE_S):
+                    key = _known[folder] = _read_or_make(folder)
+        except OSError as error:
+            ContentCache("scores").remark_unkept(error.strerror or str(error))
         return key
 
 

@@ -160,7 +160,7 @@ def test_a_wrong_template_is_one_line_with_its_name(tmp_path, kind, text, messag
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(UsageError, match=r"absent.txt: cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"absent.txt: cannot be read: the file is missing"):
         load_template("zero", tmp_path / "absent.txt")
     with pytest.raises(UsageError, match="cannot be read"):
         load_template("zero", tmp_path)

@@ -55,7 +55,9 @@ def sweep(
         return
     swept = run_sweep(file, settings=settings, reporter=SweepTable(settings.runs_dir, quiet))
     for name, board in swept.boards.items():
-        print_table(board.table, form, board.notes, title=f"\n{name}", keys=2)
+        if form in ("text", "markdown"):
+            say()
+        print_table(board.table, form, board.notes, title=name, keys=2)
     for note in swept.notes:
         say(note, err=form not in ("text", "markdown"))
     if any(run.record.status != "complete" for run in swept.runs):

@@ -108,7 +108,7 @@ def test_a_broken_file_beside_the_runs_is_one_clear_line(copy):
         assert "\n" not in str(caught.value)
         path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(RunError, match=r"board\.json: is a link"):
+    with pytest.raises(RunError, match=r"board\.json: cannot be read: is a link"):
         read_board(copy.folder.parent)
 
 

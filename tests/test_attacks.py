@@ -293,6 +293,21 @@ def test_a_new_row_that_changes_a_rank_among_the_others_is_for_a_maintainer(worl
     assert any(names <= set(re.split(r" and |: ", line[2:])) for line in text.splitlines() if line[:1] == "!")
 
 
+def test_a_changed_board_json_is_refused_whatever_it_holds(world):
+    (world.board / "board.json").write_bytes(b"\x80")
+    run = world.forger.run(world.board, "mine", points=world.forger.samples(3))
+    text = world.refused(r"! refused: board\.json")
+    assert f"! refused: {run.name}" in text
+    assert "is not looked at, because board.json changes" in text
+
+
+def test_a_folder_whose_name_is_no_text_is_a_line_of_the_table(world):
+    run = world.forger.run(world.board, "mine", points=world.forger.samples(3))
+    run.rename(run.with_name("20260101T000000Z-\udc80mine"))
+    found = verify([world.board], world.dataset)
+    assert "20260101T000000Z-\\udc80mine" in list(found.table["run"])
+
+
 def test_a_branch_without_results_passes(world):
     (world.clone / "README.md").write_text("hello\n")
     found, text = world.judge()

@@ -20,6 +20,7 @@ from popeq.defaults import DEFAULT_RUNS
 from popeq.errors import PopeqError, Problem, SealedError, UsageError
 from popeq.lookup import as_dataset, folders_of, installed_dataset, view_named
 from popeq.metrics import HEADLINE, SCORES
+from popeq.plain_text import visible
 from popeq.render import html_table
 from popeq.runs.folder import RECORD, Run
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
@@ -103,7 +104,7 @@ def verify(
         scorer, seen = _examined(run, scorer_of, beside[run.folder.parent])
         said = [*map(str, seen.problems), *(f"suspicious: {flag}" for flag in seen.flags)]
         row: dict[str, object] = {
-            "run": run.folder.name,
+            "run": visible(run.folder.name),
             "predictor": run.record.predictor.name,
             "trust": seen.trust,
             "verified": "no" if seen.problems else "suspicious" if seen.flags else "yes",

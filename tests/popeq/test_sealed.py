@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from popeq.dataset_card import RESPONSE_COLUMNS
 
 import popeq
 from popeq.board.scoring import Scorer
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset
 from popeq.errors import InvalidInputError, RunError, SealedError, UsageError
 from popeq.protocol import DEFAULT_PROTOCOL

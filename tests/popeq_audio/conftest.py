@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import soundfile
 import tomli_w
-from popeq.dataset_card import SpaceCard
 from tests.conftest import write_small_dataset
 
+from popeq.dataset_card import SpaceCard
 from popeq_audio.tracks import track
 
 RATE = 48_000

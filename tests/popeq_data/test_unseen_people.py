@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from popeq.dataset_card import RESPONSE_COLUMNS
 from tests.bench import seen_people
 from tests.conftest import write_small_dataset
 
 import popeq
 from popeq.board.people import seen_answers
 from popeq.contract import load_object
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset, write_dataset
 from popeq.errors import UsageError
 from popeq.plugins import registry

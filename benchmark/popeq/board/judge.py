@@ -111,6 +111,11 @@ def _board(before: Path, after: Path, dataset_of: Callable[[str], Dataset], jobs
     refused = [
         RunJudgement(name, ("changes or removes what is published; make a new run",)) for name in taken
     ]
+    if BOARD in taken:  # runs are read with what lies beside them
+        why = f"is not looked at, because {BOARD} changes"
+        return BoardJudgement(
+            after.name, (*refused, *(RunJudgement(name, (why,)) for name in touched if name not in taken))
+        )
     try:
         board = checked_board(before)
         if board.dataset is None or board.protocol is None:

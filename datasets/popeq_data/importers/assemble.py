@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import pandas as pd
-from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard, SpaceCard
 
 from popeq.dataset import Dataset
+from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard, SpaceCard
 from popeq.importing import ImportResult
 from popeq.space import CURVES
 from popeq_data.importers.outside import moved

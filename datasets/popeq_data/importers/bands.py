@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from popeq.dataset_card import PROMPT_COLUMNS, DatasetCard
 
 from popeq.csv_table import Row, Table
+from popeq.dataset_card import PROMPT_COLUMNS, DatasetCard
 from popeq.dataset_tables import read_answers, read_prompts
 from popeq.eq import GRID_HZ, HIGH_HZ, LOW_HZ, biquad, log_frequency
 from popeq.eq.pairs import RATE_HZ, section_coefficients

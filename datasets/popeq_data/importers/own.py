@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from popeq.dataset_card import DatasetCard, SpaceCard
 from pydantic import ValidationError
 
 from popeq.content_hash import file_sha256
 from popeq.csv_table import Row, Table
 from popeq.dataset import Dataset
+from popeq.dataset_card import DatasetCard, SpaceCard
 from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult

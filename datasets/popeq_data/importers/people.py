@@ -12,10 +12,10 @@ from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import pandas as pd
-from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS
 
 from popeq.board.people import seen_answers
 from popeq.dataset import Dataset
+from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS
 from popeq.errors import UsageError
 
 PANELS = ("a", "b")

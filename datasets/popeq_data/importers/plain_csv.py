@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from popeq.dataset_card import MOST_DB, PROMPT_COLUMNS, RESPONSE_COLUMNS, SpaceCard
-
 from popeq.dataset_tables import read_prompts, read_responses
 from popeq.errors import InvalidInputError
 from popeq.foreign_csv import read_foreign, recognise_decimal

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from popeq.dataset_card import DatasetCard, SpaceCard
-
 from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult

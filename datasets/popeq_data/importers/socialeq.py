@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from popeq.dataset_card import DatasetCard, SpaceCard
 
+from popeq.dataset_card import DatasetCard, SpaceCard
 from popeq.eq import curves_named
 from popeq.errors import UsageError
 from popeq.importing import ImportResult

@@ -12,10 +12,10 @@ from pathlib import Path
 from string import Template
 
 import pandas as pd
-from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard
 
 from popeq.atomic import write_text
 from popeq.dataset import Dataset
+from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq_data.simulated_120.listeners import PANEL_A, PANEL_B, Panel, meanings, settings
 from popeq_data.simulated_120.statistics import table

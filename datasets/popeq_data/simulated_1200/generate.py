@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard
 
 from popeq.dataset import Dataset
+from popeq.dataset_card import PROMPT_COLUMNS, RESPONSE_COLUMNS, DatasetCard
 from popeq_data.simulated_120.generate import CITATION, folder_of, write_panels
 from popeq_data.simulated_1200.people import Panels, meant, panels, settings
 from popeq_data.simulated_1200.statistics import table

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from popeq.dataset_card import DatasetCard
 from scipy.stats import kendalltau
 
 from popeq.dataset import Dataset
+from popeq.dataset_card import DatasetCard
 from popeq.dataset_folder import write_dataset
 from popeq.errors import UsageError
 from popeq.statistics import Panels, mean_inference

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from popeq.dataset_card import SpaceCard
 from pydantic import BaseModel, ConfigDict, Field
 
+from popeq.dataset_card import SpaceCard
 from popeq.errors import UsageError
 from popeq.others_files import read_json
 

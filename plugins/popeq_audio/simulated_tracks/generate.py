@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tomli_w
-from popeq.dataset_card import RESPONSE_COLUMNS
 
 from popeq.atomic import write_bytes, write_text
 from popeq.audio_folder import FEATURES
 from popeq.csv_table import csv_bytes
+from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_tables import CARD, PROMPTS, README, RESPONSES
 from popeq_audio.descriptors import describe, write_features
 from popeq_audio.tracks import RATE_HZ, track

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 from scipy.optimize import least_squares
+from tests.conftest import ROOT
 
 from popeq import eq
 from popeq.errors import UnknownNameError, UsageError
+from popeq.plugins import build_registry
 from popeq.space import Space
 
 F = np.geomspace(20, 20_000, 301)
@@ -140,6 +145,26 @@ def test_fewer_than_three_frequencies_are_refused(frequencies):
 def test_numbers_after_a_name_are_checked(name, says):
     with pytest.raises(UsageError, match=says):
         eq.curves_named(name)
+
+
+def test_the_pair_of_the_page_is_found_by_its_name_and_obeys_the_laws(monkeypatch):
+    page = (ROOT / "docs" / "curves.md").read_text(encoding="utf-8")
+    module = types.ModuleType("my_package")
+    exec(page.split("```python\n")[1].split("```")[0], module.__dict__)
+    monkeypatch.setitem(sys.modules, "my_package", module)
+    found = build_registry([])
+    found.add(module, "my-package 1.0")
+    assert found.warnings == []
+    monkeypatch.setattr("popeq.plugins.registry", lambda: found)
+    eq.curves_named.cache_clear()
+    space, points = plane("two-knobs", 12.0), np.array([[9.0, -4.0], [-11.0, 0.5], [0.0, 0.0]])
+    curves = eq.gain_db(points, F, space)
+    np.testing.assert_allclose(eq.project(curves + 3.0, F, space), points, atol=1e-6)
+    sections = eq.curves(space).sections(points[0])
+    made = sum(eq.biquad.gain_db(s.coefficients(), F, 48_000.0) for s in sections)
+    np.testing.assert_allclose(made, curves[0], atol=1e-9)
+    assert (curves[2] == 0).all()
+    eq.curves_named.cache_clear()
 
 
 def test_an_unknown_pair_offers_the_nearest():

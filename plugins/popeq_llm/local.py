@@ -106,10 +106,12 @@ class LocalModel:
         """Keep what these chats, at least two, begin with: it is computed once for all chats that do.
 
         What is kept depends on these alone, so that no answer depends on which chats were asked before.
+        Raises UsageError if they are longer than the model's context.
         """
         if self.decode == "generate":
             return
         ids = self.text.encode([self.text.pieces(chat) for chat in chats])
+        check_length(self.info.name, self.model, ids, 1)
         # The last token may change with what follows it.
         if (size := common_length(ids) - 1) > 0:
             self._prefix = Prefix.of(self.model, ids[0][:size], plain_head=self._plain_head)

@@ -164,6 +164,8 @@ def test_a_prompt_beyond_the_context_is_refused(tmp_path, shape):
             model.generate([short, long], 1, form, rngs(2))
         assert "\n" not in str(caught.value)
     assert f"a prompt has {len(ids)} tokens and its answer up to 8," in str(caught.value)
+    with pytest.raises(UsageError, match=r"takes 72 in all; .*longer context"):
+        model.share([long, long])  # which comes before any prompt is asked
 
 
 def test_rotary_positions_that_change_with_the_length_count_up_to_where_they_do(tmp_path):

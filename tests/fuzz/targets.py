@@ -162,14 +162,14 @@ class Ground:
         )
         found, broken = find_runs(folder.parent)
         assert len(found) + len(broken) == 1
-        _check_told("\n".join(broken), lines=len(broken))
+        _check_lines("\n".join(broken), lines=len(broken))
         with refusals():
             Run.open(folder)
         if not found:
             return False
         seen = examine(found[0], self.scorer)
         for problem in seen.problems:
-            _check_told(str(problem), lines=1)
+            _check_lines(str(problem), lines=1)
         with refusals() as refused:
             _, target = publish(found[0], self.dataset, None, self.out)
         if not refused:
@@ -191,7 +191,7 @@ class Ground:
             card = read_card(path)
         assert refused or _reads_back(card)
         claims, notes = find_claims(folder.parent, "tiny")
-        _check_told("\n".join(notes), lines=None if notes else 0)
+        _check_lines("\n".join(notes), lines=None if notes else 0)
         assert len(claims) + len(notes) <= 1
         assert not (claims and refused)
         return not refused
@@ -246,7 +246,7 @@ class Ground:
         shutil.copytree(before, after)
         write_entries(after / "tiny", content)
         judged = judge(before, after, dataset_of=lambda _: self.dataset)
-        _check_told(report(judged), lines=None)
+        _check_lines(report(judged), lines=None)
         with refusals() as refused:
             ok = verify([after / "tiny"], self.dataset).ok
         with refusals() as no_board:
@@ -358,13 +358,13 @@ def refusals() -> Iterator[list[PopeqError]]:
     except InvalidInputError as error:
         refused.append(error)
         count = len(error.problems)
-        _check_told(str(error), lines=1 + min(count, error.shown) + (count > error.shown))
+        _check_lines(str(error), lines=1 + min(count, error.shown) + (count > error.shown))
     except PopeqError as error:
         refused.append(error)
-        _check_told(str(error), lines=1)
+        _check_lines(str(error), lines=1)
 
 
-def _check_told(text: str, lines: int | None) -> None:
+def _check_lines(text: str, lines: int | None) -> None:
     """Something is said, in the lines that were promised, and it can be printed."""
     assert lines == 0 or text.strip()
     if lines is not None:

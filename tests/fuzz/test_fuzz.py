@@ -7,21 +7,29 @@ that says what it is; it has to be refused.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from tests.conftest import ROOT
+from tests.fuzz import apart
+from tests.fuzz.apart import Apart
 from tests.fuzz.strategies import edited, strategies
 from tests.fuzz.targets import MEMORY, Ground, Target, ground
 
@@ -43,8 +51,10 @@ NAMES = (
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
 #: Per cent of the inputs that each target gets from each fuzzer; answers of servers come on top.
-GUIDED = dict(zip(NAMES, (12, 8, 3, 4, 2, 10, 6, 5, 2, 5, 8), strict=True))
-STRUCTURED = dict(zip(NAMES, (4, 4, 2, 2, 1, 6, 4, 3, 1, 15, 13), strict=True))
+GUIDED = dict(zip(NAMES, (12, 8, 3, 4, 2, 10, 6, 5, 2, 5, 1), strict=True))
+STRUCTURED = dict(zip(NAMES, (4, 4, 2, 2, 1, 6, 4, 3, 1, 15, 20), strict=True))
+#: The most memory, MiB, that popeq takes for folders of results of a tiny data set; 240 are what is imported.
+MOST_MIB = 300
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +117,48 @@ def test_no_input_of_a_few_breaks_a_target(target, place):
     assert seen[False]
 
 
+def test_a_process_that_hangs_or_ends_is_a_failure_and_the_next_input_is_answered(place, monkeypatch):
+    (good,) = next(t for t in place.targets() if t.name == "results folder").seeds()
+    with contextlib.closing(Apart("results folder")) as judge:
+        assert judge.check(good) is True
+        assert not judge.peak_mib() < 100, "some is taken by the imports alone"
+        for number, says in ((signal.SIGSTOP, "no answer in time"), (signal.SIGKILL, "the process ended")):
+            os.kill(judge.pid, number)
+            with monkeypatch.context() as patch:
+                patch.setattr("tests.fuzz.apart.LIMIT_S", 0.2)
+                with pytest.raises(AssertionError, match=says):
+                    judge.check(good)
+        assert judge.check(good[: len(good) // 2]) is False
+
+
+def test_what_a_target_raises_in_its_process_is_answered(monkeypatch):
+    def check(_: bytes) -> bool:
+        raise RecursionError("too deep \udc80")
+
+    place = SimpleNamespace(targets=lambda: [Target("bad", check, list)])
+    monkeypatch.setattr("tests.fuzz.apart.ground", lambda: contextlib.nullcontext(place))
+    ours, theirs = Pipe()
+    process = threading.Thread(target=apart.main, args=("bad", os.dup(theirs.fileno())))
+    process.start()
+    with ours:
+        ours.send_bytes(b"anything")
+        assert ours.recv_bytes().endswith(b"RecursionError: too deep \\udc80\n")
+    process.join()
+
+
 @pytest.mark.fuzz
 @every_target
-def test_no_input_that_knows_the_format_breaks_a_target(target, place, counts):
+def test_no_input_that_knows_the_format_breaks_a_target(target, place, counts, peaks):
+    """Folders of results are judged in a process of their own, whose memory is measured."""
     wanted = max(1, INPUTS * STRUCTURED[target.name] // 100)
-    seen = feed(target, strategies(place)[target.name], wanted, repeat=False)
+    inputs = strategies(place)[target.name]
+    if target.name != "results folder":
+        seen = feed(target, inputs, wanted, repeat=False)
+    else:
+        with contextlib.closing(Apart(target.name)) as judge:
+            seen = feed(dataclasses.replace(target, check=judge.check), inputs, wanted, repeat=False)
+            peaks[target.name] = judge.peak_mib()
+        assert not peaks[target.name] >= MOST_MIB
     counts[target.name, "hypothesis, structured"] = seen
     assert seen.total() >= wanted
 

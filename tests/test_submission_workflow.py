@@ -13,9 +13,9 @@ import yaml
 
 from popeq.board.signing import sign
 from popeq.dataset_folder import read_dataset
+from tests.attacks.world import PROTOCOL, RESULTS, git
 from tests.conftest import ROOT, environment, write_small_dataset
 from tests.forger import Forger
-from tests.test_attacks import PROTOCOL, RESULTS, git
 
 WORKFLOW = ROOT / ".github" / "workflows" / "verify-submissions.yml"
 #: What a submission puts where a Python that is started carelessly would find it.
@@ -77,6 +77,15 @@ def propose(workspace: Path, env: dict[str, str]) -> subprocess.CompletedProcess
     )
 
 
+def shown(result: subprocess.CompletedProcess[str]) -> str:
+    """What the log has between the two lines that keep the runner from obeying it."""
+    first, *lines, last = result.stdout.splitlines(keepends=True)
+    token = re.fullmatch("::stop-commands::([0-9a-f-]{36})\n", first)
+    assert token
+    assert last == f"::{token[1]}::\n"
+    return "".join(lines)
+
+
 def test_a_new_run_is_verified_and_nothing_of_the_submission_is_run(workspace, env):
     clone = workspace / "submission"
     forger = Forger(read_dataset(Path(env["DATA"])), PROTOCOL)
@@ -95,7 +104,7 @@ def test_a_new_run_is_verified_and_nothing_of_the_submission_is_run(workspace, e
     (clone / "pip.conf").write_text("[install]\nindex-url = https://evil.example\n")
     result = propose(workspace, env)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert (workspace / "summary.md").read_text() == result.stdout
+    assert (workspace / "summary.md").read_text() == shown(result)
     assert f"+ verified: {made.name}" in result.stdout
     assert "+ mine: rank" in result.stdout
     assert not list(workspace.rglob("caught"))
@@ -108,7 +117,7 @@ def test_what_is_refused_ends_the_job_with_its_report(workspace, env):
     program.chmod(0o755)
     result = propose(workspace, env | {"PATH": os.pathsep.join([str(program.parent), env["PATH"]])})
     assert result.returncode == 1
-    assert (workspace / "summary.md").read_text() == result.stdout == "**Refused**\n"
+    assert (workspace / "summary.md").read_text() == shown(result) == "**Refused**\n"
 
 
 def test_the_workflow_trusts_nobody():

@@ -10,14 +10,16 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from popeq.board.entries import Entry, make_entries, row_of_record
-from popeq.board.leaderboard import ALPHA, Leaderboard, build
+from popeq.board.entries import make_entries
+from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.ownership import Rows, Sent, clashes
+from popeq.board.row_changes import changes
 from popeq.board.scoring import Scorer
 from popeq.board.selection import comparable
 from popeq.board.signed import BOARD, MOST_BYTES
@@ -34,19 +36,11 @@ from popeq.runs.folder import RECORD, Run
 from popeq.runs.packed import PACKED, PLAIN
 from popeq.runs.plain_folder import SIZES, foreign_files
 
-#: Columns of a row that no row of anybody else may change.
-OWN_COLUMNS = (
-    *(f"{HEADLINE}_{end}" for end in ("mean", "median", "mean_low", "mean_high")),
-    *("shift", "shift_low", "shift_high", "p_value", "skill", "least_shift", "effect_size", "p_wilcoxon"),
-    *("coverage", "time_s", "kind", "model", "trust", "flags", "seeds", "parameters"),
-    *("kantorovich_mean", "kantorovich_median", "sample_kantorovich_mean", "energy_score_mean"),
-)
 #: Files of results whose content counts, with the most bytes that each may have.
 FILES = SIZES | {BOARD: MOST_BYTES}
-#: More new rows than this in one submission are for a maintainer to decide.
-MOST_NEW_ROWS = 5
-#: Entries of a folder that are looked at, and bytes of a file that is compared by content.
-_MOST_ENTRIES, _MOST_HASHED = 10_000, 128 << 20
+#: Bytes of a file that is compared by content.
+_MOST_HASHED = 128 << 20
+_ALIKE = "has a name that some systems take for that of another: only case, or the form of accents, differs"
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,12 @@ def _board(before: Path, after: Path, dataset_of: Callable[[str], Dataset], jobs
         why = f"the published board cannot be built: {_line(error)}"
         rest = [RunJudgement(name, (why,)) for name in touched if name not in taken]
         return BoardJudgement(after.name, (*refused, *rest))
-    sent: dict[str, Sent | str] = {name: _read(after / name) for name in touched if name not in taken}
+    alike = Counter(map(_folded, old.keys() | new.keys()))
+    sent: dict[str, Sent | str] = {
+        name: _read(after / name) if alike[_folded(name)] == 1 else _ALIKE
+        for name in touched
+        if name not in taken
+    }
     runs = [each for each in sent.values() if isinstance(each, Sent)]
     judged = [*refused]
     for name, one in sent.items():
@@ -148,7 +147,7 @@ def _board(before: Path, after: Path, dataset_of: Callable[[str], Dataset], jobs
         second = _built([*own, *(each.run for each in runs)], scorer, jobs)
     except PopeqError as error:
         return BoardJudgement(after.name, tuple(judged), (f"the board cannot be built: {_line(error)}",))
-    return BoardJudgement(after.name, tuple(judged), *_compared(first, second))
+    return BoardJudgement(after.name, tuple(judged), *changes(first, second))
 
 
 def _read(folder: Path) -> Sent | str:
@@ -178,101 +177,14 @@ def _built(runs: Sequence[Run], scorer: Scorer, jobs: int) -> Leaderboard:
     return build(make_entries(whole, scorer, jobs), scorer, jobs=jobs, keep=True)
 
 
-def _compared(first: Leaderboard, second: Leaderboard) -> tuple[tuple[str, ...], ...]:
-    """What a second board changes in the rows of a first one, the ranks among these included; its new rows;
-    and the ranks that change because new rows are counted in them."""
-    old, new = _by_row(first), _by_row(second)
-    changed = [line for row in old for line in _row_changes(old[row], new.get(row))]
-    added = [_place(new[row]) for row in new if row not in old]
-    if len(added) > MOST_NEW_ROWS:
-        changed.append(
-            f"{len(added)} new rows at once: all rows are tested together, so they widen every rank"
-        )
-    ranks = [
-        f"{_label(old[row])}: {_rank(old[row])} -> {_rank(new[row])}"
-        for row in old
-        if row in new and _rank(old[row]) != _rank(new[row])
-    ]
-    return (*changed, *_separations(first, second, list(old))), tuple(added), tuple(ranks)
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A row of a board: its entry, its place in the table and its cells."""
-
-    entry: Entry
-    place: int
-    cells: Mapping[str, object]
-
-
-def _by_row(board: Leaderboard) -> dict[str, _Row]:
-    cells: list[Any] = board.table.to_dict(orient="records")
-    return {
-        row_of_record(entry.record): _Row(entry, place, cells[place])
-        for place, entry in enumerate(board.entries)
-    }
-
-
-def _row_changes(old: _Row, new: _Row | None) -> list[str]:
-    """What becomes of a row, a line each."""
-    label = _label(old)
-    if new is None:
-        return [f"{label}: its row is gone"]
-    runs = {run.folder.name for run in new.entry.runs} ^ {run.folder.name for run in old.entry.runs}
-    if runs:
-        names, means = visible(", ".join(sorted(runs)), 200), f"{old.entry.mean:.4f} -> {new.entry.mean:.4f}"
-        return [
-            f"{label}: {names} would be averaged into it ({means} dB); a card does not prove who sent it, "
-            "so ask the owner"
-        ]
-    found = [f"{label}: would be called {_label(new)}"] if old.entry.label != new.entry.label else []
-    return found + [
-        f"{label}: {name} {visible(f'{old.cells[name]} -> {new.cells[name]}', 200)}"
-        for name in OWN_COLUMNS
-        if not _same(old.cells[name], new.cells[name])
-    ]
-
-
-def _separations(first: Leaderboard, second: Leaderboard, rows: Sequence[str]) -> list[str]:
-    """Pairs of a first board's rows that differ significantly on one of two boards only: all pairs are tested
-    together, so that a new row can change a rank among the others."""
-    old, new = _by_row(first), _by_row(second)
-    found = []
-    for i, a in enumerate(rows):
-        for b in rows[i + 1 :]:
-            if a not in new or b not in new:
-                continue
-            was = bool(first.pairs.p[old[a].place, old[b].place] < ALPHA)
-            now = bool(second.pairs.p[new[a].place, new[b].place] < ALPHA)
-            if was != now:
-                how = "differ significantly" if now else "do not differ significantly any more"
-                found.append(
-                    f"{_label(old[a])} and {_label(old[b])}: {how}, as more rows are tested together; "
-                    "a maintainer decides"
-                )
-    return found
-
-
-def _same(a: object, b: object) -> bool:
-    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
-
-
-def _label(row: _Row) -> str:
-    return visible(row.entry.label, 100)
-
-
-def _rank(row: _Row) -> str:
-    return f"{row.cells['rank']} to {row.cells['rank_worst']}"
-
-
-def _place(row: _Row) -> str:
-    shift = float(str(row.cells["shift"]))
-    return f"{_label(row)}: rank {_rank(row)}, {row.entry.mean:.2f} dB, shift {shift:+.2f} dB"
-
-
 def _line(error: PopeqError) -> str:
     """An error as one line of a few hundred characters."""
     return visible(str(error), 400)
+
+
+def _folded(name: str) -> str:
+    """What names share that some file systems take for the same one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _names(results: Path) -> list[str]:
@@ -291,14 +203,14 @@ def _entries(folder: Path) -> dict[str, object]:
         return {}
     if not stat.S_ISDIR(status.st_mode):
         return {"": _state(folder, depth=0)}
-    return {name: _state(folder / name, depth=3) for name in _names(folder)[:_MOST_ENTRIES]}
+    return {name: _state(folder / name, depth=3) for name in _names(folder)}
 
 
 def _state(path: Path, depth: int) -> object:
     """Kind, size and content of a file, or of everything in a folder; links are not followed."""
     status = path.lstat()
     if stat.S_ISDIR(status.st_mode) and depth:
-        return {name: _state(path / name, depth - 1) for name in _names(path)[:_MOST_ENTRIES]}
+        return {name: _state(path / name, depth - 1) for name in _names(path)}
     content = ""
     if stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_HASHED:
         content = hashlib.sha256(read_plain(path, _MOST_HASHED)).hexdigest()

@@ -6,9 +6,8 @@ runs without a card belong to the maintainers of a signed board. What ``board.js
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,10 +40,10 @@ class Sent:
             return cls(run, None)
 
     @cached_property
-    def method(self) -> tuple[str, str]:
-        """What belongs to somebody: a name, in any case of letters, and parameters."""
+    def method(self) -> tuple[str, Mapping[str, object]]:
+        """What belongs to somebody: a name, in any case of letters, and parameters, where 3 equals 3.0."""
         made = self.run.record.predictor
-        return made.name.casefold(), json.dumps(made.parameters, sort_keys=True)
+        return made.name.casefold(), made.parameters
 
     @cached_property
     def owner(self) -> tuple[tuple[str, ...], str] | None:

@@ -19,7 +19,7 @@ from popeq.runs.card import CARD, Card, Trust
 from popeq.runs.folder import RECORD, Run
 from popeq.runs.plain_folder import odd_files
 from popeq.runs.record import RunRecord
-from popeq.runs.submission import SOURCE, wrong_name
+from popeq.runs.submission import SOURCE, odd_name, wrong_name
 from popeq.typing import Floats
 
 #: A stated score may differ from the recomputed one by the rounding to two decimals.
@@ -108,6 +108,8 @@ def _record_and_card(run: Run, *, read: bool) -> tuple[list[Problem], Card | Non
         problems += error.problems
     except PopeqError as error:
         problems.append(Problem(CARD, str(error)))
+    if card and record.origin == "drawn" and (wrong := odd_name(record.predictor.name)):
+        problems.append(Problem(RECORD, wrong, None, "predictor.name"))
     return problems, card
 
 

@@ -84,10 +84,17 @@ def run_from_predictions(
         return new_run(record, runs_dir, fill), True
 
 
+def odd_name(name: str) -> str:
+    """Why a method cannot be published under this name, empty if it can: letters of other scripts, and
+    characters that are not seen, make one name look like another."""
+    good = IDENTIFIER.fullmatch(name) and len(name) <= 64
+    return "" if good else "use up to 64 letters, digits, '.', '_' and '-', no sign first"
+
+
 def wrong_name(name: str) -> str:
     """Why a method whose predictions are sent cannot have this name; empty if it can."""
-    if not IDENTIFIER.fullmatch(name) or len(name) > 64:
-        return "use up to 64 letters, digits, '.', '_' and '-', no sign first"
+    if odd := odd_name(name):
+        return odd
     taken = name.casefold() in (known.casefold() for known in registry().predictors)
     return "is the name of a predictor; give your method another" if taken else ""
 

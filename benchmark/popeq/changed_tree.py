@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,7 +41,7 @@ class _Blob:
     name: str
     size: int
 
-    def read(self, path: str, sizes: Mapping[str, int]) -> bool:
+    def is_read(self, path: str, sizes: Mapping[str, int]) -> bool:
         """Whether its content is read, at this path: that of a file of a known name and size."""
         most = min(sizes.get(path.rpartition("/")[2], 0), _MOST_BYTES)
         return self.mode not in (_LINK, *_FOLDER) and self.size <= most
@@ -58,8 +59,9 @@ def changed_folders(
     Raises
     ------
     UsageError
-        If there are no such commits, or both parted at several; git is missing; the submission changes more
-        than 2,000 files or 512 MiB; or it changes the content of a published file that is not read.
+        If there are no such commits or folder; both parted at several commits; git is missing; the submission
+        changes more than 2,000 files or 512 MiB, or a published file that is not read; or a tree is no tree
+        that a checkout can have, or has more files than are looked at.
     """
     ours, theirs = _commit(repository, base), _commit(repository, head)
     parted, *more = _git(repository, "merge-base", "--all", ours, theirs).split()
@@ -68,7 +70,10 @@ def changed_folders(
             f"{visible(head, 100)}: has {len(more) + 1} last commits in common with {visible(base, 100)}, so "
             f"that what it changes is not certain; make the branch anew from {visible(base, 100)}"
         )
+    folder = posixpath.normpath(folder)
     published, new, old = (_tree(repository, commit, folder) for commit in (ours, theirs, parted))
+    if not published:  # a wrong name would be a folder in which nothing changes
+        raise UsageError(f"{visible(base, 100)}: has no folder {visible(folder, 200)}")
     changes = {path: new.get(path) for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     if len(changes) > _MOST_FILES:
         raise UsageError(f"{visible(head, 100)}: changes {len(changes)} files; {_MOST_FILES} are the most")
@@ -76,7 +81,7 @@ def changed_folders(
     before = {path: blob for path, blob in published.items() if path.split("/")[0] in touched}
     after = {path: blob for path, blob in (before | changes).items() if blob is not None}
     _refuse_unread(before, after, sizes)
-    total = sum(blob.size for path, blob in changes.items() if blob is not None and blob.read(path, sizes))
+    total = sum(blob.size for path, blob in changes.items() if blob is not None and blob.is_read(path, sizes))
     if total > _MOST_IN_ALL:
         raise UsageError(f"{visible(head, 100)}: changes {total} bytes; {_MOST_IN_ALL} are the most")
     with tempfile.TemporaryDirectory(prefix="popeq-judge-") as made:
@@ -91,7 +96,7 @@ def _refuse_unread(before: Mapping[str, _Blob], after: Mapping[str, _Blob], size
     """UsageError for a file that is read on neither side and is not the same: copies would not show it."""
     for path, blob in after.items():
         old = before.get(path, blob)
-        if old != blob and not old.read(path, sizes) and not blob.read(path, sizes):
+        if old != blob and not old.is_read(path, sizes) and not blob.is_read(path, sizes):
             raise UsageError(f"{visible(path, 200)}: is published, and changes; its content is not looked at")
 
 
@@ -124,7 +129,7 @@ def _write(repository: Path, tree: dict[str, _Blob], place: Path, sizes: Mapping
                 target.symlink_to("what-the-submission-links-to")
             elif blob.mode in _FOLDER:
                 target.mkdir()
-            elif blob.read(path, sizes):
+            elif blob.is_read(path, sizes):
                 wanted[target] = blob.name
             else:
                 with target.open("xb") as file:

@@ -26,6 +26,18 @@ def test_too_many_files_and_commits_that_are_not_there_are_one_line(world, monke
         pass
 
 
+@pytest.mark.parametrize("written", [f"{RESULTS}/", f"./{RESULTS}", RESULTS.replace("/", "//")])
+def test_a_folder_is_the_same_however_it_is_written(written, world):
+    world.forger.run(world.board, "prior", seed=7)
+    assert world.judge(results=written) == world.judge()
+
+
+def test_a_folder_that_is_not_there_is_not_one_in_which_nothing_changes(world):
+    world.forger.run(world.board, "prior", seed=7)
+    with pytest.raises(UsageError, match=r"origin/main: has no folder leaderboard/result$"):
+        world.judge(results="leaderboard/result")
+
+
 def test_a_run_that_is_dropped_where_two_branches_cross_is_not_lost_unseen(world):
     """Main has merged a branch with a run; the submission merges the same branch without the run. Of the two
     last commits in common one has the run and one has not."""

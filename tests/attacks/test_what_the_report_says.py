@@ -7,6 +7,8 @@ import re
 import numpy as np
 
 import popeq
+from popeq.board.judge import BoardJudgement, Judgement, RunJudgement
+from popeq.board.report import report
 from popeq.runs.folder import Run
 from popeq.verifying import verify
 from tests.attacks.world import ALICE, RESULTS, World, git
@@ -110,6 +112,14 @@ def test_names_are_data(world):
 def test_a_name_cannot_end_a_block_of_code(world):
     world.forger.run(world.clone / RESULTS / "````", "mine")
     assert "`````text\n````\n`````\n" in world.refused("is published there")
+
+
+def test_a_report_does_not_grow_without_end():
+    runs = tuple(RunJudgement(f"run-{k}", ("x" * 5000,)) for k in range(2_000))
+    text = report(Judgement((BoardJudgement("small", runs),)))
+    assert len(text.encode()) < 1 << 20
+    assert "! refused: run-99\n" in text
+    assert "\n! 3600 more lines are not shown\n" in text
 
 
 def test_many_rows_at_once_are_for_people_to_decide(world, monkeypatch):

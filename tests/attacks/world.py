@@ -50,12 +50,14 @@ class World(NamedTuple):
         git("add", "-A", "-f", cwd=self.clone)
         git("commit", "--quiet", "--allow-empty", "-m", "propose", cwd=self.clone)
 
-    def judge(self, base: str = "origin/main", head: str = "") -> tuple[Judgement, str]:
+    def judge(
+        self, base: str = "origin/main", head: str = "", results: str = RESULTS
+    ) -> tuple[Judgement, str]:
         """What is said of a pull request of a commit (default: of everything that the clone has), and the
         report."""
         if not head:
             self.commit()
-        with changed_folders(self.clone, base, head or "HEAD", RESULTS, FILES) as (before, after):
+        with changed_folders(self.clone, base, head or "HEAD", results, FILES) as (before, after):
             found = judge(before, after, dataset_of={"small": self.dataset}.__getitem__)
         return found, report(found)
 

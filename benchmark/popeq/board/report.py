@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from popeq.board.judge import BoardJudgement, Judgement, RunJudgement
 from popeq.plain_text import visible
 
+#: Lines of one block, so that a report fits where reports are shown (1 MiB for the summary of a job).
+_MOST_LINES = 400
+
 
 def report(judgement: Judgement) -> str:
     """What was found, for people; the first line says how it ends."""
@@ -40,7 +43,9 @@ def _run(run: RunJudgement) -> Iterator[str]:
 def _block(title: str, lines: Sequence[str]) -> Iterator[str]:
     """A title of ours and lines in a block of code that none of them can end; nothing without lines."""
     if lines:
-        shown = [visible(line, 600) for line in lines]
+        shown = [visible(line, 600) for line in lines[:_MOST_LINES]]
+        if len(lines) > _MOST_LINES:
+            shown.append(f"! {len(lines) - _MOST_LINES} more lines are not shown")
         longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
         fence = "`" * max(3, longest + 1)
         yield from ("", title, "", f"{fence}text", *shown, fence)

@@ -76,7 +76,7 @@ def judge(base: str, head: str, repository: Path, results: str, jobs: int) -> No
     are read from git: nothing is checked out, and no file of the submission is run, imported or followed.
 
     Exit code 0 if nothing of anybody else changes; 1 if something is refused, or changes what the submission
-    does not own, or a board cannot be built; 2 for wrong use.
+    does not own, or a board cannot be built; 2 for wrong use, and for what cannot be judged.
     """
     from popeq.board.judge import FILES
     from popeq.board.judge import judge as judge_results

@@ -151,6 +151,10 @@ def _a_predictor_whose_name_looks_like_another(world: World) -> None:
     world.forger.run(world.board, "kn\u0578")
 
 
+def _a_row_that_is_called_as_another_in_capitals(world: World) -> None:
+    world.forger.run(world.board, "KNN", parameters={"k": 3})
+
+
 def _a_method_of_alice_with_a_number_written_otherwise(world: World) -> None:
     world.forger.run(world.board, "mine", parameters={"k": 3}, card=ALICE)
     world.forger.run(world.board, "mine", parameters={"k": 3.0}, seed=7)
@@ -187,6 +191,7 @@ ATTACKS = [
     attacked(_a_run_whose_name_differs_in_case_from_one_that_is_there, "take for that of another"),
     attacked(_two_runs_whose_names_differ_in_the_form_of_an_accent, "take for that of another"),
     attacked(_a_predictor_whose_name_looks_like_another, "predictor.name: use up to 64 letters"),
+    attacked(_a_row_that_is_called_as_another_in_capitals, "KNN is written knn here"),
     attacked(_a_method_of_alice_with_a_number_written_otherwise, "is a method of Alice <alice@example.org>"),
 ]
 

@@ -84,10 +84,17 @@ def _clash(one: Sent, other: Sent, board: Board) -> tuple[int, str, str]:
         owner = other.owner_in_words(board)
         message = f"{called} with these parameters is a method of {owner} ({name}); give yours another name"
         return 1, "predictor", message
+    if other.method[0] == one.method[0] and own.predictor.name != record.predictor.name:
+        written = visible(own.predictor.name, _NAME)
+        return (
+            2,
+            "predictor",
+            f"{called} is written {written} here ({name}); write it so, or give another name",
+        )
     same = other.method == one.method and own.origin == record.origin and make_of(own) == make_of(record)
     if same and own.seed == record.seed:
-        return 2, "seed", f"{own.seed} of {called} is there already ({name})"
-    return 3, "", ""
+        return 3, "seed", f"{own.seed} of {called} is there already ({name})"
+    return 4, "", ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def _clash(one: Sent, other: Sent, board: Board) -> tuple[int, str, str]:
         return (
             2,
             "predictor",
-            f"{called} is written {written} here ({name}); write it so, or give another name",
+            f"{called} is written {written} here ({name}); write it so or rename yours",
         )
     same = other.method == one.method and own.origin == record.origin and make_of(own) == make_of(record)
     if same and own.seed == record.seed:

@@ -19,8 +19,9 @@ from popeq.errors import UsageError
 from popeq.plain_text import visible
 
 _LINK, _FOLDER = "120000", ("160000", "040000")
-#: The most files that may change, and the most bytes of one of them and of all of them that are read.
-_MOST_FILES, _MOST_BYTES, _MOST_IN_ALL = 2_000, 128 << 20, 512 << 20
+#: The most files that may change (100 runs: each is scored, and each pair of rows is tested), and the most bytes
+#: of one of them and of all of them that are read.
+_MOST_FILES, _MOST_BYTES, _MOST_IN_ALL = 300, 128 << 20, 512 << 20
 #: Bytes of a list of files, some 100,000 of them: of a few folders that hold each other, git can list more
 #: files than a machine can hold.
 _MOST_LISTED = 16 << 20
@@ -60,7 +61,7 @@ def changed_folders(
     ------
     UsageError
         If there are no such commits or folder; both parted at several commits; git is missing; the submission
-        changes more than 2,000 files or 512 MiB, or a published file that is not read; or a tree is no tree
+        changes more than 300 files or 512 MiB, or a published file that is not read; or a tree is no tree
         that a checkout can have, or has more files than are looked at.
     """
     ours, theirs = _commit(repository, base), _commit(repository, head)

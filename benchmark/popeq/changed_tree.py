@@ -19,7 +19,7 @@ from popeq.errors import UsageError
 from popeq.plain_text import visible
 
 _LINK, _FOLDER = "120000", ("160000", "040000")
-#: The most files that may change (100 runs: each is scored, and each pair of rows is tested), and the most bytes
+#: The most files that may change (100 runs: each is scored, and each pair of rows tested), and the most bytes
 #: of one of them and of all of them that are read.
 _MOST_FILES, _MOST_BYTES, _MOST_IN_ALL = 300, 128 << 20, 512 << 20
 #: Bytes of a list of files, some 100,000 of them: of a few folders that hold each other, git can list more

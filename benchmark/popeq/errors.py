@@ -20,7 +20,13 @@ class PopeqError(Exception):
 
 
 class RunError(PopeqError):
-    """A run could not be made, finished or read for a reason that is not the user's input."""
+    """A run could not be made, finished or read for a reason that is not the user's input.
+
+    As text it is one line, whatever the name of its folder holds.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ChangedError(RunError):

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from popeq.errors import UsageError
+from popeq.plain_text import visible
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +41,7 @@ class UnreadableFileError(UsageError):
         self, path: Path | str, reason: str, *, missing: bool = False, too_large: bool = False
     ) -> None:
         before = "" if reason.startswith(_CANNOT) else f"{_CANNOT}: "
-        super().__init__(f"{path}: {before}{reason}")
+        super().__init__(visible(f"{path}: {before}{reason}"))
         self.reason = reason
         self.missing = missing
         self.too_large = too_large

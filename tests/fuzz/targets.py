@@ -412,10 +412,12 @@ def write_entries(folder: Path, content: bytes) -> None:
                 path.mkdir()
             elif kind == "p":
                 os.mkfifo(path)
+            elif path.exists() and not path.is_file():
+                continue  # to open a pipe waits for somebody to read it
             elif kind == "s":
                 with path.open("wb") as file:
                     file.truncate(min(int(rest), 1 << 40))
-            elif not path.exists() or path.is_file():
+            else:
                 path.write_bytes(rest)
 
 

@@ -37,6 +37,9 @@ from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, parse_toml
 from popeq.views import viewed
 from popeq.withheld import refuse_withheld
 
+#: What a README.md has from here on is about the layout of the hub (popeq.interchange.hub).
+HUB_SECTION = "<!-- popeq data export -->"
+
 
 def is_dataset_folder(path: Path) -> bool:
     """Whether ``path`` looks like a data set, that is, holds a ``dataset.toml``."""
@@ -198,14 +201,14 @@ def tables_of(dataset: Dataset) -> Iterator[tuple[pd.DataFrame, str]]:
 
 
 def readme_of(dataset: Dataset) -> str:
-    """The text of a data set's README.md, without the header of the hub; a title if it has none."""
+    """The text of a data set's README.md, without what the layout of the hub adds; a title if it has none."""
     file = None if dataset.folder is None else dataset.folder / README
     if file is None or not file.is_file():
         return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
     text = read_text(file)
     if text.startswith("---\n") and (end := text.find("\n---\n")) > 0:
         text = text[end + 5 :].lstrip("\n")
-    return text.rstrip() + "\n"
+    return text.partition(HUB_SECTION)[0].rstrip() + "\n"
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:

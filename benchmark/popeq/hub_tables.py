@@ -2,7 +2,7 @@
 the Hugging Face hub.
 
 ``prompts.csv`` is ``prompts/train.parquet``, ``validation.parquet`` and ``test.parquet`` there, or
-``prompts/all.parquet`` where prompts have folds; the other tables likewise.
+``prompts/full.parquet`` where prompts have folds; the other tables likewise.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from popeq.others_files import MOST_TABLE_BYTES
 from popeq.parquet_table import Kind, check_version, read_parquet
 
 SUFFIX = ".parquet"
-#: The files of a table, by split; ``all`` is of tables that no split divides.
-PARTS = (*SPLITS, "all")
+#: The part of tables that no split divides.
+FULL = "full"
+#: The files of a table, by split.
+PARTS = (*SPLITS, FULL)
 #: What columns hold that are no text.
 _KINDS: dict[str, Kind] = {"fold": "whole numbers", "x_db": "numbers", "y_db": "numbers"}
 

@@ -13,10 +13,10 @@ import tomli_w
 from popeq.atomic import new_folder
 from popeq.audio_folder import FEATURES, copy_files, features_table
 from popeq.dataset import Dataset
-from popeq.dataset_folder import check_new, read_dataset, readme_of, tables_of
+from popeq.dataset_folder import HUB_SECTION, check_new, read_dataset, readme_of, tables_of
 from popeq.dataset_tables import CARD, README
 from popeq.errors import RunError, UsageError
-from popeq.hub_tables import write_parts
+from popeq.hub_tables import FULL, write_parts
 from popeq.interchange.croissant import CROISSANT, About, croissant
 from popeq.interchange.licences import spdx
 from popeq.plain_text import json_text, markdown_text
@@ -72,7 +72,7 @@ def _stems(tables: list[tuple[pd.DataFrame, str]]) -> list[tuple[str, pd.DataFra
 def _parts(frame: pd.DataFrame, dataset: Dataset) -> list[str]:
     """The file of each row of a table: its split, or that of its prompt."""
     if "prompt_id" not in frame or dataset.by_folds:
-        return ["all"] * len(frame)
+        return [FULL] * len(frame)
     split = dict(zip(dataset.prompts["prompt_id"], dataset.prompts["split"], strict=True))
     return [str(split[prompt_id]) for prompt_id in frame["prompt_id"]]
 
@@ -117,6 +117,7 @@ def _layout(dataset: Dataset, parts: Mapping[str, Mapping[str, Path]]) -> str:
     audio = "\nThe tracks are in `audio/`, each named by its `audio_id`.\n" if _has_files(dataset) else ""
     sealed = f"\n{markdown_text(dataset.sealed_note)}\n" if dataset.sealed_note else ""
     return f"""
+{HUB_SECTION}
 ## Loading it
 
 | configuration | splits |

@@ -28,8 +28,8 @@ def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``run``, ``card``, ``board`` or ``dataset``.
 
     It says what a file may hold: names, types, bounds and patterns. What depends on several fields, such as
-    the key of a run, is checked by popeq alone. That of a run is of the newest ``schema_version``: older files
-    are read too, and are migrated when they are.
+    the key of a run, is checked by popeq alone. That of a run is of the newest ``schema_version``: older
+    files are migrated when they are read.
 
     Raises UnknownNameError for another name.
     """

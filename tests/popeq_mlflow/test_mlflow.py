@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import pytest
 from tests.conftest import ROOT
 
+import popeq as package
 from popeq.errors import UsageError
 from popeq.runs.folder import find_runs
 from popeq.runs.record import RunRecord, migrate
@@ -60,6 +62,14 @@ def test_a_run_is_logged_with_parameters_metrics_tags_and_status(store, popeq, s
     assert {name: tags[name] for name in tags if name.startswith("popeq.")} == tags_of(run.record)
     assert (tags["popeq.key"], tags["popeq.simulated"]) == (run.record.key, "true")
     assert str(tmp_path) not in json.dumps(tags) + json.dumps(params)
+    page = (ROOT / "docs" / "trackers.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    names["log_scores"](run.folder)
+    (found,) = logged()
+    scores = package.score(run)
+    assert found.data.metrics["kantorovich_mean"] == pytest.approx(scores["kantorovich"].mean())
+    assert found.data.metrics["coverage_mean"] == pytest.approx(scores["coverage"].mean())
 
 
 def test_every_prompt_is_counted_and_a_stopped_run_goes_on(store, record):

@@ -89,4 +89,5 @@ def export(
     else:
         written, without = write_eval_results(results, output, origin)
         notes += [f"left out: {label} has no model" for label in dict.fromkeys(without)]
-    say(*notes, f"written: {len(written)} files below {output}, such as", f"  {written[0]}")
+    many = f"{len(written)} files below {output}, such as" if len(written) > 1 else "one file"
+    say(*notes, f"written: {many}", f"  {written[0]}")

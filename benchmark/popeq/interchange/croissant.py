@@ -22,11 +22,26 @@ from popeq.interchange.licences import licence_url
 
 CROISSANT = "croissant.json"
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
+_TERMS = (
+    *(
+        "arrayShape",
+        "citeAs",
+        "column",
+        "containedIn",
+        "equivalentProperty",
+        "extract",
+        "field",
+        "fileObject",
+    ),
+    *("fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate"),
+    *("separator", "source", "subField", "transform"),
+)
 #: The context that the specification recommends (its appendix 1), with the responsible-AI prefix.
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    **{name: f"cr:{name}" for name in ("arrayShape", "citeAs", "column", "containedIn")},
+    **{name: f"cr:{name}" for name in _TERMS},
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
@@ -34,26 +49,9 @@ _CONTEXT: dict[str, Any] = {
     "dct": "http://purl.org/dc/terms/",
     "description": {"@container": "@language"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    **{
-        name: f"cr:{name}"
-        for name in ("equivalentProperty", "extract", "field", "fileObject", "fileProperty")
-    },
-    **{
-        name: f"cr:{name}"
-        for name in ("fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath")
-    },
-    **{
-        name: f"cr:{name}"
-        for name in ("key", "md5", "parentField", "path", "recordSet", "references", "regex")
-    },
     "name": {"@container": "@language"},
     "rai": "http://mlcommons.org/croissant/RAI/",
-    **{
-        name: f"cr:{name}"
-        for name in ("repeated", "replace", "samplingRate", "separator", "source", "subField")
-    },
     "sc": "https://schema.org/",
-    "transform": "cr:transform",
 }
 _COLUMNS = {
     "prompt_id": "identifier of the prompt",

@@ -49,24 +49,20 @@ def export_hub(dataset: Dataset, folder: Path, about: About) -> Dataset:
     with new_folder(folder) as temporary:
         text = tomli_w.dumps(card.model_dump(mode="json", exclude_none=True))
         (temporary / CARD).write_text(text, encoding="utf-8")
-        tables = [*tables_of(exported)]
+        tables = {Path(file).stem: frame for frame, file in tables_of(exported)}
         if len(features := features_table(exported.audio)):
-            tables.append((features, FEATURES))
-        parts = {}
-        for frame, file in tables:
-            name = Path(file).stem
-            parts[name] = write_parts(frame, _parts(frame, exported), temporary / name)
+            tables[Path(FEATURES).stem] = features
+        parts = {
+            name: write_parts(frame, _parts(frame, exported), temporary / name)
+            for name, frame in tables.items()
+        }
         copy_files(exported.audio, temporary)
-        described = croissant(exported, dict(_stems(tables)), parts, temporary, about)
+        described = croissant(exported, tables, parts, temporary, about)
         (temporary / CROISSANT).write_text(json_text(described, indent=2) + "\n", encoding="utf-8")
         (temporary / README).write_text(_readme(exported, parts), encoding="utf-8", newline="\n")
         if read_dataset(temporary).revision != dataset.revision:
             raise RunError(f"{folder}: the layout does not hold {dataset.name} as it is; nothing was written")
     return read_dataset(folder)
-
-
-def _stems(tables: list[tuple[pd.DataFrame, str]]) -> list[tuple[str, pd.DataFrame]]:
-    return [(Path(file).stem, frame) for frame, file in tables]
 
 
 def _parts(frame: pd.DataFrame, dataset: Dataset) -> list[str]:

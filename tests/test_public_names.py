@@ -23,7 +23,7 @@ LAYERS = (
     {"metrics", "statistics"},
     {"drawing", "runs"},
     {"board", "lookup"},
-    {"api", "in_process", "site", "studies"},
+    {"api", "in_process", "interchange", "site", "studies"},
     {"learning", "studying", "sweeping", "testing", "tuning", "verifying"},
     {"pytest_plugin", "cli"},
 )

@@ -19,6 +19,7 @@ PACKAGES = {
     "popeq_audio": "plugins",
     "popeq_baselines": "plugins",
     "popeq_llm": "plugins",
+    "popeq_mlflow": "plugins",
     "popeq_peft": "plugins",
     "popeq_data": "datasets",
 }
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "popeq_audio": {"popeq", "popeq_audio", "popeq_data", "popeq_llm"},
     "popeq_baselines": {"popeq", "popeq_baselines"},
     "popeq_llm": {"popeq", "popeq_llm"},
+    "popeq_mlflow": {"popeq", "popeq_mlflow"},
     "popeq_peft": {"popeq", "popeq_llm", "popeq_peft"},
     "popeq_data": {"popeq", "popeq_data"},
 }

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from popeq.contract import Audio
-from popeq.csv_table import csv_bytes, read_table
+from popeq.csv_table import csv_bytes
 from popeq.errors import Problem
+from popeq.hub_tables import has_table, read_either
 
 FEATURES, FOLDER = "features.csv", "audio"
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -24,9 +25,9 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
     """
     files = _files(folder / FOLDER, asked, problems)
     features: dict[str, dict[str, float]] = {}
-    if (folder / FEATURES).exists():
+    if has_table(folder, FEATURES):
         # Any column may follow audio_id: descriptors have the names that their maker gave them.
-        table = read_table(folder / FEATURES, ("audio_id",), None)
+        table = read_either(folder, FEATURES, ("audio_id",), None, others="numbers")
         if table.columns == ("audio_id",):
             table.problem("needs a column for at least one descriptor", 1)
         names = [name for name in table.columns if name != "audio_id"]
@@ -46,10 +47,22 @@ def read_audio(folder: Path, asked: set[str] | None, problems: list[Problem]) ->
 
 def write_audio(audio: Mapping[str, Audio], folder: Path) -> None:
     """Write features.csv and copy the files, if there are any."""
-    features = pd.DataFrame({a: dict(track.features) for a, track in sorted(audio.items())}, dtype=float).T
-    if len(features.columns):
-        table = features.sort_index(axis=1).rename_axis("audio_id").reset_index()
+    table = features_table(audio)
+    if len(table):
         (folder / FEATURES).write_bytes(csv_bytes(table))
+    copy_files(audio, folder)
+
+
+def features_table(audio: Mapping[str, Audio]) -> pd.DataFrame:
+    """The descriptors of tracks, a row for each ``audio_id``; no rows if there are none."""
+    features = pd.DataFrame({a: dict(track.features) for a, track in sorted(audio.items())}, dtype=float).T
+    if not len(features.columns):
+        return pd.DataFrame()
+    return features.sort_index(axis=1).rename_axis("audio_id").reset_index()
+
+
+def copy_files(audio: Mapping[str, Audio], folder: Path) -> None:
+    """Copy the files of tracks into ``audio/`` of a folder, if there are any."""
     for audio_id, track in audio.items():
         if track.file is not None:
             (folder / FOLDER).mkdir(exist_ok=True)

@@ -1,11 +1,14 @@
 """Read, check and write the folder format of data sets: dataset.toml, prompts.csv, responses.csv, README.md.
 
+The tables are read from Parquet files just as well, in the layout of ``popeq.hub_tables``.
+
 Every problem of every file is reported at once. A folder is written completely or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +17,7 @@ from pydantic import ValidationError
 
 from popeq.atomic import new_folder
 from popeq.audio_folder import read_audio, write_audio
-from popeq.csv_table import Table, csv_bytes, read_table, table_of
+from popeq.csv_table import Table, csv_bytes, table_of
 from popeq.dataset import Dataset, no_listeners
 from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, SPLITS, DatasetCard
 from popeq.dataset_tables import (
@@ -29,9 +32,13 @@ from popeq.dataset_tables import (
 )
 from popeq.eq import curves_named
 from popeq.errors import InvalidInputError, Problem, UsageError
+from popeq.hub_tables import has_table, read_either
 from popeq.others_files import MOST_TABLE_BYTES, UnreadableFileError, parse_toml, read_plain, read_text
 from popeq.views import viewed
 from popeq.withheld import refuse_withheld
+
+#: What a README.md has from here on is about the layout of the hub (popeq.interchange.hub).
+HUB_SECTION = "<!-- popeq data export -->"
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -74,8 +81,9 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     problems: list[Problem] = []
     card = _read_card(folder / CARD, problems)
     groupings = () if card is None else card.groupings
-    prompts_table = read_table(
-        folder / PROMPTS,
+    prompts_table = read_either(
+        folder,
+        PROMPTS,
         (*PROMPT_COLUMNS[:3], *groupings),
         None if card is None else PROMPT_COLUMNS[3:],  # a card that is broken might name any column
     )
@@ -84,7 +92,7 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
     if sealed and "fold" in prompts_table.columns:
         message = "answers cannot be sealed where there are folds, because each is a training answer too"
         problems.append(Problem(CARD, message, column="sealed_answers"))
-    responses_table = read_table(folder / RESPONSES, RESPONSE_COLUMNS)
+    responses_table = read_either(folder, RESPONSES, RESPONSE_COLUMNS)
     space = None if card is None else card.space
     responses = read_responses(
         responses_table,
@@ -101,8 +109,8 @@ def read_dataset(folder: Path, answers: Path | None = None) -> Dataset:
         responses = pd.concat([responses, more], ignore_index=True)
         tables.append(answers_table)
     listeners = no_listeners()
-    if (folder / LISTENERS).exists():
-        listeners_table = read_table(folder / LISTENERS, LISTENER_COLUMNS)
+    if has_table(folder, LISTENERS):
+        listeners_table = read_either(folder, LISTENERS, LISTENER_COLUMNS)
         whole = card is not None and (answers is not None or not sealed)
         listeners = read_listeners(listeners_table, set(responses["listener_id"]), whole=whole)
         tables.append(listeners_table)
@@ -162,25 +170,45 @@ def write_dataset(dataset: Dataset, folder: Path, readme: str) -> Dataset:
         If the content is not a valid data set; nothing is left behind.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder}: already exists and is not empty; give another folder, or remove this one first"
-        )
+    check_new(folder)
     with new_folder(folder) as temporary:
         card = tomli_w.dumps(dataset.card.model_dump(mode="json", exclude_none=True))
         (temporary / CARD).write_text(card, encoding="utf-8")
-        used = [c for c in PROMPT_COLUMNS if c in PROMPT_COLUMNS[:3] or dataset.prompts[c].notna().any()]
-        for frame, file in (
-            (dataset.prompts[[*used, *dataset.card.groupings]], PROMPTS),
-            (dataset.responses[list(RESPONSE_COLUMNS)], RESPONSES),
-            (dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS),
-        ):
-            if len(frame) or file != LISTENERS:
-                (temporary / file).write_bytes(csv_bytes(frame))
+        for frame, file in tables_of(dataset):
+            (temporary / file).write_bytes(csv_bytes(frame))
         write_audio(dataset.audio, temporary)
         (temporary / README).write_text(readme, encoding="utf-8", newline="\n")
         read_dataset(temporary)
     return read_dataset(folder)
+
+
+def check_new(folder: Path) -> None:
+    """Raise UsageError if something is at the path of a folder that is to be created."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"{folder}: already exists and is not empty; give another folder, or remove this one first"
+        )
+
+
+def tables_of(dataset: Dataset) -> Iterator[tuple[pd.DataFrame, str]]:
+    """The tables of prompts, responses and listeners as a folder has them, each with its file's name; columns
+    of prompts that no prompt uses and a table without listeners are left out."""
+    used = [c for c in PROMPT_COLUMNS if c in PROMPT_COLUMNS[:3] or dataset.prompts[c].notna().any()]
+    yield dataset.prompts[[*used, *dataset.card.groupings]], PROMPTS
+    yield dataset.responses[list(RESPONSE_COLUMNS)], RESPONSES
+    if len(dataset.listeners):
+        yield dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS
+
+
+def readme_of(dataset: Dataset) -> str:
+    """The text of a data set's README.md, without what the layout of the hub adds; a title if it has none."""
+    file = None if dataset.folder is None else dataset.folder / README
+    if file is None or not file.is_file():
+        return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
+    text = read_text(file)
+    if text.startswith("---\n") and (end := text.find("\n---\n")) > 0:
+        text = text[end + 5 :].lstrip("\n")
+    return text.partition(HUB_SECTION)[0].rstrip() + "\n"
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:

@@ -10,10 +10,8 @@ from popeq.atomic import write_bytes
 from popeq.csv_table import csv_bytes
 from popeq.dataset import Dataset
 from popeq.dataset_card import RESPONSE_COLUMNS
-from popeq.dataset_folder import read_dataset, write_dataset
-from popeq.dataset_tables import README
+from popeq.dataset_folder import read_dataset, readme_of, write_dataset
 from popeq.errors import UsageError
-from popeq.others_files import read_text
 
 _SECTION = """
 ## Sealed answers
@@ -60,15 +58,8 @@ def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
     open_part = dataclasses.replace(dataset, card=card, responses=dataset.responses[~tested])
     write_bytes(answers, content)
     try:
-        write_dataset(open_part, folder, _readme(dataset) + _SECTION)
+        write_dataset(open_part, folder, readme_of(dataset) + _SECTION)
     except BaseException:
         answers.unlink()
         raise
     return read_dataset(folder, answers)
-
-
-def _readme(dataset: Dataset) -> str:
-    file = None if dataset.folder is None else dataset.folder / README
-    if file is None or not file.is_file():
-        return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
-    return read_text(file).rstrip() + "\n"

@@ -102,22 +102,44 @@ def csv_predictions(good: bytes) -> SearchStrategy[bytes]:
     return _tables(good, st.sampled_from(["prompt_id", "sample", "x_db", "y_db", "X_db", ""]) | CELLS)
 
 
+#: Columns of a Parquet file: the plain values, and types of other kinds.
+Columns = dict[str, tuple[list[Any], list[pa.DataType]]]
+_TEXTS = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.string_view()]
+
+
 @st.composite
 def parquet_predictions(draw: DrawFn) -> bytes:
-    """A Parquet file of plain or other types, in some of the many ways to write one."""
+    """A Parquet file of predictions."""
     count = draw(st.sampled_from([6, 6, 6, 0, 5, 7]))
     ids, numbers = (["p3"] * 3 + ["p4"] * 3 + ["p4"])[:count], ([0, 1, 2] * 3)[:count]
-    columns: dict[str, pa.Array] = {}
     values = draw(st.lists(st.floats(-6, 6), min_size=2 * count, max_size=2 * count))
-    plain: dict[str, tuple[list[Any], list[pa.DataType]]] = {
-        "prompt_id": (
-            ids,
-            [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.string_view()],
-        ),
+    plain: Columns = {
+        "prompt_id": (ids, _TEXTS),
         "sample": (numbers, [pa.int64(), pa.uint8(), pa.int16(), pa.float64(), pa.decimal128(5, 0)]),
         "x_db": (values[:count], [pa.float64(), pa.float32(), pa.float16()]),
         "y_db": (values[count:], [pa.float64(), pa.float32(), pa.string()]),
     }
+    return draw(_parquet_files(plain, count))
+
+
+@st.composite
+def parquet_responses(draw: DrawFn) -> bytes:
+    """A Parquet file of the responses of a data set."""
+    count = draw(st.sampled_from([8, 8, 8, 0, 7, 9]))
+    values = draw(st.lists(st.floats(-6, 6), min_size=2 * count, max_size=2 * count))
+    plain: Columns = {
+        "prompt_id": ([f"p{1 + i % 4}" for i in range(count)], _TEXTS),
+        "listener_id": ([f"l{i // 4}" for i in range(count)], _TEXTS),
+        "x_db": (values[:count], [pa.float64(), pa.float32(), pa.int64()]),
+        "y_db": (values[count:], [pa.float64(), pa.float32(), pa.string()]),
+    }
+    return draw(_parquet_files(plain, count))
+
+
+@st.composite
+def _parquet_files(draw: DrawFn, plain: Columns, count: int) -> bytes:
+    """A Parquet file of plain or other types, in some of the many ways to write one."""
+    columns: dict[str, pa.Array] = {}
     strange = [
         [None] * count,
         ["\0"] * count,
@@ -330,6 +352,7 @@ def strategies(ground: Ground) -> dict[str, SearchStrategy[bytes]]:
         "run.json": records(ground.record),
         "card.json": cards(),
         "data set folder": data_sets(),
+        "responses.parquet": parquet_responses(),
         "sealed answers.csv": _tables(answers_of_the_tested(), CELLS),
         "answers of servers": served.responses(),
         "results folder": result_folders(sent, json.loads({e[1]: e[2] for e in sent}["new/run.json"])),

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel
 
 from popeq.board.judge import judge
@@ -214,6 +215,21 @@ class Ground:
         self._swept(whole=0 if refused else 1)
         return not refused
 
+    def responses(self, content: bytes) -> bool:
+        """The Parquet file of a data set's responses: read whole, and written again as the same revision."""
+        folder = self.given / "hub"
+        (folder / "responses").mkdir(parents=True, exist_ok=True)
+        for name in ("dataset.toml", "prompts.csv"):
+            (folder / name).write_bytes(DATASET[name])
+        (folder / "responses" / "train.parquet").write_bytes(content)
+        with refusals() as refused:
+            read = read_dataset(folder)
+        if not refused:
+            self._use(read)
+            assert write_dataset(read, self.out / "copy", "a copy\n").revision == read.revision
+        self._swept(whole=0 if refused else 1)
+        return not refused
+
     def sealed(self, content: bytes) -> bool:
         """The file of sealed answers of a data set whose card vouches for it: read whole, or every problem
         named."""
@@ -297,6 +313,7 @@ class Ground:
             Target(
                 "data set folder", lambda content: self.data(files_of(content)), lambda: [one_input(DATASET)]
             ),
+            Target("responses.parquet", self.responses, self._parquet_responses),
             Target("sealed answers.csv", self.sealed, lambda: [answers_of_the_tested()]),
             Target("answers of servers", served.check, served.seeds),
             Target("results folder", self.results, self._results_seeds),
@@ -326,9 +343,12 @@ class Ground:
         return [("f", f"new/{path.name}", path.read_bytes()) for path in sorted((folder / "new").iterdir())]
 
     def _parquet(self) -> list[bytes]:
-        import pandas as pd
+        return self._as_parquet(pd.read_csv(self.run.predictions_file))
 
-        frame = pd.read_csv(self.run.predictions_file)
+    def _parquet_responses(self) -> list[bytes]:
+        return self._as_parquet(self.dataset.responses)
+
+    def _as_parquet(self, frame: pd.DataFrame) -> list[bytes]:
         seeds = []
         for options in ({}, {"compression": "none"}, {"compression": "none", "use_dictionary": False}):
             frame.to_parquet(self.folder / "seed.parquet", index=False, **options)

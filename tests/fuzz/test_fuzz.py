@@ -44,6 +44,7 @@ NAMES = (
     "run.json",
     "card.json",
     "data set folder",
+    "responses.parquet",
     "sealed answers.csv",
     "answers of servers",
     "results folder",
@@ -51,8 +52,8 @@ NAMES = (
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 INPUTS = int(os.environ.get("POPEQ_FUZZ_INPUTS", "100000"))
 #: Per cent of the inputs that each target gets from each fuzzer; answers of servers come on top.
-GUIDED = dict(zip(NAMES, (12, 8, 3, 4, 2, 10, 6, 5, 2, 5, 1), strict=True))
-STRUCTURED = dict(zip(NAMES, (4, 4, 2, 2, 1, 6, 4, 3, 1, 15, 20), strict=True))
+GUIDED = dict(zip(NAMES, (12, 5, 3, 4, 2, 10, 6, 5, 3, 2, 5, 1), strict=True))
+STRUCTURED = dict(zip(NAMES, (4, 2, 2, 2, 1, 6, 4, 3, 2, 1, 15, 20), strict=True))
 #: The most memory, MiB, that popeq takes for folders of results of a tiny data set; 240 are what is imported.
 MOST_MIB = 300
 

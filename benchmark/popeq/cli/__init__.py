@@ -12,6 +12,7 @@ from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.checking import check
 from popeq.cli.creating import new
 from popeq.cli.data import data
+from popeq.cli.interchange import export, schema
 from popeq.cli.learning import learn
 from popeq.cli.listing import list_
 from popeq.cli.process import INTERRUPTED, UNWRITTEN, give_up_output, prepared, print_error
@@ -103,6 +104,8 @@ for _command in (
     tune,
     check,
     new,
+    export,
+    schema,
 ):
     popeq.add_command(_command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,52 @@ def seal(dataset: str, output: Path, answers: Path) -> None:
     say(f"kept: {count} answers to {len(sealed.test_ids)} test prompts: {answers}")
     if original.card.second_panel is not None:
         say("left out: second_panel, whose answers to the test prompts are open")
+
+
+@data.command("export")
+@click.argument("dataset")
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Choice(["hub"]),
+    required=True,
+    help="Format: hub, the layout of data sets on the Hugging Face hub.",
+)
+@click.option("--url", help="Web page of the data set, for croissant.json.")
+@click.option(
+    "--creator", "creators", multiple=True, help="Who made the data set, for croissant.json; repeatable."
+)
+@click.option(
+    "--published",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Date on which the data set was published, for croissant.json.",
+)
+def export(
+    dataset: str,
+    output: Path,
+    to: str,  # noqa: ARG001
+    url: str | None,
+    creators: tuple[str, ...],
+    published: datetime | None,
+) -> None:
+    """Write a data set into the new folder OUT in a format of others; popeq reads that folder back.
+
+    For the hub: Parquet tables, README.md with a header, and croissant.json (Croissant 1.1).
+    """
+    from popeq.api import load_dataset
+    from popeq.interchange.croissant import CROISSANT, About
+    from popeq.interchange.hub import export_hub
+
+    original = load_dataset(dataset)
+    about = About(url, creators, published.date().isoformat() if published else None)
+    _say_written(export_hub(original, output, about), output)
+    if original.card.second_panel is not None:
+        say("left out: second_panel, which is a data set of its own; export it to another folder")
+    if about.missing:
+        say(
+            f"{CROISSANT} has no {', '.join(about.missing)}, which Croissant 1.1 requires: give --url, "
+            "--creator and --published before you publish it"
+        )
 
 
 def _say_written(dataset: Dataset, folder: Path) -> None:

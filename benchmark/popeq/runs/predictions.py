@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from popeq.csv_table import MOST_DIGITS, Row, Table, table_of
 from popeq.errors import InvalidInputError, UsageError
 from popeq.others_files import UnreadableFileError, read_plain
+from popeq.parquet_table import Kind, read_parquet
 from popeq.runs.packed import unpack
 from popeq.space import Space
 
 PREDICTION_COLUMNS = ("prompt_id", "sample", "x_db", "y_db")
+_KINDS: Mapping[str, Kind] = dict(
+    zip(PREDICTION_COLUMNS, ("text", "whole numbers", "numbers", "numbers"), strict=True)
+)
 #: Bytes that a row may take, in the file and unpacked, and bytes that do not depend on the rows.
 _ROW_BYTES, _OTHER_BYTES = 512, 1 << 20
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -58,9 +62,7 @@ def read_predictions(path: Path, prompt_ids: Sequence[str], n: int, space: Space
             raise
         raise UsageError(f"{error}; {n} samples of {len(prompt_ids)} prompts do not take more") from None
     if content.startswith(_PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
-        from popeq.runs.parquet_table import read_parquet
-
-        table = read_parquet(content, path, PREDICTION_COLUMNS, most)
+        table = read_parquet(content, path, _KINDS, most)
     else:
         table = prediction_table(unpack(content, path, most), path.name, n * len(prompt_ids))
     asked = f"{len(prompt_ids)} prompts with {n} samples each"

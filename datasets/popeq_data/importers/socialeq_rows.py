@@ -15,7 +15,7 @@ import numpy as np
 
 from popeq.eq import GRID_HZ, log_frequency
 from popeq.errors import UsageError
-from popeq.runs.parquet_table import check_version
+from popeq.parquet_table import check_version
 from popeq.typing import Floats
 from popeq_data.importers.source import Source
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from popeq.errors import InvalidInputError, UsageError
-from popeq.runs.parquet_table import check_version
+from popeq.parquet_table import check_version
 from popeq.runs.predictions import points_of, prediction_table, read_predictions
 from popeq.space import PLANE
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from popeq.csv_table import Row, Table
 from popeq.errors import UsageError
@@ -14,13 +14,33 @@ from popeq.errors import UsageError
 SAFE_PYARROW = (14, 0, 1)
 _ROWS_AT_ONCE = 64
 
+#: What a column holds.
+Kind = Literal["text", "whole numbers", "numbers"]
 
-def read_parquet(content: bytes, path: Path, columns: Sequence[str], most_bytes: int) -> Table:
-    """The columns as text, numbers so that they read back the same; row numbers count from 1. ``path`` is how
-    errors call the file.
+
+def read_parquet(
+    content: bytes,
+    path: Path,
+    required: Mapping[str, Kind],
+    most_bytes: int,
+    *,
+    optional: Mapping[str, Kind] | None = None,
+    others: Kind | None = None,
+) -> Table:
+    """The columns as text, numbers so that they read back the same; row numbers count from 1.
+
+    Parameters
+    ----------
+    path
+        How errors call the file.
+    required, optional
+        The columns that must and may be there, with what they hold.
+    others
+        What columns of other names hold; None: there must be no others.
 
     Raises UsageError if pyarrow is missing or not safe.
     """
+    optional = optional or {}
     try:
         import pyarrow
         from pyarrow import parquet
@@ -37,8 +57,10 @@ def read_parquet(content: bytes, path: Path, columns: Sequence[str], most_bytes:
             if unpacked > most_bytes:
                 table.problem(f"unpacks to {unpacked} bytes; {most_bytes} at most are read")
                 return table
-            if not _plain_columns(pyarrow, file.schema_arrow, table, columns):
+            if not _plain_columns(pyarrow, file.schema_arrow, table, required, optional, others):
+                table.broken = True
                 return table
+            columns = tuple(file.schema_arrow.names)
             taken = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns), use_threads=False):
                 taken += batch.nbytes  # a value that is stored once may stand in every row
@@ -54,7 +76,7 @@ def read_parquet(content: bytes, path: Path, columns: Sequence[str], most_bytes:
         table.broken = True
         table.problem(f"is not a Parquet file that can be read: {' '.join(str(error).split())[:200]}")
         return table
-    table.columns = tuple(columns)
+    table.columns = columns
     if not table.rows:
         table.problem("has no rows")
     return table
@@ -70,26 +92,30 @@ def check_version(version: str) -> None:
         )
 
 
-def _plain_columns(pyarrow: Any, schema: Any, table: Table, columns: Sequence[str]) -> bool:
+def _plain_columns(
+    pyarrow: Any,
+    schema: Any,
+    table: Table,
+    required: Mapping[str, Kind],
+    optional: Mapping[str, Kind],
+    others: Kind | None,
+) -> bool:
     """Whether every column is there once and of a plain type; what is not becomes a problem."""
-    types = pyarrow.types
-    for name in columns:
+    types, known = pyarrow.types, {**optional, **required}
+    for name in dict.fromkeys([*required, *schema.names]):
         found = schema.get_all_field_indices(name)
+        needed = known.get(name, others)
+        if needed is None:
+            table.problem(f"unknown column; known columns: {', '.join(known)}", None, name)
+            continue
         if len(found) != 1:
             table.problem("the column is missing" if not found else "the column is there twice", None, name)
             continue
         kind = schema.field(found[0]).type
-        if name == "prompt_id":
-            needed, fits = "text", types.is_string(kind) or types.is_large_string(kind)
-        elif name == "sample":
-            needed, fits = "whole numbers", types.is_integer(kind)
-        else:
-            needed, fits = "numbers", types.is_floating(kind) or types.is_integer(kind)
-        if not fits:
+        whole, text = types.is_integer(kind), types.is_string(kind) or types.is_large_string(kind)
+        fits = {"text": text, "whole numbers": whole, "numbers": whole or types.is_floating(kind)}
+        if not fits[needed]:
             table.problem(f"holds {kind}; needs {needed}", None, name)
-    for name in schema.names:
-        if name not in columns:
-            table.problem(f"unknown column; known columns: {', '.join(columns)}", None, name)
     return not table.problems
 
 

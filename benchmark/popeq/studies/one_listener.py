@@ -126,8 +126,8 @@ def drawn_answers(answers: Answers, kinds: Ints, k: int, seed: int, name: str) -
             known.append(rng.permutation(others)[:k])
     if not targets:
         raise UsageError(
-            f"{name}: nobody has {k} answers to other prompts; the most that anybody has is {most}, so give "
-            "smaller numbers"
+            f"{name}: nobody has {k} answers to other prompts; the most that anybody has is {most}; give "
+            "smaller numbers, or count more prompts as other ones"
         )
     found = np.array(known, dtype=np.int64).reshape(len(targets), k)
     return Drawn(np.array(targets, dtype=np.int64), found, len(answers.person) - len(targets))

@@ -144,12 +144,17 @@ def oracle_share(world: World, worlds: int, k: int) -> tuple[float, float]:
     return float(np.mean(fitted)), float(np.mean(true))
 
 
-def gain_table(worlds: int) -> str:
+def gain_table(worlds: int, people: int) -> str:
     """Mean gains beside what the model says, and how often the interval holds that, Markdown."""
     rows = []
-    pool = {"people": 60, "prompts": 60, "each": 12, "samples": 30}
-    panel = {"people": 20, "prompts": 20, "each": 20, "samples": 30}
-    for name, size in (("60, 12 of 60 prompts", pool), ("20, all of 20 prompts", panel)):
+    pool = {"people": people, "prompts": 60, "each": 12, "samples": 30}
+    panel = {"people": people // 3, "prompts": 20, "each": 20, "samples": 30}
+    if people < 15:  # the small form
+        panel["people"] = people
+    for name, size in (
+        (f"{people}, 12 of 60 prompts", pool),
+        (f"{panel['people']}, all of 20 prompts", panel),
+    ):
         for tau, bias in ((0.0, 0.0), (0.7, 0.0), (0.7, 1.0)):
             world = World(tau, bias=bias, **size)
             found = gains(world, worlds, (1, 10), CHEAP)
@@ -165,11 +170,11 @@ def gain_table(worlds: int) -> str:
     return tabulate(rows, names, tablefmt="github", disable_numparse=True)
 
 
-def shrinkage_table(worlds: int) -> str:
+def shrinkage_table(worlds: int, people: int) -> str:
     """Estimated shares of the variance that people have in all answers, beside the true ones, Markdown."""
     rows = []
     for tau in (0.0, 0.7, 1.5):
-        world = World(tau)
+        world = World(tau, people=people)
         shares, others = [], []
         for seed in range(worlds):
             answers, run = world.answers(np.random.default_rng([seed, 9]))
@@ -184,11 +189,11 @@ def shrinkage_table(worlds: int) -> str:
     return tabulate(rows, ["offsets from", "tau^2", "mean estimate", "SE"], tablefmt="github")
 
 
-def strength_table(worlds: int) -> str:
+def strength_table(worlds: int, people: int) -> str:
     """Gains of the fitted mixed model beside those of the true one, Markdown."""
     rows = []
     for tau, strength in ((0.0, 0.0), (0.7, 0.0), (0.7, 0.4), (0.0, 0.6)):
-        fitted, true = oracle_share(World(tau, strength=strength), worlds, 10)
+        fitted, true = oracle_share(World(tau, strength=strength, people=people), worlds, 10)
         rows.append([f"{tau:g}", f"{strength:g}", f"{fitted:.4f}", f"{true:.4f}"])
     return tabulate(rows, ["tau", "strength", "gain, fitted", "gain, true variances"], tablefmt="github")
 
@@ -196,8 +201,12 @@ def strength_table(worlds: int) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=300)
-    worlds = parser.parse_args(argv).worlds
-    print(gain_table(worlds), shrinkage_table(worlds), strength_table(max(worlds // 15, 2)), sep="\n\n")
+    parser.add_argument("--people", type=int, default=60)
+    asked = parser.parse_args(argv)
+    worlds, people = asked.worlds, asked.people
+    print(gain_table(worlds, people), flush=True)
+    print("", shrinkage_table(worlds, people), sep="\n", flush=True)
+    print("", strength_table(max(worlds // 15, 2), people), sep="\n")
 
 
 if __name__ == "__main__":

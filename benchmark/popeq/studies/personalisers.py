@@ -18,6 +18,8 @@ from popeq.contract import install_hint
 from popeq.errors import UsageError
 from popeq.typing import Floats, Ints
 
+#: Standard errors that people's common variance must be above 0: the one-sided 5 % level.
+_SHOWN = 1.645
 #: Variance of the strength with which the search for the mixed model's variances begins.
 _START = 0.1
 
@@ -72,16 +74,21 @@ def spread_of(offsets: Floats, person: Ints) -> Spread:
     Notes
     -----
     ``common`` is the mean product of all pairs of answers that one person gave to two prompts: the method of
-    moments for crossed random effects (Gao & Owen 2017), by sums over people; from 0 to ``total``.
+    moments for crossed random effects (Gao & Owen 2017), by sums over people; at most ``total``. It is 0 on
+    an axis where people do not show at the 5 % level (one-sided, standard error over people) that they differ.
     """
     people = int(person.max()) + 1
     count = np.bincount(person, minlength=people)
     sums = np.stack([np.bincount(person, axis, people) for axis in offsets.T], axis=1)
     total = np.square(offsets).mean(axis=0)
-    pairs = float((count * (count - 1.0)).sum())
-    products = np.square(sums).sum(axis=0) - np.square(offsets).sum(axis=0)
-    common = products / pairs if pairs else np.zeros(2)
-    return Spread(total, np.clip(common, 0.0, total))
+    squares = np.stack([np.bincount(person, np.square(axis), people) for axis in offsets.T], axis=1)
+    pairs = (count * (count - 1.0))[:, None]
+    if not pairs.any():
+        return Spread(total, np.zeros(2))
+    products = np.square(sums) - squares
+    common = products.sum(axis=0) / pairs.sum()
+    error = np.sqrt(np.square(products - pairs * common).sum(axis=0)) / pairs.sum()
+    return Spread(total, np.where(common > _SHOWN * error, np.minimum(common, total), 0.0))
 
 
 def moved(others: Others) -> Method:

@@ -94,16 +94,29 @@ def test_no_answer_is_part_of_its_own_population(answers):
 def test_the_spread_is_the_mean_product_of_pairs():
     rng = np.random.default_rng(0)
     person = np.array([0, 0, 0, 1, 1, 2, 3, 3, 3, 3])
-    offsets = rng.normal(size=(10, 2)) + rng.normal(size=(4, 2))[person] * 2
+    offsets = rng.normal(size=(10, 2)) / 4 + np.array([[2, -2], [-2, 2], [3, 1], [-2, -2]])[person]
     pairs = [(i, j) for i in range(10) for j in range(10) if i != j and person[i] == person[j]]
     expected = np.mean([offsets[i] * offsets[j] for i, j in pairs], axis=0)
     spread = spread_of(offsets, person)
     assert spread.total == pytest.approx((offsets**2).mean(axis=0))
-    assert spread.common == pytest.approx(np.clip(expected, 0, spread.total))
-    assert (spread.common > 0).all()
+    assert spread.common == pytest.approx(np.minimum(expected, spread.total))
+    assert (spread.common > 3).all()
     # A tenth of the variance in common: nine tenths are each answer's own, so the half-way point is k = 9.
     assert spread._replace(total=np.ones(2), common=np.full(2, 0.1)).weight(9) == pytest.approx([0.5, 0.5])
     assert spread_of(offsets[[0, 3]], person[[0, 3]]).weight(5) == pytest.approx([0, 0])
+
+
+def test_people_who_do_not_show_that_they_differ_are_taken_as_equal():
+    rng = np.random.default_rng(10)
+    person = np.repeat(np.arange(20), 8)
+    found = []
+    for _ in range(400):
+        offsets = rng.normal(size=(160, 2)) + np.array([0.0, 0.7]) * rng.normal(size=(20, 2))[person]
+        found.append(spread_of(offsets, person).common)
+    shown = np.mean(np.array(found) > 0, axis=0)
+    assert 0.01 < shown[0] < 0.08  # of people who do not differ
+    assert shown[1] > 0.9
+    assert np.mean(found, axis=0)[1] == pytest.approx(0.49, rel=0.1)
 
 
 def test_the_mixed_model_conditions_as_the_normal_distribution_does():

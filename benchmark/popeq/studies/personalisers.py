@@ -75,7 +75,7 @@ def spread_of(offsets: Floats, person: Ints) -> Spread:
     -----
     ``common`` is the mean product of all pairs of answers that one person gave to two prompts: the method of
     moments for crossed random effects (Gao & Owen 2017), by sums over people; at most ``total``. It is 0 on
-    an axis where people do not show at the 5 % level (one-sided, standard error over people) that they differ.
+    an axis where people do not show at the 5 % level (one-sided, SE over people) that they differ.
     """
     people = int(person.max()) + 1
     count = np.bincount(person, minlength=people)

@@ -165,10 +165,13 @@ def gain_table(worlds: int, people: int) -> str:
                 low, high = np.array([e.interval() for e in estimates]).T
                 holds = [np.mean((low <= at) & (at <= high)) for at in (truth, values.mean())]
                 shares = [*holds, np.mean(high < 0.0)]
+                shown = [f"{100 * share:.0f} %" for share in shares]
+                if not tau:
+                    shown[1] = ""  # most intervals are 0 exactly, as most people are not moved
                 rows.append(
                     [name, f"{tau:g}", f"{bias:g}", method, k, f"{truth:.4f}", f"{values.mean():.4f}"]
                     + [f"{values.std(ddof=1) / np.sqrt(worlds):.4f}"]
-                    + [f"{100 * share:.0f} %" for share in shares]
+                    + shown
                 )
     names = ["people", "tau", "bias", "method", "own", "expected gain", "mean gain", "SE"]
     names += ["intervals hold expected", "hold mean", "gain found"]

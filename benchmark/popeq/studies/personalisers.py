@@ -75,19 +75,18 @@ def spread_of(offsets: Floats, person: Ints) -> Spread:
     -----
     ``common`` is the mean product of all pairs of answers that one person gave to two prompts: the method of
     moments for crossed random effects (Gao & Owen 2017), by sums over people; at most ``total``. It is 0 on
-    an axis where people do not show at the 5 % level (one-sided, SE over people) that they differ.
+    an axis where people do not show at the 5 % level (one-sided) that they differ: without a difference the
+    estimate has the standard error ``total sqrt(2 / pairs)``.
     """
     people = int(person.max()) + 1
     count = np.bincount(person, minlength=people)
     sums = np.stack([np.bincount(person, axis, people) for axis in offsets.T], axis=1)
     total = np.square(offsets).mean(axis=0)
-    squares = np.stack([np.bincount(person, np.square(axis), people) for axis in offsets.T], axis=1)
-    pairs = (count * (count - 1.0))[:, None]
-    if not pairs.any():
+    pairs = float((count * (count - 1.0)).sum())
+    if not pairs:
         return Spread(total, np.zeros(2))
-    products = np.square(sums) - squares
-    common = products.sum(axis=0) / pairs.sum()
-    error = np.sqrt(np.square(products - pairs * common).sum(axis=0)) / pairs.sum()
+    common = (np.square(sums).sum(axis=0) - np.square(offsets).sum(axis=0)) / pairs
+    error = total * np.sqrt(2.0 / pairs)
     return Spread(total, np.where(common > _SHOWN * error, np.minimum(common, total), 0.0))
 
 

@@ -229,8 +229,8 @@ def test_strength_is_learnt_where_people_differ_in_it():
     before = cells[UNCHANGED, 0].scores
     plain = targets.mean(cells["moved, narrowed", 10].scores - before).value
     strength = targets.mean(cells["mixed, strength", 10].scores - before).value
-    assert strength < plain - 0.15
-    assert abs(plain) < 0.05
+    assert strength < plain - 0.05
+    assert abs(plain) < 0.02
 
 
 def test_means_are_over_prompts_and_people():

@@ -99,6 +99,8 @@ served-check: install $(LLAMA)/.installed
 board: install $(addprefix board-,$(BOARDS))
 	$(BIN)/python -m tests.bench.claims $(addprefix leaderboard/results/,$(BOARDS)) --into docs/claims.md
 	$(BIN)/popeq sizes leaderboard/results/simulated-120 -o docs/img/sizes.svg
+	$(BIN)/popeq personal $(foreach run,prior-c8ba0fc1 kernel-mixture-3b4f8a93 prefix-head-c9dbddf3,leaderboard/results/simulated-1200/*-$(run)) \
+		-o docs/img/personal-simulated-1200.svg
 
 $(addprefix board-,$(BOARDS)): board-%: install
 	$(BIN)/popeq run $(BOARD_$*) --dataset $* $(BOARD_SEEDS) --jobs 2 --runs leaderboard/results/$*

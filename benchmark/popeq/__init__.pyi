@@ -26,7 +26,8 @@ from .runs.reporting import ProgressBar, Reporter
 from .runs.settings import RunSettings
 from .site.build import build_site
 from .space import PLANE, Space
-from .studying import ablate, ceiling, power, regress, sizes, transfer
+from .studies.personal import PersonalSettings
+from .studying import ablate, ceiling, personal, power, regress, sizes, transfer
 from .sweeping import sweep
 from .tuning.settings import SearchSettings
 from .tuning.tuner import tune
@@ -50,6 +51,7 @@ __all__ = [
     "LearningSettings",
     "LoadedPredictor",
     "Parameters",
+    "PersonalSettings",
     "PopeqError",
     "Predictor",
     "PredictorSpec",
@@ -78,6 +80,7 @@ __all__ = [
     "load_dataset",
     "load_predictor",
     "metrics",
+    "personal",
     "power",
     "regress",
     "run",

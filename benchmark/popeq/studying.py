@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from popeq.board.groupings import check_split
 from popeq.board.regression import DEFAULT_MARGIN_DB, Regression
 from popeq.board.regression import regress as regress_runs
 from popeq.board.scoring import Scorer
@@ -23,6 +24,7 @@ from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import Run
 from popeq.studies.ablate import ablation, edge_study
 from popeq.studies.ceiling import ceiling_study
+from popeq.studies.personal import DEFAULT_PERSONAL, PersonalSettings, personal_study
 from popeq.studies.power import power_study
 from popeq.studies.sizes import size_study
 from popeq.studies.study import Study
@@ -133,6 +135,44 @@ def sizes(
     """
     scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
     return size_study(entries, scorer, by=by)
+
+
+def personal(
+    runs: Sequence[Run | str | Path] = (),
+    dataset: str | Path | Dataset | None = None,
+    *,
+    settings: PersonalSettings = DEFAULT_PERSONAL,
+    runs_dir: str | Path = DEFAULT_RUNS,
+    by: str | None = None,
+    jobs: int = 1,
+    **changes: object,
+) -> Study:
+    """What some of a person's own answers to other prompts are worth when that person's next answer is
+    predicted: the energy score of the changed prediction minus that of the population, dB.
+
+    The population is that of the other listeners of each prompt, and the samples of each of the ``runs``;
+    without runs it is the other listeners alone.
+
+    Parameters
+    ----------
+    settings, changes
+        How many own answers are known and which; ``changes`` are fields of ``PersonalSettings`` by name, such
+        as ``own=(1, 5)``.
+    runs, dataset, runs_dir, by, jobs
+        As for ``leaderboard``; without runs the data set is the default one.
+
+    Raises
+    ------
+    UsageError
+        If nobody answers twice, or often enough, or too few people do; if a setting is wrong.
+    """
+    chosen = settings.with_changes(**changes)
+    if not runs:
+        scorer = Scorer(as_dataset(DEFAULT_DATASET if dataset is None else dataset), DEFAULT_PROTOCOL)
+        check_split(scorer.dataset, by)
+        return personal_study([], scorer, chosen, by=by, jobs=jobs)
+    scorer, entries, _ = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs)
+    return personal_study(entries, scorer, chosen, by=by, jobs=jobs)
 
 
 def regress(

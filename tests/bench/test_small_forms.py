@@ -8,7 +8,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench import big_board, coverage, curves, draw_noise, leaks, learning, ranks, reference_lines
+from tests.bench import (
+    big_board,
+    coverage,
+    curves,
+    draw_noise,
+    leaks,
+    learning,
+    personal,
+    ranks,
+    reference_lines,
+)
 from tests.bench.__main__ import MEASUREMENTS, main, measure
 from tests.bench.ratios import Row, table
 from tests.conftest import write_small_dataset
@@ -109,6 +119,12 @@ def test_draw_noise(capsys):
 def test_learning(capsys):
     learning.main(["--worlds", "2"])
     assert len(rows_of(capsys.readouterr().out)) == 12
+
+
+def test_personal(capsys):
+    personal.main(["--worlds", "2", "--people", "6"])
+    gains, shrinkage, strength = capsys.readouterr().out.split("\n\n")
+    assert [len(rows_of(each)) for each in (gains, shrinkage, strength)] == [24, 6, 4]
 
 
 def test_reference_lines(capsys):

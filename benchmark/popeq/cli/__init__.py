@@ -18,7 +18,7 @@ from popeq.cli.listing import list_
 from popeq.cli.process import INTERRUPTED, UNWRITTEN, give_up_output, prepared, print_error
 from popeq.cli.regressing import regress
 from popeq.cli.running import run
-from popeq.cli.studies import ablate, ceiling, power, sizes, transfer
+from popeq.cli.studies import ablate, ceiling, personal, power, sizes, transfer
 from popeq.cli.submitting import score, submit
 from popeq.cli.sweeping import sweep
 from popeq.cli.tuning import tune
@@ -98,6 +98,7 @@ for _command in (
     transfer,
     ablate,
     sizes,
+    personal,
     score,
     submit,
     regress,

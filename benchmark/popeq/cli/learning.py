@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from popeq.cli.options import (
     CONTAINMENT,
+    Numbers,
     PredictorCommand,
     format_option,
     given_parameters,
@@ -25,26 +26,13 @@ if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
 
 
-class _Sizes(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them."""
-
-    name = "N,N,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(
-                f"{value!r} must be whole numbers with commas between them, such as 60,120,300", param, ctx
-            )
-
-
 @click.command(cls=PredictorCommand)
 @click.argument("predictors", nargs=-1, required=True, metavar="PREDICTOR...")
 @click.option(
-    "--train", type=_Sizes(), required=True, help="Numbers of training prompts, such as 60,120,300."
+    "--train",
+    type=Numbers("60,120,300"),
+    required=True,
+    help="Numbers of training prompts, such as 60,120,300.",
 )
 @click.option(
     "--subsets",

@@ -25,6 +25,28 @@ if typing.TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them; ``example`` is shown where they are not."""
+
+    name = "N,N,..."
+
+    def __init__(self, example: str) -> None:
+        self.example = example
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(
+                f"{value!r} must be whole numbers with commas between them, such as {self.example}",
+                param,
+                ctx,
+            )
+
+
 runs_option = click.option(
     "--runs",
     "runs_dir",

@@ -1,4 +1,4 @@
-"""``popeq ceiling``, ``power``, ``transfer``, ``ablate``, ``sizes``: studies, each a table and a picture."""
+"""``popeq ceiling``, ``power``, ``transfer``, ``ablate``, ``sizes``, ``personal``: tables and pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popeq.cli.options import (
+    Numbers,
     answers_option,
     by_option,
     dataset_option,
@@ -137,3 +138,38 @@ def sizes(**values: Any) -> Study:
     from popeq import studying
 
     return studying.sizes(**values)
+
+
+@click.command()
+@runs_argument
+@click.option(
+    "--own",
+    type=Numbers("0,1,2,5,10"),
+    default="0,1,2,5,10",
+    show_default=True,
+    help="Numbers of a person's own answers to other prompts that are known.",
+)
+@click.option(
+    "--other",
+    metavar="NAME",
+    default="prompt",
+    show_default=True,
+    help="What another prompt is: prompt (another sentence or track), text (another sentence) or a grouping.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the known answers."
+)
+@dataset_option
+@runs_option
+@jobs_option
+@_printed
+def personal(**values: Any) -> Study:
+    """Predict a person's next answer from some of their own answers: what is personalising worth?
+
+    The population that is changed is that of the other listeners of each prompt, and the predictions of RUNS:
+    run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in --runs).
+    Without RUNS it is the other listeners alone. Needs popeq[studies].
+    """
+    from popeq import studying
+
+    return studying.personal(**values)

@@ -10,16 +10,18 @@ from popeq.statistics.mean_inference import (
     two_sided_p,
 )
 from popeq.statistics.signed_rank import EXACT_LIMIT, SignedRank, signed_rank, signed_rank_distribution
-from popeq.statistics.step_down import Paired, all_pairs, holm, rank_ranges, step_down
+from popeq.statistics.step_down import Family, Paired, all_pairs, family, holm, rank_ranges, step_down
 
 __all__ = [
     "EXACT_LIMIT",
     "LEAST_PROMPTS",
+    "Family",
     "MeanEstimate",
     "Paired",
     "Panels",
     "SignedRank",
     "all_pairs",
+    "family",
     "holm",
     "mean_inference",
     "rank_ranges",

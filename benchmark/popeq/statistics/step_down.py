@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from popeq.statistics.mean_inference import Panels, rounded, standard_errors, two_sided_p
 from popeq.typing import Floats, Ints
@@ -97,6 +97,64 @@ def all_pairs(
         matrix[j, i] = sign * values
     square[3:, range(n), range(n)] = np.nan
     return Paired(*square)
+
+
+class Family(NamedTuple):
+    """Means tested together: ``p_family`` (m,), p of each adjusted for all of them, and ``level``, that of a
+    single interval such that all m hold together with probability 1 - alpha."""
+
+    p_family: Floats
+    level: float
+
+
+def family(
+    scores: ArrayLike,
+    influence: Sequence[Sequence[ArrayLike]],
+    panels: Panels,
+    rng: np.random.Generator,
+    alpha: float = 0.05,
+) -> Family:
+    """The means over prompts of m rows of differences, each tested against 0, adjusted for all together.
+
+    Parameters
+    ----------
+    scores : (m, P)
+        Paired differences of scores, any unit, one column a prompt.
+    influence
+        ``influence[i][p]`` (m_p,), as for ``mean_inference``.
+    rng
+        Draws the bootstrap's multipliers.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit the panels, or a number is not finite.
+
+    Notes
+    -----
+    As ``all_pairs``, with each row a test of its own. Rows that depend on each other, such as one method in
+    several variants, are adjusted by less than Holm's method would.
+    """
+    given = rounded(scores)
+    if given.ndim != 2 or given.shape[1] != panels.prompts or len(influence) != len(given):
+        raise ValueError(f"scores must be ({len(influence)}, {panels.prompts}), not {given.shape}")
+    answers = np.array([panels.contributions(own) for own in influence]).reshape(len(given), -1)
+    people = panels.totals(answers)
+    se, df, _, se_people = standard_errors(given, answers, panels)
+    p = two_sided_p(given.mean(axis=1), se, df)
+    whole = np.sqrt(np.square(people).sum(axis=1))
+    share = np.divide(se_people, whole, out=np.zeros_like(whole), where=whole > 0.0)
+    part = _multiplied(given - given.mean(axis=1, keepdims=True), REPLICATES, rng)
+    part /= np.sqrt(panels.prompts * max(panels.prompts - 1.0, 1.0))
+    part += share[:, None] * _multiplied(people, REPLICATES, rng)
+    scale = np.sqrt(np.square(part).mean(axis=1, keepdims=True))
+    part = np.abs(np.divide(part, scale, out=part, where=scale > 0.0))
+    made = np.flatnonzero(~np.isnan(p))
+    if not len(made):
+        return Family(p, alpha)
+    reached = float(np.quantile(part[made].max(axis=0), 1.0 - alpha))
+    level = float(np.clip(2.0 * ndtr(-reached), alpha / len(made), alpha))
+    return Family(step_down(p, lambda rows: part[rows], REPLICATES), level)
 
 
 def _multiplied(effects: Floats, replicates: int, rng: np.random.Generator) -> Floats:

@@ -151,6 +151,7 @@ class Place:
             "listening-test export": [[a, "--track", file, "-o", out]],
             "models": [[], ["--convert", HOSTILE]],
             "new": [[HOSTILE]],
+            "personal": [[a, *on, "--own", "1"], [HOSTILE], ["--dataset", HOSTILE, "--other", HOSTILE]],
             "power": [[a, b, *on]],
             "regress": [[a, b, *on], [a, b, *on, "--json"], [HOSTILE, HOSTILE]],
             "render": [[file, out, "--at", "0,0"], [file, out]],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fake_server import FakeServer, serving
 from fakes import FakeModel, WordEncoder, training
+from tests.conftest import ROOT
 
 from popeq import load_dataset, load_predictor
 from popeq.contract import Audio, Prompt, load_object
@@ -129,6 +130,13 @@ def test_what_cannot_be_asked_is_one_line(fakes):
         SPEC.parameters(wording="gains").check_space(PLANE)
     with pytest.raises(UsageError, match="describes the curves 'orthogonal'"):
         SPEC.parameters(wording="gains").check_space(Space(curves="beosonic"))
+
+
+def test_the_page_shows_what_is_asked():
+    page = (ROOT / "docs" / "language-models.md").read_text(encoding="utf-8")
+    (shown,) = (block for block in page.split("```\n") if block.startswith("You are an audio engineer"))
+    (prompt,) = load_dataset("simulated-tracks").unlabelled(["warm-track00"])
+    assert shown == "".join(f"{m.content}\n\n" for m in dsp_template().chat(with_track(prompt).text))[:-1]
 
 
 def digest(value):

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := random prior static-flat static-best static-cloud static-preset
 READERS := knn kernel-mixture kernel-ridge
-ASKING := icl-zero icl-static icl-rag icl-rag-qa icl-verbal
+ASKING := icl-zero icl-static icl-dsp icl-rag icl-rag-qa icl-verbal
 HEADS := lora-head prefix-head head-mixture
 NEXT_TOKEN := lora-ntp prefix-ntp
 # What is on the committed board of each data set, with three seeds; add a predictor here and run 'make board'.

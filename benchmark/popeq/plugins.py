@@ -128,7 +128,15 @@ def build_registry(entry_points: Iterable[importlib.metadata.EntryPoint]) -> Reg
     return registry
 
 
-_BUILT_IN = ("popeq_audio", "popeq_baselines", "popeq_data", "popeq_llm", "popeq_mlflow", "popeq_peft")
+_BUILT_IN = (
+    "popeq_audio",
+    "popeq_baselines",
+    "popeq_data",
+    "popeq_dsp",
+    "popeq_llm",
+    "popeq_mlflow",
+    "popeq_peft",
+)
 
 
 @lru_cache(maxsize=1)

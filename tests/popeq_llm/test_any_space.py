@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import make_plans
 from popeq.space import PLANE, Space
 from popeq.tuning.planning import plan_search
+from popeq_dsp.predictor import dsp_template
 from popeq_llm import local, token_by_token
 from popeq_llm.answers import AnswerFormat, MixtureForm, answer_text, mixture_text, parse_answer
 from popeq_llm.local import LocalModel
@@ -195,7 +197,7 @@ def test_what_a_space_cannot_have_is_refused_by_a_search_and_in_this_process_too
         load_predictor("icl-rag", wording="gains").fit(beosonic)
 
 
-@pytest.mark.parametrize("name", ["icl-zero", "icl-rag-qa", "icl-verbal", "lora-ntp"])
+@pytest.mark.parametrize("name", ["icl-zero", "icl-rag-qa", "icl-verbal", "icl-dsp", "lora-ntp"])
 def test_what_a_space_cannot_have_is_refused_when_a_run_is_planned(planned, name):
     fine = r"small: step_db 0.0001 of \[space\] in dataset.toml is too fine .* offers 14,400,240,001 settings"
     with pytest.raises(UsageError, match=f"{name} on {fine}") as caught:
@@ -264,9 +266,10 @@ def test_the_cache_of_served_answers_knows_the_space():
 
 
 @pytest.mark.parametrize("space", [WIDE, ODD])
-def test_smollm2_answers_with_settings_of_the_box(space):
+@pytest.mark.parametrize("template_of", [partial(load_template, "zero"), dsp_template], ids=["zero", "dsp"])
+def test_smollm2_answers_with_settings_of_the_box(space, template_of):
     form = AnswerFormat(space=space)
-    chat = load_template("zero", space=space).chat("as bright as it gets")
+    chat = template_of(space=space).chat("as bright as it gets")
     (answers,) = open_smollm2().generate([chat], 20, form, [np.random.default_rng(0)]).answers
     points = np.concatenate([parse_answer(text, form) for text in answers])
     np.testing.assert_array_equal(space.nearest(points), points)

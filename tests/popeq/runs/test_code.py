@@ -213,6 +213,7 @@ def test_built_in_predictors_count_what_they_run_and_no_more():
     assert packages("prior") == {"popeq_baselines"}
     assert packages("knn") == packages("icl-rag") == {"popeq_llm"}
     assert packages("lora-head") == {"popeq_peft", "popeq_llm"}
+    assert packages("icl-dsp") == {"popeq_dsp", "popeq_llm"}
     assert {"popeq_audio", "popeq_llm"} <= packages("text-near")
 
 

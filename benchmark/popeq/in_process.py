@@ -11,12 +11,12 @@ from popeq.contract import (
     Predictor,
     PredictorSpec,
     Prompt,
-    install_hint,
     load_object,
 )
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.lookup import as_dataset
 from popeq.plugins import registry
 from popeq.runs.job import for_predictor, labelled_for_predictor

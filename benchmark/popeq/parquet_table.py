@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from popeq.csv_table import Row, Table
 from popeq.errors import UsageError
+from popeq.installing import install_hint, pip_install
 
 #: Older ones can be made to run code by a file (CVE-2023-47248).
 SAFE_PYARROW = (14, 0, 1)
@@ -45,9 +46,7 @@ def read_parquet(
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise UsageError(
-            f"{path}: Parquet needs pyarrow; install it with: pip install 'popeq[parquet]'"
-        ) from None
+        raise UsageError(f"{path}: Parquet needs pyarrow{install_hint('parquet')}") from None
     check_version(pyarrow.__version__)
     table = Table(path.name)
     try:
@@ -88,7 +87,7 @@ def check_version(version: str) -> None:
     if numbers < SAFE_PYARROW:
         raise UsageError(
             f"pyarrow {version} can be made to run code by a file (CVE-2023-47248); "
-            "upgrade it with: pip install 'popeq[parquet]'"
+            f"upgrade it with: {pip_install('parquet')}"
         )
 
 

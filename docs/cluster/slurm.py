@@ -1,6 +1,6 @@
 """A dask cluster on SLURM for popeq: run on the login node, then give popeq the address that it prints.
 
-Needs: pip install 'popeq[dask]' dask-jobqueue. Change the queue, cores and time to yours.
+Needs: pip install '.[dask]' dask-jobqueue. Change the queue, cores and time to yours.
 """
 
 from dask_jobqueue import SLURMCluster

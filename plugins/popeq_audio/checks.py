@@ -1,20 +1,8 @@
-"""Checks before anything slow: a module that an extra brings, and the sentence. Light to import."""
+"""The sentence is checked before anything slow. Light to import."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from popeq.errors import UsageError
-
-
-def need(module: str, extra: str) -> Any:
-    """The module; UsageError that names the extra if it is missing."""
-    try:
-        return importlib.import_module(module)
-    except (ImportError, OSError) as error:  # soundfile raises OSError where libsndfile is missing
-        raise UsageError(f"{module} cannot be loaded ({error}); pip install 'popeq[{extra}]'") from None
-
 
 MOST_CHARACTERS = 2000
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from popeq.atomic import new_file
 from popeq.errors import UsageError
+from popeq.installing import need
 from popeq.typing import Floats
-from popeq_audio.checks import need
 from popeq_audio.layout import channel_mask, check_layout, check_whole, set_channel_mask
 
 MOST_CHANNELS = 8

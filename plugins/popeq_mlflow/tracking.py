@@ -9,6 +9,7 @@ from typing import Any
 
 from popeq.errors import UsageError
 from popeq.folder_names import without_folders
+from popeq.installing import install_hint
 from popeq.plain_text import json_text, visible
 from popeq.runs.record import RunRecord
 
@@ -140,7 +141,7 @@ class Tracker:
             try:
                 from mlflow import MlflowClient
             except ImportError:
-                raise UsageError("MLflow is not installed: pip install 'popeq[mlflow]'") from None
+                raise UsageError(f"MLflow is not installed{install_hint('mlflow')}") from None
             client = MlflowClient()
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "popeq"
             known = client.get_experiment_by_name(name)

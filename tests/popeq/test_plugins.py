@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import re
 import types
 
 import pytest
@@ -15,6 +16,7 @@ from popeq.contract import DatasetSpec, PredictorSpec, load_object
 from popeq.eq import CurvesSpec, curves_named
 from popeq.errors import UnknownNameError, UsageError
 from popeq.importing import ImporterSpec
+from popeq.installing import pip_install
 from popeq.plugins import Registry, build_registry, registry
 from tests.conftest import ROOT
 
@@ -131,7 +133,9 @@ def test_hook_popeq_commands():
     found = fresh()
     spec = CommandSpec("absent", "does nothing", "a_package_that_is_absent:command", extra="audio")
     found.add(plugin(popeq_commands=lambda: [spec]), "me 1.0")
-    with pytest.raises(UsageError, match=r"popeq absent: cannot be loaded.*pip install 'popeq\[audio\]'"):
+    with pytest.raises(
+        UsageError, match=f"popeq absent: cannot be loaded.*{re.escape(pip_install('audio'))}"
+    ):
         found.commands["absent"].load()
     assert registry().commands["ask"].load().name == "ask"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from popeq.dataset_folder import write_dataset
 from popeq.eq import log_frequency
 from popeq.errors import InvalidInputError, UsageError
+from popeq.installing import pip_install
 from popeq_data.importers.options import SocialEqOptions
 from popeq_data.importers.socialeq import import_socialeq
 
@@ -157,7 +159,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "eq.parquet"
     path.write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"pip install 'popeq\[parquet\]'") as caught:
+    with pytest.raises(UsageError, match=re.escape(pip_install("parquet"))) as caught:
         import_socialeq(path, FEW)
     assert "\n" not in str(caught.value)
 

@@ -39,7 +39,7 @@ def served(tmp_path_factory):
     """Port of the server, folder of the model, folder of the model that does not sample, file of the log."""
     needed = ("fastapi", "uvicorn", "openai", "accelerate")
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"transformers serve needs {', '.join(missing)}: pip install 'popeq[test]'")
+        pytest.skip(f"transformers serve needs {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("served")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

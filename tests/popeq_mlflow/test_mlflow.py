@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from tests.conftest import ROOT
 
 import popeq as package
 from popeq.errors import UsageError
+from popeq.installing import pip_install
 from popeq.runs.folder import find_runs
 from popeq.runs.record import RunRecord, migrate
 from popeq_mlflow import SWITCH, tracker
@@ -148,5 +150,5 @@ def test_the_first_failure_is_the_last_message(store, record, monkeypatch):
 
 def test_without_mlflow_the_extra_is_named(store, record, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(UsageError, match=r"pip install 'popeq\[mlflow\]'"):
+    with pytest.raises(UsageError, match=re.escape(pip_install("mlflow"))):
         Tracker().started(record)

@@ -11,6 +11,7 @@ from typing import Any
 import popeq
 from popeq.atomic import write_text
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.interchange.results import LEVEL, Origin, Result, new_place, portable
 from popeq.metrics import SCORES
 from popeq.plain_text import visible
@@ -23,9 +24,7 @@ def check_origin(origin: Origin) -> None:
     try:
         import yaml  # noqa: F401
     except ImportError:
-        raise UsageError(
-            "--to eval-results needs PyYAML; install it with: pip install 'popeq[hub]'"
-        ) from None
+        raise UsageError(f"--to eval-results needs PyYAML{install_hint('hub')}") from None
     if origin.hub_dataset is None:
         raise UsageError(
             "--to eval-results needs --hub-dataset OWNER/NAME, the repository of the data set on the hub"

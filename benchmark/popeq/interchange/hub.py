@@ -17,6 +17,7 @@ from popeq.dataset_folder import HUB_SECTION, check_new, read_dataset, readme_of
 from popeq.dataset_tables import CARD, README
 from popeq.errors import RunError, UsageError
 from popeq.hub_tables import FULL, write_parts
+from popeq.installing import install_hint
 from popeq.interchange.croissant import CROISSANT, About, croissant
 from popeq.interchange.licences import spdx
 from popeq.plain_text import json_text, markdown_text
@@ -78,7 +79,7 @@ def _readme(dataset: Dataset, parts: Mapping[str, Mapping[str, Path]]) -> str:
     try:
         import yaml
     except ImportError:
-        raise UsageError("a README.md for the hub needs PyYAML: pip install 'popeq[hub]'") from None
+        raise UsageError(f"a README.md for the hub needs PyYAML{install_hint('hub')}") from None
     header = yaml.safe_dump(_header(dataset, parts), sort_keys=False, allow_unicode=True)
     return f"---\n{header}---\n\n{readme_of(dataset).rstrip()}\n{_layout(dataset, parts)}"
 

@@ -8,7 +8,6 @@ what is left to draw, to whoever begins a stage.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import os
 import shlex
@@ -25,6 +24,7 @@ from typing import Any
 
 import popeq
 from popeq.errors import UsageError
+from popeq.installing import need
 from popeq.runs.folder import lock_file
 from popeq.runs.job import Task, read_report
 from popeq.runs.plan import as_json, parse_options
@@ -121,7 +121,7 @@ def _dask(settings: RunSettings) -> Iterator[Cluster]:
     """The workers of a dask cluster. A stage whose worker is lost goes to another one."""
     if settings.scheduler is None:
         raise UsageError("--engine dask needs --scheduler ADDRESS, as 'dask scheduler' prints it")
-    distributed = _library("distributed", "dask")
+    distributed = need("distributed", "dask")
     try:
         client = distributed.Client(settings.scheduler, timeout=_PATIENCE_S)
         client.wait_for_workers(1, timeout=_PATIENCE_S)
@@ -146,7 +146,7 @@ def _dask(settings: RunSettings) -> Iterator[Cluster]:
 @contextlib.contextmanager
 def _ray(settings: RunSettings) -> Iterator[Cluster]:
     """The machines of a ray cluster (one of this machine alone if no address is known)."""
-    ray = _library("ray", "ray")
+    ray = need("ray", "ray")
     try:
         ray.init(address=settings.scheduler, log_to_driver=False, ignore_reinit_error=True)
     except (ConnectionError, ValueError) as error:
@@ -173,7 +173,7 @@ def _ray(settings: RunSettings) -> Iterator[Cluster]:
 def _slurm(settings: RunSettings) -> Iterator[Cluster]:
     """SLURM, one job a stage, by submitit. ``scheduler`` holds parameters of its executor, ``name=value``;
     ``cluster=local`` makes the jobs processes of this machine."""
-    submitit = _library("submitit", "slurm")
+    submitit = need("submitit", "slurm")
     words = parse_options(shlex.split(settings.scheduler or ""), "--scheduler")
     given: dict[str, Any] = {"cluster": "slurm"} | {name: as_json(text) for name, text in words.items()}
     if reserved := given.keys() & {"nodes", "tasks_per_node"}:
@@ -200,13 +200,6 @@ def _slurm(settings: RunSettings) -> Iterator[Cluster]:
             return (with_gpu if task.wants_gpu else plain).submit(on_worker, task, 1, limit_s)
 
     yield Cluster(sys.maxsize, submit, poll_s=1.0)
-
-
-def _library(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UsageError(f"the engine {extra} needs: pip install 'popeq[{extra}]'") from None
 
 
 def look_from_worker(token: Path) -> tuple[str, bool]:

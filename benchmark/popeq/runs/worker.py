@@ -27,10 +27,10 @@ from popeq.contract import (
     Prompt,
     ReportsProgress,
     Resumable,
-    install_hint,
     load_object,
 )
 from popeq.errors import ChangedError, PopeqError, PromptsError, RunError
+from popeq.installing import install_hint
 from popeq.runs.answering import answerers, mixed
 from popeq.runs.confined import receive_job
 from popeq.runs.folder import kept_to

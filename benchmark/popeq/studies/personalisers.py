@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from popeq.contract import install_hint
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.typing import Floats, Ints
 
 #: Standard errors that people's common variance must be above 0: the one-sided 5 % level.

@@ -11,22 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from popeq.contract import install_hint
-from popeq.errors import UsageError
 from popeq.ranges import Choices, Range
 from popeq.seeding import generator
 from popeq.tuning.record import TrialRecord
 
 _DIGITS = 3
 _DRAWS = 50
-
-
-def check_optuna() -> None:
-    """Raise UsageError if optuna is not installed."""
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise UsageError(f"popeq tune needs optuna{install_hint('tune')}") from None
 
 
 def proposal(

@@ -15,6 +15,7 @@ from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import RunError, UsageError
+from popeq.installing import need
 from popeq.locks import Lock
 from popeq.plugins import registry
 from popeq.protocol import DEFAULT_PROTOCOL
@@ -25,7 +26,7 @@ from popeq.runs.identity import identity_of
 from popeq.runs.plan import given_name, run_command, typed_parameters
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 from popeq.seeding import generator
-from popeq.tuning.halving import check_optuna, goes_on, proposal, within
+from popeq.tuning.halving import goes_on, proposal, within
 from popeq.tuning.planning import plan_search
 from popeq.tuning.record import (
     RECORD,
@@ -86,7 +87,7 @@ def tune(
     RunError
         If no trial could be fitted, or another process works in the folder.
     """
-    check_optuna()
+    need("optuna", "tune")
     own = {name: changes.pop(name) for name in SearchSettings.model_fields if name in changes}
     search = search.with_changes(**own)
     settings = settings.with_changes(**changes).checked()

@@ -15,6 +15,7 @@ import numpy as np
 
 from popeq.eq import GRID_HZ, log_frequency
 from popeq.errors import UsageError
+from popeq.installing import install_hint
 from popeq.parquet_table import check_version
 from popeq.typing import Floats
 from popeq_data.importers.source import Source
@@ -84,9 +85,7 @@ def read_parquet(source: Source) -> list[Contribution]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise UsageError(
-            f"{source.file}: reading Parquet needs pyarrow; run: pip install 'popeq[parquet]'"
-        ) from None
+        raise UsageError(f"{source.file}: reading Parquet needs pyarrow{install_hint('parquet')}") from None
     check_version(pa.__version__)
     try:
         table = pq.read_table(io.BytesIO(source.content))

@@ -40,9 +40,9 @@ def demo(
     import socket
 
     from popeq.errors import UsageError
+    from popeq.installing import need
     from popeq.plugins import registry
     from popeq_audio.asked import given_parameters
-    from popeq_audio.checks import need
 
     for name in predictors:
         registry().predictor(name)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from tests.conftest import environment, stored_text, write_small_dataset
 
+from popeq.installing import pip_install
 from popeq.runs.packed import PACKED
 
 
@@ -269,7 +270,7 @@ BROKEN = {
     "leaves-the-box": ("contract", "(7, 7) dB for prompt 'p08', outside the box"),
     "not-finite": ("contract", "not finite for prompt 'p08'"),
     "not-json": ("contract", "plain JSON"),
-    "needs-more": ("contract", "pip install 'popeq[llm]'"),
+    "needs-more": ("contract", pip_install("llm")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from tests.conftest import environment, write_small_dataset
 
 import popeq
 from popeq.errors import UsageError
+from popeq.installing import pip_install
 from popeq.metrics import energy_score
 from popeq.space import PLANE
 from popeq.statistics import Panels, family, mean_inference
@@ -345,7 +347,7 @@ def test_errors_are_one_line_that_says_what_to_do(data, tmp_path, monkeypatch):
         popeq.personal(dataset=few, own=(1,))
     monkeypatch.setitem(sys.modules, "statsmodels.regression.mixed_linear_model", None)
     with pytest.raises(
-        UsageError, match=r"needs statsmodels; install it with: pip install 'popeq\[studies\]'"
+        UsageError, match=f"needs statsmodels; install it with: {re.escape(pip_install('studies'))}"
     ):
         popeq.personal(dataset=data, own=(1,))
 

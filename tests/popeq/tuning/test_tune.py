@@ -15,6 +15,7 @@ from tests.preloaded import FORKS
 
 import popeq
 from popeq.errors import RunError
+from popeq.installing import pip_install
 from popeq.locks import Lock
 from popeq.tuning.record import RECORD, read_tuning
 from popeq.tuning.view import tuning_view
@@ -276,6 +277,7 @@ def test_the_command_line_says_what_is_wrong(popeq_inside, tmp_path, monkeypatch
     found = popeq_inside("tune", "knn")
     assert (found.returncode, found.stderr) == (
         2,
-        "popeq: popeq tune needs optuna; install it with: pip install 'popeq[tune]'\n",
+        "popeq: optuna cannot be loaded (import of optuna halted; None in sys.modules); install it with: "
+        f"{pip_install('tune')}\n",
     )
     assert not Path(tmp_path / "tuning").exists()

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from popeq.runs.settings import RunSettings
 
 
-class _Sizes(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them."""
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them, such as ``example``."""
 
     name = "N,N,..."
+
+    def __init__(self, example: str) -> None:
+        self.example = example
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -37,14 +40,19 @@ class _Sizes(click.ParamType[tuple[int, ...]]):
             return tuple(int(part) for part in str(value).split(","))
         except ValueError:
             self.fail(
-                f"{value!r} must be whole numbers with commas between them, such as 60,120,300", param, ctx
+                f"{value!r} must be whole numbers with commas between them, such as {self.example}",
+                param,
+                ctx,
             )
 
 
 @click.command(cls=PredictorCommand)
 @click.argument("predictors", nargs=-1, required=True, metavar="PREDICTOR...")
 @click.option(
-    "--train", type=_Sizes(), required=True, help="Numbers of training prompts, such as 60,120,300."
+    "--train",
+    type=Numbers("60,120,300"),
+    required=True,
+    help="Numbers of training prompts, such as 60,120,300.",
 )
 @click.option(
     "--subsets",

@@ -165,7 +165,7 @@ class Place:
             "sizes": [[a, b, *on], [HOSTILE]],
             "submit": [[a, "--card", self.card], [a, *on]],
             "sweep": [[file]],
-            "transfer": [[a, "--to", data]],
+            "transfer": [[a, "--to", data], [HOSTILE, "--to", data, *on, "--adapt", "1"]],
             "tune": [[HOSTILE], ["prior", "-o", f"{HOSTILE}=1"]],
             "verify": [[self.runs, *on], [HOSTILE]],
         }

@@ -111,10 +111,10 @@ def model(moved: float, share: float, tested: int, repeats: int, rng: np.random.
     """The expected headline of draws of which a share is the new population's, against so many new people."""
     settings, scores = DensitySettings(PROTOCOL_1.grid_cells, PROTOCOL_1.bandwidth_floor), []
     for _ in range(repeats):
-        new = rng.random(PROTOCOL_1.n_samples) < share
-        each = [people(1, 1, m, rng)[0, 0] for m in np.where(new, moved, 0.0)]
+        new = rng.random((PROTOCOL_1.n_samples, 1)) < share
+        of_both = [people(PROTOCOL_1.n_samples, 1, m, rng)[:, 0] for m in (0.0, moved)]
+        points = np.where(new, of_both[1], of_both[0])
         target = Target(people(tested, 1, moved, rng)[:, 0], PLANE, settings)
-        points = np.array(each)
         scores.append(target.score_of(target.densities_of(points), points, 0.0).values[HEADLINE])
     return float(np.mean(scores))
 

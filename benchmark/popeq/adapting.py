@@ -118,7 +118,7 @@ def adapt(
             fit.listeners.append(scorers[division].listeners)
     perfect = perfect_line(scorers[0], jobs=settings.jobs, keep=True)
     line = None if perfect is None else float(np.mean(perfect.scores[HEADLINE]))
-    title = f"Answers of {target.card.label} that methods of {source.card.label} need"
+    title = f"From {source.card.label} to {target.card.label}: score by answers of the new listeners"
     return adapting_study(fits, title, _notes(source, target, curve, ids, scorers, line), line)
 
 
@@ -192,6 +192,7 @@ def _notes(
         "tested and adapting listeners; p_adjusted is Holm's over all shifts.",
         f"Adapting listeners answer {where}. Adapting and tested listeners are {apart}.",
         *([f"{left_out} prompts have fewer than two tested listeners in a division."] if left_out else []),
+        *(["With one division intervals have no part for the choice of listeners."] * (curve.divisions == 1)),
         *([f"A perfect predictor would score about {perfect:.2f} dB."] if perfect is not None else []),
         *(
             [f"{len(ids)} prompts: nothing is concluded with fewer than {LEAST_PROMPTS}."]

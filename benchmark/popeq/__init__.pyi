@@ -1,7 +1,7 @@
 """The public names of popeq and their homes; ``__init__.py`` imports each when it is first used."""
 
 from . import eq, errors, metrics, statistics, testing
-from .adapting import AdaptingSettings, adapt
+from .adapting import adapt
 from .api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
 from .commands import CommandSpec
 from .content_hash import content_identity
@@ -37,7 +37,6 @@ __version__: str
 
 __all__ = [
     "PLANE",
-    "AdaptingSettings",
     "Audio",
     "Axis",
     "CommandSpec",

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from popeq.board.people import seen_answers
 from popeq.dataset import Dataset, Stage
 from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS
 from popeq.dividing import PANELS, divide
@@ -95,20 +94,30 @@ def sides(target: Dataset, how: Adaptation) -> Sides:
     test = set(target.test_ids)
     of_train = target.responses["prompt_id"].isin(train if how.on == "others" else train | test)
     of_test = target.responses["prompt_id"].isin(test)
-    divided = how.on == "all" or seen_answers(target, target.test_ids)[1] > 0
+    divided = how.on == "all" or _answer_both(target)
     if divided:
         panel = target.responses["listener_id"].map(divide(target, how.division))
         of_train, of_test = of_train & (panel == PANELS[0]), of_test & (panel == PANELS[1])
     return Sides(target.responses[of_train], target.responses[of_test], divided)
 
 
+def _answer_both(dataset: Dataset) -> bool:
+    """Whether somebody answers a training or validation prompt and a tested one of the same stage."""
+    people = dataset.responses.groupby("prompt_id")["listener_id"].apply(set).to_dict()
+    for stage in dataset.stages:
+        trained = {who for p in (*stage.train, *stage.validation) for who in people.get(p, ())}
+        if any(who in trained for p in stage.test for who in people.get(p, ())):
+            return True
+    return False
+
+
 def adapted(source: Dataset, target: Dataset, how: Adaptation, given: str) -> Dataset:
     """The data set of one adaptation; ``given`` is the name or folder by which the target is found again.
 
     Each stage of the target is tested by a fit on the source's training answers and the adapting ones,
-    without any source answer to a tested sentence, whatever its case and white space. The source's validation
-    prompts stay what is looked at to choose; listeners are in the groups ``SOURCE`` and ``TARGET``, and
-    ``TARGET`` is what is asked about.
+    without any source answer to a sentence (and track) that it tests, whatever its case and white space. The
+    source's validation prompts stay what is looked at to choose; listeners are in the groups ``SOURCE`` and
+    ``TARGET``, and ``TARGET`` is what is asked about.
 
     Raises
     ------
@@ -131,6 +140,10 @@ def adapted(source: Dataset, target: Dataset, how: Adaptation, given: str) -> Da
     stages = tuple(_stages(source, target, how, set(chosen["prompt_id"]), tested))
     if not stages:
         raise UsageError(f"{name}: no tested prompt has {LEAST_OF_GROUP} answers of tested listeners")
+    if how.answers and not any(p.startswith(_ADAPT) for s in stages for p in s.train):
+        raise UsageError(
+            f"{name}: every answer of adapting listeners is to a sentence that is tested; give --on all"
+        )
     columns = [*PROMPT_COLUMNS, *target.card.groupings]
     prompts = [
         _prompts(source, training, "train", _FROM, columns),
@@ -191,7 +204,7 @@ def _check(source: Dataset, target: Dataset, name: str) -> None:
 def _stages(
     source: Dataset, target: Dataset, how: Adaptation, chosen: set[str], tested: set[str]
 ) -> Iterable[Stage]:
-    text, theirs = _texts(source), _texts(target)
+    asks, theirs = _asked(source), _asked(target)
     training = sorted({p for s in source.stages for p in s.train})
     validation = sorted({p for s in source.stages for p in s.validation} - set(training))
     for stage in target.stages:
@@ -204,18 +217,17 @@ def _stages(
             stage.name,
             (
                 *(_ADAPT + p for p in sorted(mine & chosen) if how.on == "all" or theirs[p] not in asked),
-                *(_FROM + p for p in training if text[p] not in asked),
+                *(_FROM + p for p in training if asks[p] not in asked),
             ),
-            tuple(_FROM + p for p in validation if text[p] not in asked),
+            tuple(_FROM + p for p in validation if asks[p] not in asked),
             test,
         )
 
 
-def _texts(dataset: Dataset) -> Mapping[str, str]:
-    return {
-        p: same_sentence(t)
-        for p, t in zip(dataset.prompts["prompt_id"], dataset.prompts["text"], strict=True)
-    }
+def _asked(dataset: Dataset) -> Mapping[str, tuple[str, str]]:
+    """What each prompt asks: its sentence, and the track that it is about, if there is one."""
+    columns = (dataset.prompts[name] for name in ("prompt_id", "text", "audio_id"))
+    return {p: (same_sentence(text), track or "") for p, text, track in zip(*columns, strict=True)}
 
 
 def _prompts(

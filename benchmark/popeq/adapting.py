@@ -45,9 +45,6 @@ class AdaptingSettings(Settings):
     )
 
 
-DEFAULT_ADAPTING = AdaptingSettings()
-
-
 def adapt(
     predictors: str | PredictorSpec | Sequence[str | PredictorSpec],
     dataset: str | Path | Dataset = DEFAULT_DATASET,
@@ -55,7 +52,6 @@ def adapt(
     to: str | Path | Dataset,
     seeds: int | Sequence[int] = 0,
     options: Mapping[str, object] | None = None,
-    curve: AdaptingSettings = DEFAULT_ADAPTING,
     settings: RunSettings = DEFAULT_SETTINGS,
     reporter: Reporter | None = None,
     **changes: object,
@@ -74,12 +70,11 @@ def adapt(
         The new population: its test prompts are predicted, by the stages of this data set.
     options
         Parameters by name; each goes to every predictor that has it.
-    curve
-        Numbers of answers, divisions of the listeners, and what adapting listeners answer.
     settings, reporter
         As for ``popeq.run``.
     changes
-        Fields of ``curve`` and of ``settings`` by name, such as ``answers=(0, 5)``.
+        Fields of ``AdaptingSettings``, such as ``answers=(0, 5)``, ``divisions=4`` and ``on="all"``, and of
+        ``settings``, by name.
 
     Raises
     ------
@@ -89,7 +84,7 @@ def adapt(
         If some runs failed; the same call goes on with them.
     """
     own = {name: changes.pop(name) for name in AdaptingSettings.model_fields if name in changes}
-    curve = curve.with_changes(**own)
+    curve = AdaptingSettings(**own)
     settings = settings.with_changes(**changes)
     source, target = as_dataset(dataset), as_dataset(to)
     planned = adapting_plans(predictors, source, target, curve, seeds, options)

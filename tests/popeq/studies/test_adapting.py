@@ -77,6 +77,20 @@ def test_with_folds_each_stage_trains_on_the_other_folds_and_on_no_source_answer
         assert theirs == {f"adapt.{p}" for p in stage.test}
 
 
+def test_one_sentence_about_two_tracks_is_two_prompts(tmp_path):
+    folder = write_small_dataset(tmp_path / "tracks", folds=True, name="tracks")
+    prompts = pd.read_csv(folder / "prompts.csv", dtype=str)
+    prompts.assign(text="make it warm", audio_id=prompts["prompt_id"]).to_csv(
+        folder / "prompts.csv", index=False
+    )
+    source = popeq.load_dataset(write_small_dataset(tmp_path / "source"))
+    data = adapted_of(source, popeq.load_dataset(folder), Adaptation(2))
+    assert with_answers(data) == 8 * 2
+    prompts.assign(text="make it warm").to_csv(folder / "prompts.csv", index=False)
+    with pytest.raises(UsageError, match=r"is to a sentence that is tested; give --on all$"):
+        adapted_of(source, popeq.load_dataset(folder), Adaptation(2))
+
+
 def test_people_who_are_others_anyway_are_not_divided():
     target = popeq.load_dataset("simulated-1200-b")
     own = sides(target, Adaptation(11))

@@ -24,7 +24,7 @@ LAYERS = (
     {"drawing", "runs"},
     {"board", "lookup"},
     {"api", "in_process", "interchange", "site", "studies"},
-    {"learning", "studying", "sweeping", "testing", "tuning", "verifying"},
+    {"adapting", "learning", "studying", "sweeping", "testing", "tuning", "verifying"},
     {"pytest_plugin", "cli"},
 )
 #: A shape such as ``(P, n, 2)``, ``(m,)`` or ``(cells^2,)``.

@@ -1,6 +1,7 @@
 """The public names of popeq and their homes; ``__init__.py`` imports each when it is first used."""
 
 from . import eq, errors, metrics, statistics, testing
+from .adapting import adapt
 from .api import Dataset, Leaderboard, Run, compare, leaderboard, load_dataset, run, score
 from .commands import CommandSpec
 from .content_hash import content_identity
@@ -66,6 +67,7 @@ __all__ = [
     "Space",
     "UsageError",
     "ablate",
+    "adapt",
     "build_site",
     "ceiling",
     "compare",

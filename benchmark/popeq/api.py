@@ -147,8 +147,9 @@ def leaderboard(
         that of a signed board (``board.json``), else the one that all runs name. The protocol is that of a
         signed board, else the newest published one that a run is under.
     by
-        Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``.
-        The table then begins with that column.
+        Ranks inside each group of prompts: ``"category"``, ``"basis"`` or another of ``Dataset.groupings``;
+        or against the answers of each group of listeners alone: ``"group"`` (``"listeners.group"`` where the
+        prompts have a grouping of that name). The table then begins with that column.
     against
         The row that shifts are against, by its label, or by its predictor if that has one row; by default
         they are against the training responses.
@@ -171,7 +172,7 @@ def leaderboard(
     """
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
     board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)
-    return split_board(board, scorer, by) if by else board
+    return split_board(board, scorer, by, jobs=jobs, keep=keep) if by else board
 
 
 def compare(
@@ -185,7 +186,7 @@ def compare(
     """The paired comparison of two runs for each score, and the prompts where they differ most.
 
     ``a`` and ``b`` are runs or their names, as for ``leaderboard``; of a named predictor every seed is taken
-    and averaged prompt by prompt. ``by``, a grouping of the prompts, splits ``metrics``.
+    and averaged prompt by prompt. ``by``, a grouping as for ``leaderboard``, splits ``metrics``.
 
     Raises
     ------

@@ -35,6 +35,8 @@ class Prompt:
     """A sentence to predict for. It never carries answers.
 
     ``audio`` is there only for predictors whose spec says ``wants_audio``, and for data sets that carry it.
+    ``group`` is the group of listeners whose answers are to be predicted, for predictors whose spec says
+    ``wants_groups``; None if all listeners are asked about.
     """
 
     prompt_id: str
@@ -43,15 +45,21 @@ class Prompt:
     split: str = "test"
     audio_id: str | None = None
     audio: Audio | None = field(default=None, compare=False)
+    group: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPrompt:
-    """A prompt with its listeners' points: ``responses`` (m, 2) in dB, row i by ``listeners[i]``."""
+    """A prompt with its listeners' points: ``responses`` (m, 2) in dB, row i by ``listeners[i]``.
+
+    ``groups[i]`` is the group that the data set puts ``listeners[i]`` in. It is there only for predictors
+    whose spec says ``wants_groups``, and for data sets that have groups.
+    """
 
     prompt: Prompt
     responses: NDArray[np.float64]
     listeners: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
 
 
 class Parameters(BaseModel):
@@ -172,6 +180,8 @@ class PredictorSpec:
     ``kind``: ``baseline`` reads no sentence, ``preset`` picks fixed settings, ``in-context`` asks a language
     model, ``retrieval`` looks up similar prompts (with or without a model), ``fine-tuned`` trains weights.
     ``wants_audio``: prompts come with what the data set knows of their tracks.
+    ``wants_groups``: training answers come with the groups of their listeners, and prompts with the group
+    that is asked about, where there is one.
     ``needs_env``: environment variables, such as an API key's, that are handed to its process.
     """
 
@@ -184,6 +194,7 @@ class PredictorSpec:
     kind: Kind = "other"
     wants_audio: bool = False
     needs_env: tuple[str, ...] = ()
+    wants_groups: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ class Dataset:
     ``LISTENER_COLUMNS`` or no rows.
     ``audio`` has descriptors and files of the tracks, by ``audio_id``; most data sets have none. ``part_of``
     are revisions of larger data sets that contain this one. ``view`` says which view of the data set in
-    ``folder`` this is (``popeq.views``); most are none.
+    ``folder`` this is (``popeq.views``); most are none. If ``group`` is set, only the answers of that group
+    of listeners are tested, and all are trained on. ``own_stages`` are the stages of a view that the columns
+    of its prompts do not say.
 
     If ``card.sealed_answers`` is set, the responses to the test prompts may be absent; whatever needs them
     raises SealedError then. Everything else, ``revision`` included, is the same with and without them.
@@ -59,6 +61,8 @@ class Dataset:
     audio: Mapping[str, Audio] = field(default_factory=dict)
     part_of: frozenset[str] = frozenset()
     view: str = ""
+    group: str = ""
+    own_stages: tuple[Stage, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,6 +89,16 @@ class Dataset:
         every tested prompt has a group."""
         tested = self.prompts[self.prompts["prompt_id"].isin(self.test_ids)]
         return tuple(n for n in ("category", "basis", *self.card.groupings) if tested[n].notna().all())
+
+    @cached_property
+    def listener_groups(self) -> tuple[str, ...]:
+        """The groups that ``listeners`` names, sorted; none if the data set does not list its listeners."""
+        return tuple(sorted(set(self.listeners["group"])))
+
+    @cached_property
+    def group_of(self) -> Mapping[str, str]:
+        """The group of each listener that is listed."""
+        return dict(zip(self.listeners["listener_id"], self.listeners["group"], strict=True))
 
     @cached_property
     def answered(self) -> frozenset[str]:
@@ -140,6 +154,10 @@ class Dataset:
             content["groupings"] = {name: rows(self.prompts, ("prompt_id", name)) for name in named}
         if self.card.sealed_answers is not None:
             content["sealed_answers"] = self.card.sealed_answers
+        if self.group:
+            content["group"] = self.group
+        if self.own_stages:
+            content["stages"] = [[s.name, s.train, s.validation, s.test] for s in self.own_stages]
         if self.audio:
             content["audio"] = {
                 audio_id: [
@@ -158,6 +176,8 @@ class Dataset:
         With folds, each fold is tested by a fit on all the others. With panels, each panel of a fold is
         tested by a fit on the other panels of the other folds: neither its prompts nor its people were seen.
         """
+        if self.own_stages:
+            return self.own_stages
         if self.by_folds:
             frame = self.prompts.set_index("prompt_id").sort_index()
             fold = frame["fold"].astype(int)
@@ -194,16 +214,25 @@ class Dataset:
             group = groups.get(prompt.prompt_id, ordered.iloc[:0])
             points = group[["x_db", "y_db"]].to_numpy(dtype=np.float64)
             points.setflags(write=False)
-            labelled[prompt.prompt_id] = LabelledPrompt(prompt, points, tuple(group["listener_id"]))
+            who = tuple(group["listener_id"])
+            own = tuple(self.group_of.get(name, "") for name in who) if self.listener_groups else None
+            labelled[prompt.prompt_id] = LabelledPrompt(prompt, points, who, own)
         return labelled
 
     def labelled(self, prompt_ids: Sequence[str]) -> list[LabelledPrompt]:
         """Prompts with their listeners' points; SealedError if those of one are not here."""
         return [self._with_answers(p) for p in prompt_ids]
 
+    def tested(self, prompt_ids: Sequence[str]) -> list[LabelledPrompt]:
+        """Prompts with the points that predictions are scored against: those of ``group`` if it is set, else
+        all; SealedError if those of one are not here."""
+        found = self.labelled(prompt_ids)
+        return [_of_group(p, self.group) for p in found] if self.group else found
+
     def unlabelled(self, prompt_ids: Sequence[str]) -> list[Prompt]:
         """Prompts without responses, as a predictor gets them."""
-        return [self._labelled[p].prompt for p in prompt_ids]
+        found = [self._labelled[p].prompt for p in prompt_ids]
+        return [replace(p, group=self.group) for p in found] if self.group else found
 
     def points(self, prompt_id: str) -> NDArray[np.float64]:
         """One prompt's responses (m, 2), dB; read-only. SealedError if they are not here."""
@@ -223,3 +252,12 @@ class Dataset:
                 "(popeq.load_dataset(folder, answers=FILE) in Python)"
             )
         return labelled
+
+
+def _of_group(labelled: LabelledPrompt, group: str) -> LabelledPrompt:
+    """A labelled prompt with the answers of one group of listeners."""
+    keep = [i for i, own in enumerate(labelled.groups or ()) if own == group]
+    points = labelled.responses[keep]
+    points.setflags(write=False)
+    who = tuple(labelled.listeners[i] for i in keep)
+    return LabelledPrompt(labelled.prompt, points, who, (group,) * len(keep))

@@ -139,7 +139,10 @@ def read_second_panel(dataset: Dataset) -> Dataset | None:
         return None
     second = read_dataset(Path(dataset.folder, dataset.card.second_panel))
     if dataset.view:
-        second = viewed(second, dataset.view)
+        try:
+            second = viewed(second, dataset.view)
+        except UsageError:  # it may have other groups of listeners, or none
+            return None
         if second.test_ids != dataset.test_ids:
             return None
     wrong = ""

@@ -79,7 +79,7 @@ class LoadedPredictor:
         if not len(texts) or not all(isinstance(p, str | Prompt) for p in texts) or n < 1:
             raise UsageError("sample() takes a list of at least one sentence or prompt, and n from 1")
         asked = for_predictor(
-            (Prompt(p, p, "asked") if isinstance(p, str) else p for p in prompts), self.spec.wants_audio
+            (Prompt(p, p, "asked") if isinstance(p, str) else p for p in prompts), self.spec
         )
         rngs = [generator(self.seed, self.spec.name, "sample", p.prompt_id) for p in asked]
         return check_samples(self.predictor.sample(asked, n, rngs), asked, n, self.space)
@@ -87,16 +87,15 @@ class LoadedPredictor:
     def _parts(
         self, data: str | Path | Dataset | Sequence[LabelledPrompt]
     ) -> tuple[list[LabelledPrompt], list[LabelledPrompt], Space]:
-        audio = self.spec.wants_audio
         if isinstance(data, str | Path | Dataset):
             dataset = as_dataset(data)
-            return *training_data(dataset, audio), dataset.space
+            return *training_data(dataset, self.spec), dataset.space
         if not len(data):
             raise UsageError("fit() needs at least one labelled prompt")
-        return labelled_for_predictor(data, audio), [], PLANE
+        return labelled_for_predictor(data, self.spec), [], PLANE
 
 
-def training_data(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
+def training_data(dataset: Dataset, spec: PredictorSpec) -> tuple[list[LabelledPrompt], list[LabelledPrompt]]:
     """Training and validation prompts as a run's worker gets them: no test answers where there is a split.
 
     With folds, which have no test prompts of their own, all prompts are training prompts.
@@ -105,7 +104,7 @@ def training_data(dataset: Dataset, wants_audio: bool) -> tuple[list[LabelledPro
     ids = (stage.train, stage.validation)
     if dataset.by_folds:
         ids = (tuple(sorted(dataset.prompts["prompt_id"])), ())
-    train, validation = (labelled_for_predictor(dataset.labelled(part), wants_audio) for part in ids)
+    train, validation = (labelled_for_predictor(dataset.labelled(part), spec) for part in ids)
     return train, validation
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from popeq.adapted import Adaptation, adapted, split_adapted
 from popeq.board.entries import Entry, make_entries
 from popeq.board.groupings import check_split
 from popeq.board.notes import Note
@@ -29,6 +30,7 @@ from popeq.errors import InvalidInputError, UnknownNameError, UsageError
 from popeq.plugins import registry
 from popeq.protocol import Protocol
 from popeq.runs.folder import Run
+from popeq.runs.plan import given_name
 from popeq.views import split_name, viewed
 
 
@@ -36,7 +38,7 @@ def load_dataset(
     name_or_folder: str | Path = DEFAULT_DATASET, *, answers: str | Path | None = None
 ) -> Dataset:
     """A data set by the name a plugin gives it, or by its folder; with ``answers``, the file of its sealed
-    test answers. ``NAME@folds-5`` and ``NAME@train-60-0`` are views of it (docs/data-sets.md).
+    test answers. ``NAME@folds-5`` and others are views of it (docs/data-sets.md).
 
     Raises
     ------
@@ -51,6 +53,10 @@ def load_dataset(
     name, view = str(name_or_folder), ""
     known = registry().datasets
     if name not in known and not Path(name).exists():
+        if found := split_adapted(name):
+            if answers is not None:
+                raise UsageError(f"{name}: --answers cannot be given for a pair of data sets")
+            return adapted_of(load_dataset(found.source), load_dataset(found.target), found.how)
         name, view = split_name(name)
     folder = known[name].path if name in known else Path(name)
     if name not in known and not folder.exists() and "/" not in name:
@@ -66,8 +72,9 @@ def installed_dataset(name: str) -> Dataset:
 
     For names from files of others. Raises UnknownNameError if no plugin has it.
     """
-    known, (base, _) = registry().datasets, split_name(name)
-    if name not in known and base not in known:
+    known, found = registry().datasets, split_adapted(name)
+    parts = [found.source, found.target] if found and name not in known else [name]
+    if not all(part in known or split_name(part)[0] in known for part in parts):
         raise UnknownNameError("installed data set", name, known, "(give its folder with --dataset)")
     return load_dataset(name)
 
@@ -80,10 +87,18 @@ def view_of(dataset: Dataset, view: str) -> Dataset:
     return replace(viewed(dataset, view), part_of=withheld_revisions(dataset))
 
 
+def adapted_of(source: Dataset, target: Dataset, how: Adaptation) -> Dataset:
+    """The source with a few answers of the target's listeners, tested on others of them (``popeq.adapted``);
+    the answers of both are withheld from a predictor that runs on it."""
+    made = adapted(source, target, how, given_name(target))
+    return replace(made, part_of=withheld_revisions(source) | withheld_revisions(target))
+
+
 def view_named(dataset: Dataset, name: str) -> Dataset:
     """The view of a data set that has this name; the data set itself if it is no view's name."""
     base, view = split_name(name)
-    return view_of(dataset, view) if view and base == dataset.name else dataset
+    of_this = bool(view) and base == dataset.name and not split_adapted(name)
+    return view_of(dataset, view) if of_this else dataset
 
 
 def list_datasets() -> list[DatasetSpec]:

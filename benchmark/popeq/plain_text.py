@@ -85,3 +85,8 @@ def json_text(value: object, indent: int | None = None) -> str:
     Raises ValueError for numbers that JSON does not have.
     """
     return json.dumps(value, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def same_sentence(text: str) -> str:
+    """What two sentences have in common that are one, whatever their case and white space."""
+    return " ".join(text.split()).casefold()

@@ -133,6 +133,7 @@ _BUILT_IN = (
     "popeq_baselines",
     "popeq_data",
     "popeq_dsp",
+    "popeq_groups",
     "popeq_llm",
     "popeq_mlflow",
     "popeq_peft",

@@ -77,7 +77,7 @@ def open_fitted(
         predictor = new_predictor(plan.predictor, plan.parameters, loaded.space)
         if isinstance(predictor, Resumable):
             _use_folder(predictor, state, fresh, cache)
-        train, validation = training_data(loaded, plan.predictor.wants_audio)
+        train, validation = training_data(loaded, plan.predictor)
         predictor.fit(train, validation, generator(seed, plan.predictor.name, "fit", "ask"))
     if isinstance(predictor, Saves):
         _write(predictor, state, cache)

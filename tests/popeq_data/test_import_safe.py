@@ -141,6 +141,25 @@ def test_only_part_c_may_answer_a_word_again_until_one_a_listener_is_kept(safe_r
     assert result.report["rows dropped"]["part C: another track for the same word, the last is kept"] == 35
 
 
+def test_words_put_the_laboratory_and_people_at_home_in_groups(safe_row, write_csv):
+    rows = [safe_row(i, "warm", f"192.0.2.{i}", gain=1 + i / 4) for i in (1, 2)]
+    rows += [safe_row(i, "thin", f"192.0.2.{i}", gain=1 + i / 4) for i in (3, 4)]
+    rows += [safe_row(431, "warm", genre="01", instrument="jazz1", gain=2)]
+    rows += [safe_row(432, "warm", genre="01", instrument="jazz2", gain=4)]
+    rows += [safe_row(1479, "warm", gain=3)]
+    result = import_safe(write_csv(rows), SafeOptions(part="words", min_responses=2))
+    data = result.dataset
+    assert data.name == "safe-words"
+    assert data.listener_groups == ("home", "lab")
+    assert {p.prompt.prompt_id: sorted(p.groups) for p in data.labelled(data.test_ids)} == {
+        "word-thin": ["home", "home"],
+        "word-warm": ["home", "home", "lab", "lab"],
+    }
+    assert result.report["listeners by part"] == {"home": 4, "lab": 2}
+    reason = "laboratory: another track for the same word, the last is kept"
+    assert result.report["rows dropped"] == {reason: 1}
+
+
 @pytest.mark.parametrize(
     ("typed", "word"),
     [
@@ -264,7 +283,7 @@ def test_the_real_file_lets_nothing_personal_out(safe_csv, tmp_path):
     secrets |= {row[i].strip() for row in rows for i in (20, 22, 23, 24)}
     participants = {row[18] for row in rows if 431 <= int(row[0]) <= 830}
     notes = {row[i].strip() for row in rows for i in (18, 21) if not row[i].strip().isdecimal()} - {""}
-    for part in ("lab", "home", "all"):
+    for part in ("lab", "home", "all", "words"):
         folder = tmp_path / part
         result = import_safe(safe_csv, SafeOptions(part=part))
         readme = "\n".join(f"{k}: {v}" for k, v in result.report.items())

@@ -73,6 +73,19 @@ def test_options_choose_language_consistency_and_scale(rows, write_csv):
         import_socialeq(path, SocialEqOptions())
 
 
+def test_all_languages_are_groups_of_the_listeners(rows, write_csv, tmp_path):
+    path = write_csv([HEADER, *rows, row("warm", -2.0, "spanish")])
+    data = import_socialeq(path, SocialEqOptions(min_responses=1, language="all")).dataset
+    assert data.name == "socialeq-all"
+    assert data.listener_groups == ("English", "Spanish")
+    by_word = {p.prompt.text: p.groups for p in data.labelled(data.test_ids)}
+    assert by_word["make it sound warm"] == ("English", "English", "Spanish")
+    assert by_word["make it sound cálido"] == ("Spanish",)
+    written = write_dataset(data, tmp_path / "out", "card")
+    assert written.listener_groups == data.listener_groups
+    assert import_socialeq(path, FEW).dataset.listener_groups == ()
+
+
 def test_every_problem_is_reported_at_once(rows, write_csv):
     rows[0].pop(1)
     rows[1][3] = "high"

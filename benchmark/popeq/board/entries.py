@@ -14,6 +14,7 @@ from popeq.board.kept_scores import Numbers
 from popeq.board.leaks import signs
 from popeq.board.scoring import NUMBERS, PromptTable, Scorer, average
 from popeq.board.trust import card_of, trust_of, weakest
+from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
@@ -22,6 +23,7 @@ from popeq.runs.answering import answer_record
 from popeq.runs.card import Card, Trust
 from popeq.runs.folder import Run
 from popeq.runs.record import AnswerRecord, RunRecord
+from popeq.typing import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,18 +136,34 @@ def make_entries(runs: Sequence[Run], scorer: Scorer, jobs: int = 1, *, keep: bo
     return entries
 
 
-def _scored(runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool) -> list[Numbers]:
+def scored_by(entry: Entry, scorer: Scorer, drawn: Dataset, jobs: int = 1, *, keep: bool = True) -> Entry:
+    """The same row with the scores of the same samples against the listeners of another scorer, whose prompts
+    are some of those of ``drawn``, the data set that its runs are of. Its flags stay."""
+    found = _scored(entry.runs, scorer, jobs, keep, drawn)
+    return replace(entry, table=average([scorer.table_of(own.scores, own.influence) for own in found]))
+
+
+def samples_of(run: Run, scorer: Scorer, drawn: Dataset) -> Floats:
+    """A run's samples for a scorer's prompts, (P, n, 2) dB; ``drawn`` is the data set that the run is of."""
+    place = {prompt_id: i for i, prompt_id in enumerate(drawn.test_ids)}
+    samples: Floats = run.samples(drawn.test_ids, drawn.space)
+    return samples[[place[p] for p in scorer.prompt_ids]]
+
+
+def _scored(
+    runs: Sequence[Run], scorer: Scorer, jobs: int, keep: bool, drawn: Dataset | None = None
+) -> list[Numbers]:
     """Scores of runs: kept ones read here (sending them from a process takes longer), others computed."""
     places = [kept_scores.place_of(run.predictions_sha256(), scorer) if keep else None for run in runs]
     kept = [place and kept_scores.read(place, scorer, NUMBERS) for place in places]
     tasks = [(run, place) for run, place, found in zip(runs, places, kept, strict=True) if not found]
-    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer,)))
+    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer, drawn or scorer.dataset)))
     return [found or next(computed) for found in kept]
 
 
-def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Numbers:
+def _score_one(run: Run, place: Path | None, scorer: Scorer, drawn: Dataset) -> Numbers:
     """The scores of a run, also written to a place if there is one."""
-    samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
+    samples = samples_of(run, scorer, drawn)
     table = scorer.score(samples)
     numbers = {name: table.scores(name) for name in NUMBERS}
     scored = Numbers(numbers, table.influence, signs(samples, table, scorer))

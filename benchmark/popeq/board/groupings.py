@@ -1,15 +1,16 @@
-"""Any table split by a grouping of the prompts, with intervals, and which groups are too small."""
+"""Any table split by a grouping of the prompts, or of the listeners, with intervals and too small groups."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from popeq.board.comparison import Comparison, compare_entries
-from popeq.board.entries import Entry
+from popeq.board.entries import Entry, scored_by
 from popeq.board.leaderboard import Leaderboard, against, build, score_cells
 from popeq.board.notes import Note
 from popeq.board.scoring import Scorer
@@ -17,14 +18,31 @@ from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.statistics import LEAST_PROMPTS
+from popeq.views import LEAST_OF_GROUP, check_group, viewed
+
+#: What splits tables by the groups of listeners: the first means a grouping of the prompts where the data set
+#: has one of that name, the second never does.
+BY_LISTENERS = ("group", "listeners.group")
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group of prompts: its name and the positions of its prompts."""
+    """One group of prompts, or of listeners: its name and the positions of its prompts. A group of listeners
+    has a scorer of its own (``of_listeners``), which scores these prompts against its answers alone."""
 
     name: str
     keep: tuple[int, ...]
+    of_listeners: Scorer | None = field(default=None, compare=False, repr=False)
+
+    def scorer(self, whole: Scorer) -> Scorer:
+        """The part of a scorer, the one that was split, that is this group's."""
+        return whole.only(self.keep) if self.of_listeners is None else self.of_listeners
+
+    def entry(self, entry: Entry, whole: Scorer, jobs: int = 1, *, keep: bool = True) -> Entry:
+        """A row of the scorer that was split, with its scores on this group."""
+        if self.of_listeners is None:
+            return entry.take(self.keep)
+        return scored_by(entry, self.of_listeners, whole.dataset, jobs, keep=keep)
 
     @property
     def small(self) -> str:
@@ -41,31 +59,87 @@ def check_split(dataset: Dataset, by: str | None) -> None:
     """UsageError if tables of a data set cannot be split by a grouping; None is no split."""
     if by is None or by in dataset.groupings:
         return
+    if of_listeners(dataset, by):
+        check_group(dataset, None)
+        if dataset.group:
+            raise UsageError(
+                f"{dataset.name}: is tested on one group of listeners, so there is nothing to split"
+            )
+        return
     lacks = ", because some tested prompts have none" if by in ("basis", *dataset.card.groupings) else ""
     *others, last = dataset.groupings
     known = f"{', '.join(others)} or {last}" if others else last
     raise UsageError(f"{dataset.name}: tables can be split by {known}, not by {by!r}{lacks}")
 
 
-def groups(scorer: Scorer, by: str) -> list[Group]:
-    """The groups of a scorer's prompts, the largest first; UsageError if there is no such grouping."""
+def of_listeners(dataset: Dataset, by: str) -> bool:
+    """Whether a name splits the tables of a data set by the groups of its listeners, not of its prompts."""
+    return by in BY_LISTENERS and by not in dataset.card.groupings
+
+
+def groups(scorer: Scorer, by: str, least: int = LEAST_OF_GROUP) -> list[Group]:
+    """The groups of a scorer's prompts or of its listeners, the largest first.
+
+    A group of listeners has the prompts with at least ``least`` of its answers; one without any is left out.
+    Raises UsageError if there is no such grouping.
+    """
     check_split(scorer.dataset, by)
+    if of_listeners(scorer.dataset, by):
+        made = [_group_of_listeners(scorer, name, least) for name in scorer.dataset.listener_groups]
+        return sorted((g for g in made if g), key=lambda g: -len(g.keep))
     names = scorer.about[by].astype(str)
     found = [Group(name, tuple(np.flatnonzero(names == name).tolist())) for name in sorted(set(names))]
     return sorted(found, key=lambda g: -len(g.keep))
 
 
+def _group_of_listeners(scorer: Scorer, name: str, least: int) -> Group | None:
+    answers = [
+        sum(scorer.dataset.group_of.get(who) == name for who in listeners) for listeners in scorer.listeners
+    ]
+    keep = tuple(i for i, count in enumerate(answers) if count >= max(least, LEAST_OF_GROUP))
+    if not keep:
+        return None
+    view = viewed(scorer.dataset, f"group-{name}")
+    return Group(name, keep, Scorer(view, scorer.protocol, tuple(scorer.prompt_ids[i] for i in keep)))
+
+
+def listener_notes(scorer: Scorer, by: str, found: Sequence[Group], least: int = LEAST_OF_GROUP) -> list[str]:
+    """Notes on what a table by groups of listeners leaves out; none for a grouping of the prompts, but where
+    it has the name by which other data sets are split by listeners."""
+    dataset, prompts = scorer.dataset, len(scorer.prompt_ids)
+    if not of_listeners(dataset, by):
+        also = by in BY_LISTENERS and dataset.listener_groups
+        other = BY_LISTENERS[1]
+        return [f"{by} is a column of this data set's prompts; {other} splits by listeners."] if also else []
+    sizes = {group.name: len(group.keep) for group in found}
+    counts = [
+        f"{name} {sizes.get(name, 0)} of {prompts} prompts ({who} listeners)"
+        for name, who in Counter(dataset.group_of.values()).most_common()
+    ]
+    return [
+        "The same samples, scored against the answers of each group of listeners alone. Scores against fewer "
+        "answers are higher, so compare rows within a group. "
+        f"Prompts with at least {least} answers of the group: "
+        f"{', '.join(counts)}."
+    ]
+
+
 def split_table(
-    scorer: Scorer, by: str, table_of: Callable[[Group], pd.DataFrame]
+    scorer: Scorer, by: str, table_of: Callable[[Group], pd.DataFrame], least: int = LEAST_OF_GROUP
 ) -> tuple[pd.DataFrame, list[str]]:
-    """One table whose first column has the grouping's name, and a note for each group that is too small.
+    """One table whose first column has the grouping's name, and notes on what is left out or too small.
 
     Raises
     ------
     UsageError
-        If the data set has no such grouping, or the table has another column of that name.
+        If the data set has no such grouping, no group of listeners has a prompt with ``least`` answers, or
+        the table has another column of that name.
     """
-    found = groups(scorer, by)
+    found = groups(scorer, by, least)
+    if not found:
+        raise UsageError(
+            f"{scorer.dataset.name}: no group of listeners has {least} answers to a tested prompt"
+        )
     tables = [table_of(group) for group in found]
     if by in tables[0]:
         raise UsageError(
@@ -73,7 +147,8 @@ def split_table(
             "grouping of that name; give the grouping another name in the data set"
         )
     table = pd.concat(tables, keys=[group.name for group in found], names=[by])
-    return table.reset_index(by).reset_index(drop=True), [group.small for group in found if group.small]
+    notes = [*listener_notes(scorer, by, found, least), *(group.small for group in found if group.small)]
+    return table.reset_index(by).reset_index(drop=True), notes
 
 
 def headline_by(board: Leaderboard, scorer: Scorer, by: str) -> dict[Group, dict[str, dict[str, float]]]:
@@ -89,14 +164,18 @@ def headline_by(board: Leaderboard, scorer: Scorer, by: str) -> dict[Group, dict
     return found
 
 
-def boards(board: Leaderboard, scorer: Scorer, by: str) -> dict[Group, Leaderboard]:
-    """A board of the same entries for each group."""
+def boards(
+    board: Leaderboard, scorer: Scorer, by: str, *, jobs: int = 1, keep: bool = False
+) -> dict[Group, Leaderboard]:
+    """A board of the same entries for each group; ``jobs`` processes score against groups of listeners."""
     return {
         group: build(
-            [entry.take(group.keep) for entry in board.entries],
-            scorer.only(group.keep),
-            lines=[line.take(group.keep) for line in board.lines],
+            [group.entry(entry, scorer, jobs, keep=keep) for entry in board.entries],
+            group.scorer(scorer),
+            lines=None if group.of_listeners else [line.take(group.keep) for line in board.lines],
             compared_with=board.compared_with,
+            jobs=jobs,
+            keep=keep,
         )
         for group in groups(scorer, by)
     }
@@ -107,19 +186,21 @@ def split_comparison(a: Entry, b: Entry, scorer: Scorer, by: str) -> Comparison:
     split, notes = split_table(
         scorer,
         by,
-        lambda g: compare_entries(a.take(g.keep), b.take(g.keep), scorer.only(g.keep)).metrics,
+        lambda g: compare_entries(g.entry(a, scorer), g.entry(b, scorer), g.scorer(scorer)).metrics,
     )
     whole = compare_entries(a, b, scorer)
     return replace(whole, metrics=split, notes=(*whole.notes, *notes))
 
 
-def split_board(board: Leaderboard, scorer: Scorer, by: str) -> Leaderboard:
+def split_board(
+    board: Leaderboard, scorer: Scorer, by: str, *, jobs: int = 1, keep: bool = False
+) -> Leaderboard:
     """The board with its table split by a grouping: ranks, tests and intervals are those of each group."""
-    found = boards(board, scorer, by)
+    found = boards(board, scorer, by, jobs=jobs, keep=keep)
     table, _ = split_table(scorer, by, lambda group: found[group].table)
     kept = [note for note in board.remarks if note.kind != "power"]
-    notes = [Note("group", text) for group, own in found.items() if (text := _group_note(group, own))]
-    return replace(board, table=table, remarks=(*kept, *notes))
+    texts = [*listener_notes(scorer, by, list(found)), *(_group_note(g, own) for g, own in found.items())]
+    return replace(board, table=table, remarks=(*kept, *(Note("group", text) for text in texts if text)))
 
 
 def _group_note(group: Group, board: Leaderboard) -> str:

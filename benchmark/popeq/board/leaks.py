@@ -195,7 +195,7 @@ class _Answers(NamedTuple):
 
 
 def _answers(scorer: Scorer) -> _Answers:
-    tested = scorer.dataset.labelled(scorer.prompt_ids)
+    tested = scorer.dataset.tested(scorer.prompt_ids)
     spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
     return _Answers(
         np.concatenate([p.responses for p in tested]),

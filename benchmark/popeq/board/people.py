@@ -11,11 +11,12 @@ def seen_answers(dataset: Dataset, prompt_ids: Collection[str]) -> tuple[int, in
     """How many test answers of these prompts there are, and how many of them are by a listener who also
     answered a training or validation prompt of the same stage; by listener ids."""
     people = dataset.responses.groupby("prompt_id")["listener_id"].apply(list).to_dict()
-    wanted = set(prompt_ids)
+    wanted, groups = set(prompt_ids), dataset.group_of if dataset.group else {}
     tested = seen = 0
     for stage in dataset.stages:
         given = {who for p in (*stage.train, *stage.validation) for who in people.get(p, ())}
         answers = [who for p in stage.test if p in wanted for who in people.get(p, ())]
+        answers = [who for who in answers if groups.get(who, "") == dataset.group]
         tested += len(answers)
         seen += sum(who in given for who in answers)
     return tested, seen

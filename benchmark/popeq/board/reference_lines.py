@@ -91,9 +91,10 @@ def known_line(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> Referenc
 
 
 def _generator_of(scorer: Scorer) -> str | None:
-    """What draws for the words of a data set, as its plugin names it; None if no plugin does."""
+    """What draws for the words of a data set, as its plugin names it; None if no plugin does, or only a group
+    of the listeners is tested, because it draws from all."""
     folder = scorer.dataset.folder
-    if folder is None:
+    if folder is None or scorer.dataset.group:
         return None
     specs = [spec for spec in registry().datasets.values() if spec.known]
     return next((spec.known for spec in specs if spec.path.resolve() == folder.resolve()), None)
@@ -134,7 +135,8 @@ def reference_lines(scorer: Scorer, *, jobs: int = 1, keep: bool = False) -> lis
     if other is None:
         fresh = _estimated(scorer, FRESH, PANEL_SIZE, jobs, keep)
     else:
-        scored = [t.score(other.points(p)) for t, p in zip(scorer.targets, scorer.prompt_ids, strict=True)]
+        drawn = [p.responses for p in other.tested(scorer.prompt_ids)]
+        scored = [t.score(points) for t, points in zip(scorer.targets, drawn, strict=True)]
         how = f"measured with {other.card.label}, revision {other.revision[:12]}"
         fresh = _line_of(scored, FRESH, how)
     lines = known_line(scorer, jobs=jobs, keep=keep), perfect_line(scorer, jobs=jobs, keep=keep), fresh

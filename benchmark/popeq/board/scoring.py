@@ -98,7 +98,8 @@ class Scorer:
             space, protocol = self.dataset.space, self.protocol
             settings = DensitySettings(protocol.grid_cells, protocol.bandwidth_floor)
             with one_blas_thread():
-                targets = tuple(Target(self.dataset.points(p), space, settings) for p in ids)
+                answers = [p.responses for p in self.dataset.tested(ids)]
+                targets = tuple(Target(points, space, settings) for points in answers)
             object.__setattr__(self, "prompt_ids", ids)
             object.__setattr__(self, "targets", targets)
 
@@ -125,7 +126,7 @@ class Scorer:
     @cached_property
     def listeners(self) -> list[Sequence[str]]:
         """Who answered each prompt."""
-        return [p.listeners for p in self.dataset.labelled(self.prompt_ids)]
+        return [p.listeners for p in self.dataset.tested(self.prompt_ids)]
 
     @cached_property
     def second_panel(self) -> Dataset | None:

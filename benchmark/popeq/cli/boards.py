@@ -81,7 +81,7 @@ def show(
         runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute
     )
     board = build_board(entries, scorer, notes, compared_with=against, jobs=jobs, keep=not recompute)
-    board = split_board(board, scorer, by) if by else board
+    board = split_board(board, scorer, by, jobs=jobs, keep=not recompute) if by else board
     if into is not None:
         insert(board, into)
         say(f"written: {into}")
@@ -153,7 +153,7 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
     if by:
         scorer, (entry,), notes = api.entries_of([opened], loaded, by=by)
         table, small = split_table(
-            scorer, by, lambda g: summary_table(entry.take(g.keep), scorer.only(g.keep))
+            scorer, by, lambda g: summary_table(g.entry(entry, scorer), g.scorer(scorer))
         )
         print_table(table, form, [*about, *(note.text for note in notes), *small])
         return

@@ -178,6 +178,7 @@ def _say_written(dataset: Dataset, folder: Path) -> None:
 
 def _summary(dataset: Dataset) -> list[str]:
     """What a data set is, in a few lines."""
+    from popeq.board.groupings import BY_LISTENERS
     from popeq.board.people import people_note
 
     panels = f" of {dataset.prompts['panel'].nunique()} panels" if dataset.by_panels else ""
@@ -190,12 +191,18 @@ def _summary(dataset: Dataset) -> list[str]:
         + " train/validation/test"
     )
     listeners = dataset.responses["listener_id"].nunique()
+    by = next(name for name in BY_LISTENERS if name not in dataset.card.groupings)
     return [
         f"{dataset.card.label} {dataset.card.version}: {dataset.card.title}",
         f"  {len(dataset.prompts)} prompts ({parts}), {len(dataset.responses)} responses of {listeners} "
         f"listeners, revision {dataset.revision[:12]}, licence {dataset.card.licence}",
         f"  {people_note(dataset, dataset.test_ids)}",
         f"  Tables can be split by {', '.join(dataset.groupings)}.",
+        *(
+            [f"  Groups of listeners: {', '.join(dataset.listener_groups)}; --by {by} splits by them."]
+            if dataset.listener_groups
+            else []
+        ),
         *([f"  {dataset.sealed_note}"] if dataset.sealed else []),
     ]
 

@@ -80,7 +80,8 @@ by_option = click.option(
     "--by",
     metavar="NAME",
     default=None,
-    help="Split the table by a grouping of the prompts: category, basis or one that the data set names.",
+    help="Split the table by a grouping of the prompts (category, basis or one that the data set names), or "
+    "by the listeners' group: the same samples, scored against each group alone.",
 )
 recompute_option = click.option(
     "--recompute", is_flag=True, help="Score again what the same code has scored here before."

@@ -5,24 +5,29 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from popeq.cli.options import (
     Numbers,
+    PredictorCommand,
     answers_option,
     by_option,
     dataset_option,
     format_option,
+    given_parameters,
     jobs_option,
     print_table,
     runs_option,
+    seeds_option,
 )
 from popeq.defaults import DEFAULT_DATASET
+from popeq.errors import UsageError
 from popeq.output import say
 
 if TYPE_CHECKING:
+    from popeq.dataset import Dataset
     from popeq.studies.study import Study
 
 picture_option = click.option(
@@ -85,22 +90,79 @@ def power(**values: Any) -> Study:
     return studying.power(**values)
 
 
-@click.command()
+@click.command(cls=PredictorCommand)
 @click.option("--to", required=True, help="Data set with the other listeners: a name or a folder.")
+@click.option(
+    "--adapt",
+    type=Numbers("0,1,2,5"),
+    default=None,
+    help="Instead: fit predictors with so many answers a prompt of the other listeners, such as 0,1,2,5.",
+)
+@click.option(
+    "--divisions",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Of the other listeners into adapting and tested ones.",
+)
+@click.option(
+    "--on",
+    type=click.Choice(["others", "all"]),
+    default="others",
+    show_default=True,
+    help="Sentences that adapting listeners answer: others than the tested ones, or all.",
+)
+@seeds_option
 @runs_argument
 @dataset_option
 @runs_option
 @jobs_option
+@click.option("--quiet", is_flag=True, help="No progress.")
 @_printed
-def transfer(**values: Any) -> Study:
+def transfer(
+    to: str,
+    adapt: tuple[int, ...] | None,
+    divisions: int,
+    on: Literal["others", "all"],
+    seeds: tuple[int, ...],
+    runs: tuple[Path, ...],
+    dataset: str | Dataset | None,
+    runs_dir: Path,
+    jobs: int,
+    quiet: bool,
+    by: str | None,
+) -> Study:
     """Score the predictions of runs against other listeners of the same sentences.
 
     RUNS are run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in
-    --runs); by default all of --runs.
+    --runs); by default all of --runs. With --adapt, RUNS are names of predictors; --divisions, --on, --seed,
+    --quiet and the predictors' own parameters are for it alone (docs/people.md).
     """
-    from popeq import studying
+    parameters = given_parameters(())
+    if adapt is None:
+        from popeq import studying
 
-    return studying.transfer(**values)
+        if parameters:
+            raise UsageError(f"--{min(parameters)}: needs --adapt, which fits predictors")
+        return studying.transfer(runs, dataset, to=to, runs_dir=runs_dir, jobs=jobs, by=by)
+    from popeq import adapting
+    from popeq.cli.sweeping import SweepTable
+
+    if by is not None:
+        raise UsageError("transfer --adapt: gives one table; leave --by out")
+    return adapting.adapt(
+        [str(name) for name in runs],
+        dataset or DEFAULT_DATASET,
+        to=to,
+        seeds=seeds,
+        options=parameters,
+        answers=adapt,
+        divisions=divisions,
+        on=on,
+        reporter=SweepTable(runs_dir, quiet),
+        runs_dir=runs_dir,
+        jobs=jobs,
+    )
 
 
 @click.command()

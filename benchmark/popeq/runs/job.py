@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, WrapValidator
 
 from popeq.atomic import write_text
-from popeq.contract import LabelledPrompt, Prompt
+from popeq.contract import LabelledPrompt, PredictorSpec, Prompt
 from popeq.others_files import read_model
 from popeq.runs.settings import RunSettings
 from popeq.runs.spec import RunSpec
@@ -32,6 +32,7 @@ def _written(labelled: LabelledPrompt) -> dict[str, Any]:
         "prompt": prompt,
         "responses": np.asarray(labelled.responses).tolist(),
         "listeners": list(labelled.listeners),
+        **({} if labelled.groups is None else {"groups": list(labelled.groups)}),
     }
 
 
@@ -40,29 +41,41 @@ def _read(given: Any, _: Any) -> LabelledPrompt:
         return given
     points = np.array(given["responses"], dtype=np.float64).reshape(-1, 2)
     points.setflags(write=False)
-    return LabelledPrompt(_PROMPT.validate_python(given["prompt"]), points, tuple(given["listeners"]))
+    groups = given.get("groups")
+    return LabelledPrompt(
+        _PROMPT.validate_python(given["prompt"]),
+        points,
+        tuple(given["listeners"]),
+        None if groups is None else tuple(groups),
+    )
 
 
 #: A labelled prompt as a field of a pydantic model; in JSON its responses are a list of (x, y), dB.
 Labelled = Annotated[Any, WrapValidator(_read), PlainSerializer(_written)]
 
 
-def for_predictor(prompts: Iterable[Prompt], wants_audio: bool) -> list[Prompt]:
+def for_predictor(prompts: Iterable[Prompt], spec: PredictorSpec) -> list[Prompt]:
     """Prompts as a predictor gets them: with what is known of their tracks, files by their absolute paths,
-    only if it wants that."""
-    return [_for_predictor(p, wants_audio) for p in prompts]
+    and with the group that is asked about, only if its spec wants that."""
+    return [_for_predictor(p, spec) for p in prompts]
 
 
-def labelled_for_predictor(prompts: Iterable[LabelledPrompt], wants_audio: bool) -> list[LabelledPrompt]:
-    """Labelled prompts as a predictor gets them; see ``for_predictor``."""
-    return [dataclasses.replace(p, prompt=_for_predictor(p.prompt, wants_audio)) for p in prompts]
+def labelled_for_predictor(prompts: Iterable[LabelledPrompt], spec: PredictorSpec) -> list[LabelledPrompt]:
+    """Labelled prompts as a predictor gets them, with the groups of listeners only if its spec wants them;
+    see ``for_predictor``."""
+    return [
+        dataclasses.replace(
+            p, prompt=_for_predictor(p.prompt, spec), groups=p.groups if spec.wants_groups else None
+        )
+        for p in prompts
+    ]
 
 
-def _for_predictor(prompt: Prompt, wants_audio: bool) -> Prompt:
-    audio = prompt.audio if wants_audio else None
+def _for_predictor(prompt: Prompt, spec: PredictorSpec) -> Prompt:
+    audio = prompt.audio if spec.wants_audio else None
     if audio is not None and audio.file is not None:
         audio = dataclasses.replace(audio, file=audio.file.absolute())
-    return dataclasses.replace(prompt, audio=audio)
+    return dataclasses.replace(prompt, audio=audio, group=prompt.group if spec.wants_groups else None)
 
 
 class _Message(BaseModel):

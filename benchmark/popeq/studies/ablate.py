@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from popeq.board.differences import mean_difference, mean_score
-from popeq.board.entries import Entry
+from popeq.board.entries import Entry, samples_of
 from popeq.board.groupings import Group
 from popeq.board.scoring import PromptTable, Scorer, average
+from popeq.dataset import Dataset
 from popeq.metrics import HEADLINE
 from popeq.statistics import mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note, table_by
@@ -38,19 +39,12 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = None)
 
     Predictions of one point a prompt are left out: they are collapsed already.
     """
-    ids, space = scorer.dataset.test_ids, scorer.dataset.space
-    cases: list[tuple[str, PromptTable, dict[str, PromptTable]]] = []
-    left_out = []
-    for entry in entries:
-        drawn = [run.samples(ids, space) for run in entry.runs]
-        if not any(np.ptp(samples, axis=1).any() for samples in drawn):
-            left_out.append(entry.label)
-            continue
-        points = {to: average([scorer.score(collapse(s, to)) for s in drawn]) for to in COLLAPSED}
-        cases.append((entry.label, entry.table, points))
+    cases, left_out = _cases(entries, scorer, scorer.dataset)
 
     def table_of(group: Group) -> pd.DataFrame:
-        keep = group.keep
+        keep, own = group.keep, group.of_listeners
+        if own:
+            return _table(_cases([group.entry(e, scorer) for e in entries], own, scorer.dataset)[0], own)
         cut = [(n, t.take(keep), {k: p.take(keep) for k, p in c.items()}) for n, t, c in cases]
         return _table(cut, scorer.only(keep))
 
@@ -82,7 +76,25 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = None)
     return Study(title, table, tuple(notes), draw, keys=2 if by else 1)
 
 
-def _table(cases: Sequence[tuple[str, PromptTable, dict[str, PromptTable]]], scorer: Scorer) -> pd.DataFrame:
+#: A row's label, its scores, and those of its samples put on one point, by which point.
+_Case = tuple[str, PromptTable, dict[str, PromptTable]]
+
+
+def _cases(entries: Sequence[Entry], scorer: Scorer, dataset: Dataset) -> tuple[list[_Case], list[str]]:
+    """The rows, with runs of a data set, that can be collapsed, and the labels of those that are points."""
+    cases: list[_Case] = []
+    left_out = []
+    for entry in entries:
+        drawn = [samples_of(run, scorer, dataset) for run in entry.runs]
+        if not any(np.ptp(samples, axis=1).any() for samples in drawn):
+            left_out.append(entry.label)
+            continue
+        points = {to: average([scorer.score(collapse(s, to)) for s in drawn]) for to in COLLAPSED}
+        cases.append((entry.label, entry.table, points))
+    return cases, left_out
+
+
+def _table(cases: Sequence[_Case], scorer: Scorer) -> pd.DataFrame:
     rows = []
     for label, own, points in cases:
         mean = mean_score(own, HEADLINE, scorer.panels)

@@ -47,14 +47,13 @@ def ceiling_study(scorer: Scorer, *, by: str | None = None) -> Study:
             f"ceiling: {scorer.dataset.name} has prompts with {fewest} listeners; disjoint halves need "
             f"{LEAST_LISTENERS}"
         )
-    lines = reference_lines(scorer)
-    if not any(line.estimated and line.name == FRESH for line in lines):
-        lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
-    lines.append(split_half(scorer))
+    lines = _lines(scorer)
     curve = {
         panel: estimated_line(scorer, PERFECT, scorer.protocol.n_samples, panel).scores for panel in PANELS
     }
-    table, split_notes = table_by(scorer, lambda group: _table(lines, scorer, group), by)
+    table, split_notes = table_by(
+        scorer, lambda group: _table(_lines_of(group, lines), scorer, group), by, LEAST_LISTENERS
+    )
     notes = [
         "Expected scores in dB, lower is better, of what has no row on a board. 95 % intervals, over prompts "
         "and listeners.",
@@ -92,10 +91,24 @@ def ceiling_study(scorer: Scorer, *, by: str | None = None) -> Study:
     return Study(title, table, tuple(notes), draw, keys=2 if by else 1)
 
 
+def _lines(scorer: Scorer) -> list[ReferenceLine]:
+    """All lines of the table."""
+    lines = reference_lines(scorer)
+    if not any(line.estimated and line.name == FRESH for line in lines):
+        lines.append(estimated_line(scorer, FRESH, PANEL_SIZE))
+    return [*lines, split_half(scorer)]
+
+
+def _lines_of(group: Group, lines: list[ReferenceLine]) -> list[ReferenceLine]:
+    """The lines of a group, which are other ones where the listeners are."""
+    return _lines(group.of_listeners) if group.of_listeners else [line.take(group.keep) for line in lines]
+
+
 def _table(lines: list[ReferenceLine], scorer: Scorer, group: Group) -> pd.DataFrame:
+    panels = group.scorer(scorer).panels
     rows = [
         {"line": line.name, "prompts": len(group.keep)}
-        | score_cells(line.take(group.keep), scorer.only(group.keep).panels, medians=False)
+        | score_cells(line, panels, medians=False)
         | {"how": line.how}
         for line in lines
     ]

@@ -114,7 +114,7 @@ def power_study(
             scorer,
             by,
             lambda g: _components_table(
-                _Pair(a.table.take(g.keep), b.table.take(g.keep), scorer.only(g.keep), difference)
+                _Pair(g.entry(a, scorer).table, g.entry(b, scorer).table, g.scorer(scorer), difference)
             ),
         )
     parts = whole.parts

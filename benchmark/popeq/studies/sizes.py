@@ -103,11 +103,11 @@ def _method(entry: Entry, entries: Sequence[Entry]) -> str:
 
 
 def _table(methods: dict[str, list[Entry]], scorer: Scorer, group: Group) -> pd.DataFrame:
-    panels, rows = scorer.only(group.keep).panels, []
+    panels, rows = group.scorer(scorer).panels, []
     for name, own in methods.items():
-        smallest = own[0].table.take(group.keep)
+        smallest = group.entry(own[0], scorer).table
         for entry in own:
-            table = entry.table.take(group.keep)
+            table = group.entry(entry, scorer).table
             mean = mean_score(table, HEADLINE, panels)
             low, high = mean.interval()
             row = {"predictor": name, "model": entry.model, "parameters": entry.model_size}

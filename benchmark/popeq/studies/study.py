@@ -13,6 +13,7 @@ from popeq.board.groupings import Group, split_table
 from popeq.board.scoring import Scorer
 from popeq.drawing import check_picture, save
 from popeq.render import html_table
+from popeq.views import LEAST_OF_GROUP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,11 +72,12 @@ class Study:
 
 
 def table_by(
-    scorer: Scorer, table_of: Callable[[Group], pd.DataFrame], by: str | None
+    scorer: Scorer, table_of: Callable[[Group], pd.DataFrame], by: str | None, least: int = LEAST_OF_GROUP
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of all prompts, or one split by a grouping with notes on groups that are too small."""
+    """The table of all prompts, or one split by a grouping with notes on what is left out or too small;
+    ``least`` is the number of answers that a prompt of a group of listeners needs."""
     if by:
-        return split_table(scorer, by, table_of)
+        return split_table(scorer, by, table_of, least)
     return table_of(Group("all", tuple(range(len(scorer.prompt_ids))))), []
 
 

@@ -17,6 +17,7 @@ from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
+from popeq.plain_text import same_sentence
 from popeq.statistics import MeanEstimate, Panels, mean_inference
 from popeq.studies.study import COLOURS, Study, simulated_note, table_by
 
@@ -49,9 +50,9 @@ def shared_sentences(scorer: Scorer, other: Dataset) -> SharedSentences:
     """
     if other.space != scorer.dataset.space:
         raise UsageError(f"transfer: {other.name} has another plane than {scorer.dataset.name}")
-    by_id = {p.prompt_id: _plain(p.text) for p in other.unlabelled(list(other.prompts["prompt_id"]))}
+    by_id = {p.prompt_id: same_sentence(p.text) for p in other.unlabelled(list(other.prompts["prompt_id"]))}
     by_text = {text: prompt_id for prompt_id, text in reversed(by_id.items())}  # the first of equal ones
-    texts = [_plain(text) for text in scorer.about["text"]]
+    texts = [same_sentence(text) for text in scorer.about["text"]]
     keep = tuple(i for i, text in enumerate(texts) if text in by_text)
     if not keep:
         raise UsageError(f"transfer: {other.name} and {scorer.dataset.name} share no sentence")
@@ -59,10 +60,6 @@ def shared_sentences(scorer: Scorer, other: Dataset) -> SharedSentences:
     ids = [own[i] if by_id.get(own[i]) == texts[i] else by_text[texts[i]] for i in keep]
     here = scorer.only(keep)
     return SharedSentences(keep, here, Scorer(other, scorer.protocol, tuple(ids)))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
 
 
 def transfer_study(
@@ -82,7 +79,15 @@ def transfer_study(
     for entry in entries:
         scored = [shared.there.score(run.samples(ids, space)[place]) for run in entry.runs]
         pairs.append((entry.label, entry.table.take(shared.keep), average(scored)))
-    table, split_notes = table_by(shared.here, lambda group: _table(pairs, shared, group), by)
+
+    def table_of(group: Group) -> pd.DataFrame:
+        here = [group.entry(entry.take(shared.keep), shared.here).table for entry in entries]
+        cut = [(n, h, there.take(group.keep)) for (n, _, there), h in zip(pairs, here, strict=True)]
+        kept = tuple(shared.keep[i] for i in group.keep)
+        own = SharedSentences(kept, group.scorer(shared.here), shared.there.only(group.keep))
+        return _table(cut, own)
+
+    table, split_notes = table_by(shared.here, table_of, by)
     own, far = table_means(pairs)
     notes = [
         f"{len(shared.keep)} sentences; {HEADLINE} in dB, lower is better; shift is the mean over sentences "
@@ -124,11 +129,7 @@ def _agreement(own: Sequence[float], far: Sequence[float]) -> str:
     return f"Order of {len(own)} methods by their means here and there: Kendall's tau {tau:.2f}."
 
 
-def _table(
-    pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences, group: Group
-) -> pd.DataFrame:
-    pairs = [(label, here.take(group.keep), there.take(group.keep)) for label, here, there in pairs]
-    shared = shared.only(group.keep)
+def _table(pairs: Sequence[tuple[str, PromptTable, PromptTable]], shared: SharedSentences) -> pd.DataFrame:
     ranks = [rankdata(means, method="min").astype(int).tolist() for means in table_means(pairs)]
     panels = shared.here.panels, shared.there.panels
     rows = []

@@ -138,7 +138,8 @@ def _written(labelled: object) -> str:
     """A labelled prompt in full, to be compared with another."""
     if not isinstance(labelled, LabelledPrompt):
         return repr(labelled)
-    return repr((labelled.prompt, np.asarray(labelled.responses).tolist(), labelled.listeners))
+    points = np.asarray(labelled.responses).tolist()
+    return repr((labelled.prompt, points, labelled.listeners, labelled.groups))
 
 
 @_check("fit() must take an empty validation set")
@@ -149,7 +150,12 @@ def fit_without_validation(subject: Subject) -> None:
 @_check("fit() must take a single prompt with a single listener")
 def fit_on_one_prompt(subject: Subject) -> None:
     one = subject.train[0]
-    few = LabelledPrompt(one.prompt, one.responses[:1].copy(), one.listeners[:1])
+    few = replace(
+        one,
+        responses=one.responses[:1].copy(),
+        listeners=one.listeners[:1],
+        groups=one.groups and one.groups[:1],
+    )
     subject.draw(subject.fit(subject.fresh(), [few]))
 
 

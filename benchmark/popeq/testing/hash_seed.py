@@ -38,6 +38,7 @@ def drawn_with_hash_seed(subject: Subject, hash_seed: int) -> NDArray[np.float64
             "model": f"{parameters.__module__}:{parameters.__qualname__}",
             "parameters": subject.parameters.model_dump(mode="json"),
             "space": asdict(subject.space),
+            "wants_groups": spec.wants_groups,
             "samples": str(samples),
         }
         with (
@@ -67,7 +68,13 @@ def main() -> int:
     """The other process: reads what to draw from its input, writes the samples."""
     job = json.loads(receive_job())
     model = load_object(job["model"])
-    spec = PredictorSpec(job["name"], "under examination", job["factory"], parameters=model)
+    spec = PredictorSpec(
+        job["name"],
+        "under examination",
+        job["factory"],
+        parameters=model,
+        wants_groups=job["wants_groups"],
+    )
     subject = Subject(spec, model.model_validate(job["parameters"]), Space(**job["space"]))
     np.save(job["samples"], subject.draw(subject.fitted))
     return 0

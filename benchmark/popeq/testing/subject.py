@@ -10,6 +10,7 @@ import numpy as np
 
 from popeq.contract import LabelledPrompt, Parameters, Predictor, PredictorSpec, Prompt, load_object
 from popeq.plugins import registry
+from popeq.runs.job import labelled_for_predictor
 from popeq.runs.plan import typed_parameters
 from popeq.runs.worker import check_samples
 from popeq.seeding import generator
@@ -34,15 +35,19 @@ _SENTENCES = (
 )
 _CENTRES = {"warm": (1.0, -2.5), "bright": (0.5, 3.0), "boom": (3.5, -1.0), "calm": (-2.0, -0.5)}
 _LISTENERS = tuple(f"l{j}" for j in range(1, 6))
+_GROUPS = ("one", "one", "two", "two", "two")
 
 
-def _labelled(i: int, split: str, space: Space) -> LabelledPrompt:
+def _labelled(i: int, split: str, space: Space, spec: PredictorSpec) -> LabelledPrompt:
     word, text = _SENTENCES[i]
     rng = generator("popeq.testing", i)
     points = PLANE.clip(rng.normal(_CENTRES[word], 1.2, (len(_LISTENERS), 2))).round(2)
     if space != PLANE:  # the same places in the box, where its control offers a setting
         points = space.nearest(space.low + space.size * (points - PLANE.low) / PLANE.size)
-    return LabelledPrompt(Prompt(f"{word}-{i:02d}", text, "sound descriptor", split), points, _LISTENERS)
+    group = "two" if split == "test" else None
+    prompt = Prompt(f"{word}-{i:02d}", text, "sound descriptor", split, group=group)
+    (labelled,) = labelled_for_predictor([LabelledPrompt(prompt, points, _LISTENERS, _GROUPS)], spec)
+    return labelled
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +73,15 @@ class Subject:
 
     @property
     def train(self) -> list[LabelledPrompt]:
-        return [_labelled(i, "train", self.space) for i in range(8)]
+        return [_labelled(i, "train", self.space, self.spec) for i in range(8)]
 
     @property
     def validation(self) -> list[LabelledPrompt]:
-        return [_labelled(i, "validation", self.space) for i in range(8, 11)]
+        return [_labelled(i, "validation", self.space, self.spec) for i in range(8, 11)]
 
     @property
     def prompts(self) -> list[Prompt]:
-        return [_labelled(i, "test", self.space).prompt for i in range(11, 14)]
+        return [_labelled(i, "test", self.space, self.spec).prompt for i in range(11, 14)]
 
     def fresh(self) -> Predictor:
         """A new instance, not fitted."""

@@ -18,8 +18,10 @@ _UNSEEN = "divide listeners into two panels, and train each fold on the other pa
 class SafeOptions(Parameters):
     """Choices of ``popeq data import safe``."""
 
-    part: Literal["lab", "home", "all"] = Field(
-        "lab", description="lab: a prompt per word and track; home: a prompt per word; all: both"
+    part: Literal["lab", "home", "all", "words"] = Field(
+        "lab",
+        description="lab: a prompt per word and track; home: a prompt per word; all: both; words: a prompt "
+        "per word for everybody, with the listeners' groups lab and home",
     )
     scale: float = Field(
         0.5, gt=0, le=8, description="factor on every setting before it is clipped to the plane"
@@ -27,7 +29,7 @@ class SafeOptions(Parameters):
     min_responses: int = Field(
         4,
         ge=2,
-        description="distinct listeners that a word of home or all needs; one alone could be identified",
+        description="distinct listeners that a word needs (not of lab); one alone could be identified",
     )
     curves: str = Field(CURVES, description=_CURVES)
     unseen_people: bool = Field(False, description=_UNSEEN)
@@ -37,7 +39,11 @@ class SafeOptions(Parameters):
 class SocialEqOptions(Parameters):
     """Choices of ``popeq data import socialeq``."""
 
-    language: str = Field("English", min_length=1, description="language of the words to keep")
+    language: str = Field(
+        "English",
+        min_length=1,
+        description="language of the words to keep; all: every language, as the listeners' groups",
+    )
     min_responses: int = Field(8, ge=1, description="contributions that a word needs")
     min_consistency: float = Field(
         0.0,

@@ -71,7 +71,7 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
         space=space,
     )
     answers = [(prompt_id, names[setting.listener]) for prompt_id, setting in pairs]
-    groups = {names[setting.listener]: setting.part for _, setting in pairs}
+    groups = {names[s.listener]: _group(s, parameters) for _, s in pairs}
     divided = Divided(assemble(card, questions, answers, placed.clipped.tolist(), groups), "not asked for")
     if parameters.unseen_people:
         least = 1 if parameters.part == "lab" else parameters.min_responses
@@ -88,6 +88,12 @@ def import_safe(csv_path: Path, parameters: SafeOptions) -> ImportResult:
     }
     found = {"listeners by part": dict(sorted(Counter(divided.dataset.listeners["group"]).items()))}
     return result(source, divided.dataset, placed, chosen, dropped, found)
+
+
+def _group(setting: Setting, parameters: SafeOptions) -> str:
+    if parameters.part != "words":
+        return setting.part
+    return "home" if setting.part == "home" else "lab"
 
 
 def _advice(parameters: SafeOptions) -> str:
@@ -107,7 +113,12 @@ def _ask(cleaned: Sequence[Setting], parameters: SafeOptions, dropped: Counter[s
         return _ask_tracks(lab)
     questions, pairs = _ask_tracks(lab if parameters.part == "all" else [])
     folds, settings = HOME_FOLDS, home
-    if parameters.part == "home":
+    if parameters.part == "words":
+        one_each = last_of_each([*lab, *part_c], lambda s: (s.listener, s.row.word))
+        more = len(lab) + len(part_c) - len(one_each)
+        dropped["laboratory: another track for the same word, the last is kept"] = more
+        settings = [*home, *one_each]
+    elif parameters.part == "home":
         dropped["made in the laboratory: not in the part 'home'"] = len(lab) + len(part_c)
     else:
         one_each = last_of_each(part_c, lambda s: (s.listener, s.row.word))

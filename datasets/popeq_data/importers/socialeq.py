@@ -32,7 +32,7 @@ FOLDS = 5
 
 
 def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
-    """Read the contributions, CSV or Parquet, and make the data set of one language's common words.
+    """Read the contributions, CSV or Parquet, and make the data set of common words of one language, or all.
 
     Raises InvalidInputError with every problem of the file; UsageError if the language is not there, too few
     words are left to fold, or pyarrow is needed and absent.
@@ -47,11 +47,13 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
     gains = np.stack([contribution.curve for _, contribution in pairs])
     placed = place(gains, parameters.db_per_unit, space.space)
     counter: Counter[str] = Counter()
-    answers = []
-    for prompt_id, _ in pairs:
+    answers, groups = [], {}
+    spelt: dict[str, str] = {}
+    for prompt_id, row in pairs:
         counter[prompt_id] += 1
         # The file names nobody: a number within the word makes each contribution a listener of its own.
         answers.append((prompt_id, f"{prompt_id}.{counter[prompt_id]:03d}"))
+        groups[answers[-1][1]] = spelt.setdefault(row.language.casefold(), row.language or "not stated")
     language = re.sub(r"[^a-z0-9]+", "-", parameters.language.casefold()).strip("-") or "other"
     card = DatasetCard(
         name="socialeq" if language == "english" else f"socialeq-{language}"[:64],
@@ -71,12 +73,19 @@ def import_socialeq(path: Path, parameters: SocialEqOptions) -> ImportResult:
         "rows read": len(rows),
     }
     weak = float(np.mean([contribution.consistency < 0.3 for _, contribution in pairs]))
-    found = {
+    found: dict[str, object] = {
         "listener ids": "the file names nobody: every contribution counts as its own listener",
         "share of responses with consistency under 0.3": round(weak, 4),
     }
-    dataset = assemble(card, questions, answers, placed.clipped.tolist())
+    several = _every_language(parameters)
+    if several:
+        found["listeners by language"] = dict(sorted(Counter(groups.values()).items()))
+    dataset = assemble(card, questions, answers, placed.clipped.tolist(), groups if several else None)
     return result(source, dataset, placed, chosen, dropped, found)
+
+
+def _every_language(parameters: SocialEqOptions) -> bool:
+    return parameters.language.strip().casefold() == "all"
 
 
 def _ask(
@@ -84,10 +93,13 @@ def _ask(
 ) -> tuple[list[Question], list[tuple[str, Contribution]]]:
     """Questions and the contributions that answer them; ``dropped`` counts what is left out."""
     language = parameters.language.strip().casefold()
-    spoken = [row for row in rows if row.language.casefold() == language]
+    every = _every_language(parameters)
+    spoken = [row for row in rows if every or row.language.casefold() == language]
     if not spoken:
         known = ", ".join(sorted({row.language for row in rows}))
-        raise UsageError(f"{file}: no row is in {parameters.language!r}; --language is one of: {known}")
+        raise UsageError(
+            f"{file}: no row is in {parameters.language!r}; --language is all or one of: {known}"
+        )
     dropped[f"not in {parameters.language}"] = len(rows) - len(spoken)
     steady = [row for row in spoken if row.consistency >= parameters.min_consistency]
     dropped[f"consistency under {parameters.min_consistency:g}"] = len(spoken) - len(steady)

@@ -84,6 +84,8 @@ class Place:
         (self.data / "prompts.csv").write_text("\n".join([f"{header},where", *rows]) + "\n", "utf-8")
         answers = (self.data / "responses.csv").read_text(encoding="utf-8").replace(",l0,", f",{cell},")
         (self.data / "responses.csv").write_text(answers, encoding="utf-8")
+        people = [f"{name},{cell}" for name in (cell, "l1", "l2")] + ["l3,two", "l4,two"]
+        (self.data / "listeners.csv").write_text("\n".join(["listener_id,group", *people]) + "\n", "utf-8")
         loaded = package.load_dataset(self.data)
         self.runs = folder / f"runs {NAMED}"
         made = [
@@ -144,7 +146,11 @@ class Place:
             "leaderboard build": [[self.runs, *on, "-o", self.folder / f"site {NAMED}"]],
             "leaderboard judge": [["--base", HOSTILE, "--repository", ROOT], ["--repository", self.data]],
             "leaderboard sign": [[self.runs, *on], [self.runs, *on, "--owner", HOSTILE]],
-            "leaderboard show": [*([self.runs, *on, *form] for form in forms), [HOSTILE]],
+            "leaderboard show": [
+                *([self.runs, *on, *form] for form in forms),
+                [self.runs, *on, "--by", "group"],
+                [HOSTILE],
+            ],
             "learn": [[HOSTILE, "--train", "1"]],
             "list": [[]],
             "listening-test analyse": [[file, "--plan", file]],
@@ -170,7 +176,7 @@ class Place:
             "sizes": [[a, b, *on], [HOSTILE]],
             "submit": [[a, "--card", self.card], [a, *on]],
             "sweep": [[file]],
-            "transfer": [[a, "--to", data]],
+            "transfer": [[a, "--to", data], [HOSTILE, "--to", data, *on, "--adapt", "1"]],
             "tune": [[HOSTILE], ["prior", "-o", f"{HOSTILE}=1"]],
             "verify": [[self.runs, *on], [HOSTILE]],
         }

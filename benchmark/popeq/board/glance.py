@@ -72,20 +72,18 @@ def _level_db(table: pd.DataFrame, compared_with: str | None) -> float:
 
 
 def _verdicts(table: pd.DataFrame, level_db: float) -> list[str]:
-    return [
-        verdict(float(low), float(high), level_db)
-        for low, high in zip(table["shift_low"], table["shift_high"], strict=True)
-    ]
+    ends = table[["shift_low", "shift_high"]].to_numpy(dtype=np.float64).tolist()
+    return [verdict(low, high, level_db) for low, high in ends]
 
 
 def _frame(table: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
     """The cells but for the names, as text of equal widths in a column."""
     marked = [f"{word} !" if flag else word for word, flag in zip(words, _flags(table), strict=True)]
-    shifts = [
-        _with_reach(float(r.shift), float(r.shift_high), word in ("ahead", "behind"))
-        for r, word in zip(table.itertuples(index=False), words, strict=True)
-    ]
-    means = [_with_reach(m, high) for m, high in zip(table[_MEAN], table[_HIGH], strict=True)]
+    columns = ("shift", "shift_high", _MEAN, _HIGH)
+    shift, shift_high, mean, high = (table[name].to_numpy(dtype=np.float64).tolist() for name in columns)
+    apart = [word in ("ahead", "behind") for word in words]
+    shifts = [_with_reach(*each) for each in zip(shift, shift_high, apart, strict=True)]
+    means = [_with_reach(*each) for each in zip(mean, high, strict=True)]
     ranks = [
         "" if pd.isna(first) else f"{first}" if first == last else f"{first}-{last}"
         for first, last in zip(table["rank"], table["rank_worst"], strict=True)

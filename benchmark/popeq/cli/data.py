@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.activity import doing
 from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 from popeq.output import PlainHelp, say, say_text
@@ -188,7 +189,8 @@ def _import_command(spec: ImporterSpec) -> click.Command:
 
         files = [values.pop(name) for name in names]
         parameters = validated(spec.parameters, values, f"import {spec.name}")
-        result = spec.load()(*files, parameters)
+        with doing("reading the files"):
+            result = spec.load()(*files, parameters)
         try:
             written = write_dataset(result.dataset, output, result.readme(spec.name))
         except InvalidInputError as error:

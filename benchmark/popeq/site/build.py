@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import popeq
+from popeq.activity import counted
 from popeq.atomic import new_folder
 from popeq.board.groupings import Group, headline_by
 from popeq.board.leaderboard import ALPHA, Leaderboard, build
@@ -124,7 +125,8 @@ def write_site(
                 "scores.csv": render_table(views.score_table(board), "csv") + "\n",
                 "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
             }
-            for name, page in chain(pages.items(), ((f"prompt/{name}", page) for name, page in prompts)):
+            every = chain(pages.items(), ((f"prompt/{name}", page) for name, page in prompts))
+            for name, page in counted(every, "pages", len(pages) + len(scorer.prompt_ids)):
                 (folder / name).write_text(page, encoding="utf-8", newline="\n")
     return out
 

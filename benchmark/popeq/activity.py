@@ -65,11 +65,12 @@ def _watch(name: str, ended: threading.Event) -> None:
         with _state.lock:
             if _state.held or ended.is_set():
                 continue
+            text = f"{name}: {_state.what}" if _state.what else name
             if _state.line is None:
                 from popeq.terminal import ActivityLine
 
-                _state.line = ActivityLine()
-            _state.line.say(f"{name}: {_state.what}" if _state.what else name)
+                _state.line = ActivityLine(text)
+            _state.line.say(text)
 
 
 def hold() -> None:

@@ -84,7 +84,7 @@ class Bar(Progress):
 class ActivityLine(Progress):
     """One line on the error stream with a text and the time since it began; gone when it is stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: str) -> None:
         super().__init__(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -93,7 +93,7 @@ class ActivityLine(Progress):
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
-        self._task = self.add_task("", total=None)
+        self._task = self.add_task(visible(line), total=None)
         self.start()
 
     def say(self, line: str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from popeq.board.leaderboard import Leaderboard
-from popeq.board.names import cut, row_names
+from popeq.board.names import cut, full_names, row_names
 from popeq.board.people import seen_answers
 from popeq.board.reference_lines import REFERENCE
 from popeq.board.scoring import Scorer
@@ -23,7 +22,7 @@ WIDTH = 100
 #: A difference of this share of the mean that rows are compared with is none that matters.
 LEVEL = 0.05
 _MEAN, _LOW, _HIGH = f"{HEADLINE}_mean", f"{HEADLINE}_mean_low", f"{HEADLINE}_mean_high"
-_LEAST_NAME, _GROUP, _ANY = 9, 12, 10_000
+_LEAST_NAME, _GROUP = 9, 12
 
 
 def verdict(low: float, high: float, level_db: float) -> str:
@@ -130,7 +129,7 @@ def _with_names(frame: pd.DataFrame, board: Leaderboard, room: int) -> pd.DataFr
     """The frame with methods and models, which together take ``room`` characters."""
     labels = list(board.table["predictor"])
     lines = [label for label in labels if label.startswith("[")]
-    whole = row_names(board.entries, _ANY, _ANY)
+    whole = row_names(board.entries, 10_000, 10_000)
     method = max(map(len, [*lines, *(m for m, _ in whole)]))
     model = max((len(m) for _, m in whole), default=0)
     method = min(method, max([_LEAST_NAME, *map(len, lines), room - min(model, 2 * room // 5)]))
@@ -171,9 +170,7 @@ def _fitting(text: str, width: int) -> str:
 
 def _outcome(board: Leaderboard, words: Sequence[str]) -> str:
     """One sentence, in one line: which rows are ahead, and how many are level, behind or unclear."""
-    full = row_names(board.entries, _ANY, _ANY)
-    often = Counter(method for method, _ in full)
-    names = [method if often[method] == 1 or not model else f"{method} ({model})" for method, model in full]
+    names = full_names(board.entries)
     ahead = [name for name, word in zip(names, words, strict=False) if word == "ahead"]  # lines are last
     others = [f"{words.count(word)} {word}" for word in ("level", "unclear", "behind") if word in words]
     end = f"; {', '.join(others)}." if others else "."

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from popeq.board.entries import Entry
 from popeq.plain_text import visible
 
+_ANY = 10_000
+
 
 def row_names(entries: Sequence[Entry], method_width: int, model_width: int) -> list[tuple[str, str]]:
     """A method and a model for each row, in at most so many characters, no two rows alike.
@@ -26,6 +28,19 @@ def row_names(entries: Sequence[Entry], method_width: int, model_width: int) -> 
             for (method, model), n in zip(shown, numbers, strict=True)
         ]
     return shown
+
+
+def line_names(entries: Sequence[Entry], width: int) -> list[str]:
+    """A name of at most ``width`` characters for each row, no two alike: the method and, where rows have the
+    same, its model."""
+    return cut(full_names(entries), width)
+
+
+def full_names(entries: Sequence[Entry]) -> list[str]:
+    """As ``line_names``, as long as they are."""
+    names = row_names(entries, _ANY, _ANY)
+    often = Counter(method for method, _ in names)
+    return [method if often[method] == 1 or not model else f"{method}, {model}" for method, model in names]
 
 
 def _models(full: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from popeq.board.scoring import Scorer
 from popeq.metrics import HEADLINE
 from popeq.plain_text import visible
 from popeq.render import render
+from popeq.statistics import LEAST_PROMPTS
 
 WIDTH = 100
 #: A difference of this share of the mean that rows are compared with is none that matters.
@@ -56,9 +57,11 @@ def glance(board: Leaderboard, scorer: Scorer, by: str | None = None) -> str:
     room = WIDTH - sum(_width(frame, name) + 2 for name in frame.columns) - 2
     frame = _with_names(frame, board, room)
     level = f"{margins[0]:.2f}" if by is None else f"{LEVEL:.0%} of the mean that it is from"
-    notes = [*_legend(board, scorer, level), _rest(board)]
+    notes = _legend(board, scorer, level)
     if by is None:
-        notes += [_outcome(board, words[0])]
+        notes += [_rest(board), _outcome(board, words[0])]
+    else:
+        notes += [*(note.text for note in board.remarks if note.kind == "group"), _rest(board)]
     block = render(frame, "text", keys=len(frame.columns))
     return "\n".join([block, "", *(note for text in notes for note in textwrap.wrap(visible(text), WIDTH))])
 
@@ -150,7 +153,8 @@ def _legend(board: Leaderboard, scorer: Scorer, level: str) -> list[str]:
     tested, seen = seen_answers(scorer.dataset, scorer.prompt_ids)
     known = "" if not seen else f" ({'all' if seen == tested else 'in part'} seen in training)"
     people = f"{panels.people} {'SIMULATED ' * scorer.dataset.card.simulated}listeners{known}"
-    of = f": {panels.prompts} prompts, {people}; dB, lower is better."
+    few = f" (nothing is concluded with fewer than {LEAST_PROMPTS})" * (panels.prompts < LEAST_PROMPTS)
+    of = f": {panels.prompts} prompts{few}, {people}; dB, lower is better."
     return [
         _fitting(scorer.dataset.card.name, WIDTH - len(of)) + of,
         f"shift: from {_compared(board)}. ahead, behind: its 95 % interval is on one side of 0;",

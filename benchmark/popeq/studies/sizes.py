@@ -17,7 +17,7 @@ from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import size_text
-from popeq.studies.study import COLOURS, Study, name_lines, simulated_note, table_by
+from popeq.studies.study import COLOURS, Study, log_axis, name_lines, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,10 +69,7 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
                 markersize=4,
                 label=name,
             )
-        sizes = sorted({entry.model_size for entry in sized})
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, [size_text(size) for size in sizes])
-        axes.minorticks_off()
+        log_axis(axes, [entry.model_size for entry in sized], size_text)
         axes.set(xlabel="parameters of the model", ylabel="mean headline score, dB")
         flat = {e.label: e.mean for e in entries if not e.model and e.kind == "baseline"}
         flat["training responses"] = float(training_responses(scorer).scores[HEADLINE].mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,16 +67,17 @@ class Study:
             axes.set_axisbelow(True)
             handles, labels = axes.get_legend_handles_labels()
             if labels:
+                columns = 3 if max(map(len, labels)) <= NAME else 2
                 figure.legend(
-                    handles, cut(labels, NAME), loc="outside lower left", ncols=_LEGEND_COLUMNS, fontsize=8
+                    handles, cut(labels, _LEGEND), loc="outside lower left", ncols=columns, fontsize=8
                 )
-                rows = -(-len(labels) // _LEGEND_COLUMNS)
+                rows = -(-len(labels) // columns)
                 figure.set_figheight(figure.get_figheight() + 0.18 * max(rows - 2, 0))
         return figure
 
 
-#: Characters of a name in a picture, and columns of its legend.
-NAME, _LEGEND_COLUMNS = 30, 3
+#: Characters of a name in a picture and, in two columns, in its legend.
+NAME, _LEGEND = 30, 44
 
 
 def _style() -> dict[Any, Any]:
@@ -89,6 +91,20 @@ def _style() -> dict[Any, Any]:
         "grid.color": "0.92",
         "legend.frameon": False,
     }
+
+
+def log_axis(axes: Axes, sizes: Sequence[int], text_of: Callable[[int], str] = str) -> None:
+    """A logarithmic x axis with a tick at each size, and a number at those that have room for it."""
+    axes.set_xscale("log")
+    ordered = sorted(set(sizes))
+    apart = 0.07 * math.log(ordered[-1] / ordered[0])
+    texts, last = [], -math.inf
+    for size in ordered:
+        room = math.log(size) - last >= apart
+        last = math.log(size) if room else last
+        texts.append(text_of(size) if room else "")
+    axes.set_xticks(ordered, texts)
+    axes.minorticks_off()
 
 
 def name_beside(axes: Axes, places: Sequence[tuple[str, float, float]]) -> None:

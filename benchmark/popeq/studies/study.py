@@ -135,7 +135,14 @@ def name_beside(axes: Axes, places: Sequence[tuple[str, float, float]]) -> None:
             fontsize=size,
             color="0.25",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.6, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.75",
+                "linewidth": 0.6,
+                "shrinkB": 3,
+                "relpos": (0.0, 0.5),
+                "shrinkA": 1,
+            },
         )
 
 

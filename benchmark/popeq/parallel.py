@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from popeq.activity import counted
+
 Result = TypeVar("Result")
 
 #: Batches that a process gets one after the other: enough to end together, within 1 % of its time.
@@ -26,12 +28,18 @@ def one_blas_thread() -> threadpool_limits:
 
 
 def parallel_map(
-    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int, shared: tuple[Any, ...] = ()
+    function: Callable[..., Result],
+    tasks: Sequence[tuple[Any, ...]],
+    jobs: int,
+    shared: tuple[Any, ...] = (),
+    *,
+    what: str = "",
 ) -> list[Result]:
     """``function(*task, *shared)`` of each task, in order, in ``jobs`` processes; in this one if it is not
-    worth it. What is shared is read once by each process. A task's exception is raised here."""
+    worth it. What is shared is read once by each process. A task's exception is raised here. ``what`` is
+    what the terminal shows meanwhile, such as ``scoring runs``."""
     with parallel_imap(function, tasks, jobs, shared) as results:
-        return list(results)
+        return list(counted(results, what, len(tasks)))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The progress bar, on a terminal alone."""
+"""The progress bar and the line of what a command is at, on a terminal alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
+from popeq import activity
 from popeq.output import plain_lines
 from popeq.plain_text import visible
 
@@ -49,7 +51,16 @@ class Bar(Progress):
             redirect_stdout=sys.stdout.isatty(),  # else what is printed would not reach its file or pipe
         )
         self._task = self.add_task("", total=total, completed=done)
+        self._holds = True
+        activity.hold()
         self.start()
+
+    def stop(self) -> None:
+        """Nothing more is shown."""
+        super().stop()
+        if self._holds:
+            self._holds = False
+            activity.release()
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The text above, and the bar."""
@@ -67,4 +78,24 @@ class Bar(Progress):
 
     def say(self, line: str) -> None:
         """Show a line beside the bar."""
+        self.update(self._task, description=visible(line))
+
+
+class ActivityLine(Progress):
+    """One line on the error stream with a text and the time since it began; gone when it is stopped."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._task = self.add_task(visible(line), total=None)
+        self.start()
+
+    def say(self, line: str) -> None:
+        """Show another text."""
         self.update(self._task, description=visible(line))

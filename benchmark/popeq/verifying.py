@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from popeq.activity import counted
 from popeq.board.ownership import Rows
 from popeq.board.redraw import redraw as draw_again
 from popeq.board.scoring import Scorer
@@ -100,7 +101,7 @@ def verify(
     for folder, rows_there in beside.items():
         notes += map(str, rows_there.strays() if folder.absolute() in folders else ())
     rows, ok = [], not notes
-    for run in found:
+    for run in counted(found, "verifying runs", len(found)):
         scorer, seen = _examined(run, scorer_of, beside[run.folder.parent])
         said = [*map(str, seen.problems), *(f"suspicious: {flag}" for flag in seen.flags)]
         row: dict[str, object] = {

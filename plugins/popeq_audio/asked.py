@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from popeq import __version__
+from popeq.activity import doing
 
 if TYPE_CHECKING:
     from popeq_audio.fitted import Fitted
@@ -45,7 +46,8 @@ class AskedPredictor(BaseModel):
         from popeq_audio.fitted import open_fitted
 
         given = given_parameters(self.options, self.model)
-        return open_fitted(self.predictor, self.dataset, given, self.seed, self.fresh)
+        with doing(f"loading and fitting {self.predictor} on {self.dataset}"):
+            return open_fitted(self.predictor, self.dataset, given, self.seed, self.fresh)
 
 
 def given_parameters(options: Sequence[str], model: str | None) -> dict[str, str]:

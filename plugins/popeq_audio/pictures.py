@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from popeq.drawing import check_picture, draw_density, empty_canvas, framed, place_on_canvas, save
+from popeq.drawing import check_picture, draw_density, empty_canvas, framed, place_on_canvas, save, titled
 from popeq.eq import HIGH_HZ, LOW_HZ, gain_db
 from popeq_audio.asking import NEAR_DB, Answer
 from popeq_audio.modes import density
@@ -92,6 +92,6 @@ def picture(answer: Answer, path: Path) -> None:
     curves.grid(color="0.9", linewidth=0.7)
     curves.axhline(0, color="0.55", linewidth=0.7)
     curves.legend(fontsize=8, framealpha=0.9)
-    figure.suptitle("“{}”".format(answer.text.replace("$", r"\$")), fontsize=12, wrap=True)
+    figure.suptitle(titled(answer.text, 100), fontsize=12, parse_math=False)
     figure.supxlabel(source(answer), fontsize=8, color="0.35")
     save(figure, path)

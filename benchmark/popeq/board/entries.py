@@ -157,7 +157,8 @@ def _scored(
     places = [kept_scores.place_of(run.predictions_sha256(), scorer) if keep else None for run in runs]
     kept = [place and kept_scores.read(place, scorer, NUMBERS) for place in places]
     tasks = [(run, place) for run, place, found in zip(runs, places, kept, strict=True) if not found]
-    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer, drawn or scorer.dataset)))
+    shared = (scorer, drawn or scorer.dataset)
+    computed = iter(parallel_map(_score_one, tasks, jobs, shared, what="scoring runs"))
     return [found or next(computed) for found in kept]
 
 

@@ -141,7 +141,9 @@ class Scorer:
     def score(self, samples: Floats, jobs: int = 1) -> PromptTable:
         """Every score and diagnostic of samples (P, n, 2), dB, one row for each prompt; by ``jobs``
         processes."""
-        scored = parallel_map(_score_prompt, list(zip(self.targets, samples, strict=True)), jobs)
+        scored = parallel_map(
+            _score_prompt, list(zip(self.targets, samples, strict=True)), jobs, what="scoring prompts"
+        )
         numbers = {name: np.array([values[name] for values, _ in scored]) for name in scored[0][0]}
         influence = {name: [own[name] for _, own in scored] for name in scored[0][1]}
         return self.table_of(

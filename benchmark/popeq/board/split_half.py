@@ -42,7 +42,12 @@ def split_half(scorer: Scorer, jobs: int = 1) -> ReferenceLine:
 
     Its expectation is that of two independent groups of half the size: nothing is estimated but a mean.
     """
-    measured = parallel_map(_measure, list(zip(scorer.prompt_ids, scorer.targets, strict=True)), jobs)
+    measured = parallel_map(
+        _measure,
+        list(zip(scorer.prompt_ids, scorer.targets, strict=True)),
+        jobs,
+        what="halving panels, prompts",
+    )
     return ReferenceLine(
         HALVES,
         "measured on disjoint halves of the listeners",
@@ -86,7 +91,7 @@ def pseudo_distances(scorer: Scorer, drawn: int | None, panel: int | None, jobs:
     repeats = min(MOST_PANELS, max(LEAST_PANELS, -(-PANELS // len(scorer.targets))))
     prompts = zip(scorer.prompt_ids, scorer.targets, strict=True)
     tasks = [(prompt_id, target, drawn, panel, repeats) for prompt_id, target in prompts]
-    return np.array(parallel_map(_pseudo_distance, tasks, jobs))
+    return np.array(parallel_map(_pseudo_distance, tasks, jobs, what="reference lines, prompts"))
 
 
 def _pseudo_distance(

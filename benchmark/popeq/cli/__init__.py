@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from popeq import activity
 from popeq.cli.boards import compare, leaderboard, show_run
 from popeq.cli.checking import check
 from popeq.cli.creating import new
@@ -111,12 +112,26 @@ for _command in (
     popeq.add_command(_command)
 
 
+def _words(arguments: list[str] | None) -> str:
+    """The command without what it is given, such as ``popeq leaderboard show``."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command: click.Command = popeq
+    words = ["popeq"]
+    for word in given:
+        inner = command.commands.get(word) if isinstance(command, click.Group) else None
+        if inner is None:
+            break
+        command = inner
+        words.append(word)
+    return " ".join(words) if len(words) > 1 else " ".join([*words, *given[:1]])
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the program ``popeq``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the processes of runs (popeq.runs.scrubbed)
     make_messages_plain()
     try:
-        with prepared():
+        with prepared(), activity.shown(_words(arguments)):
             status = popeq.main(args=arguments, prog_name="popeq", standalone_mode=False)
     except click.ClickException as error:
         with contextlib.suppress(OSError):

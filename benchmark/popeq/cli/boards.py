@@ -49,6 +49,9 @@ leaderboard.add_command(judge)
 @recompute_option
 @format_option
 @click.option(
+    "--wide", is_flag=True, help="Print every column and note as text, as the other formats have them."
+)
+@click.option(
     "--into",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Put the main columns as Markdown between the data set's marks in this file, instead of printing.",
@@ -63,14 +66,17 @@ def show(
     jobs: int,
     recompute: bool,
     form: str,
+    wide: bool,
     into: Path | None,
 ) -> None:
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
     RUNS are run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in
-    --runs); by default all of --runs.
+    --runs); by default all of --runs. As text it is one narrow block; --wide and the other formats have all
+    columns and notes.
     """
     from popeq import api
+    from popeq.board.glance import glance
     from popeq.board.groupings import split_board
     from popeq.board.leaderboard import build as build_board
     from popeq.board.markdown import insert
@@ -86,7 +92,10 @@ def show(
         insert(board, into)
         say(f"written: {into}")
         return
-    print_table(board.table, form, board.notes, keys=4 if by else 3)
+    if form == "text" and not wide:
+        say_text(glance(board, scorer, by))
+    else:
+        print_table(board.table, form, board.notes, keys=4 if by else 3)
 
 
 @leaderboard.command("build")

@@ -33,8 +33,9 @@ def check(
 
     All checks together end at --timeout.
 
-    Each failure says what the contract asks and what came back. Exit code 1 if there is one. The same checks
-    as pytest tests: test_contract = popeq.testing.conformance("NAME").
+    Each failure says what the contract asks, what came back, and the file and line of the plugin's code; a
+    cause of several failures is said once. Exit code 1 if there is one. The same checks as pytest tests:
+    test_contract = popeq.testing.conformance("NAME").
     """
     from popeq.plugins import registry
     from popeq.testing.checks import CHECKS
@@ -43,8 +44,13 @@ def check(
     warn_of_broken_plugins()
     spec = registry().predictor(predictor)
 
+    causes: dict[str, str] = {}  # the check that each was first seen in
+
     def show(finding: Finding) -> None:
         verdict = f"FAILED: {finding.problem}" if finding.problem else finding.asks
+        first = causes.setdefault(finding.kind, finding.check) if finding.kind else finding.check
+        if first != finding.check:
+            verdict = f"FAILED: the same cause as {first}"
         say(f"{'x' if finding.problem else 'ok':<2} {finding.check:<24}  {verdict}")
 
     seen = examine(spec, given_parameters(options), settings, show)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.activity import doing
 from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 from popeq.output import PlainHelp, say, say_text
@@ -31,7 +32,7 @@ def list_datasets() -> None:
     warn_of_broken_plugins()
     for name, spec in sorted(registry().datasets.items()):
         try:
-            say(*_summary(load_dataset(name)))
+            say(*summary(load_dataset(name)))
         except PopeqError as error:
             say(f"{name}: {spec.summary}", *f"  cannot be used: {error}".split("\n"), err=True)
 
@@ -55,7 +56,7 @@ def show(dataset: str, prompt_id: str | None, answers: Path | None, output: Path
     if prompt_id is None:
         if output is not None:
             raise click.UsageError("-o needs a PROMPT_ID to draw")
-        say(*_summary(loaded))
+        say(*summary(loaded))
         counts = loaded.responses.groupby("prompt_id").size()
         for p in loaded.prompts.to_dict(orient="records"):
             part = p["split"] or f"fold {p['fold']}" + (f" {p['panel']}" if p["panel"] else "")
@@ -84,7 +85,7 @@ def validate(folders: tuple[str, ...], answers: Path | None) -> None:
     failed = 0
     for folder in folders:
         try:
-            first, *rest = _summary(load_dataset(folder, answers=answers))
+            first, *rest = summary(load_dataset(folder, answers=answers))
             say(f"valid: {first}", *rest)
         except PopeqError as error:
             failed = max(failed, error.exit_code)
@@ -172,11 +173,11 @@ def export(
 
 
 def _say_written(dataset: Dataset, folder: Path) -> None:
-    first, *rest = _summary(dataset)
+    first, *rest = summary(dataset)
     say(f"written: {first}", *rest, f"  folder: {folder}")
 
 
-def _summary(dataset: Dataset) -> list[str]:
+def summary(dataset: Dataset) -> list[str]:
     """What a data set is, in a few lines."""
     from popeq.board.groupings import BY_LISTENERS
     from popeq.board.people import people_note
@@ -242,7 +243,8 @@ def _import_command(spec: ImporterSpec) -> click.Command:
 
         files = [values.pop(name) for name in names]
         parameters = validated(spec.parameters, values, f"import {spec.name}")
-        result = spec.load()(*files, parameters)
+        with doing("reading the files"):
+            result = spec.load()(*files, parameters)
         try:
             written = write_dataset(result.dataset, output, result.readme(spec.name))
         except InvalidInputError as error:

@@ -32,6 +32,7 @@ class Observers:
             if record.run_id not in self._started:
                 self._started.add(record.run_id)
                 self._call("popeq_run_started", run=record)
+            self._reporter.progress(record, "loading and fitting")
 
     def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
         """A prompt was drawn."""

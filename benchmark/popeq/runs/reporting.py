@@ -31,7 +31,7 @@ class Reporter:
         """A prompt of a run was drawn."""
 
     def progress(self, record: RunRecord, line: str) -> None:
-        """A predictor said how far its training is, in one line."""
+        """What a run is at before its prompts: it begins, or a predictor said how far its training is."""
 
     def ended(self, run: Run, drawn: bool) -> None:
         """A run ended, with whatever status; ``drawn`` is False if it was complete already."""
@@ -59,6 +59,7 @@ class ProgressBar(Reporter):
     def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
         if self._bar is not None:
             self._bar.step()
+            self._bar.say(record.predictor.name)
 
     def progress(self, record: RunRecord, line: str) -> None:
         if self._bar is not None:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 import popeq
+from popeq.activity import counted
 from popeq.atomic import new_folder
 from popeq.board.groupings import Group, headline_by
 from popeq.board.leaderboard import ALPHA, Leaderboard, build
+from popeq.board.names import line_names
 from popeq.board.notes import Note, NoteKind
 from popeq.board.reference_lines import REFERENCE
 from popeq.board.retrieval import retrieval_table
@@ -31,7 +33,7 @@ from popeq.runs.card import Card
 from popeq.runs.folder import Run
 from popeq.site import rows as views
 from popeq.site.environment import render
-from popeq.site.pictures import Box, bar_axis, box_plot, critical_difference
+from popeq.site.pictures import NAME, Box, bar_axis, box_plot, critical_difference
 from popeq.site.prompt_pages import prompt_pages
 
 #: A folder that holds this file and an index is a site, and may be replaced.
@@ -124,7 +126,8 @@ def write_site(
                 "scores.csv": render_table(views.score_table(board), "csv") + "\n",
                 "pairs.csv": render_table(views.pair_table(board), "csv") + "\n",
             }
-            for name, page in chain(pages.items(), ((f"prompt/{name}", page) for name, page in prompts)):
+            every = chain(pages.items(), ((f"prompt/{name}", page) for name, page in prompts))
+            for name, page in counted(every, "pages", len(pages) + len(scorer.prompt_ids)):
                 (folder / name).write_text(page, encoding="utf-8", newline="\n")
     return out
 
@@ -188,6 +191,7 @@ def _mean(cells: dict[str, float]) -> views.Row:
 def _pairs(site: Site) -> str:
     pairs = site.board.pairs
     shown = list(range(min(len(pairs.labels), MATRIX)))
+    names = line_names(site.board.entries, NAME)
 
     def cell(i: int, j: int) -> views.Row | None:
         if i == j:
@@ -202,11 +206,11 @@ def _pairs(site: Site) -> str:
         **site.common,
         prompts=len(site.scorer.prompt_ids),
         alpha=ALPHA,
-        diagram=critical_difference(pairs.labels, [e.mean for e in site.board.entries], pairs.p, ALPHA),
+        diagram=critical_difference(names, [e.mean for e in site.board.entries], pairs.p, ALPHA),
         cut=len(pairs.labels) > MATRIX,
         all=len(pairs.labels),
-        labels=[pairs.labels[i] for i in shown],
-        matrix=[{"label": pairs.labels[i], "cells": [cell(i, j) for j in shown]} for i in shown],
+        labels=[names[i] for i in shown],
+        matrix=[{"label": names[i], "cells": [cell(i, j) for j in shown]} for i in shown],
     )
 
 
@@ -237,6 +241,8 @@ def _methods(site: Site) -> dict[str, str]:
     ]
     prior = next((e for e in site.board.entries if e.record.predictor.name == "prior"), None)
     marks = views.reference_marks(site.board)
+    entries = site.board.entries
+    names = {e.label: name for e, name in zip(entries, line_names(entries, NAME), strict=True)}
     pages = {}
     for i, (entry, row) in enumerate(zip(site.board.entries, site.methods[0], strict=True)):
         scores = entry.table.scores(HEADLINE)
@@ -250,7 +256,8 @@ def _methods(site: Site) -> dict[str, str]:
             label=entry.label,
             row=row,
             boxes=box_plot(
-                [Box(e.label, e.table.scores(HEADLINE), "own" if e is entry else "") for e in near], marks
+                [Box(names[e.label], e.table.scores(HEADLINE), "own" if e is entry else "") for e in near],
+                marks,
             ),
             marks=marks,
             signatures=views.signatures(entry, prior, None if np.isnan(retrieved) else float(retrieved)),

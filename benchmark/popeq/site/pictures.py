@@ -13,6 +13,8 @@ from popeq.site.svg import dots, line, number, picture, text
 from popeq.typing import Floats
 
 _BAR_WIDTH, _BAR_HEIGHT = 190.0, 26.0
+#: Characters of a name for which pictures have room.
+NAME = 24
 
 
 class Mark(NamedTuple):
@@ -86,18 +88,18 @@ class Box:
 def box_plot(boxes: Sequence[Box], marks: Sequence[Mark]) -> Markup:
     """Horizontal box plots over prompts (quartiles, whiskers to 1.5 IQR, each prompt a point) against
     reference lines, as in figures 10 and 11 of the paper."""
-    left, width, row = 150.0, 640.0, 38.0
+    left, width, row = 190.0, 680.0, 38.0
     top = max(float(np.max(b.scores)) for b in boxes) * 1.04 or 1.0
     scale = Scale(0.0, top, left, width - 12.0)
-    height = row * len(boxes) + 34
+    height = row * len(boxes) + 42
     drawn = []
     for tick in scale.ticks:
-        drawn += [line(scale(tick), 4, scale(tick), height - 26, "gridline")]
-        drawn += [text(scale(tick), height - 12, f"{tick:g}", "tick", "middle")]
-    drawn += [line(scale(at), 4, scale(at), height - 26, css) for css, _, at in marks]
+        drawn += [line(scale(tick), 4, scale(tick), height - 34, "gridline")]
+        drawn += [text(scale(tick), height - 20, f"{tick:g}", "tick", "middle")]
+    drawn += [line(scale(at), 4, scale(at), height - 34, css) for css, _, at in marks]
     for i, box in enumerate(boxes):
         drawn.append(_box(box, scale, 4 + row * (i + 0.5), left))
-    drawn.append(text(width - 12, height - 1, "dB, lower is better", "tick", "end"))
+    drawn.append(text(width - 12, height - 4, "dB, lower is better", "tick", "end"))
     medians = "; ".join(f"{b.label}: median {np.median(b.scores):.2f} dB" for b in boxes)
     return picture(width, height, drawn, f"Box plots over prompts. {medians}", "boxes")
 
@@ -110,7 +112,7 @@ def _box(box: Box, scale: Scale, y: float, left: float) -> Markup:
     jitter = ((np.arange(len(box.scores)) * 0.618) % 1.0 - 0.5) * 18
     points = np.stack([[scale(v) for v in box.scores.tolist()], y + jitter], axis=1)
     marks = [
-        text(left - 12, y + 4, _cut(box.label, 22), "label", "end"),
+        text(left - 12, y + 4, box.label, "label", "end"),
         line(scale(low), y, scale(q1), y, "whisker"),
         line(scale(q3), y, scale(high), y, "whisker"),
         Markup('<rect x="%s" y="%s" width="%s" height="20" class="box"/>')
@@ -119,10 +121,6 @@ def _box(box: Box, scale: Scale, y: float, left: float) -> Markup:
         line(scale(q2), y - 10, scale(q2), y + 10, "middle"),
     ]
     return Markup('<g class="%s">%s</g>') % (f"boxed {box.css}".strip(), Markup("").join(marks))
-
-
-def _cut(label: str, longest: int) -> str:
-    return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
 def inseparable(order: Sequence[int], p: Floats, alpha: float) -> list[tuple[int, int]]:
@@ -146,7 +144,7 @@ def critical_difference(labels: Sequence[str], means: Sequence[float], p: Floats
     """Mean scores (dB) on a line; a bar joins methods that no test separates (after Demsar 2006, with the
     board's own p (n, n) in place of Nemenyi's distance of ranks)."""
     order = np.argsort(means, kind="stable").tolist()
-    n, width, side, row = len(order), 720.0, 190.0, 17.0
+    n, width, side, row = len(order), 820.0, 240.0, 17.0
     runs = inseparable(order, p, alpha)
     low, high = means[order[0]], means[order[-1]]
     room = (high - low) * 0.03 or 0.5
@@ -167,7 +165,7 @@ def critical_difference(labels: Sequence[str], means: Sequence[float], p: Floats
         x, edge = scale(means[method]), side - 16 if on_left else width - side + 16
         path = f"M{number(x)} 24V{number(y)}H{number(edge)}"
         drawn.append(Markup('<path class="lead" d="%s"/>') % path)
-        name = f"{_cut(labels[method], 20)}  {means[method]:.2f}"
+        name = f"{labels[method]}  {means[method]:.2f}"
         drawn.append(text(edge + (-5 if on_left else 5), y + 4, name, "label", "end" if on_left else "start"))
     title = f"Critical-difference diagram: mean score of {n} methods in dB, best first on the left"
     return picture(width, height, drawn, title, "cd")

@@ -16,6 +16,8 @@ from popeq.typing import Floats
 
 #: Side of a plane picture in its own units.
 SIDE = 240
+#: Room for the numbers of the axes, and for points at an edge.
+_LEFT, _BELOW, _EDGE = 34, 22, 4
 #: Probability inside each drawn region, the outermost first.
 REGIONS = (0.95, 0.8, 0.6, 0.4, 0.2)
 
@@ -42,10 +44,20 @@ def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
     return Markup('<line x1="%s" y1="%s" x2="%s" y2="%s" class="%s"/>') % (*ends, css)
 
 
-def picture(width: float, height: float, marks: Sequence[Markup], title: str, css: str) -> Markup:
-    """An SVG picture with an accessible name."""
-    return Markup('<svg class="%s" viewBox="0 0 %s %s" role="img" aria-label="%s">%s</svg>') % (
+def picture(
+    width: float,
+    height: float,
+    marks: Sequence[Markup],
+    title: str,
+    css: str,
+    left: float = 0,
+    top: float = 0,
+) -> Markup:
+    """An SVG picture with an accessible name, whose corner is at (``left``, ``top``)."""
+    return Markup('<svg class="%s" viewBox="%s %s %s %s" role="img" aria-label="%s">%s</svg>') % (
         css,
+        number(left),
+        number(top),
         number(width),
         number(height),
         visible(title),
@@ -132,5 +144,28 @@ def plane_picture(
             x, y = (SIDE - 5, 12) if right else (5, 12)
             marks.append(text(x, y if top else SIDE - 6, name, "corner", "end" if right else "start"))
     chosen = _in_picture(listeners, space)
-    marks += [dots(chosen, "ring"), dots(chosen, "listeners")]
-    return picture(SIDE, SIDE, marks, title, "plane")
+    marks += [dots(chosen, "ring"), dots(chosen, "listeners"), *_axis_numbers(space)]
+    return picture(SIDE + _LEFT + _EDGE, SIDE + _BELOW + _EDGE, marks, title, "plane", -_LEFT, -_EDGE)
+
+
+def _axis_numbers(space: Space) -> list[Markup]:
+    """The numbers of both axes in dB, beside the box, and between them which axis it is."""
+    marks = []
+    low, high = space.low.tolist(), space.high.tolist()
+    for value in _ticks(low[0], high[0]):
+        x, _ = _in_picture(np.array([[value, low[1]]]), space)[0]
+        anchor = "start" if value == low[0] else "end" if value == high[0] else "middle"
+        marks.append(text(x, SIDE + 17, f"{value:g}", "tick", anchor))
+    for value in _ticks(low[1], high[1]):
+        _, y = _in_picture(np.array([[low[0], value]]), space)[0]
+        at = y + (14 if value == high[1] else 0 if value == low[1] else 5)
+        marks.append(text(-5, at, f"{value:g}", "tick", "end"))
+    marks.append(text(0.75 * SIDE, SIDE + 17, "x", "tick", "middle"))
+    marks.append(text(-5, 0.25 * SIDE + 5, "y", "tick", "end"))
+    return marks
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """The ends of an axis, and 0 or else the middle, if that is not near an end."""
+    middle = 0.0 if low < 0 < high else (low + high) / 2
+    return [low, middle, high] if min(middle - low, high - middle) > (high - low) / 6 else [low, high]

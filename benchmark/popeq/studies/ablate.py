@@ -11,11 +11,12 @@ import pandas as pd
 from popeq.board.differences import mean_difference, mean_score
 from popeq.board.entries import Entry, samples_of
 from popeq.board.groupings import Group
+from popeq.board.names import cut
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.dataset import Dataset
 from popeq.metrics import HEADLINE
 from popeq.statistics import mean_inference
-from popeq.studies.study import COLOURS, Study, simulated_note, table_by
+from popeq.studies.study import COLOURS, NAME, Study, simulated_note, table_by
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def ablation(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = None)
             at = height + 0.12 * (2 * k - 1)
             axes.errorbar(values, at, xerr=ends, fmt="o", color=colour, label=f"own {to}", markersize=5)
         axes.axvline(0, color="0.5", linewidth=0.8)
-        axes.set_yticks(height, [n[:28] for n, _, _ in cases])
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.set_figheight(max(figure.get_figheight(), 1.6 + 0.19 * len(cases)))
+        axes.set_yticks(height, cut([n for n, _, _ in cases], NAME), fontsize=9)
         axes.invert_yaxis()
         axes.set(xlabel="shift against one point (dB, negative: the distribution is better)")
 
@@ -157,7 +161,7 @@ def edge_study(entries: Sequence[Entry], scorer: Scorer) -> Study:
     def draw(axes: Axes) -> None:
         for entry, colour in zip(entries, COLOURS, strict=False):
             gap = entry.table.scores(HEADLINE) - entry.table.scores("kantorovich")
-            axes.scatter(shares, gap, s=16, color=colour, label=entry.label[:28])
+            axes.scatter(shares, gap, s=16, color=colour, label=entry.label)
         axes.axhline(0, color="0.5", linewidth=0.8)
         axes.set(xlabel="share of listeners at an edge", ylabel="reflective minus standard (dB)")
 

@@ -21,7 +21,7 @@ from popeq.board.scoring import ReferenceLine, Scorer
 from popeq.board.split_half import HALVES, split_half
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
-from popeq.studies.study import COLOURS, Study, simulated_note, table_by
+from popeq.studies.study import COLOURS, Study, log_axis, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,9 +81,7 @@ def ceiling_study(scorer: Scorer, *, by: str | None = None) -> Study:
                     else None
                 )
                 axes.plot([at], [value], marker, color=colour, label=label)
-        axes.set_xscale("log")
-        axes.set_xticks(PANELS, [str(n) for n in PANELS])
-        axes.minorticks_off()
+        log_axis(axes, PANELS)
         axes.set(xlabel="listeners in the panel that is scored against", ylabel="mean score (dB)")
         axes.set_ylim(bottom=0)
 

@@ -14,7 +14,7 @@ from popeq.board.differences import mean_difference, mean_score
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import MeanEstimate, holm
-from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.studies.study import COLOURS, Study, log_axis, simulated_note
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def learning_study(fits: Mapping[tuple[str, int], Fits], scorer: Scorer, everyth
             finite = np.where(np.isfinite(reach), reach, 0.0)
             form, colour = "o-" if i < len(COLOURS) else "s--", COLOURS[i % len(COLOURS)]
             axes.errorbar(at, means, finite, fmt=form, color=colour, capsize=2, markersize=4, label=label)
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.minorticks_off()
+        log_axis(axes, sizes)
         axes.set(xlabel="training prompts", ylabel="mean headline score, dB")
 
     title = f"Learning curve: {scorer.dataset.card.label}"

@@ -16,7 +16,7 @@ from popeq.board.scoring import PromptTable, Scorer
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.statistics import LEAST_PROMPTS, satterthwaite
-from popeq.studies.study import COLOURS, Study, simulated_note
+from popeq.studies.study import COLOURS, Study, log_axis, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,9 +135,7 @@ def power_study(
             axes.plot(PROMPTS, curve, "o-", color=colour, label=f"{panel} listeners", markersize=4)
         axes.axhline(WANTED_POWER, color="0.4", linewidth=0.8, linestyle="--")
         axes.axvline(len(scorer.prompt_ids), color="0.4", linewidth=0.8, linestyle=":")
-        axes.set_xscale("log")
-        axes.set_xticks(PROMPTS, [str(n) for n in PROMPTS])
-        axes.minorticks_off()
+        log_axis(axes, PROMPTS)
         axes.set(xlabel="prompts", ylabel="power", ylim=(0, 1.02))
 
     title = f"Power to find {whole.shift:.2f} dB between {a.label[:40]} and {b.label[:40]}"

@@ -17,7 +17,7 @@ from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import size_text
-from popeq.studies.study import COLOURS, Study, simulated_note, table_by
+from popeq.studies.study import COLOURS, Study, log_axis, name_lines, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,21 +69,11 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
                 markersize=4,
                 label=name,
             )
-        sizes = sorted({entry.model_size for entry in sized})
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, [size_text(size) for size in sizes])
-        axes.minorticks_off()
+        log_axis(axes, [entry.model_size for entry in sized], size_text)
         axes.set(xlabel="parameters of the model", ylabel="mean headline score, dB")
         flat = {e.label: e.mean for e in entries if not e.model and e.kind == "baseline"}
         flat["training responses"] = float(training_responses(scorer).scores[HEADLINE].mean())
-        low, high = axes.get_ylim()
-        above = low
-        for name, value in sorted(flat.items(), key=lambda named: named[1]):
-            axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
-            above = max(value, above + 0.035 * (high - low))  # no label over another
-            axes.annotate(
-                name, (1.01, above), xycoords=("axes fraction", "data"), fontsize=7, color="0.4", va="center"
-            )
+        name_lines(axes, flat)
 
     title = f"Score and size of the model: {scorer.dataset.card.label}"
     return Study(title, table, tuple(notes), draw, keys=3 if by else 2)

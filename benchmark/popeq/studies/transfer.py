@@ -19,7 +19,7 @@ from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.plain_text import same_sentence
 from popeq.statistics import MeanEstimate, Panels, mean_inference
-from popeq.studies.study import COLOURS, Study, simulated_note, table_by
+from popeq.studies.study import COLOURS, Study, name_beside, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,11 +100,13 @@ def transfer_study(
     ]
 
     def draw(axes: Axes) -> None:
-        top = max(max(own), max(far)) * 1.08
-        axes.plot([0, top], [0, top], color="0.7", linewidth=0.8)
-        axes.scatter(own, far, color=COLOURS[0], zorder=3)
-        for (label, _, _), x, y in list(zip(pairs, own, far, strict=True))[:30]:
-            axes.annotate(label[:24], (x, y), (5, -3), textcoords="offset points", fontsize=8)
+        low, high = min(*own, *far), max(*own, *far)
+        room = 0.08 * (high - low) or 0.1 * high or 1.0
+        ends = (low - room, high + room)
+        axes.plot(ends, ends, color="0.7", linewidth=0.8)
+        axes.scatter(own, far, color=COLOURS[0], s=18, zorder=3)
+        axes.set(xlim=ends, ylim=ends)
+        name_beside(axes, [(label, x, y) for (label, _, _), x, y in zip(pairs, own, far, strict=True)])
         axes.set(
             xlabel=f"mean against {scorer.dataset.card.label} (dB)",
             ylabel=f"mean against {other.card.label} (dB)",

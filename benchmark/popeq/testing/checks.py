@@ -16,13 +16,19 @@ from popeq.contract import LabelledPrompt, Parameters, PredictorSpec, Prompt
 from popeq.errors import UsageError
 from popeq.runs.worker import ContractError, description_of, explanation_of
 from popeq.space import PLANE, Space
+from popeq.testing.causes import Cause, cause_of
 from popeq.testing.hash_seed import HASH_SEEDS, drawn_with_hash_seed
 from popeq.testing.imports import heavy_or_online
 from popeq.testing.subject import Subject
 
 
 class ContractBrokenError(AssertionError):
-    """A predictor does not do what the contract asks: says what is asked and what came back."""
+    """A predictor does not do what the contract asks: says what is asked, what came back and where; ``kind``
+    is equal for failures of one cause."""
+
+    def __init__(self, asks: str, cause: Cause) -> None:
+        super().__init__(f"{asks}; {cause.came}" + (f" ({cause.where})" if cause.where else ""))
+        self.kind = cause.kind
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,9 @@ class Check:
         try:
             self.look(subject)
         except ContractError as error:
-            raise ContractBrokenError(f"{self.asks}; {error}") from None
+            raise ContractBrokenError(self.asks, cause_of(error, subject.spec)) from None
         except (Exception, SystemExit) as error:
-            message = " ".join(str(error).split())
-            raise ContractBrokenError(f"{self.asks}; raised {type(error).__name__}: {message}") from error
+            raise ContractBrokenError(self.asks, cause_of(error, subject.spec)) from error
 
 
 _checks: list[Check] = []

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from popeq.contract import PredictorSpec
@@ -25,12 +25,13 @@ from popeq.testing.subject import Subject
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``problem`` is empty if it passed."""
+    """What one check found: ``problem`` is empty if it passed; ``kind`` is equal for one cause."""
 
     check: str
     asks: str
     problem: str
     wall_s: float
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,13 @@ def main() -> int:
         subject = Subject.of(asked["predictor"], asked["options"])
         for check in CHECKS:
             started = time.perf_counter()
-            problem = ""
+            problem = kind = ""
             try:
                 check.run(subject)
             except ContractBrokenError as broken:
-                problem = str(broken)
+                problem, kind = str(broken), broken.kind
             wall_s = time.perf_counter() - started
-            write({"check": check.name, "asks": check.asks, "problem": problem, "wall_s": wall_s})
+            write(asdict(Finding(check.name, check.asks, problem, wall_s, kind)))
         with contextlib.suppress(Exception):
             started = time.perf_counter()
             predictor = subject.fit(subject.fresh(), subject.train, subject.validation)

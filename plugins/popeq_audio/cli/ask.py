@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popeq.activity import hold
 from popeq.output import say, say_text
 from popeq_audio.cli.options import FILE, predictor_options
 
@@ -136,6 +137,8 @@ def _converse(asked: AskedPredictor, samples: int, as_json: bool) -> None:
 
     fitted = asked.fitted()
     talking, answered = sys.stdin.isatty(), 0
+    if talking:
+        hold()
     while True:
         if talking:
             say("", "sentence (empty line: end)> ", nl=False, err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from popeq.activity import doing, hold
 from popeq.cli.options import one_dataset_option
 from popeq.output import say
 
@@ -53,7 +54,8 @@ def demo(
     from popeq_audio.demo.oracle import Oracle
 
     oracle = Oracle(predictors, dataset, given_parameters(options, model), seed)
-    oracle.fitted(oracle.predictors[0])  # so that the first question is answered fast, or fails here
+    with doing(f"loading and fitting {oracle.predictors[0]} on {dataset}"):
+        oracle.fitted(oracle.predictors[0])  # so that the first question is answered fast, or fails here
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,4 +74,5 @@ def demo(
     )
     shown = f"[{host}]" if ":" in host else host
     say(f"popeq demo: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)")
+    hold()
     server.run(sockets=[listener])

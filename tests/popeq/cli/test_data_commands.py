@@ -9,6 +9,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tests.conftest import shared_file, write_small_dataset
 
+from popeq.plugins import registry
+
 
 def test_list_names_everything_without_heavy_imports():
     code = """
@@ -66,8 +68,31 @@ def test_a_broken_third_party_entry_point_is_one_warning(popeq, tmp_path):
 def test_the_third_party_example_is_listed_with_its_parameters(popeq, example_plugin):
     result = popeq("list", env={"PYTHONPATH": str(example_plugin)})
     assert "example-blob" in result.stdout
-    assert "-o spread_db=2.0: SD of the draws, dB" in result.stdout
     assert result.stderr == ""
+    one = popeq("list", "example-blob", env={"PYTHONPATH": str(example_plugin)}).stdout
+    assert "  spread_db: number > 0 and <= 6, default 2.0\n      SD of the draws, dB\n" in one
+
+
+def test_the_list_has_a_line_for_each_and_names_are_shown_in_full(popeq_inside):
+    found = registry()
+    lines = popeq_inside("list").stdout.splitlines()
+    for name in (*found.predictors, *found.datasets):
+        assert len([line for line in lines if line.split()[:1] == [name]]) == 1
+    assert len(lines) <= len(found.predictors) + len(found.datasets) + len(found.curves) + 5
+    assert max(map(len, lines)) <= 100
+    for name, spec in found.predictors.items():
+        one = popeq_inside("list", name).stdout
+        told = " ".join(one.split())
+        assert max(map(len, one.splitlines())) <= 100
+        assert " ".join(spec.summary.split()) in told
+        for parameter, field in spec.parameters.model_fields.items():
+            assert f"\n  {parameter}: " in one
+            assert " ".join((field.description or "").split()) in told
+    assert "13200 responses of 400 listeners" in popeq_inside("list", "simulated-1200").stdout
+    assert "LOW: low corner in Hz" in popeq_inside("list", "shelves").stdout
+    wrong = popeq_inside("list", "priro")
+    assert wrong.returncode == 2
+    assert "did you mean 'prior'" in wrong.stderr
 
 
 def test_data_list_says_what_is_simulated(popeq):

@@ -148,11 +148,12 @@ class Place:
             "leaderboard sign": [[self.runs, *on], [self.runs, *on, "--owner", HOSTILE]],
             "leaderboard show": [
                 *([self.runs, *on, *form] for form in forms),
+                [self.runs, *on, "--wide"],
                 [self.runs, *on, "--by", "group"],
                 [HOSTILE],
             ],
             "learn": [[HOSTILE, "--train", "1"]],
-            "list": [[]],
+            "list": [[], ["bad"], [BOLD], [HOSTILE]],
             "listening-test analyse": [[file, "--plan", file]],
             "listening-test export": [[a, "--track", file, "-o", out]],
             "models": [[], ["--convert", HOSTILE]],

@@ -60,6 +60,20 @@ def kinds(site) -> dict[str, Path]:
     }
 
 
+#: Texts of a page's pictures that are cut off or lie over another one.
+UNREADABLE = """() => [...document.querySelectorAll("svg")].flatMap(svg => {
+  const outer = svg.getBoundingClientRect();
+  const texts = [...svg.querySelectorAll("text")].map(t => [t.textContent, t.getBoundingClientRect()]);
+  const cut = texts.filter(([, b]) => b.left < outer.left - 1 || b.right > outer.right + 1
+    || b.top < outer.top - 1 || b.bottom > outer.bottom + 1).map(([name]) => `cut off: ${name}`);
+  const over = texts.flatMap(([one, a], i) => texts.slice(i + 1)
+    .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+    .map(([other]) => `${one} is over ${other}`));
+  return [...cut, ...over];
+})"""
+
+
 def shown(page: Page) -> list[str]:
     """Names of the methods that are visible, from top to bottom."""
     return page.eval_on_selector_all(
@@ -94,6 +108,24 @@ def test_sorts_filters_and_searches(site, visit):
     page.fill("#search", "no such method")
     assert shown(page) == []
     here.assert_quiet()
+
+
+def test_how_opens_in_view_and_fifteen_methods_fit_on_the_page_of_pairs(site, visit):
+    here = visit(viewport={"width": 1280, "height": 900})
+    page = here.open(site.folder / "index.html")
+    page.click("#board details summary >> nth=0")
+    right, shown_all = page.eval_on_selector(
+        "#board details[open] pre", "e => [e.getBoundingClientRect().right, e.scrollWidth <= e.clientWidth]"
+    )
+    assert right <= 1280
+    assert shown_all
+    page = here.open(site.folder / "pairs.html")
+    head, columns, room = page.evaluate(
+        "[document.querySelector('.matrix tbody th').offsetWidth, "
+        "[...document.querySelectorAll('.matrix thead th')].map(e => e.getBoundingClientRect().width), "
+        "document.querySelector('.scroll').clientWidth]"
+    )
+    assert head + 15 * max(columns) <= room
 
 
 def test_the_keyboard_is_enough(site, visit):
@@ -138,6 +170,7 @@ def test_every_kind_of_page_is_quiet_accessible_and_fits(site, visit, width, sch
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert "owned" not in page.title()
         page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        assert page.evaluate(UNREADABLE) == [], name
         if (width == 360) != (scheme == "dark"):
             continue  # each width and each scheme once is enough for axe
         found = Axe().run(page).response["violations"]

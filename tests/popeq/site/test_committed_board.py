@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.bench import claims
 from tests.conftest import ROOT
+from tests.popeq.board.test_glance import agree
 
 import popeq
+from popeq.board.glance import WIDTH, glance
 from popeq.board.leaderboard import build
 from popeq.board.markdown import markdown, marks
 from popeq.board.signed import read_board
@@ -34,6 +36,10 @@ def test_the_readme_shows_what_the_runs_give(name, scored, whole_lines):
     committed = text.split(begin)[1].split(end)[0].strip("\n")
     assert committed == markdown(board), "run 'make board' and commit leaderboard/README.md"
     assert not any("suspicious" in note or "left out" in note for note in board.notes)
+    block = glance(board, scorer)
+    assert agree(block, board.table) == len(entries)
+    assert len(block.split("\n")) <= len(entries) + 12
+    assert max(map(len, block.split("\n"))) <= WIDTH
 
 
 @pytest.mark.parametrize("name", DATASETS)

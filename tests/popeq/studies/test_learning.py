@@ -18,6 +18,8 @@ from popeq.runs.folder import find_runs
 from popeq.statistics import MeanEstimate
 from popeq.studies.learning import conclusion, with_subsets
 
+pytestmark = pytest.mark.usefixtures("readable_pictures")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

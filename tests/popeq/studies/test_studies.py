@@ -24,6 +24,8 @@ from popeq.studies.ceiling import ceiling_study
 from popeq.studies.sizes import size_study
 from popeq.studies.transfer import shared_sentences, transfer_study
 
+pytestmark = pytest.mark.usefixtures("readable_pictures")
+
 
 @pytest.fixture(scope="module")
 def made():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -240,6 +241,48 @@ def test_a_fit_that_overwrites_is_found_after_all_the_checks_before(tmp_path):
         except ContractBrokenError as error:
             broken[name] = str(error)
     assert list(broken) == ["leaves-inputs-alone"]
+
+
+class Breaks(Good):
+    def fit(self, train, validation, rng):
+        return np.concatenate([p.prompt.text for p in train])
+
+
+class Flat(Good):
+    def sample(self, prompts, n, rngs):
+        return super().sample(prompts, n, rngs)[..., 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [(Breaks, "return np.concatenate("), (Flat, "def sample(self, prompts, n, rngs)")]
+)
+def test_one_cause_has_one_name_and_the_line_in_the_plugin(kind, where):
+    shared, causes = subject(kind), {}
+    for check in BY_NAME.values():
+        try:
+            check.run(shared)
+        except ContractBrokenError as error:
+            causes.setdefault(error.kind, []).append(str(error))
+    (said,) = causes.values()
+    assert len(said) >= 10
+    source, first = inspect.getsourcelines(kind)
+    line = first + next(i for i, text in enumerate(source) if where in text)
+    assert all(f"test_conformance_checks.py:{line}, in " in text for text in said)
+
+
+def test_popeq_check_says_one_cause_once(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", "from popeq.cli import main; main()", "check", "zoo-fit-raises"],
+        env=environment({"PYTHONPATH": str(ROOT / "tests" / "zoo_plugin"), "POPEQ_ZOO": str(tmp_path)}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stdout.count("KeyError") == result.stdout.count("animals.py:35, in fit()") == 1
+    assert result.stdout.count("FAILED: the same cause as leaves-the-process-alone") == 11
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ function nearest(point) {
   });
 }
 
+// A setting in words, as the axes and sliders name it.
+const setting = (point) => AXES.map((name, i) => `${config.plane[name].name} ${inText(point[i])}`).join(", ") + " dB";
+
 const inText = (value) => value.toFixed(config.plane.decimals);
 
 function moveTo(point) {
@@ -77,10 +80,13 @@ function show(answer) {
   state.chosen = null;
   const percent = (share) => `${Math.round(100 * share)} %`;
   const sure = answer.sure;
+  const asked = answer.text.length > 80 ? `${answer.text.slice(0, 79)}…` : answer.text;
+  document.title = `popeq: “${asked}”`;
+  $("plane-title").textContent = `Settings for “${asked}”`;
   $("sure").textContent = `${percent(sure.near_share)} of the predicted listeners are within ${sure.near_db} dB of `
-    + `setting 1 (by chance ${percent(sure.chance_share)}); mean distance ${sure.expected_distance_db.toFixed(1)} dB`;
+    + `the recommended setting, 1 (by chance ${percent(sure.chance_share)}); mean distance ${sure.expected_distance_db.toFixed(1)} dB`;
   $("modes").replaceChildren(...answer.modes.map((mode, i) => item(
-    `${i + 1}: ${percent(mode.weight)} (${inText(mode.x_db)}, ${inText(mode.y_db)})`,
+    `${i + 1}${i ? "" : ", recommended"}: ${percent(mode.weight)} around ${setting([mode.x_db, mode.y_db])}`,
     () => moveTo([mode.x_db, mode.y_db]))));
   $("nearest").replaceChildren(...answer.nearest.map((known, i) => {
     const entry = item(`“${known.text}” (${known.similarity.toFixed(2)})`, () => choose(i));

@@ -45,6 +45,7 @@ export function drawPlane(canvas, plane, state) {
   labels(context, area, c, at, plane);
   context.fillStyle = c.soft;
   for (const point of state.listeners) dot(context, at(point), 6, null, c.ink);
+  dot(context, at(state.point), 18, c.point, c.card); // below the modes: the number of the one it is at is seen
   (state.answer?.modes ?? []).forEach((mode, i) => {
     const [px, py] = at([mode.x_db, mode.y_db]);
     dot(context, [px, py], 13, c.card, c.accent);
@@ -53,7 +54,6 @@ export function drawPlane(canvas, plane, state) {
     context.textAlign = "center";
     context.fillText(String(i + 1), px, py + 6);
   });
-  dot(context, at(state.point), 12, c.point, c.card);
 }
 
 function drawDensity(context, area, density, colour) {
@@ -99,7 +99,7 @@ function labels(context, area, c, at, plane) {
   context.lineJoin = "round";
   for (const corner of plane.corners) {
     context.textAlign = corner.right ? "right" : "left";
-    const place = [area.left + (corner.right ? area.width - 10 : 10),
+    const place = [area.left + (corner.right ? area.width - 18 : 18),
       area.top + (corner.top ? 24 : area.height - 12), area.width / 2 - 20];
     context.strokeText(corner.text, ...place);
     context.fillText(corner.text, ...place);
@@ -129,7 +129,12 @@ export function drawCurve(canvas, plane, state, curve) {
     const share = Math.log(f / hz[0]) / Math.log(hz.at(-1) / hz[0]);
     context.fillText(name, area.left + share * area.width, area.top + area.height + 28);
   }
-  context.fillText("frequency (Hz), gain (dB)", area.left + area.width / 2, area.top + area.height + 54);
+  context.fillText("frequency (Hz)", area.left + area.width / 2, area.top + area.height + 54);
+  context.save();
+  context.translate(18, area.top + area.height / 2);
+  context.rotate(-Math.PI / 2);
+  context.fillText("gain (dB)", 0, 0);
+  context.restore();
   const fan = state.answer?.fan;
   if (fan) {
     for (const [low, high, alpha] of [["5", "95", 0.15], ["25", "75", 0.3]]) {

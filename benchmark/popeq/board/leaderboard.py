@@ -189,8 +189,9 @@ def build(
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
     """One row: mean and median of an entry's density distances with the means' intervals, and the number of
-    prompts; for a run by itself."""
-    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **score_cells(entry.table, scorer.panels)}])
+    prompts; for a run by itself. ``rendered_mmd`` too, for an entry that has it."""
+    own = score_cells(entry.table, scorer.panels) | rendered_cells(entry.table, scorer.panels)
+    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **own}])
 
 
 def score_cells(

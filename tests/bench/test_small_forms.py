@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import popeq as package
 from tests.bench import big_board, coverage, curves, draw_noise, leaks, learning, ranks, reference_lines
+from tests.bench import rendered_mmd as rendered
 from tests.bench.__main__ import MEASUREMENTS, main, measure
 from tests.bench.ratios import Row, table
 from tests.conftest import write_small_dataset
@@ -109,6 +111,23 @@ def test_draw_noise(capsys):
 def test_learning(capsys):
     learning.main(["--worlds", "2"])
     assert len(rows_of(capsys.readouterr().out)) == 12
+
+
+def test_rendered_mmd(tmp_path, capsys):
+    few = ["--studies", "2", "--prompts", "6", "--samples", "22", "--distances", "3"]
+    rendered.main(["unbiased", "--studies", "2"])
+    assert len(rows_of(capsys.readouterr().out)) == 4
+    rendered.main(["power", *few])
+    assert len(rows_of(capsys.readouterr().out)) == 4
+    rendered.main(["widths", *few])
+    assert len(rows_of(capsys.readouterr().out)) == len(rendered.WIDTHS)
+    data = write_small_dataset(tmp_path / "data")
+    runs = tmp_path / "runs"
+    package.run(["random", "prior", "static-flat"], data, runs_dir=runs)
+    rendered.main(["boards", str(runs), "-o", str(tmp_path / "picture.svg")])
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row.startswith("| runs | 3 | ")
+    assert "<svg" in (tmp_path / "picture.svg").read_text(encoding="utf-8")
 
 
 def test_reference_lines(capsys):

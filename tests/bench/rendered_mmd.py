@@ -3,13 +3,14 @@
 Each form prints a table of docs/scores.md (Rendered MMD):
 
 - ``python -m tests.bench.rendered_mmd unbiased``: the mean where both sides are panels of one population.
-- ``python -m tests.bench.rendered_mmd power`` (an hour on one core): how often a board's paired test finds
+- ``python -m tests.bench.rendered_mmd scales``: how far the features vary over the box.
+- ``python -m tests.bench.rendered_mmd power`` (20 minutes on one core): how often a board's paired test finds
   that one of two predictors is moved, by the headline and by ``rendered_mmd``.
 - ``python -m tests.bench.rendered_mmd widths``: the same for other widths of its kernel.
 - ``python -m tests.bench.rendered_mmd boards RUNS... -o PICTURE``: the column on boards, and its rank
   correlation with the headline; the picture has a point for each row.
 
-Everybody in the first three is simulated (tests/bench/worlds.py).
+Everybody but on boards of real listeners is simulated (tests/bench/worlds.py).
 """
 
 from __future__ import annotations
@@ -26,8 +27,14 @@ from popeq.board.leaderboard import Leaderboard, build
 from popeq.board.rendered import RENDERED, with_rendered
 from popeq.lookup import entries_of
 from popeq.metrics import HEADLINE
-from popeq.metrics.rendered import FeatureTarget, mean_kernel, rendered_features
-from popeq.space import PLANE
+from popeq.metrics.rendered import (
+    FEATURE_SCALES,
+    REFERENCE_SIGNALS,
+    FeatureTarget,
+    mean_kernel,
+    rendered_features,
+)
+from popeq.space import PLANE, Space
 from popeq.statistics import Panels, mean_inference
 from popeq.studies.study import Study
 from tests.bench.worlds import World, headline_scored, study
@@ -36,6 +43,7 @@ from tests.bench.worlds import World, headline_scored, study
 ANGLES = (0, 45, 90, 135)
 #: Factors on the kernel's width; 1 is that of ``rendered_mmd``.
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+CURVES = ("orthogonal", "beosonic", "shelves:300:3000")
 POPULATION = 2000
 Scored = tuple[np.ndarray, np.ndarray]
 
@@ -87,6 +95,21 @@ def unbiased(studies: int, jobs: int) -> list[str]:
         )
         mean, se = np.mean(found), np.std(found, ddof=1) / np.sqrt(studies)
         lines.append(f"| {people} | {others} | {studies} | {mean:.5f} | {se:.5f} | {mean / se:.2f} |")
+    return lines
+
+
+def scales() -> list[str]:
+    """Standard deviations of the features over an even lattice of the paper's box, before they are scaled."""
+    lattice = np.stack(np.meshgrid(*[np.linspace(-6.0, 6.0, 25)] * 2), axis=-1).reshape(-1, 2)
+    unit = np.tile(list(FEATURE_SCALES.values()), len(REFERENCE_SIGNALS))
+    lines = ["| " + " | ".join(["curves", "signal", *FEATURE_SCALES]) + " |"]
+    lines.append("|---" * (2 + len(FEATURE_SCALES)) + "|")
+    for curves in CURVES:
+        deviations = (rendered_features(lattice, Space(curves=curves)) * unit).std(axis=0)
+        for signal, own in zip(
+            REFERENCE_SIGNALS, deviations.reshape(len(REFERENCE_SIGNALS), -1), strict=True
+        ):
+            lines.append("| " + " | ".join([f"`{curves}`", signal, *(f"{v:.2f}" for v in own)]) + " |")
     return lines
 
 
@@ -155,9 +178,9 @@ def widths(studies: int, jobs: int, prompts: int, distance: float, samples: int)
     return lines
 
 
-def board_of(runs: Path, dataset: str | None, jobs: int) -> Leaderboard:
+def board_of(runs: Path, jobs: int) -> Leaderboard:
     """The board of a folder of runs with the column."""
-    scorer, entries, notes = entries_of([runs], dataset, jobs=jobs)
+    scorer, entries, notes = entries_of([runs], jobs=jobs)
     return build(with_rendered(entries, scorer, jobs=jobs), scorer, notes, jobs=jobs, keep=True)
 
 
@@ -199,7 +222,7 @@ def scatter(found: dict[str, Leaderboard]) -> Study:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("form", choices=["unbiased", "power", "widths", "boards"])
+    parser.add_argument("form", choices=["unbiased", "scales", "power", "widths", "boards"])
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs, for boards")
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--prompts", type=int, nargs="+", default=[30, 120])
@@ -209,10 +232,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, help="the picture, for boards")
     given = parser.parse_args(argv)
     if given.form == "boards":
-        found = {folder.name: board_of(folder, None, given.jobs) for folder in given.runs}
+        made = [board_of(folder, given.jobs) for folder in given.runs]
+        found = {str(board.table["dataset"].iloc[0]): board for board in made}
         print("\n".join(boards(found)))
         if given.output:
             scatter(found).picture(given.output)
+    elif given.form == "scales":
+        print("\n".join(scales()))
     elif given.form == "unbiased":
         print("\n".join(unbiased(given.studies, given.jobs)))
     elif given.form == "power":

@@ -121,12 +121,14 @@ def test_rendered_mmd(tmp_path, capsys):
     assert len(rows_of(capsys.readouterr().out)) == 4
     rendered.main(["widths", *few])
     assert len(rows_of(capsys.readouterr().out)) == len(rendered.WIDTHS)
+    rendered.main(["scales"])
+    assert len(rows_of(capsys.readouterr().out)) == 6
     data = write_small_dataset(tmp_path / "data")
     runs = tmp_path / "runs"
     package.run(["random", "prior", "static-flat"], data, runs_dir=runs)
     rendered.main(["boards", str(runs), "-o", str(tmp_path / "picture.svg")])
     (row,) = rows_of(capsys.readouterr().out)
-    assert row.startswith("| runs | 3 | ")
+    assert row.startswith("| small (simulated) | 3 | ")
     assert "<svg" in (tmp_path / "picture.svg").read_text(encoding="utf-8")
 
 

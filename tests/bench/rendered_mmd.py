@@ -179,9 +179,9 @@ def widths(studies: int, jobs: int, prompts: int, distance: float, samples: int)
 
 
 def board_of(runs: Path, jobs: int) -> Leaderboard:
-    """The board of a folder of runs with the column."""
+    """The board of a folder of runs with the column, without the reference lines that are estimated."""
     scorer, entries, notes = entries_of([runs], jobs=jobs)
-    return build(with_rendered(entries, scorer, jobs=jobs), scorer, notes, jobs=jobs, keep=True)
+    return build(with_rendered(entries, scorer, jobs=jobs), scorer, notes, lines=[])
 
 
 def means(board: Leaderboard, name: str) -> np.ndarray:

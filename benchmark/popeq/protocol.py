@@ -24,6 +24,10 @@ METRIC_VERSIONS = {
     "energy_score": 1,
 }
 
+#: Version of the definition of each score that a board shows beside them only where it is asked for. They are
+#: not part of a protocol: runs are compared without them, and boards name the version that they computed.
+SECONDARY_METRIC_VERSIONS = {"rendered_mmd": 1}
+
 #: The most that a run.json from elsewhere may ask for, so that memory suffices to score it.
 MOST_SAMPLES, MOST_CELLS = 100_000, 128
 

@@ -85,6 +85,8 @@ def _cell(name: object, value: object) -> str:
         return visible(str(plain), _LONGEST)
     if str(name).startswith(("p_", "q_")):
         return "<0.0001" if plain < 1e-4 else f"{plain:.2g}"
+    if str(name).startswith("rendered_mmd"):
+        return f"{plain:.4f}"
     return f"{plain:.1f}" if name == "time_s" else f"{plain:.2f}"
 
 

@@ -10,8 +10,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import gaussian_kde, wasserstein_distance_nd, wilcoxon
+from sklearn.metrics.pairwise import euclidean_distances
 
-from popeq.metrics import Target, densities, grid_of, sample_kantorovich
+from popeq.metrics import Target, densities, grid_of, rendered_features, rendered_mmd, sample_kantorovich
+from popeq.protocol import PROTOCOL_2
 from popeq.space import PLANE
 from popeq.statistics import signed_rank
 from popeq.typing import Floats
@@ -69,6 +71,37 @@ def raw_points(whole: bool) -> Iterator[Row]:
     )
 
 
+def rendered(whole: bool) -> Iterator[Row]:
+    """``rendered_mmd`` at the protocol's sample count; the peer makes every kernel at once."""
+    rng = np.random.default_rng(2)
+    prompts = PROMPTS if whole else 2
+    samples = PLANE.clip(rng.normal(0.0, 2.4, (prompts, PROTOCOL_2.n_samples, 2))).round(2)
+    responses = world()[1][:prompts]
+
+    def peer() -> list[float]:
+        found = []
+        for s, r in zip(samples, responses, strict=True):
+            n = len(s)
+            features = rendered_features(np.concatenate([s, r]))
+            kernel = np.exp(-euclidean_distances(features) / 2.0)
+            own, listeners = kernel[:n, :n], kernel[n:, n:]
+            within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (own, listeners)]
+            found.append(float(sum(within) - 2.0 * kernel[:n, n:].mean()))
+        return found
+
+    def ours() -> list[float]:
+        return [rendered_mmd(s, r) for s, r in zip(samples, responses, strict=True)]
+
+    np.testing.assert_allclose(ours(), peer(), atol=1e-6)
+    yield Row(
+        measurement="rendered_mmd",
+        size=f"{prompts} prompts, {LISTENERS} x {PROTOCOL_2.n_samples}",
+        **timed(ours, 5 if whole else 1, peer=peer),
+        peer="scikit-learn's euclidean_distances",
+        most_s=PROMPTS / 50.0,
+    )
+
+
 def kernel_densities(whole: bool) -> Iterator[Row]:
     """The standard and the reflective density; the peer gives the standard one alone."""
     samples = world()[0][0]
@@ -115,4 +148,4 @@ def start(whole: bool) -> Iterator[Row]:
         yield Row(measurement="start", size=size, **timed(run, 7 if whole else 1), most_s=most_s)
 
 
-MEASUREMENTS = (four_scores, raw_points, kernel_densities, exact_signed_rank, start)
+MEASUREMENTS = (four_scores, raw_points, rendered, kernel_densities, exact_signed_rank, start)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import popeq as package
 from tests.bench import (
     big_board,
     coverage,
@@ -19,6 +20,7 @@ from tests.bench import (
     ranks,
     reference_lines,
 )
+from tests.bench import rendered_mmd as rendered
 from tests.bench.__main__ import MEASUREMENTS, main, measure
 from tests.bench.ratios import Row, table
 from tests.conftest import write_small_dataset
@@ -125,6 +127,25 @@ def test_personal(capsys):
     personal.main(["--worlds", "2", "--people", "6"])
     gains, shrinkage, strength = capsys.readouterr().out.split("\n\n")
     assert [len(rows_of(each)) for each in (gains, shrinkage, strength)] == [24, 6, 4]
+
+
+def test_rendered_mmd(tmp_path, capsys):
+    few = ["--studies", "2", "--prompts", "6", "--samples", "22", "--distances", "3"]
+    rendered.main(["unbiased", "--studies", "2"])
+    assert len(rows_of(capsys.readouterr().out)) == 4
+    rendered.main(["power", *few])
+    assert len(rows_of(capsys.readouterr().out)) == 4
+    rendered.main(["widths", *few])
+    assert len(rows_of(capsys.readouterr().out)) == len(rendered.WIDTHS)
+    rendered.main(["scales"])
+    assert len(rows_of(capsys.readouterr().out)) == 6
+    data = write_small_dataset(tmp_path / "data")
+    runs = tmp_path / "runs"
+    package.run(["random", "prior", "static-flat"], data, runs_dir=runs)
+    rendered.main(["boards", str(runs), "-o", str(tmp_path / "picture.svg")])
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row.startswith("| small (simulated) | 3 | ")
+    assert "<svg" in (tmp_path / "picture.svg").read_text(encoding="utf-8")
 
 
 def test_reference_lines(capsys):

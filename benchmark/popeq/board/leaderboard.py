@@ -13,6 +13,13 @@ from popeq.board.entries import Entry, parameters_text
 from popeq.board.leaks import too_good
 from popeq.board.notes import Note, board_notes
 from popeq.board.reference_lines import PERFECT, reference_lines, training_responses
+from popeq.board.rendered import (
+    RENDERED,
+    RENDERED_COLUMNS,
+    has_rendered,
+    rendered_reference,
+    rendered_text,
+)
 from popeq.board.scoring import DIAGNOSTICS, ReferenceLine, Scorer
 from popeq.board.thrown_away import flags_of
 from popeq.errors import UsageError
@@ -119,9 +126,10 @@ def build(
 ) -> Leaderboard:
     """Rank entries that are of one data set revision and one protocol.
 
-    ``lines`` are those of ``reference_lines``, if they are known already; otherwise ``jobs`` processes
-    measure them, or with ``keep`` they are what was measured here before. ``compared_with`` is the row that
-    shifts are against (``row_of``), in place of the training responses.
+    Rows ``with_rendered`` make a board with RENDERED_COLUMNS and a note on them. ``lines`` are those of
+    ``reference_lines``, if they are known already; otherwise ``jobs`` processes measure them, or with
+    ``keep`` they are what was measured here before. ``compared_with`` is the row that shifts are against
+    (``row_of``), in place of the training responses.
 
     Raises
     ------
@@ -131,12 +139,14 @@ def build(
     entries = sorted(entries, key=lambda e: (e.mean, e.label))
     base = None if compared_with is None else row_of(entries, compared_with)
     label = None if base is None else base.label
-    panels = scorer.panels
+    panels, rendered = scorer.panels, has_rendered(entries)
     given = None if lines is None else list(lines)
     with in_background(
         lambda: reference_lines(scorer, jobs=jobs, keep=keep) if given is None else given, jobs
     ) as measured:
         reference = training_responses(scorer)
+        if rendered:
+            reference = rendered_reference(reference, scorer)
         scores, influence = zip(*(e.table.values(HEADLINE) for e in entries), strict=True)
         paired = all_pairs(scores, influence, panels, generator("leaderboard", "bootstrap"))
         other = reference if base is None else base.table
@@ -162,23 +172,26 @@ def build(
             "flags": "; ".join((*flags[entry.label], *flags_of(entry))),
         }
         | _facts(entry)
+        | rendered_cells(entry.table, panels)
         for entry, first, last, own in zip(entries, best, worst, cells, strict=True)
     ]
     rows += [_line_row(line, reference, room, panels) for line in (reference, *lines)]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=_columns(rendered))
     table["prompts"] = len(scorer.prompt_ids)
     table["dataset"] = scorer.dataset.card.label
     table["revision"] = scorer.dataset.revision[:12]
     table = table.astype({"rank": "Int64", "rank_worst": "Int64"})
     board = Leaderboard(table, pairs, (), tuple(entries), reference, tuple(lines), label)
     own = board_notes(scorer, entries, lines, board.least_shift, flags, ALPHA, label)
+    own += [Note("reading", rendered_text(entries))] if rendered else []
     return replace(board, remarks=(*own, *notes))
 
 
 def summary_table(entry: Entry, scorer: Scorer) -> pd.DataFrame:
     """One row: mean and median of an entry's density distances with the means' intervals, and the number of
-    prompts; for a run by itself."""
-    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **score_cells(entry.table, scorer.panels)}])
+    prompts; for a run by itself. ``rendered_mmd`` too, for an entry that has it."""
+    own = score_cells(entry.table, scorer.panels) | rendered_cells(entry.table, scorer.panels)
+    return pd.DataFrame([{"prompts": len(scorer.prompt_ids), **own}])
 
 
 def score_cells(
@@ -193,6 +206,18 @@ def score_cells(
         if medians:
             cells[f"{name}_median"] = float(np.median(row.values(name)[0]))
     return cells
+
+
+def rendered_cells(row: Scores, panels: Panels) -> dict[str, float]:
+    """The mean of ``rendered_mmd`` with its interval, no unit; nothing for a row that does not have it."""
+    has = RENDERED in (row.scores if isinstance(row, ReferenceLine) else row.frame)
+    return score_cells(row, panels, (RENDERED,), medians=False) if has else {}
+
+
+def _columns(rendered: bool) -> list[str]:
+    """COLUMNS, with those of ``rendered_mmd`` behind the other scores if wanted."""
+    behind = COLUMNS.index("energy_score_mean") + 1
+    return [*COLUMNS[:behind], *(RENDERED_COLUMNS if rendered else ()), *COLUMNS[behind:]]
 
 
 def row_of(entries: Sequence[Entry], name: str) -> Entry:
@@ -233,6 +258,7 @@ def _line_row(
 ) -> dict[str, object]:
     """A line's means, which are what was validated; no medians."""
     row: dict[str, object] = {"predictor": f"[{line.name}]", **score_cells(line, panels, medians=False)}
+    row |= rendered_cells(line, panels)
     for score in ("sample_kantorovich", "energy_score"):
         if score in line.scores:
             row[f"{score}_mean"] = float(np.mean(line.scores[score]))

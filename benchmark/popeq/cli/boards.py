@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from popeq.cli.options import (
+    also_option,
     by_option,
     dataset_option,
     format_option,
@@ -45,6 +46,7 @@ leaderboard.add_command(judge)
     metavar="ROW",
     help="Compare every row with this one, by its label, in place of the training responses.",
 )
+@also_option
 @jobs_option
 @recompute_option
 @format_option
@@ -63,6 +65,7 @@ def show(
     runs_dir: Path,
     by: str | None,
     against: str | None,
+    also: tuple[str, ...],
     jobs: int,
     recompute: bool,
     form: str,
@@ -80,12 +83,14 @@ def show(
     from popeq.board.groupings import split_board
     from popeq.board.leaderboard import build as build_board
     from popeq.board.markdown import insert
+    from popeq.board.rendered import with_rendered
 
-    if into is not None and (by or against):
-        raise click.UsageError("--into takes the whole board; leave --by and --against out")
+    if into is not None and (by or against or also):
+        raise click.UsageError("--into takes the whole board; leave --by, --against and --with out")
     scorer, entries, notes = api.entries_of(
         runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute
     )
+    entries = with_rendered(entries, scorer, jobs=jobs, keep=not recompute) if also else entries
     board = build_board(entries, scorer, notes, compared_with=against, jobs=jobs, keep=not recompute)
     board = split_board(board, scorer, by, jobs=jobs, keep=not recompute) if by else board
     if into is not None:
@@ -140,13 +145,18 @@ def build(
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
 @by_option
+@also_option
 @format_option
-def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str) -> None:
+def show_run(
+    run: Path, dataset: str | Dataset | None, by: str | None, also: tuple[str, ...], form: str
+) -> None:
     """Show a run: what made it, its scores by prompt (or group), and what was retrieved for each."""
     from popeq import api
     from popeq.board.groupings import split_table
     from popeq.board.leaderboard import summary_table
+    from popeq.board.rendered import rendered_table, with_rendered
     from popeq.board.retrieval import retrieval_table
+    from popeq.board.scoring import Scorer
     from popeq.runs.folder import Run
 
     opened = Run.open(run)
@@ -160,13 +170,16 @@ def show_run(run: Path, dataset: str | Dataset | None, by: str | None, form: str
         *([f"answers: {record.answers}"] if record.answers else []),
     ]
     if by:
-        scorer, (entry,), notes = api.entries_of([opened], loaded, by=by)
+        scorer, entries, notes = api.entries_of([opened], loaded, by=by)
+        (entry,) = with_rendered(entries, scorer) if also else entries
         table, small = split_table(
             scorer, by, lambda g: summary_table(g.entry(entry, scorer), g.scorer(scorer))
         )
         print_table(table, form, [*about, *(note.text for note in notes), *small])
         return
     table = api.score(opened, loaded)
+    if also:
+        table = table.merge(rendered_table(opened, Scorer(loaded, record.protocol)), on="prompt_id")
     retrieved = retrieval_table(opened, loaded)
     if len(retrieved):
         table = table.merge(retrieved, on="prompt_id")

@@ -15,6 +15,7 @@ from popeq.contract import Parameters
 from popeq.defaults import DEFAULT_DATASET, DEFAULT_RUNS
 from popeq.errors import UsageError
 from popeq.output import PlainHelp, say, say_text
+from popeq.protocol import SECONDARY_METRIC_VERSIONS
 from popeq.runs.settings import DEFAULT_SETTINGS
 from popeq.settings import Settings
 
@@ -85,6 +86,13 @@ by_option = click.option(
 )
 recompute_option = click.option(
     "--recompute", is_flag=True, help="Score again what the same code has scored here before."
+)
+also_option = click.option(
+    "--with",
+    "also",
+    type=click.Choice(list(SECONDARY_METRIC_VERSIONS)),
+    multiple=True,
+    help="Also show this secondary score, which ranks nothing (docs/scores.md).",
 )
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side."

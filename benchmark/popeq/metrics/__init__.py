@@ -8,6 +8,7 @@ from popeq.metrics.diagnostics import (
     spread_ratio,
 )
 from popeq.metrics.kde import DensitySettings, bandwidth, densities, grid_of
+from popeq.metrics.rendered import rendered_features, rendered_mmd, rendered_mmd_batch
 from popeq.metrics.scores import (
     HEADLINE,
     SCORES,
@@ -47,6 +48,9 @@ __all__ = [
     "point_wasserstein",
     "reflective_kantorovich",
     "reflective_kantorovich_batch",
+    "rendered_features",
+    "rendered_mmd",
+    "rendered_mmd_batch",
     "retrieval_rank_correlation",
     "sample_kantorovich",
     "sample_kantorovich_batch",

@@ -1,21 +1,20 @@
-"""How Sphinx makes the documentation site: ``make docs``; the pages are the Markdown files of the repository."""
+"""How Sphinx makes the documentation site from the Markdown files of the repository: ``make docs``."""
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "_site"))
-
 from popeq import __version__
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "_site"))
 
 project = "popeq"
 author = "The popeq maintainers"
-copyright = f"{author}, MIT licence"
+project_copyright = f"{author}, MIT licence"
 release = __version__
 language = "en"
 
-# The source folder is the repository, so that README.md, CONTRIBUTING.md and the boards are pages and every link
-# between them is checked.
+# The source folder is the repository, so that README.md, CONTRIBUTING.md and the boards are pages, and
+# every link between them is checked.
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**.md", "leaderboard/README.md"]
 exclude_patterns = [
@@ -31,15 +30,16 @@ exclude_patterns = [
 ]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference"]
 
-# Headings are linked as on the hosts of repositories; a link to nothing is a warning, and warnings end the build.
+# Headings have the anchors that hosts of repositories give them. A link to nothing is a warning, which ends the
+# build.
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_block"]
-nitpicky = False
+toc_object_entries = False
+smartquotes = False  # -- is how options begin
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
-autodoc_class_signature = "separated"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = False
@@ -53,6 +53,7 @@ html_additional_pages = {"index": "start.html"}
 html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # it is fetched, which a browser does not do from a file
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "popeq"},
     "navbar_end": ["theme-switcher"],

@@ -32,7 +32,7 @@ _VARIES = (
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its kind, the file that it is or "", its text, and the place of the text in its page."""
+    """A fenced block: its kind, the file that it is or "", its text, and where the text is in the page."""
 
     kind: str
     file: str

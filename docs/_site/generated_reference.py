@@ -74,7 +74,7 @@ def _command(words: str, command: click.Command) -> str:
             lines.append(plain(paragraph) + "\n")
     for parameter in command.params:
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and record[1]:
             lines.append(f"- `{record[0]}`: {plain(record[1])}")
     return "\n".join([*lines, ""])
 
@@ -117,7 +117,7 @@ def _kind(field: FieldInfo) -> str:
 
 
 def names(module_name: str) -> str:
-    """A chapter for each public name of a module; a name that another page describes is a line that leads there."""
+    """A chapter for each public name of a module, or a line that leads to the page that describes it."""
     module = importlib.import_module(module_name)
     listed = getattr(module, "__all__", None) or [
         name
@@ -187,7 +187,7 @@ def describe_fields(_: Sphinx, what: str, __: str, value: object, ___: object, l
         lines.append("")
 
 
-def skip(_: Sphinx, __: str, name: str, value: object, skipped: bool, ___: object) -> bool | None:
+def skip(_: Sphinx, __: str, name: str, ___: object, ____: bool, _____: object) -> bool | None:
     """Leave out pydantic's machinery."""
     return True if name in ("model_config", "model_post_init") else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-
 from tests import pages
 from tests.conftest import ROOT
 from tests.overlay import Overlay, make_overlay

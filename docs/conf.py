@@ -30,8 +30,8 @@ exclude_patterns = [
 ]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference"]
 
-# Headings have the anchors that hosts of repositories give them. A link to nothing is a warning, which ends the
-# build.
+# Headings have the anchors that hosts of repositories give them. A link to nothing is a warning, and warnings
+# end the build.
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_block"]
 toc_object_entries = False

@@ -34,6 +34,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "gener
 # end the build.
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_block"]
+highlight_language = "text"
 toc_object_entries = False
 smartquotes = False  # -- is how options begin
 

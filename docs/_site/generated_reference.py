@@ -125,15 +125,19 @@ def names(module_name: str) -> str:
         if not name.startswith("_") and getattr(value, "__module__", "") == module_name
     ]
     level = "###" if "." in module_name else "##"
-    lines, chapters = [], []
+    chapters: list[str] = []
+    elsewhere: dict[str, list[str]] = {}
     for name in sorted(listed, key=str.lower):
         value = getattr(module, name)
         home = value.__name__ if inspect.ismodule(value) else str(getattr(value, "__module__", ""))
         page = next((page for of, page in ELSEWHERE.items() if f"{home}.".startswith(f"{of}.")), None)
         if module_name == "popeq" and page is not None:
-            lines.append(f"- `popeq.{name}`: on the page [{page}]({page}.md)")
+            elsewhere.setdefault(page, []).append(f"`{name}`")
         else:
             chapters.append(f"{level} {name}\n\n```{{eval-rst}}\n{_described(module_name, name, value)}```\n")
+    lines = [f"- [](./{page}.md): {', '.join(found)}" for page, found in sorted(elsewhere.items())]
+    if lines:
+        lines = ["These names of `popeq` are described on other pages:\n", *lines]
     return "\n".join([*lines, "", *chapters])
 
 

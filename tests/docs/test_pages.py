@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 from tests import pages
@@ -22,7 +23,7 @@ def overlay(tmp_path_factory) -> Overlay:
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
 def test_a_tutorial_does_what_it_says_and_prints_what_it_shows(overlay, tmp_path, page):
-    pages.follow(page, overlay.run, tmp_path)
+    pages.follow(page, functools.partial(overlay.run, timeout_s=900), tmp_path)
 
 
 SHOWN = """\

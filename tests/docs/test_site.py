@@ -104,3 +104,29 @@ def test_search_works_from_a_file(visit):
     page.goto((SITE / "search.html").as_uri() + "?q=kantorovich")
     page.wait_for_selector("#search-results a:text-is('Scores')")
     assert complaints == []
+
+
+def test_the_reference_has_every_command_option_predictor_and_public_name():
+    import html
+
+    from tests.test_public_names import commands
+
+    import popeq
+    from popeq.plugins import registry
+
+    def page(name: str) -> str:
+        text = (SITE / "docs" / "reference" / f"{name}.html").read_text(encoding="utf-8")
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+    text = page("commands")
+    for words, command in commands().items():
+        assert f"popeq {words} " in text
+        flags = {flag for p in command.params for flag in p.opts if flag.startswith("-")}
+        assert all(flag in text for flag in flags), words
+    text = page("predictors")
+    for name, spec in registry().predictors.items():
+        if spec.factory.startswith("popeq_"):
+            assert name in text
+            assert all(parameter in text for parameter in spec.parameters.model_fields), name
+    text = page("python") + page("contract") + page("eq")
+    assert [name for name in popeq.__all__ if f" {name} " not in text] == []

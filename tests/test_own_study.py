@@ -14,8 +14,8 @@ from scipy import signal
 from popeq import eq
 from popeq.dataset_folder import read_dataset
 from tests.conftest import ROOT
+from tests.pages import blocks
 
-_BLOCK = re.compile(r"(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<kind>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
 WORDS = ("warm", "bright", "boomy", "thin", "clear", "muffled", "harsh", "soft")
 THINGS = ("singer", "drums", "mix", "room", "record")
 LISTENERS = ("anna", "ben", "cem", "dora", "eve", "finn", "gül", "hugo", "ida")
@@ -30,12 +30,12 @@ def page() -> str:
 def chapter(title: str) -> tuple[dict[str, str], list[str]]:
     """The beginnings of files that a chapter shows, with the prompts', and its commands."""
     text = page()
-    blocks = [
-        *_BLOCK.finditer(text.split("\n## ")[0]),
-        *_BLOCK.finditer(text.split(f"\n## {title}\n")[1].split("\n## ")[0]),
+    found = [
+        *blocks(text.split("\n## ")[0] + "\n"),
+        *blocks(text.split(f"\n## {title}\n")[1].split("\n## ")[0] + "\n"),
     ]
-    files = {m["file"]: m["text"] for m in blocks if m["kind"] == "text"}
-    commands = [line for m in blocks if m["kind"] == "sh" for line in m["text"].splitlines()]
+    files = {block.file: block.text for block in found if block.kind == "text"}
+    commands = [line for block in found if block.kind == "sh" for line in block.text.splitlines()]
     return files, commands
 
 

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md followed word for word in an empty folder, and what ``popeq new`` writes."""
+"""docs/tutorials/my-model.md followed word for word in an empty folder, and what ``popeq new`` writes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.overlay import Overlay, make_overlay
-
-_BLOCK = re.compile(r"(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<kind>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
+from tests.pages import blocks
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +20,9 @@ def overlay(tmp_path_factory) -> Overlay:
 
 
 def tutorial() -> list[tuple[str, str, str]]:
-    """The blocks of the chapter: (kind, file or '', text)."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    chapter = text.split("\n## From an idea to a row on a board\n")[1].split("\n## ")[0]
-    return [(m["kind"], m["file"] or "", m["text"]) for m in _BLOCK.finditer(chapter)]
+    """The blocks of the page: (kind, file or '', text)."""
+    text = (ROOT / "docs" / "tutorials" / "my-model.md").read_text(encoding="utf-8")
+    return [(block.kind, block.file, block.text) for block in blocks(text)]
 
 
 def test_the_tutorial_is_short():

@@ -28,7 +28,7 @@ from popeq.output import say
 def new(name: str, kind: str, parent: Path) -> None:
     """Write an installable package with a predictor called NAME.
 
-    It runs and passes its tests as it is; CONTRIBUTING.md shows how to go on from there.
+    It runs and passes its tests as it is; docs/tutorials/my-model.md shows how to go on from there.
     """
     from popeq.errors import UsageError
     from popeq.plugins import registry

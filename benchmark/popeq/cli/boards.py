@@ -75,8 +75,8 @@ def show(
     """Rank runs of one data set revision and one protocol, scored again from their predictions.
 
     RUNS are run folders, folders of runs, FOLDER/NAME or NAME (the runs of a predictor in a folder, or in
-    --runs); by default all of --runs. As text it is one narrow block; --wide, --with and the other formats have
-    all columns and notes.
+    --runs); by default all of --runs. As text it is one narrow block; --wide, --with and the other formats
+    have all columns and notes.
     """
     from popeq import api
     from popeq.board.glance import glance

@@ -86,7 +86,7 @@ def show(
     from popeq.board.rendered import with_rendered
 
     if into is not None and (by or against or also):
-        raise click.UsageError("--into takes the whole board; leave --by, --against and --with out")
+        raise click.UsageError("--into takes the whole board; leave --by and --against out, and --with")
     scorer, entries, notes = api.entries_of(
         runs, dataset, protocol=protocol, runs_dir=runs_dir, by=by, jobs=jobs, keep=not recompute
     )

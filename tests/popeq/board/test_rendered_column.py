@@ -175,4 +175,4 @@ def test_the_commands(finished, popeq):
     assert split.splitlines()[0].endswith("rendered_mmd_mean_high")
     refused = popeq("leaderboard", "show", finished.runs_dir, *on, "--into", "README.md")
     assert refused.returncode == 2
-    assert "leave --by, --against and --with out" in refused.stderr
+    assert "out, and --with" in refused.stderr

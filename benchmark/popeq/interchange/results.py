@@ -17,7 +17,7 @@ from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import entries_of
 from popeq.protocol import Protocol
-from popeq.runs.folder import Run
+from popeq.runs.folder import RECORD, Run
 from popeq.runs.record import RunRecord
 from popeq.statistics import MeanEstimate
 
@@ -97,6 +97,17 @@ def scored_results(
             (own,) = make_entries([run], scorer)
             results.append(Result(run, entry.label, own, scorer))
     return results, [note.text for note in notes]
+
+
+def check_place(folder: Path) -> None:
+    """Raise UsageError if the folder to write into is a run or holds runs: then the last argument is one of
+    the runs that were meant, and the folder to write into is missing."""
+    found = {"is a run": RECORD, "holds runs": f"*/{RECORD}"}
+    for what, file in found.items():
+        if any(folder.glob(file)):
+            raise UsageError(
+                f"DIR is missing: the last argument is where files are written, and {folder} {what}"
+            )
 
 
 def new_place(folder: Path, *names: str) -> Path:

@@ -212,6 +212,19 @@ def test_what_cannot_be_exported_is_one_line(committed, tmp_path, popeq_inside, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("form", ["every-eval-ever", "eval-results"])
+def test_nothing_is_written_among_runs(committed, sent, popeq_inside, form):
+    (run,) = (path.parent for path in sent.glob("*/run.json"))
+    for output, what in ((run, "is a run"), (sent, "holds runs")):
+        before = sorted(sent.rglob("*"))
+        result = popeq_inside("export", committed[1], output, "--to", form, "--hub-dataset", "a/b")
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert f"DIR is missing: the last argument is where files are written, and {output} {what}" in (
+            result.stderr
+        )
+        assert sorted(sent.rglob("*")) == before
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(committed, tmp_path, popeq_inside):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "data").write_text("")

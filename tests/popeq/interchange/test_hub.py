@@ -331,6 +331,29 @@ def test_features_are_numbers_and_no_table_is_there_twice(out):
     assert "features/*.parquet: is there beside features.csv; remove one of them" in problems(out)
 
 
+@pytest.mark.parametrize("table", ["prompts", "responses", "features"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_files_of_other_names_are_not_left_out(out, table, whole):
+    for i, file in enumerate(sorted((out / table).iterdir()) if whole else []):
+        file.rename(out / table / f"data-{i}.parquet")
+    (out / table / "data-0.parquet").touch()
+    (out / table / "data-1.PARQUET").touch()
+    (out / table / ".data-1.parquet").touch()
+    with pytest.raises(InvalidInputError) as caught:
+        read_dataset(out)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{table}/data-0.parquet: has a name that is not read; a table's files are train.parquet, "
+        "validation.parquet, test.parquet or full.parquet"
+    ]
+
+
+def test_a_table_in_csv_may_have_a_folder_of_its_name(tmp_path):
+    folder = write_small_dataset(tmp_path / "in")
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "raw.parquet").touch()
+    assert len(read_dataset(folder).prompts) == 12
+
+
 def test_a_link_in_place_of_a_file_is_not_read(out, tmp_path):
     file = out / "responses" / "test.parquet"
     file.rename(tmp_path / "elsewhere.parquet")

@@ -12,7 +12,6 @@ from pathlib import Path
 from popeq.board.differences import mean_score
 from popeq.board.entries import Entry, make_entries
 from popeq.board.scoring import Scorer
-from popeq.board.signed import read_board
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import entries_of
@@ -61,12 +60,6 @@ class Result:
     def model(self) -> str:
         """The name of the model behind the predictor alone; empty if there is none."""
         return str(self.record.predictor.described.get("model") or "")
-
-    @property
-    def maintainers(self) -> str | None:
-        """Who signed off the board that the run is on; None if nobody did."""
-        board = read_board(self.run.folder.parent)
-        return board.maintainers if board.signed else None
 
     @property
     def uuid(self) -> str:

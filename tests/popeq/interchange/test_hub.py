@@ -371,6 +371,9 @@ def test_the_command_says_what_it_left_out(tmp_path, popeq_inside):
     assert popeq_inside("data", "validate", out).returncode == 0
     again = popeq_inside("data", "export", "simulated-120", out, "--to", "hub")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    wrong = popeq_inside("data", "export", "simulated-120-b", tmp_path / "b", "--to", "hub", "--url", "me/x")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "--url 'me/x' must be an http:// or https:// address" in wrong.stderr
     more = ("--creator", "A", "--url", "https://x.example", "--published", "2026-11-30")
     result = popeq_inside("data", "export", "simulated-120-b", tmp_path / "b", "--to", "hub", *more)
     assert "croissant.json has no" not in result.stdout

@@ -8,8 +8,10 @@ Every problem of every file is reported at once. A folder is written completely 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -39,6 +41,7 @@ from popeq.withheld import refuse_withheld
 
 #: What a README.md has from here on is about the layout of the hub (popeq.interchange.hub).
 HUB_SECTION = "<!-- popeq data export -->"
+_HEADER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -203,15 +206,38 @@ def tables_of(dataset: Dataset) -> Iterator[tuple[pd.DataFrame, str]]:
         yield dataset.listeners[list(LISTENER_COLUMNS)], LISTENERS
 
 
-def readme_of(dataset: Dataset) -> str:
-    """The text of a data set's README.md, without what the layout of the hub adds; a title if it has none."""
+def readme_of(dataset: Dataset) -> tuple[dict[Any, Any], str]:
+    """The header (YAML) and the text of a data set's README.md, without the section that the layout of the
+    hub adds; a title if it has none. A header that is no mapping, or that cannot be read because PyYAML is
+    missing, is part of the text."""
     file = None if dataset.folder is None else dataset.folder / README
     if file is None or not file.is_file():
-        return f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
-    text = read_text(file)
-    if text.startswith("---\n") and (end := text.find("\n---\n")) > 0:
-        text = text[end + 5 :].lstrip("\n")
-    return text.partition(HUB_SECTION)[0].rstrip() + "\n"
+        return {}, f"# {dataset.card.label}\n\n{dataset.card.title}.\n"
+    header, text = _header_of(read_text(file))
+    before, marker, _ = f"\n{text}".rpartition(f"\n{HUB_SECTION}\n")
+    return header, (before if marker else text).strip("\n").rstrip() + "\n"
+
+
+def _header_of(text: str) -> tuple[dict[Any, Any], str]:
+    found = _HEADER.match(text)
+    try:
+        import yaml
+    except ImportError:
+        return {}, text
+    try:
+        header = yaml.safe_load(found[1]) if found else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}, text
+    return (header, text[found.end() :]) if found and isinstance(header, dict) else ({}, text)
+
+
+def with_header(header: Mapping[Any, Any], text: str) -> str:
+    """The text of a README.md below its header, if that holds anything. Needs PyYAML for a header."""
+    if not header:
+        return text
+    import yaml
+
+    return f"---\n{yaml.safe_dump(dict(header), sort_keys=False, allow_unicode=True)}---\n\n{text}"
 
 
 def _read_card(path: Path, problems: list[Problem]) -> DatasetCard | None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from popeq.csv_table import Row, Table, read_table
 from popeq.dataset_card import SPLITS
-from popeq.errors import UsageError
+from popeq.errors import Problem, UsageError
 from popeq.installing import install_hint
 from popeq.others_files import MOST_TABLE_BYTES
 from popeq.parquet_table import Kind, check_version, read_parquet
@@ -36,9 +36,16 @@ def parts_of(folder: Path, file: str) -> dict[str, Path]:
     return {part: path for part, path in found.items() if path.is_file()}
 
 
+def _others_of(folder: Path, file: str) -> list[str]:
+    """The names of Parquet files in the folder of a table that are not among its PARTS."""
+    names = (path.name for path in (folder / Path(file).stem).glob("[!.]*"))
+    known = [f"{part}{SUFFIX}" for part in PARTS]
+    return sorted(name for name in names if name.lower().endswith(SUFFIX) and name not in known)
+
+
 def has_table(folder: Path, file: str) -> bool:
     """Whether a data set folder has a table, as CSV or as Parquet."""
-    return (folder / file).exists() or bool(parts_of(folder, file))
+    return (folder / file).exists() or bool(parts_of(folder, file) or _others_of(folder, file))
 
 
 def read_either(
@@ -53,10 +60,16 @@ def read_either(
     Columns are as for ``popeq.csv_table.read_table``; ``others`` is what columns hold that neither names.
     Rows of Parquet files are counted through all files of the table, in the order of ``PARTS``.
     """
-    parts = parts_of(folder, file)
-    if not parts:
+    parts, others_there = parts_of(folder, file), _others_of(folder, file)
+    if not parts and ((folder / file).exists() or not others_there):
         return read_table(folder / file, required, optional)
     table = Table(f"{Path(file).stem}/*{SUFFIX}")
+    if others_there:
+        table.broken = True
+        *first, last = (f"{part}{SUFFIX}" for part in PARTS)
+        problem = f"has a name that is not read; a table's files are {', '.join(first)} or {last}"
+        table.problems.append(Problem(f"{Path(file).stem}/{others_there[0]}", problem))
+        return table
     if (folder / file).exists():
         table.broken = True
         table.problem(f"is there beside {file}; remove one of them")

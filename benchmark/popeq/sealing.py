@@ -10,7 +10,7 @@ from popeq.atomic import write_bytes
 from popeq.csv_table import csv_bytes
 from popeq.dataset import Dataset
 from popeq.dataset_card import RESPONSE_COLUMNS
-from popeq.dataset_folder import read_dataset, readme_of, write_dataset
+from popeq.dataset_folder import read_dataset, readme_of, with_header, write_dataset
 from popeq.errors import UsageError
 
 _SECTION = """
@@ -58,7 +58,9 @@ def seal(dataset: Dataset, folder: Path, answers: Path) -> Dataset:
     open_part = dataclasses.replace(dataset, card=card, responses=dataset.responses[~tested])
     write_bytes(answers, content)
     try:
-        write_dataset(open_part, folder, readme_of(dataset) + _SECTION)
+        header, text = readme_of(dataset)
+        header.pop("configs", None)  # they name Parquet files, and CSV files are written
+        write_dataset(open_part, folder, with_header(header, text + _SECTION))
     except BaseException:
         answers.unlink()
         raise

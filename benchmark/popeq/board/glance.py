@@ -30,9 +30,10 @@ def verdict(low: float, high: float, level_db: float) -> str:
     """A shift's 95 % interval (dB, negative is better) in a word.
 
     ``ahead`` and ``behind``: it lies on one side of 0, which is p < 0.05; ``level``: it holds 0 and lies
-    within ``level_db`` of it; ``unclear``: neither. Empty if there is no interval.
+    within ``level_db`` of it; ``unclear``: neither. Empty if there is no interval, or if it has no ends,
+    because nothing is concluded from so few prompts.
     """
-    if math.isnan(low) or math.isnan(high):
+    if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     if high < 0.0:
         return "ahead"
@@ -56,14 +57,21 @@ def glance(board: Leaderboard, scorer: Scorer, by: str | None = None) -> str:
         frame.insert(0, by if len(by) <= _GROUP else "group", groups)
     room = WIDTH - sum(_width(frame, name) + 2 for name in frame.columns) - 2
     frame = _with_names(frame, board, room)
-    level = f"{margins[0]:.2f}" if by is None else f"{LEVEL:.0%} of the mean that it is from"
+    level = f"{margins[0]:.2f}" if by is None else f"{100 * LEVEL:.0f} % of the mean of {_compared(board)}"
+    block = render(frame, "text", keys=len(frame.columns))
     notes = _legend(board, scorer, level)
     if by is None:
-        notes += [_rest(board), _outcome(board, words[0])]
+        own = [] if scorer.panels.prompts < LEAST_PROMPTS else [_outcome(board, words[0])]
+        used = len([*block.split("\n"), "", *_wrapped([*notes, *own])])
+        spare = len(board.entries) + 12 - used
+        notes += [_rest(board, spare), *own]
     else:
-        notes += [*(note.text for note in board.remarks if note.kind == "group"), _rest(board)]
-    block = render(frame, "text", keys=len(frame.columns))
-    return "\n".join([block, "", *(note for text in notes for note in textwrap.wrap(visible(text), WIDTH))])
+        notes += [*(note.text for note in board.remarks if note.kind == "group"), _rest(board, 2)]
+    return "\n".join([block, "", *_wrapped(notes)])
+
+
+def _wrapped(notes: Sequence[str]) -> list[str]:
+    return [line for text in notes for line in textwrap.wrap(visible(text), WIDTH)]
 
 
 def _level_db(table: pd.DataFrame, compared_with: str | None) -> float:
@@ -80,7 +88,7 @@ def _verdicts(table: pd.DataFrame, level_db: float) -> list[str]:
 
 def _frame(table: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
     """The cells but for the names, as text of equal widths in a column."""
-    marked = [f"{word} !" if flag else word for word, flag in zip(words, _flags(table), strict=True)]
+    marked = [f"{word} !".lstrip() if flag else word for word, flag in zip(words, _flags(table), strict=True)]
     columns = ("shift", "shift_high", _MEAN, _HIGH)
     shift, shift_high, mean, high = (table[name].to_numpy(dtype=np.float64).tolist() for name in columns)
     apart = [word in ("ahead", "behind") for word in words]
@@ -106,11 +114,13 @@ def _flags(table: pd.DataFrame) -> list[bool]:
 
 
 def _with_reach(value: float, high: float, apart: bool | None = None) -> str:
-    """A number with half the width of its interval; ``apart`` says whether the interval holds 0, which the
-    decimals must show."""
+    """A number with half the width of its interval, if that has ends; ``apart`` says whether the interval
+    holds 0, which the decimals must show."""
     if math.isnan(value):
         return ""
     reach = high - value
+    if not math.isfinite(reach):
+        return f"{round(value, 2) + 0.0:5.2f}"
     digits = 2
     while apart is not None and digits < 6 and (abs(round(value, digits)) > round(reach, digits)) != apart:
         digits += 1
@@ -158,7 +168,8 @@ def _legend(board: Leaderboard, scorer: Scorer, level: str) -> list[str]:
     return [
         _fitting(scorer.dataset.card.name, WIDTH - len(of)) + of,
         f"shift: from {_compared(board)}. ahead, behind: its 95 % interval is on one side of 0;",
-        f"level: it is inside ± {level}; unclear: neither. Each row by itself; ranks hold for all.",
+        f"level: it holds 0 and is inside ± {level}; unclear: neither. "
+        "Each row by itself; ranks hold for all.",
     ]
 
 
@@ -188,14 +199,14 @@ def _outcome(board: Leaderboard, words: Sequence[str]) -> str:
     return [text for text in texts if len(text) <= WIDTH or text == texts[0]][-1]
 
 
-def _rest(board: Leaderboard) -> str:
-    """That there is more, in one line: how many warnings and runs that were left out, and the first."""
+def _rest(board: Leaderboard, most_lines: int) -> str:
+    """That there is more: how many warnings and runs that were left out, and the first if it is whole in so
+    many lines."""
     kinds: Mapping[str, str] = {"warning": "warning", "left out": "left out"}
     own = [n for n in board.remarks if n.kind in kinds and not n.text.startswith("SIMULATED")]
     if not own:
         return "More columns and notes: --wide"
     first = min(own, key=lambda n: (not n.text.startswith("suspicious"), n.kind != "left out"))
-    begin = f"More columns, {len(own)} warning{'s' * (len(own) > 1)}: --wide. "
-    text = visible(first.text)
-    space = WIDTH - len(begin)
-    return begin + (text if len(text) <= space else f"{text[: space - 1]}…")
+    begin = f"More columns, {len(own)} warning{'s' * (len(own) > 1)}: --wide."
+    whole = f"{begin} {first.text}"
+    return whole if len(_wrapped([whole])) <= most_lines else begin

@@ -1,4 +1,4 @@
-"""``popeq data``: list, show, validate and import data sets."""
+"""``popeq data``: list, show, validate, import, export and seal data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popeq.activity import doing
-from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
+from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins, web_page
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 from popeq.output import PlainHelp, say, say_text
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """List, show, check and import data sets."""
+    """List, show, check, import, export and seal data sets."""
 
 
 @data.command("list")
@@ -135,7 +135,7 @@ def seal(dataset: str, output: Path, answers: Path) -> None:
     required=True,
     help="Format: hub, the layout of data sets on the Hugging Face hub.",
 )
-@click.option("--url", help="Web page of the data set, for croissant.json.")
+@click.option("--url", callback=web_page, help="Web page of the data set, for croissant.json.")
 @click.option(
     "--creator", "creators", multiple=True, help="Who made the data set, for croissant.json; repeatable."
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import dataset_option, jobs_option
+from popeq.cli.options import dataset_option, jobs_option, web_page
 from popeq.cli.publishing import protocol_option
 from popeq.errors import UsageError
 from popeq.output import say, say_text
@@ -16,6 +17,8 @@ from popeq.plain_text import json_text
 if TYPE_CHECKING:
     from popeq.dataset import Dataset
     from popeq.protocol import Protocol
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
 @click.command()
@@ -28,6 +31,12 @@ def schema(name: str) -> None:
     from popeq.interchange.schemas import json_schema
 
     say_text(json_text(json_schema(name), indent=2))
+
+
+def _repository(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    if value is not None and not _REPOSITORY.fullmatch(value):
+        raise UsageError(f"{param.opts[0]} {value!r} must be OWNER/NAME, as the hub has it")
+    return value
 
 
 @click.command()
@@ -45,12 +54,13 @@ def schema(name: str) -> None:
 @click.option(
     "--hub-dataset",
     metavar="OWNER/NAME",
+    callback=_repository,
     help="Repository of the data set on the Hugging Face hub; eval-results needs it.",
 )
-@click.option("--source-url", metavar="URL", help="Page about these results.")
+@click.option("--source-url", metavar="URL", callback=web_page, help="Page about these results.")
 @click.option(
     "--organization",
-    help="Who provides these results, for every-eval-ever. [default: the maintainers of a signed board]",
+    help="Who provides these results, for every-eval-ever. [default: unknown]",
 )
 @click.option(
     "--relationship",
@@ -76,10 +86,11 @@ def export(
     """
     from popeq.interchange.eval_results import check_origin, write_eval_results
     from popeq.interchange.every_eval_ever import write_every_eval_ever
-    from popeq.interchange.results import Origin, scored_results
+    from popeq.interchange.results import Origin, check_place, scored_results
 
     if to == "eval-results" and (organization or relationship):
         raise UsageError("--organization and --relationship have no place in eval-results; leave them out")
+    check_place(output)
     origin = Origin(organization, relationship, hub_dataset, source_url)
     if to == "eval-results":
         check_origin(origin)

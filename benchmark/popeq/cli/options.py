@@ -48,6 +48,16 @@ class Numbers(click.ParamType[tuple[int, ...]]):
             )
 
 
+def web_page(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    """Check an option that is the address of a web page."""
+    from popeq.runs.card import web_link
+
+    try:
+        return None if value is None else web_link(value)
+    except ValueError as error:
+        raise UsageError(f"{param.opts[0]} {value!r} {error}") from None
+
+
 runs_option = click.option(
     "--runs",
     "runs_dir",

@@ -68,7 +68,7 @@ def every_eval_ever(result: Result, origin: Origin) -> dict[str, Any]:
         "source_metadata": {
             "source_name": "popeq",
             "source_type": "evaluation_run",
-            "source_organization_name": origin.organization or result.maintainers or "unknown",
+            "source_organization_name": origin.organization or "unknown",
             "evaluator_relationship": origin.relationship or "other",
             "additional_details": _texts(
                 {

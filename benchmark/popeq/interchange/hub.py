@@ -13,7 +13,7 @@ import tomli_w
 from popeq.atomic import new_folder
 from popeq.audio_folder import FEATURES, copy_files, features_table
 from popeq.dataset import Dataset
-from popeq.dataset_folder import HUB_SECTION, check_new, read_dataset, readme_of, tables_of
+from popeq.dataset_folder import HUB_SECTION, check_new, read_dataset, readme_of, tables_of, with_header
 from popeq.dataset_tables import CARD, README
 from popeq.errors import RunError, UsageError
 from popeq.hub_tables import FULL, write_parts
@@ -23,6 +23,9 @@ from popeq.interchange.licences import spdx
 from popeq.plain_text import json_text, markdown_text
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+#: How the hub calls a licence that it does not list: an identifier; the text is below, in README.md.
+LICENCE_NAME = "see-readme"
 
 
 def export_hub(dataset: Dataset, folder: Path, about: About) -> Dataset:
@@ -77,17 +80,22 @@ def _parts(frame: pd.DataFrame, dataset: Dataset) -> list[str]:
 def _readme(dataset: Dataset, parts: Mapping[str, Mapping[str, Path]]) -> str:
     """README.md: the header that the hub reads, the data set's own text, and how to load it."""
     try:
-        import yaml
+        import yaml  # noqa: F401
     except ImportError:
         raise UsageError(f"a README.md for the hub needs PyYAML{install_hint('hub')}") from None
-    header = yaml.safe_dump(_header(dataset, parts), sort_keys=False, allow_unicode=True)
-    return f"---\n{header}---\n\n{readme_of(dataset).rstrip()}\n{_layout(dataset, parts)}"
+    others, text = readme_of(dataset)
+    own = _header(dataset, parts)
+    given = others.pop("tags", [])
+    tags = [tag for tag in given if tag not in (*own["tags"], "simulated")] if isinstance(given, list) else []
+    header = {**own, "tags": [*own["tags"], *tags]}
+    header |= {key: value for key, value in others.items() if key not in (*own, "license_name")}
+    return with_header(header, f"{text.rstrip()}\n{_layout(dataset, parts)}")
 
 
 def _header(dataset: Dataset, parts: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
     card, count = dataset.card, len(dataset.responses)
     known = spdx(card.licence)
-    licence = {"license": known.lower()} if known else {"license": "other", "license_name": card.licence}
+    licence = {"license": known.lower()} if known else {"license": "other", "license_name": LICENCE_NAME}
     simulated = card.simulated
     return {
         "pretty_name": f"{card.title} (simulated)" if simulated else card.title,
@@ -113,9 +121,10 @@ def _layout(dataset: Dataset, parts: Mapping[str, Mapping[str, Path]]) -> str:
     rows = "\n".join(f"| `{name}` | {', '.join(files)} |" for name, files in parts.items())
     audio = "\nThe tracks are in `audio/`, each named by its `audio_id`.\n" if _has_files(dataset) else ""
     sealed = f"\n{markdown_text(dataset.sealed_note)}\n" if dataset.sealed_note else ""
+    licence = "" if spdx(dataset.card.licence) else f"Licence: {markdown_text(dataset.card.licence)}\n\n"
     return f"""
 {HUB_SECTION}
-## Loading it
+{licence}## Loading it
 
 | configuration | splits |
 |---|---|

@@ -12,12 +12,11 @@ from pathlib import Path
 from popeq.board.differences import mean_score
 from popeq.board.entries import Entry, make_entries
 from popeq.board.scoring import Scorer
-from popeq.board.signed import read_board
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.lookup import entries_of
 from popeq.protocol import Protocol
-from popeq.runs.folder import Run
+from popeq.runs.folder import RECORD, Run
 from popeq.runs.record import RunRecord
 from popeq.statistics import MeanEstimate
 
@@ -63,12 +62,6 @@ class Result:
         return str(self.record.predictor.described.get("model") or "")
 
     @property
-    def maintainers(self) -> str | None:
-        """Who signed off the board that the run is on; None if nobody did."""
-        board = read_board(self.run.folder.parent)
-        return board.maintainers if board.signed else None
-
-    @property
     def uuid(self) -> str:
         """A UUID of version 4 form that follows from the run's key: the same run has the same one."""
         digest = hashlib.sha256(f"popeq run {self.record.key}".encode()).digest()
@@ -97,6 +90,17 @@ def scored_results(
             (own,) = make_entries([run], scorer)
             results.append(Result(run, entry.label, own, scorer))
     return results, [note.text for note in notes]
+
+
+def check_place(folder: Path) -> None:
+    """Raise UsageError if the folder to write into is a run or holds runs: then the last argument is one of
+    the runs that were meant, and the folder to write into is missing."""
+    found = {"is a run": RECORD, "holds runs": f"*/{RECORD}"}
+    for what, file in found.items():
+        if any(folder.glob(file)):
+            raise UsageError(
+                f"DIR is missing: the last argument is where files are written, and {folder} {what}"
+            )
 
 
 def new_place(folder: Path, *names: str) -> Path:

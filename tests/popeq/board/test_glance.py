@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import write_small_dataset
 
 import popeq as package
 from popeq.board.glance import WIDTH, glance, verdict
@@ -25,8 +26,15 @@ ROW = re.compile(
 
 
 @pytest.fixture(scope="module")
-def made(finished):
-    scorer, entries, notes = entries_of([finished.runs_dir], finished.data)
+def made(tmp_path_factory):
+    """A board of 12 test prompts, of which one category has 8 and the other 4."""
+    root = tmp_path_factory.mktemp("glance")
+    data = write_small_dataset(root / "data", prompts=20)
+    prompts = pd.read_csv(data / "prompts.csv", dtype=str)
+    prompts["category"] = ["many"] * 16 + ["few"] * 4
+    prompts.to_csv(data / "prompts.csv", index=False)
+    package.run(["random", "prior", "static-flat", "static-best"], data, runs_dir=root / "runs", jobs=2)
+    scorer, entries, notes = entries_of([root / "runs"], data)
     return scorer, entries, build(entries, scorer, notes)
 
 
@@ -38,8 +46,50 @@ def test_it_is_one_block_of_bounded_size_whatever_is_to_be_said(made):
         assert len(lines) <= len(entries) + 12
         assert max(map(len, lines)) <= WIDTH
         assert lines.count("") == 1
-    assert "20 warnings: --wide. suspicious" in lines[-2]
+    assert lines[-2] == "More columns, 20 warnings: --wide."
     assert lines[-1].startswith(("Ahead of the training responses: ", "No method is ahead of "))
+
+
+def test_a_note_is_whole_or_left_to_wide(made):
+    scorer, entries, board = made
+    note = f"suspicious: {'long ' * 30}end."
+    lines = glance(replace(board, remarks=(Note("warning", note),)), scorer).split("\n")
+    assert f"More columns, 1 warning: --wide. {note}" == " ".join(lines[-3:-1])
+    assert len(lines) <= len(entries) + 12
+    longer = replace(board, remarks=(Note("warning", f"suspicious: {'long ' * 40}end."),))
+    assert glance(longer, scorer).split("\n")[-2] == "More columns, 1 warning: --wide."
+    split = glance(
+        replace(split_board(board, scorer, "category"), remarks=longer.remarks), scorer, "category"
+    )
+    assert split.split("\n")[-1] == "More columns, 1 warning: --wide."
+    assert "…" not in glance(replace(board, remarks=(Note("warning", f"a b. {note}"),)), scorer)
+
+
+def test_nothing_is_concluded_of_few_prompts(made, finished):
+    scorer, _, board = made
+    lines = glance(split_board(board, scorer, "category"), scorer, "category").split("\n")
+    rows = [line.split() for line in lines[2 : lines.index("")]]
+    assert len(rows) == 14
+    for row in rows:
+        few = row[0] == "few"
+        assert ("±" in row) != few
+        assert not few or not {"ahead", "behind", "level", "unclear", "inf"} & set(row)
+    scorer, entries, notes = entries_of([finished.runs_dir], finished.data)
+    text = glance(build(entries, scorer, notes), scorer)
+    assert "4 prompts (nothing is concluded with fewer than 6)" in text
+    rows = text.split("\n")[2 : text.split("\n").index("")]
+    assert not re.search(r"inf\b|±|ahead|behind|level|unclear", "\n".join(rows))
+    assert "is ahead of" not in text
+
+
+def test_the_legend_says_what_level_is(made):
+    scorer, entries, board = made
+    text = glance(board, scorer)
+    assert re.search(r"level: it holds 0 and is inside ± \d\.\d\d; unclear: neither\.", text)
+    for against, name in ((None, "the training responses"), ("prior", "prior")):
+        split = split_board(build(entries, scorer, compared_with=against), scorer, "category")
+        text = " ".join(glance(split, scorer, "category").split())
+        assert f"level: it holds 0 and is inside ± 5 % of the mean of {name}; unclear" in text
 
 
 def agree(text: str, table: pd.DataFrame, alpha: float = 0.05) -> int:
@@ -93,8 +143,12 @@ def test_verdicts_are_of_the_interval_alone(shift, reach, level):
     assert (word == "ahead") == (shift + reach < 0)
     assert (word == "behind") == (shift - reach > 0)
     if word == "level":
+        assert shift - reach <= 0 <= shift + reach
         assert abs(shift) + reach <= level + 1e-12
     assert verdict(float("nan"), float("nan"), level) == ""
+    assert verdict(float("-inf"), float("inf"), level) == ""
+    assert verdict(-level / 2, -level / 4, level) == "ahead"
+    assert verdict(level / 4, level / 2, level) == "behind"
 
 
 @given(st.lists(st.text("ab-", min_size=1, max_size=30), max_size=12), st.integers(8, 30))

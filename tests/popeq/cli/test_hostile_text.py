@@ -140,6 +140,7 @@ class Place:
             "export": [
                 [self.runs, self.folder / f"eee {NAMED}", "--to", "every-eval-ever", *on],
                 [self.runs, self.folder / NAMED, "--to", "eval-results", *on, "--hub-dataset", HOSTILE],
+                [self.runs, self.folder / NAMED, "--to", "eval-results", *on, "--hub-dataset", "me/x"],
                 [HOSTILE, out, "--to", "every-eval-ever"],
             ],
             "features": [[self.runs]],

@@ -128,7 +128,7 @@ def test_what_popeq_knows_is_in_its_field_and_nothing_else(committed_results, tm
     assert model["additional_details"]["predictor"] == "icl-rag"
     assert model["additional_details"]["deployment_type"] == "self_deployed"
     source = asked["source_metadata"]
-    assert source["source_organization_name"] == "the maintainers"
+    assert source["source_organization_name"] == "unknown"
     assert (source["evaluator_relationship"], source["additional_details"]["trust"]) == ("other", "drawn")
     for content, temperature in ((prior, None), (asked, 1.0)):
         for result in content["evaluation_results"]:
@@ -203,6 +203,15 @@ def test_eval_results_are_what_the_hub_reads(committed, tmp_path, popeq_inside):
             ["--to", "eval-results", "--hub-dataset", "a/b", "--organization", "x"],
             "have no place in eval-results",
         ),
+        (["--to", "every-eval-ever", "--hub-dataset", "me"], "--hub-dataset 'me' must be OWNER/NAME"),
+        (["--to", "eval-results", "--hub-dataset", "a/b/c"], "--hub-dataset 'a/b/c' must be OWNER/NAME"),
+        (["--to", "eval-results", "--hub-dataset", "../b"], "--hub-dataset '../b' must be OWNER/NAME"),
+        (["--to", "eval-results", "--hub-dataset", "https://x/y"], "must be OWNER/NAME"),
+        (
+            ["--to", "every-eval-ever", "--source-url", "x.example"],
+            "--source-url 'x.example' must be an http:// or https:// address",
+        ),
+        (["--to", "every-eval-ever", "--source-url", "javascript:1"], "must be an http:// or https://"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(committed, tmp_path, popeq_inside, arguments, message):
@@ -210,6 +219,19 @@ def test_what_cannot_be_exported_is_one_line(committed, tmp_path, popeq_inside, 
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert message in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["every-eval-ever", "eval-results"])
+def test_nothing_is_written_among_runs(committed, sent, popeq_inside, form):
+    (run,) = (path.parent for path in sent.glob("*/run.json"))
+    for output, what in ((run, "is a run"), (sent, "holds runs")):
+        before = sorted(sent.rglob("*"))
+        result = popeq_inside("export", committed[1], output, "--to", form, "--hub-dataset", "a/b")
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert f"DIR is missing: the last argument is where files are written, and {output} {what}" in (
+            result.stderr
+        )
+        assert sorted(sent.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(committed, tmp_path, popeq_inside):

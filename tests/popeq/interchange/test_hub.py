@@ -217,7 +217,8 @@ def test_the_readme_has_the_header_of_the_hub(tmp_path):
     export_hub(read_dataset(folder), tmp_path / "out", About())
     _, header, text = (tmp_path / "out" / "README.md").read_text().split("---\n", 2)
     about = yaml.safe_load(header)
-    assert (about["license"], about["license_name"]) == ("other", "ask: me\nfirst")
+    assert (about["license"], about["license_name"]) == ("other", "see-readme")
+    assert "\nLicence: ask: me first\n" in text
     assert "simulated" in about["tags"]
     assert about["annotations_creators"] == ["machine-generated"]
     assert [c["config_name"] for c in about["configs"]] == ["prompts", "responses"]
@@ -229,6 +230,56 @@ def test_the_readme_has_the_header_of_the_hub(tmp_path):
         export_hub(read_dataset(folder), out, About())
         assert yaml.safe_load((out / "README.md").read_text().split("---\n")[1])["license"] == known
         assert json.loads((out / "croissant.json").read_text())["license"].lower().endswith(f"{known}.html")
+
+
+MARKER = "<!-- popeq data export -->"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\nA rule first.\n\n---\n\nAnd one more.\n",
+        "---\n- a list\n---\n\nText.\n",
+        "---\n{broken: [\n---\n\nText.\n",
+        "---\n---\n\nText.\n",
+        "---\nwhen: 2026-13-45\n---\n\nText.\n",
+        "---\nno end: of it\n",
+        f"# Title\n\nThe marker `{MARKER}` in a sentence.\n\nMore.\n",
+        f"    {MARKER}\n\nMore.\n",
+        "# Title\n\n---\nkey: value\n---\n\nMore.\n",
+    ],
+)
+def test_a_readme_keeps_its_text(tmp_path, text):
+    folder = write_small_dataset(tmp_path / "0")
+    (folder / "README.md").write_text(text)
+    for i in range(2):
+        export_hub(read_dataset(tmp_path / f"{i}"), tmp_path / f"{i + 1}", About())
+    first, second = ((tmp_path / name / "README.md").read_text() for name in "12")
+    assert first == second
+    assert f"\n---\n\n{text}\n{MARKER}\n" in first
+    seal(read_dataset(tmp_path / "2"), tmp_path / "sealed", tmp_path / "answers.csv")
+    assert f"\n---\n\n{text}\n## Sealed answers\n" in (tmp_path / "sealed" / "README.md").read_text()
+
+
+def test_a_readme_keeps_the_other_keys_of_its_header(tmp_path):
+    folder = write_small_dataset(tmp_path / "0")
+    (folder / "README.md").write_text(
+        "---\nlanguage: [en, no]\nlicense: wrong\nlicense_name: wrong\nextra_gated_prompt: |\n  Ask\n  me.\n"
+        "tags: [music, popeq, simulated, 3]\nsize_categories: wrong\nsince: 2026-01-02\n---\n\nText.\n"
+    )
+    expected = {"language": ["en", False], "extra_gated_prompt": "Ask\nme.\n", "license": "mit"}
+    for i in range(2):
+        export_hub(read_dataset(tmp_path / f"{i}"), tmp_path / f"{i + 1}", About())
+        header = yaml.safe_load((tmp_path / f"{i + 1}" / "README.md").read_text().split("---\n")[1])
+        assert header | expected == header
+        assert "license_name" not in header
+        assert header["tags"] == ["popeq", "equalizer", "audio", "simulated", "music", 3]
+        assert header["size_categories"] == ["n<1K"]
+        assert str(header["since"]) == "2026-01-02"
+    seal(read_dataset(tmp_path / "2"), tmp_path / "sealed", tmp_path / "answers.csv")
+    sealed = yaml.safe_load((tmp_path / "sealed" / "README.md").read_text().split("---\n")[1])
+    assert sealed | expected == sealed
+    assert "configs" not in sealed
 
 
 @pytest.fixture
@@ -280,6 +331,29 @@ def test_features_are_numbers_and_no_table_is_there_twice(out):
     assert "features/*.parquet: is there beside features.csv; remove one of them" in problems(out)
 
 
+@pytest.mark.parametrize("table", ["prompts", "responses", "features"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_files_of_other_names_are_not_left_out(out, table, whole):
+    for i, file in enumerate(sorted((out / table).iterdir()) if whole else []):
+        file.rename(out / table / f"data-{i}.parquet")
+    (out / table / "data-0.parquet").touch()
+    (out / table / "data-1.PARQUET").touch()
+    (out / table / ".data-1.parquet").touch()
+    with pytest.raises(InvalidInputError) as caught:
+        read_dataset(out)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{table}/data-0.parquet: has a name that is not read; a table's files are train.parquet, "
+        "validation.parquet, test.parquet or full.parquet"
+    ]
+
+
+def test_a_table_in_csv_may_have_a_folder_of_its_name(tmp_path):
+    folder = write_small_dataset(tmp_path / "in")
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "raw.parquet").touch()
+    assert len(read_dataset(folder).prompts) == 12
+
+
 def test_a_link_in_place_of_a_file_is_not_read(out, tmp_path):
     file = out / "responses" / "test.parquet"
     file.rename(tmp_path / "elsewhere.parquet")
@@ -297,6 +371,9 @@ def test_the_command_says_what_it_left_out(tmp_path, popeq_inside):
     assert popeq_inside("data", "validate", out).returncode == 0
     again = popeq_inside("data", "export", "simulated-120", out, "--to", "hub")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    wrong = popeq_inside("data", "export", "simulated-120-b", tmp_path / "b", "--to", "hub", "--url", "me/x")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "--url 'me/x' must be an http:// or https:// address" in wrong.stderr
     more = ("--creator", "A", "--url", "https://x.example", "--published", "2026-11-30")
     result = popeq_inside("data", "export", "simulated-120-b", tmp_path / "b", "--to", "hub", *more)
     assert "croissant.json has no" not in result.stdout

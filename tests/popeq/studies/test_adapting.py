@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from tests.conftest import write_small_dataset
 
 import popeq
 from popeq.adapted import Adaptation, adapted, sides, split_adapted, with_answers
-from popeq.adapting import AdaptingSettings, adapting_plans, common_share
+from popeq.adapting import AdaptingSettings, adapting_plans, coincidences, common_share
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.lookup import adapted_of, installed_dataset
@@ -40,7 +42,7 @@ def test_nobody_adapts_and_is_tested_and_fewer_answers_are_among_more(pair):
     seen = set()
     for division in range(4):
         chosen = {}
-        for k in (0, 1, 2, 3):
+        for k in (0, 1, 2):
             data = adapted_of(source, target, Adaptation(k, division))
             (stage,) = data.stages
             own = data.labelled([p for p in stage.train if p.startswith("adapt.")])
@@ -48,15 +50,50 @@ def test_nobody_adapts_and_is_tested_and_fewer_answers_are_among_more(pair):
             assert len(chosen[k]) == 8 * k == with_answers(data)
             tested = {who for p in data.tested(stage.test) for who in p.listeners}
             assert not tested & {who for _, who in chosen[k]}
-            assert [len(p.responses) for p in data.tested(stage.test)] == [2] * 10
+            assert len({len(p.responses) for p in data.tested(stage.test)}) == 1
             assert stage.test == target.test_ids
             assert set(data.listener_groups) == {"source", "target"}
             assert data.unlabelled(stage.test)[0].group == "target"
             assert [p for p in stage.train if p.startswith("from.")] == [f"from.p{i:02d}" for i in range(6)]
             assert stage.validation == ("from.p06", "from.p07")
-        assert chosen[1] < chosen[2] < chosen[3]
-        seen.add(frozenset(chosen[3]))
+        assert chosen[1] < chosen[2]
+        seen.add(frozenset(chosen[2]))
     assert len(seen) > 1, "divisions differ"
+
+
+def test_people_who_answer_different_numbers_of_prompts_are_divided_anew(pair):
+    there = load(pair, "there")
+    asked = there.responses["prompt_id"].str[1:].astype(int)
+    person = there.responses["listener_id"].str[1:].astype(int)
+    target = replace(there, responses=there.responses[asked < 18 - person].reset_index(drop=True))
+    tested = [
+        frozenset(sides(target, Adaptation(1, division)).tested["listener_id"]) for division in range(20)
+    ]
+    assert len(set(tested)) > 4
+    assert set.union(*map(set, tested)) == {"l0", "l1", "l2", "l3", "l4"}
+
+
+def test_divisions_that_coincide_are_said(pair):
+    there = load(pair, "there")
+    two = there.responses[there.responses["listener_id"].isin(["l0", "l1"])]
+    curve = AdaptingSettings(answers=(1,), divisions=9)
+    planned = [(k, d) for k in (0, 1) for d in range(9)]
+    (note,) = coincidences(replace(there, responses=two.reset_index(drop=True)), curve, planned)
+    assert "Different are, by answers a prompt: 2 of 9 with 0, 2 of 9 with 1." in note
+    assert coincidences(there, curve, [(1, 0)]) == []
+
+
+def test_divisions_without_a_common_prompt_are_refused_before_anything_is_drawn(pair, tmp_path):
+    there = load(pair, "there")
+    place = there.responses["prompt_id"].str[1:].astype(int) + there.responses["listener_id"].str[1:].astype(
+        int
+    )
+    few = replace(there, responses=there.responses[place % 5 < 2].reset_index(drop=True))
+    with pytest.raises(
+        UsageError, match=r"in each of the 9 divisions; give fewer --divisions, or a data set"
+    ):
+        popeq.adapt("prior", pair / "here", to=few, answers=(1,), divisions=9, runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_with_folds_each_stage_trains_on_the_other_folds_and_on_no_source_answer_to_its_sentences(pair):

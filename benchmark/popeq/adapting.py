@@ -88,6 +88,14 @@ def adapt(
     settings = settings.with_changes(**changes)
     source, target = as_dataset(dataset), as_dataset(to)
     planned = adapting_plans(predictors, source, target, curve, seeds, options)
+    first = {division: each[0].dataset for (_, division), each in reversed(planned.items())}
+    asked = set.intersection(*(set(d.test_ids) for d in first.values()))
+    ids = tuple(p for p in target.test_ids if p in asked)
+    if not ids:
+        raise UsageError(
+            f"transfer --adapt: no prompt of {target.name} is tested in each of the {len(first)} divisions; "
+            "give fewer --divisions, or a data set with more answers a prompt"
+        )
     plans = [plan for each in planned.values() for plan in each]
     runs = iter(draw(plans, settings, reporter))
     drawn = {place: [next(runs) for _ in each] for place, each in planned.items()}
@@ -97,11 +105,6 @@ def adapt(
             f"transfer --adapt: {len(failed)} of {len(plans)} runs are not complete, such as "
             f"{failed[0].folder}; the same command goes on"
         )
-    first = {division: each[0].dataset for (_, division), each in reversed(planned.items())}
-    asked = set.intersection(*(set(d.test_ids) for d in first.values()))
-    ids = tuple(p for p in target.test_ids if p in asked)
-    if not ids:
-        raise UsageError(f"transfer --adapt: no prompt of {target.name} is tested in each of the divisions")
     scorers = {division: Scorer(d, DEFAULT_PROTOCOL, ids) for division, d in first.items()}
     fits: dict[tuple[str, int], Adapted] = {}
     for (number, division), complete in drawn.items():

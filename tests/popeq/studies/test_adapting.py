@@ -88,7 +88,7 @@ def test_divisions_without_a_common_prompt_are_refused_before_anything_is_drawn(
     place = there.responses["prompt_id"].str[1:].astype(int) + there.responses["listener_id"].str[1:].astype(
         int
     )
-    few = replace(there, responses=there.responses[place % 5 < 2].reset_index(drop=True))
+    few = replace(there, responses=there.responses[place % 5 < 3].reset_index(drop=True))
     with pytest.raises(
         UsageError, match=r"in each of the 9 divisions; give fewer --divisions, or a data set"
     ):

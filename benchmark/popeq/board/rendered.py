@@ -47,8 +47,8 @@ def with_rendered(
     """The same rows, whose tables also hold ``rendered_mmd`` and the influence of listeners on it.
 
     Nothing else in them changes. ``drawn`` is the data set that the runs are of, by default the scorer's.
-    Runs are scored in ``jobs`` processes; with ``keep``, what the same code computed here before is read, from
-    files of its own.
+    Runs are scored in ``jobs`` processes; with ``keep``, what the same code computed here before is read,
+    from files of its own.
 
     Raises
     ------

@@ -120,7 +120,7 @@ def test_one_sentence_about_two_tracks_is_two_prompts(tmp_path):
     prompts.assign(text="make it warm", audio_id=prompts["prompt_id"]).to_csv(
         folder / "prompts.csv", index=False
     )
-    source = popeq.load_dataset(write_small_dataset(tmp_path / "source"))
+    source = popeq.load_dataset(write_small_dataset(tmp_path / "source", seed=2))
     data = adapted_of(source, popeq.load_dataset(folder), Adaptation(2))
     assert with_answers(data) == 8 * 2
     prompts.assign(text="make it warm").to_csv(folder / "prompts.csv", index=False)
@@ -208,6 +208,9 @@ def test_the_command_prints_the_curve(pair, popeq_inside, tmp_path):
         (("--adapt", "1"), "name at least one predictor"),
         (("prior", "--adapt", "1", "--by", "category"), "leave --by out"),
         (("group-prior", "--pooled-answers", "0"), "--pooled_answers: needs --adapt"),
+        (("prior", "--divisions", "4"), "--divisions: needs --adapt"),
+        (("prior", "--on", "all"), "--on: needs --adapt"),
+        (("prior", "--seed", "0"), "--seed: needs --adapt"),
     ):
         printed = popeq_inside(*words, *more)
         assert printed.returncode == 2
@@ -219,7 +222,9 @@ def test_what_cannot_be_adapted_is_one_line(pair, tmp_path):
     with (other / "dataset.toml").open("a") as card:
         card.write("[space]\nx_db = [-12.0, 12.0]\n")
     here, there = load(pair, "here"), load(pair, "there")
-    with pytest.raises(UsageError, match="other has another plane than small"):
+    with pytest.raises(
+        UsageError, match="other has another plane than small; name two data sets with the same"
+    ):
         adapted(here, popeq.load_dataset(other), Adaptation(1), "x")
     again = adapted_of(here, there, Adaptation(1))
     with pytest.raises(UsageError, match="is trained on other listeners than it is tested on"):
@@ -229,8 +234,29 @@ def test_what_cannot_be_adapted_is_one_line(pair, tmp_path):
     alone = pd.read_csv(pair / "there" / "responses.csv")
     lone = write_small_dataset(tmp_path / "lone", prompts=18, name="lone")
     alone[alone["listener_id"] == "l0"].to_csv(lone / "responses.csv", index=False)
-    with pytest.raises(UsageError, match="no tested prompt has 2 answers of tested listeners"):
+    with pytest.raises(UsageError, match="no tested prompt has 2 answers of tested listeners; give fewer"):
         adapted(here, popeq.load_dataset(lone), Adaptation(0), "x")
+
+
+def test_a_source_that_holds_answers_of_the_target_is_refused(pair, tmp_path):
+    here = load(pair, "here")
+    said = "holds answers of .*; name DATA@only-F and DATA@only-G for two groups of a data set, or another"
+    for source, target in ((here, here), (here, popeq.load_dataset(f"{pair / 'here'}@folds-2"))):
+        with pytest.raises(UsageError, match=said):
+            popeq.adapt("prior", source, to=target, answers=(1,), runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    rows = [f"l{i},{'one' if i < 1 else 'two'}" for i in range(5)]
+    grouped = write_small_dataset(tmp_path / "grouped", prompts=18, name="grouped")
+    (grouped / "listeners.csv").write_text("\n".join(["listener_id,group", *rows]) + "\n")
+    one, two, both = (popeq.load_dataset(f"{grouped}{view}") for view in ("@only-one", "@only-two", ""))
+    with pytest.raises(UsageError, match=said):
+        adapted_of(both, two, Adaptation(0))
+    assert adapted_of(one, two, Adaptation(0)).stages
+
+
+def test_panels_of_one_data_set_can_be_adapted_to_each_other():
+    for name in ("simulated-120", "simulated-1200"):
+        assert adapted_of(popeq.load_dataset(name), popeq.load_dataset(f"{name}-b"), Adaptation(2)).stages
 
 
 def test_names_of_two_data_sets():

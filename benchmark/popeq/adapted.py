@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
 from popeq.dataset import Dataset, Stage
-from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS
-from popeq.dividing import PANELS, divide
+from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS
+from popeq.dividing import PANELS, divide_anew
 from popeq.errors import UsageError
 from popeq.plain_text import same_sentence
 from popeq.seeding import generator
@@ -96,7 +96,7 @@ def sides(target: Dataset, how: Adaptation) -> Sides:
     of_test = target.responses["prompt_id"].isin(test)
     divided = how.on == "all" or _answer_both(target)
     if divided:
-        panel = target.responses["listener_id"].map(divide(target, how.division))
+        panel = target.responses["listener_id"].map(divide_anew(target, how.division))
         of_train, of_test = of_train & (panel == PANELS[0]), of_test & (panel == PANELS[1])
     return Sides(target.responses[of_train], target.responses[of_test], divided)
 
@@ -122,8 +122,8 @@ def adapted(source: Dataset, target: Dataset, how: Adaptation, given: str) -> Da
     Raises
     ------
     UsageError
-        If the planes differ, test answers are sealed, one of the two is a view that is tested on a group or
-        is adapted already, or there are too few listeners.
+        If the planes differ, test answers are sealed, the source holds answers of the target, one of the two
+        is a view that is tested on a group or is adapted already, or there are too few listeners.
     """
     name = f"{source.name}@{how.view(target.name)}"
     _check(source, target, name)
@@ -139,7 +139,10 @@ def adapted(source: Dataset, target: Dataset, how: Adaptation, given: str) -> Da
     validation = {p for s in source.stages for p in s.validation}
     stages = tuple(_stages(source, target, how, set(chosen["prompt_id"]), tested))
     if not stages:
-        raise UsageError(f"{name}: no tested prompt has {LEAST_OF_GROUP} answers of tested listeners")
+        raise UsageError(
+            f"{name}: no tested prompt has {LEAST_OF_GROUP} answers of tested listeners; give fewer "
+            "--divisions, or a data set with more answers a prompt"
+        )
     if how.answers and not any(p.startswith(_ADAPT) for s in stages for p in s.train):
         raise UsageError(
             f"{name}: every answer of adapting listeners is to a sentence that is tested; give --on all"
@@ -187,7 +190,10 @@ def adapted(source: Dataset, target: Dataset, how: Adaptation, given: str) -> Da
 
 def _check(source: Dataset, target: Dataset, name: str) -> None:
     if source.space != target.space:
-        raise UsageError(f"{name}: {target.name} has another plane than {source.name}")
+        raise UsageError(
+            f"{name}: {target.name} has another plane than {source.name}; name two "
+            "data sets with the same [space]"
+        )
     for dataset in (source, target):
         if dataset.group:
             raise UsageError(
@@ -195,7 +201,14 @@ def _check(source: Dataset, target: Dataset, name: str) -> None:
                 "a whole data set, or NAME@only-G for one group"
             )
     if target.sealed:
-        raise UsageError(f"{name}: the test answers of {target.name} are sealed")
+        raise UsageError(
+            f"{name}: the test answers of {target.name} are sealed; name a data set whose answers are open"
+        )
+    if len(source.responses.merge(target.responses, on=list(RESPONSE_COLUMNS))):
+        raise UsageError(
+            f"{name}: {source.name} holds answers of {target.name}, so that tested people would be "
+            "trained on; name DATA@only-F and DATA@only-G for two groups of a data set, or another data set"
+        )
     for track in source.audio.keys() & target.audio.keys():
         if source.audio[track] != target.audio[track]:
             raise UsageError(f"{name}: the two data sets have different tracks of the name {track!r}")
@@ -247,8 +260,3 @@ def with_answers(dataset: Dataset) -> float:
         for s in dataset.stages
     ]
     return sum(counts) / len(counts)
-
-
-def numbered(how: Adaptation, answers: int, division: int) -> Adaptation:
-    """The same with another number of answers and another division."""
-    return replace(how, answers=answers, division=division)

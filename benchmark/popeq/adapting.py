@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +88,14 @@ def adapt(
     settings = settings.with_changes(**changes)
     source, target = as_dataset(dataset), as_dataset(to)
     planned = adapting_plans(predictors, source, target, curve, seeds, options)
+    first = {division: each[0].dataset for (_, division), each in reversed(planned.items())}
+    asked = set.intersection(*(set(d.test_ids) for d in first.values()))
+    ids = tuple(p for p in target.test_ids if p in asked)
+    if not ids:
+        raise UsageError(
+            f"transfer --adapt: no prompt of {target.name} is tested in each of the {len(first)} divisions; "
+            "give fewer --divisions, or a data set with more answers a prompt"
+        )
     plans = [plan for each in planned.values() for plan in each]
     runs = iter(draw(plans, settings, reporter))
     drawn = {place: [next(runs) for _ in each] for place, each in planned.items()}
@@ -97,11 +105,6 @@ def adapt(
             f"transfer --adapt: {len(failed)} of {len(plans)} runs are not complete, such as "
             f"{failed[0].folder}; the same command goes on"
         )
-    first = {division: each[0].dataset for (_, division), each in reversed(planned.items())}
-    asked = set.intersection(*(set(d.test_ids) for d in first.values()))
-    ids = tuple(p for p in target.test_ids if p in asked)
-    if not ids:
-        raise UsageError(f"transfer --adapt: no prompt of {target.name} is tested in each of the divisions")
     scorers = {division: Scorer(d, DEFAULT_PROTOCOL, ids) for division, d in first.items()}
     fits: dict[tuple[str, int], Adapted] = {}
     for (number, division), complete in drawn.items():
@@ -114,7 +117,7 @@ def adapt(
     perfect = perfect_line(scorers[0], jobs=settings.jobs, keep=True)
     line = None if perfect is None else float(np.mean(perfect.scores[HEADLINE]))
     title = f"From {source.card.label} to {target.card.label}: score by answers of the new listeners"
-    return adapting_study(fits, title, _notes(source, target, curve, ids, scorers, line), line)
+    return adapting_study(fits, title, _notes(source, target, curve, ids, scorers, planned, line), line)
 
 
 def adapting_plans(
@@ -162,12 +165,33 @@ def common_share(target: Dataset, own: Sides, number: int) -> float:
     return float(np.minimum(number / counts, 1.0).mean()) if len(counts) else 1.0
 
 
+def coincidences(target: Dataset, curve: AdaptingSettings, planned: Collection[tuple[int, int]]) -> list[str]:
+    """A note on numbers of answers with which two divisions have the same tested and adapting answers."""
+    chosen: dict[int, list[tuple[frozenset[int], frozenset[int]]]] = {}
+    for number, division in planned:
+        own = sides(target, _how(curve, number, division))
+        found = frozenset(own.tested.index), frozenset(own.chosen(number, division).index)
+        chosen.setdefault(number, []).append(found)
+    said = [
+        f"{len(set(found))} of {len(found)} with {number}"
+        for number, found in chosen.items()
+        if len(set(found)) < len(found)
+    ]
+    if not said:
+        return []
+    return [
+        f"Some divisions coincide. Different are, by answers a prompt: {', '.join(said)}. Fewer --divisions "
+        "say as much."
+    ]
+
+
 def _notes(
     source: Dataset,
     target: Dataset,
     curve: AdaptingSettings,
     ids: Sequence[str],
     scorers: Mapping[int, Scorer],
+    planned: Collection[tuple[int, int]],
     perfect: float | None,
 ) -> list[str]:
     """What the numbers are of, and what they cannot show."""
@@ -188,6 +212,7 @@ def _notes(
         f"Adapting listeners answer {where}. Adapting and tested listeners are {apart}.",
         *([f"{left_out} prompts have fewer than two tested listeners in a division."] if left_out else []),
         *(["With one division intervals have no part for the choice of listeners."] * (curve.divisions == 1)),
+        *coincidences(target, curve, planned),
         *([f"A perfect predictor would score about {perfect:.2f} dB."] if perfect is not None else []),
         *(
             [f"{len(ids)} prompts: nothing is concluded with fewer than {LEAST_PROMPTS}."]

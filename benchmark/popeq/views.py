@@ -115,7 +115,8 @@ def _tested_on(dataset: Dataset, group: str) -> Dataset:
     stages = [replace(s, test=tuple(p for p in s.test if p in enough)) for s in dataset.stages]
     if not any(s.test for s in stages):
         raise UsageError(
-            f"{dataset.name}@group-{group}: no tested prompt has {LEAST_OF_GROUP} answers of this group"
+            f"{dataset.name}@group-{group}: no tested prompt has {LEAST_OF_GROUP} answers of this group; "
+            f"name another of the groups ({', '.join(dataset.listener_groups)})"
         )
     return replace(dataset, group=group, own_stages=tuple(s for s in stages if s.test))
 

@@ -16,7 +16,7 @@ from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset_folder import read_dataset
 from popeq.errors import UsageError
-from popeq.metrics import HEADLINE
+from popeq.metrics import HEADLINE, rendered_mmd
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import Run
 from popeq.runs.job import Job, for_predictor, labelled_for_predictor
@@ -175,6 +175,28 @@ def test_compare_show_and_studies_take_the_group(made, popeq_inside):
     assert (
         "listeners; disjoint halves need 4" in few.stderr or "has 4 answers to a tested prompt" in few.stderr
     )
+
+
+def test_rendered_mmd_by_group_is_against_the_answers_of_each_group(made, popeq):
+    on = [made / "runs", "--dataset", made / "data", "--by", "group", "--with", "rendered_mmd"]
+    shown = json.loads(popeq("leaderboard", "show", *on, "--format", "json", check=True).stdout)
+    (run,) = (Run.open(f) for f in (made / "runs").glob("*-prior-*"))
+    data = api.load_dataset(made / "data")
+    samples = dict(zip(data.test_ids, run.samples(data.test_ids), strict=True))
+    on = ["--dataset", made / "data", "--by", "group", "--with", "rendered_mmd", "--format", "json"]
+    alone = json.loads(popeq("show", run.folder, *on, check=True).stdout)
+    for group in ("home", "lab"):
+        view = api.load_dataset(f"{made / 'data'}@group-{group}")
+        answers = [p.responses for p in view.tested(view.test_ids)]
+        expected = np.mean(
+            [rendered_mmd(samples[p], own) for p, own in zip(view.test_ids, answers, strict=True)]
+        )
+        rows = [row for row in shown["rows"] if row["group"] == group]
+        assert all(row["rendered_mmd_mean"] is not None for row in rows if row["predictor"] == "prior")
+        (row,) = (row for row in rows if row["predictor"] == "prior")
+        assert row["rendered_mmd_mean"] == pytest.approx(expected, abs=1e-6)
+        (row,) = (row for row in alone["rows"] if row["group"] == group)
+        assert row["rendered_mmd_mean"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_grouping_of_the_prompts_named_group_is_not_the_listeners(tmp_path):

@@ -13,6 +13,7 @@ from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.entries import Entry, scored_by
 from popeq.board.leaderboard import Leaderboard, against, build, score_cells
 from popeq.board.notes import Note
+from popeq.board.rendered import has_rendered, with_rendered
 from popeq.board.scoring import Scorer
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
@@ -42,7 +43,10 @@ class Group:
         """A row of the scorer that was split, with its scores on this group."""
         if self.of_listeners is None:
             return entry.take(self.keep)
-        return scored_by(entry, self.of_listeners, whole.dataset, jobs, keep=keep)
+        scored = scored_by(entry, self.of_listeners, whole.dataset, jobs, keep=keep)
+        if not has_rendered([entry]):
+            return scored
+        return with_rendered([scored], self.of_listeners, whole.dataset, jobs=jobs, keep=keep)[0]
 
     @property
     def small(self) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from popeq.board import kept_scores
-from popeq.board.entries import Entry
+from popeq.board.entries import Entry, samples_of
 from popeq.board.kept_scores import Numbers
 from popeq.board.scoring import PromptTable, ReferenceLine, Scorer
+from popeq.dataset import Dataset
 from popeq.errors import UsageError
 from popeq.metrics import HEADLINE
 from popeq.metrics.rendered import RenderedTarget, mean_kernel, rendered_features
@@ -36,12 +37,18 @@ def has_rendered(entries: Sequence[Entry]) -> bool:
 
 
 def with_rendered(
-    entries: Sequence[Entry], scorer: Scorer, *, jobs: int = 1, keep: bool = True
+    entries: Sequence[Entry],
+    scorer: Scorer,
+    drawn: Dataset | None = None,
+    *,
+    jobs: int = 1,
+    keep: bool = True,
 ) -> list[Entry]:
     """The same rows, whose tables also hold ``rendered_mmd`` and the influence of listeners on it.
 
-    Nothing else in them changes. Runs are scored in ``jobs`` processes; with ``keep``, what the same code
-    computed here before is read, from files of its own.
+    Nothing else in them changes. ``drawn`` is the data set that the runs are of, by default the scorer's.
+    Runs are scored in ``jobs`` processes; with ``keep``, what the same code computed here before is read,
+    from files of its own.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def with_rendered(
     places = [_place_of(run, scorer) if keep else None for run in runs]
     kept = [place and kept_scores.read(place, scorer, (RENDERED,)) for place in places]
     tasks = [(run, place) for run, place, found in zip(runs, places, kept, strict=True) if not found]
-    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer,)))
+    computed = iter(parallel_map(_score_one, tasks, jobs, (scorer, drawn or scorer.dataset)))
     scored = iter([found or next(computed) for found in kept])
     return [replace(e, table=_extended(e.table, [next(scored) for _ in e.runs])) for e in entries]
 
@@ -61,7 +68,7 @@ def with_rendered(
 def rendered_table(run: Run, scorer: Scorer) -> pd.DataFrame:
     """``prompt_id`` and ``rendered_mmd`` of a run; UsageError as for ``with_rendered``."""
     _check(scorer)
-    values = _score_one(run, None, scorer).scores[RENDERED]
+    values = _score_one(run, None, scorer, scorer.dataset).scores[RENDERED]
     return pd.DataFrame({"prompt_id": scorer.prompt_ids, RENDERED: values})
 
 
@@ -121,9 +128,9 @@ def _target(scorer: Scorer, i: int) -> RenderedTarget:
     return RenderedTarget(scorer.targets[i].responses, scorer.dataset.space)
 
 
-def _score_one(run: Run, place: Path | None, scorer: Scorer) -> Numbers:
+def _score_one(run: Run, place: Path | None, scorer: Scorer, drawn: Dataset) -> Numbers:
     """``rendered_mmd`` of a run, also written to a place if there is one."""
-    samples = run.samples(scorer.dataset.test_ids, scorer.dataset.space)
+    samples = samples_of(run, scorer, drawn)
     found = [_target(scorer, i).score(own) for i, own in enumerate(samples)]
     scored = Numbers(
         {RENDERED: np.array([one.value for one in found])}, {RENDERED: [one.influence for one in found]}, []

@@ -144,6 +144,10 @@ def transfer(
 
         if parameters:
             raise UsageError(f"--{min(parameters)}: needs --adapt, which fits predictors")
+        context = click.get_current_context()
+        for name, option in (("divisions", "--divisions"), ("on", "--on"), ("seeds", "--seed")):
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise UsageError(f"{option}: needs --adapt, which fits predictors")
         return studying.transfer(runs, dataset, to=to, runs_dir=runs_dir, jobs=jobs, by=by)
     from popeq import adapting
     from popeq.cli.sweeping import SweepTable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from tests.conftest import write_small_dataset
 
 import popeq
 from popeq.adapted import Adaptation, adapted, sides, split_adapted, with_answers
-from popeq.adapting import AdaptingSettings, adapting_plans, common_share
+from popeq.adapting import AdaptingSettings, adapting_plans, coincidences, common_share
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
 from popeq.lookup import adapted_of, installed_dataset
@@ -40,7 +42,7 @@ def test_nobody_adapts_and_is_tested_and_fewer_answers_are_among_more(pair):
     seen = set()
     for division in range(4):
         chosen = {}
-        for k in (0, 1, 2, 3):
+        for k in (0, 1, 2):
             data = adapted_of(source, target, Adaptation(k, division))
             (stage,) = data.stages
             own = data.labelled([p for p in stage.train if p.startswith("adapt.")])
@@ -48,15 +50,50 @@ def test_nobody_adapts_and_is_tested_and_fewer_answers_are_among_more(pair):
             assert len(chosen[k]) == 8 * k == with_answers(data)
             tested = {who for p in data.tested(stage.test) for who in p.listeners}
             assert not tested & {who for _, who in chosen[k]}
-            assert [len(p.responses) for p in data.tested(stage.test)] == [2] * 10
+            assert len({len(p.responses) for p in data.tested(stage.test)}) == 1
             assert stage.test == target.test_ids
             assert set(data.listener_groups) == {"source", "target"}
             assert data.unlabelled(stage.test)[0].group == "target"
             assert [p for p in stage.train if p.startswith("from.")] == [f"from.p{i:02d}" for i in range(6)]
             assert stage.validation == ("from.p06", "from.p07")
-        assert chosen[1] < chosen[2] < chosen[3]
-        seen.add(frozenset(chosen[3]))
+        assert chosen[1] < chosen[2]
+        seen.add(frozenset(chosen[2]))
     assert len(seen) > 1, "divisions differ"
+
+
+def test_people_who_answer_different_numbers_of_prompts_are_divided_anew(pair):
+    there = load(pair, "there")
+    asked = there.responses["prompt_id"].str[1:].astype(int)
+    person = there.responses["listener_id"].str[1:].astype(int)
+    target = replace(there, responses=there.responses[asked < 18 - person].reset_index(drop=True))
+    tested = [
+        frozenset(sides(target, Adaptation(1, division)).tested["listener_id"]) for division in range(20)
+    ]
+    assert len(set(tested)) > 4
+    assert set.union(*map(set, tested)) == {"l0", "l1", "l2", "l3", "l4"}
+
+
+def test_divisions_that_coincide_are_said(pair):
+    there = load(pair, "there")
+    two = there.responses[there.responses["listener_id"].isin(["l0", "l1"])]
+    curve = AdaptingSettings(answers=(1,), divisions=9)
+    planned = [(k, d) for k in (0, 1) for d in range(9)]
+    (note,) = coincidences(replace(there, responses=two.reset_index(drop=True)), curve, planned)
+    assert "Different are, by answers a prompt: 2 of 9 with 0, 2 of 9 with 1." in note
+    assert coincidences(there, curve, [(1, 0)]) == []
+
+
+def test_divisions_without_a_common_prompt_are_refused_before_anything_is_drawn(pair, tmp_path):
+    there = load(pair, "there")
+    place = there.responses["prompt_id"].str[1:].astype(int) + there.responses["listener_id"].str[1:].astype(
+        int
+    )
+    few = replace(there, responses=there.responses[place % 5 < 3].reset_index(drop=True))
+    with pytest.raises(
+        UsageError, match=r"in each of the 9 divisions; give fewer --divisions, or a data set"
+    ):
+        popeq.adapt("prior", pair / "here", to=few, answers=(1,), divisions=9, runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_with_folds_each_stage_trains_on_the_other_folds_and_on_no_source_answer_to_its_sentences(pair):
@@ -83,7 +120,7 @@ def test_one_sentence_about_two_tracks_is_two_prompts(tmp_path):
     prompts.assign(text="make it warm", audio_id=prompts["prompt_id"]).to_csv(
         folder / "prompts.csv", index=False
     )
-    source = popeq.load_dataset(write_small_dataset(tmp_path / "source"))
+    source = popeq.load_dataset(write_small_dataset(tmp_path / "source", seed=2))
     data = adapted_of(source, popeq.load_dataset(folder), Adaptation(2))
     assert with_answers(data) == 8 * 2
     prompts.assign(text="make it warm").to_csv(folder / "prompts.csv", index=False)
@@ -171,6 +208,9 @@ def test_the_command_prints_the_curve(pair, popeq_inside, tmp_path):
         (("--adapt", "1"), "name at least one predictor"),
         (("prior", "--adapt", "1", "--by", "category"), "leave --by out"),
         (("group-prior", "--pooled-answers", "0"), "--pooled_answers: needs --adapt"),
+        (("prior", "--divisions", "4"), "--divisions: needs --adapt"),
+        (("prior", "--on", "all"), "--on: needs --adapt"),
+        (("prior", "--seed", "0"), "--seed: needs --adapt"),
     ):
         printed = popeq_inside(*words, *more)
         assert printed.returncode == 2
@@ -182,7 +222,9 @@ def test_what_cannot_be_adapted_is_one_line(pair, tmp_path):
     with (other / "dataset.toml").open("a") as card:
         card.write("[space]\nx_db = [-12.0, 12.0]\n")
     here, there = load(pair, "here"), load(pair, "there")
-    with pytest.raises(UsageError, match="other has another plane than small"):
+    with pytest.raises(
+        UsageError, match="other has another plane than small; name two data sets with the same"
+    ):
         adapted(here, popeq.load_dataset(other), Adaptation(1), "x")
     again = adapted_of(here, there, Adaptation(1))
     with pytest.raises(UsageError, match="is trained on other listeners than it is tested on"):
@@ -192,8 +234,29 @@ def test_what_cannot_be_adapted_is_one_line(pair, tmp_path):
     alone = pd.read_csv(pair / "there" / "responses.csv")
     lone = write_small_dataset(tmp_path / "lone", prompts=18, name="lone")
     alone[alone["listener_id"] == "l0"].to_csv(lone / "responses.csv", index=False)
-    with pytest.raises(UsageError, match="no tested prompt has 2 answers of tested listeners"):
+    with pytest.raises(UsageError, match="no tested prompt has 2 answers of tested listeners; give fewer"):
         adapted(here, popeq.load_dataset(lone), Adaptation(0), "x")
+
+
+def test_a_source_that_holds_answers_of_the_target_is_refused(pair, tmp_path):
+    here = load(pair, "here")
+    said = "holds answers of .*; name DATA@only-F and DATA@only-G for two groups of a data set, or another"
+    for source, target in ((here, here), (here, popeq.load_dataset(f"{pair / 'here'}@folds-2"))):
+        with pytest.raises(UsageError, match=said):
+            popeq.adapt("prior", source, to=target, answers=(1,), runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    rows = [f"l{i},{'one' if i < 1 else 'two'}" for i in range(5)]
+    grouped = write_small_dataset(tmp_path / "grouped", prompts=18, name="grouped")
+    (grouped / "listeners.csv").write_text("\n".join(["listener_id,group", *rows]) + "\n")
+    one, two, both = (popeq.load_dataset(f"{grouped}{view}") for view in ("@only-one", "@only-two", ""))
+    with pytest.raises(UsageError, match=said):
+        adapted_of(both, two, Adaptation(0))
+    assert adapted_of(one, two, Adaptation(0)).stages
+
+
+def test_panels_of_one_data_set_can_be_adapted_to_each_other():
+    for name in ("simulated-120", "simulated-1200"):
+        assert adapted_of(popeq.load_dataset(name), popeq.load_dataset(f"{name}-b"), Adaptation(2)).stages
 
 
 def test_names_of_two_data_sets():

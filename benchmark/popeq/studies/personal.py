@@ -91,8 +91,8 @@ def personal_study(
     check_statsmodels()
     if by and of_listeners(scorer.dataset, by):
         raise UsageError(
-            f"{scorer.dataset.name}: personal splits its table by groups of prompts, not of listeners; for one "
-            f"group of listeners give --dataset {scorer.dataset.name}@{by}-NAME"
+            f"{scorer.dataset.name}: popeq personal splits its table by groups of prompts, not of listeners; "
+            f"for one group of listeners give --dataset {scorer.dataset.name}@group-NAME"
         )
     name, own = scorer.dataset.name, sorted(set(settings.own))
     if not own or own[0] < 0 or own[-1] < 1:
@@ -190,8 +190,8 @@ class Compared:
         )
         if shift.value >= 0.0:
             return (
-                f"{start} does not lower the energy score of {before:.3f} dB: it changes by {shift.value:.3f} "
-                f"dB (95 % interval, with the choice of the method: {low:.3f} to {high:.3f})."
+                f"{start} does not lower the energy score of {before:.3f} dB: the shift is {shift.value:.3f} dB "
+                f"(95 % interval, with the choice of the method: {low:.3f} to {high:.3f})."
             )
         return (
             f"{start} lowers the energy score from {before:.3f} dB by {-shift.value:.3f} dB (95 % interval, "
@@ -240,9 +240,9 @@ def _notes(scorer: Scorer, everything: Compared, settings: PersonalSettings) -> 
         "population. Intervals and p are over prompts and people; p_family holds the error over all rows of "
         "one population.",
         f"{OTHERS}: the other answers to the same prompt; a run: {SAMPLES} of its samples. How a person "
-        "differs is measured from the other listeners' answers to the known prompts, for every population, so "
-        "that a run's error for everybody is not counted as the worth of a person; what methods know of how "
-        f"people differ is estimated on other people ({GROUPS} groups). Samples that are moved out of "
+        "differs is measured from the other listeners' answers to the known prompts, for every population, "
+        "so that a run's error for everybody is not counted as the worth of a person; what methods know of "
+        f"how people differ is estimated on other people ({GROUPS} groups). Samples that are moved out of "
         "the plane are put on its edge: edge_percent of them.",
     ]
     if set(everything.means) - {OTHERS}:

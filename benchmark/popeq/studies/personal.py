@@ -190,8 +190,8 @@ class Compared:
         )
         if shift.value >= 0.0:
             return (
-                f"{start} does not lower the energy score of {before:.3f} dB: the shift is {shift.value:.3f} dB "
-                f"(95 % interval, with the choice of the method: {low:.3f} to {high:.3f})."
+                f"{start} does not lower the energy score of {before:.3f} dB: the shift is {shift.value:.3f} "
+                f"dB (95 % interval, with the choice of the method: {low:.3f} to {high:.3f})."
             )
         return (
             f"{start} lowers the energy score from {before:.3f} dB by {-shift.value:.3f} dB (95 % interval, "

@@ -155,7 +155,7 @@ def _of_prompts(scores: Floats, replicates: int, rng: np.random.Generator) -> Fl
     """Replicates (n, B) of the part of the means' error that prompts make, scores (n, P)."""
     prompts = scores.shape[1]
     drawn = _multiplied(scores - scores.mean(axis=1, keepdims=True), replicates, rng)
-    return drawn / np.sqrt(prompts * max(prompts - 1.0, 1.0))
+    return np.asarray(drawn / np.sqrt(prompts * max(prompts - 1.0, 1.0)))
 
 
 def _standardised(part: Floats) -> Floats:

@@ -39,7 +39,7 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     check_picture(path)
     from matplotlib.figure import Figure
 
-    points = dataset.points(prompt_id)
+    points = _shown(dataset, prompt_id)
     prompt = dataset.unlabelled([prompt_id])[0]
     figure = Figure(figsize=(6.6, 5.9), layout="compressed")
     axes = figure.add_subplot()
@@ -49,6 +49,12 @@ def picture(dataset: Dataset, prompt_id: str, path: Path) -> None:
     axes.set_title(titled(prompt.text), fontsize=11, parse_math=False)
     figure.supxlabel(_caption(dataset, prompt_id, points), fontsize=8, color="0.35")
     save(figure, path)
+
+
+def _shown(dataset: Dataset, prompt_id: str) -> NDArray[np.float64]:
+    """The answers (m, 2), dB, that a prompt is tested with; those of everybody if it is not tested."""
+    tested = prompt_id in dataset.test_ids
+    return dataset.tested([prompt_id])[0].responses if tested else dataset.points(prompt_id)
 
 
 def titled(text: str, width: int = 48) -> str:
@@ -128,7 +134,7 @@ def terminal_plot(dataset: Dataset, prompt_id: str, width: int = 49, height: int
 
     Odd ``width`` and ``height`` give 0 dB a column and a row of its own in a box that it is the middle of.
     """
-    space, points = dataset.space, dataset.points(prompt_id)
+    space, points = dataset.space, _shown(dataset, prompt_id)
     canvas = empty_canvas(space, width, height)
     for (i, j), count in Counter(place_on_canvas(p, canvas, space) for p in points).items():
         canvas[i, j] = "o" if count == 1 else str(min(count, 9))

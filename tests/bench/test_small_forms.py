@@ -126,7 +126,7 @@ def test_learning(capsys):
 def test_personal(capsys):
     personal.main(["--worlds", "2", "--people", "6"])
     gains, shrinkage, strength = capsys.readouterr().out.split("\n\n")
-    assert [len(rows_of(each)) for each in (gains, shrinkage, strength)] == [24, 6, 4]
+    assert [len(rows_of(each)) for each in (gains, shrinkage, strength)] == [40, 3, 4]
 
 
 def test_rendered_mmd(tmp_path, capsys):

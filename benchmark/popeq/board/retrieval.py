@@ -25,7 +25,7 @@ def retrieval_table(run: Run, dataset: Dataset) -> pd.DataFrame:
             "retrieved": len(found),
             "rank_correlation": retrieval_rank_correlation(
                 [f["similarity"] for f in found],
-                dataset.points(prompt_id),
+                dataset.tested([prompt_id])[0].responses,
                 [dataset.points(f["prompt_id"]) for f in found],
             ),
         }

@@ -78,15 +78,12 @@ def all_pairs(
         whole = np.sqrt(np.square(people[first] - people[first + 1 :]).sum(axis=1))
         share[at] = np.divide(se_people, whole, out=np.zeros_like(whole), where=whole > 0.0)
     p = two_sided_p(shift, se, df)
-    by_prompt = _multiplied(given - given.mean(axis=1, keepdims=True), replicates, rng)
-    by_prompt /= np.sqrt(panels.prompts * max(panels.prompts - 1.0, 1.0))
+    by_prompt = _of_prompts(given, replicates, rng)
     by_person = _multiplied(people, replicates, rng)
 
     def drawn(pairs: NDArray[np.intp]) -> Floats:
         a, b = i[pairs], j[pairs]
-        part = by_prompt[a] - by_prompt[b] + share[pairs, None] * (by_person[a] - by_person[b])
-        scale = np.sqrt(np.square(part).mean(axis=1, keepdims=True))
-        return np.asarray(np.abs(np.divide(part, scale, out=part, where=scale > 0.0)))
+        return _standardised(by_prompt[a] - by_prompt[b] + share[pairs, None] * (by_person[a] - by_person[b]))
 
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.where(shift == 0.0, 0.0, shift / sd)
@@ -144,17 +141,27 @@ def family(
     p = two_sided_p(given.mean(axis=1), se, df)
     whole = np.sqrt(np.square(people).sum(axis=1))
     share = np.divide(se_people, whole, out=np.zeros_like(whole), where=whole > 0.0)
-    part = _multiplied(given - given.mean(axis=1, keepdims=True), REPLICATES, rng)
-    part /= np.sqrt(panels.prompts * max(panels.prompts - 1.0, 1.0))
-    part += share[:, None] * _multiplied(people, REPLICATES, rng)
-    scale = np.sqrt(np.square(part).mean(axis=1, keepdims=True))
-    part = np.abs(np.divide(part, scale, out=part, where=scale > 0.0))
+    part = _of_prompts(given, REPLICATES, rng)
+    part = _standardised(part + share[:, None] * _multiplied(people, REPLICATES, rng))
     made = np.flatnonzero(~np.isnan(p))
     if not len(made):
         return Family(p, alpha)
     reached = float(np.quantile(part[made].max(axis=0), 1.0 - alpha))
     level = float(np.clip(2.0 * ndtr(-reached), alpha / len(made), alpha))
     return Family(step_down(p, lambda rows: part[rows], REPLICATES), level)
+
+
+def _of_prompts(scores: Floats, replicates: int, rng: np.random.Generator) -> Floats:
+    """Replicates (n, B) of the part of the means' error that prompts make, scores (n, P)."""
+    prompts = scores.shape[1]
+    drawn = _multiplied(scores - scores.mean(axis=1, keepdims=True), replicates, rng)
+    return np.asarray(drawn / np.sqrt(prompts * max(prompts - 1.0, 1.0)))
+
+
+def _standardised(part: Floats) -> Floats:
+    """The sizes of replicates (n, B) in standard deviations of each row; ``part`` is overwritten."""
+    scale = np.sqrt(np.square(part).mean(axis=1, keepdims=True))
+    return np.asarray(np.abs(np.divide(part, scale, out=part, where=scale > 0.0)))
 
 
 def _multiplied(effects: Floats, replicates: int, rng: np.random.Generator) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from popeq.dataset import Dataset
 from popeq.errors import UsageError
+from popeq.plain_text import same_sentence
 from popeq.seeding import generator
 from popeq.typing import Floats, Ints
 
@@ -48,9 +49,9 @@ def _summed(values: Floats, place: Ints, length: int) -> Floats:
 
 
 def answers_of(dataset: Dataset, prompt_ids: Sequence[str]) -> Answers:
-    """The answers to some prompts; those to a prompt that one person alone answered are left out, because it
-    has no other listeners. SealedError if the answers are not here."""
-    prompts = dataset.labelled(prompt_ids)
+    """The tested answers to some prompts; those to a prompt that one person alone answered are left out,
+    because it has no other listeners. SealedError if the answers are not here."""
+    prompts = dataset.tested(prompt_ids)
     kept = [(p, own) for p, own in enumerate(prompts) if len(own.listeners) > 1]
     names = np.array([name for _, own in kept for name in own.listeners], dtype=object)
     people, person = np.unique(names, return_inverse=True)
@@ -73,7 +74,7 @@ def kinds_of(dataset: Dataset, prompt_ids: Sequence[str], other: str) -> Ints:
         known = ", ".join(("prompt", "text", *dataset.groupings))
         raise UsageError(f"{dataset.name}: other prompts can differ by {known}, not by {other!r}")
     rows = dataset.prompts.set_index("prompt_id").loc[list(prompt_ids)]
-    texts = [" ".join(text.split()).casefold() for text in rows["text"]]
+    texts = [same_sentence(text) for text in rows["text"]]
     if other == "prompt":
         kinds: list[object] = list(zip(texts, [track or "" for track in rows["audio_id"]], strict=True))
     else:
@@ -142,9 +143,8 @@ class Population(Protocol):
     @property
     def answers(self) -> Answers: ...
 
-    def centres(self, hidden: NDArray[np.bool_] | None = None) -> Floats:
-        """The mean (U, 2), dB, of the population of each answer, the answer itself never part of it; without
-        the ``hidden`` (U,) answers; NaN where nothing is left."""
+    def centres(self) -> Floats:
+        """The mean (U, 2), dB, of the population of each answer, the answer itself never part of it."""
         ...
 
     def cloud(self, place: int) -> Floats:
@@ -160,7 +160,7 @@ class OtherListeners:
     label: str = OTHERS
 
     def centres(self, hidden: NDArray[np.bool_] | None = None) -> Floats:
-        """As ``Population.centres``."""
+        """As ``Population.centres``; without the ``hidden`` (U,) answers, NaN where nothing is left."""
         answers = self.answers
         seen = np.ones(len(answers.person)) if hidden is None else (~hidden).astype(np.float64)
         points = answers.points * seen[:, None]
@@ -187,7 +187,7 @@ class Predicted:
     label: str
     samples: Floats
 
-    def centres(self, hidden: NDArray[np.bool_] | None = None) -> Floats:  # noqa: ARG002
+    def centres(self) -> Floats:
         """As ``Population.centres``: no answer to the prompt is part of a run's samples."""
         return np.asarray(self.samples.mean(axis=1)[self.answers.prompt])
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from popeq.board.entries import Entry
-from popeq.board.groupings import Group
+from popeq.board.groupings import Group, of_listeners
 from popeq.board.people import people_note
 from popeq.board.scoring import Scorer
 from popeq.errors import UsageError
@@ -39,7 +39,7 @@ from popeq.studies.personal_scores import (
     personal_cells,
 )
 from popeq.studies.personalisers import METHODS, check_statsmodels
-from popeq.studies.study import COLOURS, Study, simulated_note, table_by
+from popeq.studies.study import COLOURS, Study, log_axis, simulated_note, table_by
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -86,9 +86,14 @@ def personal_study(
     ------
     UsageError
         If nobody answered twice, or often enough, or too few people did; if ``own`` has no number above 0 or
-        ``other`` is unknown; if statsmodels is missing.
+        ``other`` is unknown; if ``by`` groups listeners; if statsmodels is missing.
     """
     check_statsmodels()
+    if by and of_listeners(scorer.dataset, by):
+        raise UsageError(
+            f"{scorer.dataset.name}: popeq personal splits its table by groups of prompts, not of listeners; "
+            f"for one group of listeners give --dataset {scorer.dataset.name}@group-NAME"
+        )
     name, own = scorer.dataset.name, sorted(set(settings.own))
     if not own or own[0] < 0 or own[-1] < 1:
         raise UsageError("personal: own needs whole numbers from 0, one of them above 0, such as 0,1,2,5,10")
@@ -179,10 +184,18 @@ class Compared:
         shift = self.targets.mean(self.differences(label)[method, self.most])
         before = self.targets.mean(self.means[label][UNCHANGED, 0].scores).value
         low, high = shift.interval(1.0 - self._family(label, self.most).level)
-        return (
+        start = (
             f"What personalising is worth, {label}: with {self.most} own answers the best of {len(METHODS)} "
-            f"methods ({method}) lowers the energy score from {before:.3f} dB by {-shift.value:.3f} dB (95 % "
-            f"interval, with the choice of the method: {-high:.3f} to {-low:.3f})."
+            f"methods ({method})"
+        )
+        if shift.value >= 0.0:
+            return (
+                f"{start} does not lower the energy score of {before:.3f} dB: the shift is {shift.value:.3f} "
+                f"dB (95 % interval, with the choice of the method: {low:.3f} to {high:.3f})."
+            )
+        return (
+            f"{start} lowers the energy score from {before:.3f} dB by {-shift.value:.3f} dB (95 % interval, "
+            f"with the choice of the method: {-high:.3f} to {-low:.3f})."
         )
 
     def draw(self, axes: Axes) -> None:
@@ -208,9 +221,7 @@ class Compared:
                 markersize=4,
                 label=f"{label}: {method}",
             )
-        axes.set_xscale("log")
-        axes.set_xticks(numbers, [str(k) for k in numbers])
-        axes.minorticks_off()
+        log_axis(axes, numbers)
         axes.set(xlabel="own answers that are known", ylabel="energy score against the population, dB")
 
 
@@ -228,8 +239,10 @@ def _notes(scorer: Scorer, everything: Compared, settings: PersonalSettings) -> 
         f"{everything.most} own answers to other prompts ({other}){left}. Shift: a method minus the "
         "population. Intervals and p are over prompts and people; p_family holds the error over all rows of "
         "one population.",
-        f"{OTHERS}: the other answers to the same prompt; a run: {SAMPLES} of its samples. What methods know "
-        f"of how people differ is estimated on other people ({GROUPS} groups). Samples that are moved out of "
+        f"{OTHERS}: the other answers to the same prompt; a run: {SAMPLES} of its samples. How a person "
+        "differs is measured from the other listeners' answers to the known prompts, for every population, "
+        "so that a run's error for everybody is not counted as the worth of a person; what methods know of "
+        f"how people differ is estimated on other people ({GROUPS} groups). Samples that are moved out of "
         "the plane are put on its edge: edge_percent of them.",
     ]
     if set(everything.means) - {OTHERS}:

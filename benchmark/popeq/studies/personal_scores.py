@@ -13,7 +13,7 @@ from popeq.parallel import parallel_map
 from popeq.seeding import generator
 from popeq.space import Space
 from popeq.statistics import Family, MeanEstimate, Panels, family, mean_inference
-from popeq.studies.one_listener import Answers, Drawn, Population
+from popeq.studies.one_listener import Answers, Drawn, OtherListeners, Population
 from popeq.studies.personalisers import METHODS, Known, Others
 from popeq.typing import Floats, Ints
 
@@ -60,7 +60,11 @@ def personal_cells(
     jobs: int = 1,
     methods: Sequence[str] = tuple(METHODS),
 ) -> list[Cells]:
-    """The cells of each population with ``own`` numbers of known answers; ``groups`` are those of people."""
+    """The cells of each population with ``own`` numbers of known answers; ``groups`` are those of people.
+
+    What a person differs in is measured from the other listeners' answers to the same prompts, whatever the
+    population, so that no error which a run makes for everybody is learnt from a person's answers.
+    """
     tasks = [(population,) for population in populations]
     return parallel_map(_cells, tasks, jobs, (drawn, tuple(own), groups, space, tuple(methods)))
 
@@ -73,8 +77,9 @@ def _cells(
     space: Space,
     methods: tuple[str, ...],
 ) -> Cells:
-    answers = population.answers
-    centres, people = population.centres(), groups[answers.person]
+    answers, same = population.answers, OtherListeners(population.answers)
+    own_centres, centres = population.centres()[drawn.targets], same.centres()
+    people = groups[answers.person]
     everyone = np.arange(len(drawn.targets))
     clouds = [population.cloud(place) for place in drawn.targets]
     wanted = answers.points[drawn.targets]
@@ -84,13 +89,12 @@ def _cells(
     for group in np.unique(people[drawn.targets]):
         at = everyone[people[drawn.targets] == group]
         part = Drawn(drawn.targets[at], drawn.known[at], 0)
-        others = _others(population, people == group)
+        others = _others(same, people == group)
         for name in methods:
             method = METHODS[name](others)
             for k in (k for k in own if k):
-                known = Known(centres[part.targets], *part.centred(centres, answers.points, k))
+                known = Known(own_centres[at], *part.centred(centres, answers.points, k))
                 shifts[name, k][at], factors[name, k][at] = method(known)
-    own_centres = centres[drawn.targets]
     for key in shifts:
         changes = zip(clouds, own_centres, shifts[key], factors[key], strict=True)
         changed = [c + shift + factor * (points - c) for points, c, shift, factor in changes]
@@ -98,9 +102,9 @@ def _cells(
     return cells
 
 
-def _others(population: Population, hidden: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Others:
+def _others(same: OtherListeners, hidden: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Others:
     """The answers that are not hidden, from centres that no hidden answer is part of."""
-    answers, centres = population.answers, population.centres(hidden)
+    answers, centres = same.answers, same.centres(hidden)
     kept = ~hidden & np.isfinite(centres).all(axis=1)
     return Others(centres[kept], answers.points[kept] - centres[kept], answers.person[kept])
 

@@ -2,7 +2,9 @@
 
 Every method gives a shift and a factor for each axis: a sample s of the population of a prompt becomes
 ``centre + shift + factor (s - centre)``. Without any known answer all of them leave the population as it is.
-What a method has to know of how people differ is estimated on other people than the one it predicts.
+What a method has to know of how people differ is estimated on other people than the one it predicts. Offsets
+are always from the mean of the other listeners' answers to the same prompt, never from the population that is
+changed: a run's error, which all people share, is not what people differ in.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _START = 0.1
 
 class Known(NamedTuple):
     """What is known of T people: the ``centre`` (T, 2) of the population of the prompt that is predicted, and
-    of k prompts that the person answered the ``centres`` (T, k, 2) and the ``offsets`` (T, k, 2) of the
-    person's answers from them; all in dB."""
+    of k prompts that the person answered the means of the other listeners' answers, ``centres`` (T, k, 2),
+    and the ``offsets`` (T, k, 2) of the person's answers from them; all in dB."""
 
     centre: Floats
     centres: Floats
@@ -42,8 +44,8 @@ class Change(NamedTuple):
 
 
 class Others(NamedTuple):
-    """What other people answered, N answers: ``centres`` (N, 2) of the populations, ``offsets`` (N, 2) of the
-    answers from them, both dB, and ``person`` (N,)."""
+    """What other people answered, N answers: the means of the others' answers to the same prompt, ``centres``
+    (N, 2), ``offsets`` (N, 2) of the answers from them, both dB, and ``person`` (N,)."""
 
     centres: Floats
     offsets: Floats
@@ -55,7 +57,11 @@ Method = Callable[[Known], Change]
 
 class Spread(NamedTuple):
     """Second moments about zero of offsets for each axis, dB^2: ``total`` (2,) of one answer, and ``common``
-    (2,) of two answers of one person, which is what the person has in all answers."""
+    (2,) of two answers of one person, which is what the person has in all answers.
+
+    Offsets are from the mean of n others with the same variance, so ``total`` is 1 + 1 / n times that of an
+    answer: the weight allows for the noise of the mean.
+    """
 
     total: Floats
     common: Floats
@@ -74,9 +80,11 @@ def spread_of(offsets: Floats, person: Ints) -> Spread:
     Notes
     -----
     ``common`` is the mean product of all pairs of answers that one person gave to two prompts: the method of
-    moments for crossed random effects (Gao & Owen 2017), by sums over people; at most ``total``. It is 0 on
-    an axis where people do not show at the 5 % level (one-sided) that they differ: without a difference the
-    estimate has the standard error ``total sqrt(2 / pairs)``.
+    moments for crossed random effects (Gao & Owen 2017), by sums over people; at most ``total``. The other
+    people of the mean differ too, which makes it larger by the part 1 / (people - 1) where everybody answers.
+    It is 0 on an axis where people do not show at the 5 % level (one-sided) that they differ: without a
+    difference the products have the mean 0 and, but for the noise of the mean, are not correlated, so that
+    the variance of their sum is the sum of their squares.
     """
     people = int(person.max()) + 1
     count = np.bincount(person, minlength=people)
@@ -86,7 +94,8 @@ def spread_of(offsets: Floats, person: Ints) -> Spread:
     if not pairs:
         return Spread(total, np.zeros(2))
     common = (np.square(sums).sum(axis=0) - np.square(offsets).sum(axis=0)) / pairs
-    error = total * np.sqrt(2.0 / pairs)
+    squares = np.stack([np.bincount(person, axis, people) for axis in np.square(offsets).T], axis=1)
+    error = np.sqrt(2.0 * (np.square(squares).sum(axis=0) - (offsets**4).sum(axis=0))) / pairs
     return Spread(total, np.where(common > _SHOWN * error, np.minimum(common, total), 0.0))
 
 
@@ -106,7 +115,7 @@ def moved(others: Others) -> Method:
 
 
 def moved_and_narrowed(others: Others) -> Method:
-    """As ``moved``, and narrowed by what is known then: an answer's variance about the population's centre is
+    """As ``moved``, and narrowed by what is known then: an answer's variance about the others' mean is
     ``total``, about the moved one ``total - weight common``."""
     spread, move = spread_of(others.offsets, others.person), moved(others)
 
@@ -163,9 +172,8 @@ class MixedModel:
 def mixed(others: Others, *, strength: bool) -> MixedModel:
     """The mixed model of other people's offsets, its variances by REML (statsmodels ``MixedLM``).
 
-    Fixed effects are fitted and then added to the second moments of the person's effects: a person of whom
-    nothing is known is predicted by the population as it is. Where REML has no solution, the variances are
-    those of ``spread_of``.
+    Fixed effects are fitted and not used: what all people have in common is no worth of a person. Where REML
+    has no solution, the variances are those of ``spread_of``.
     """
     spread = spread_of(others.offsets, others.person)
     scale = np.sqrt(np.where(spread.total > 0.0, spread.total, 1.0))
@@ -173,36 +181,34 @@ def mixed(others: Others, *, strength: bool) -> MixedModel:
     start[:2, :2] = np.maximum(start[:2, :2], 1e-3 * np.eye(2))
     origin = others.centres.mean(axis=0)
     model = MixedModel(scale, origin, start, 1.0)
-    fixed, effects, residual = _reml(
+    effects, residual = _reml(
         (others.offsets / scale).ravel(),
         model.design(others.centres).reshape(-1, len(start)),
         np.repeat(others.person, 2),
         start,
     )
-    return replace(model, effects=effects + np.outer(fixed, fixed), residual=residual)
+    return replace(model, effects=effects, residual=residual)
 
 
-def _reml(values: Floats, rows: Floats, person: Ints, start: Floats) -> tuple[Floats, Floats, float]:
-    """Fixed effects (q,), covariance of the random ones (q, q) and residual variance, all for rows (n, q)."""
+def _reml(values: Floats, rows: Floats, person: Ints, start: Floats) -> tuple[Floats, float]:
+    """Covariance (q, q) of the random effects of rows (n, q), and the residual variance."""
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
-    zero = np.zeros(len(start))
-    begin = MixedLMParams.from_components(fe_params=zero, cov_re=start)
+    begin = MixedLMParams.from_components(fe_params=np.zeros(len(start)), cov_re=start)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of variances at their bound 0, which is an answer here
             found = MixedLM(values, rows, person, exog_re=rows).fit(
                 reml=True, method="lbfgs", start_params=begin
             )
-        fixed, effects = np.asarray(found.fe_params), np.asarray(found.cov_re)
-        residual = float(found.scale)
+        effects, residual = np.asarray(found.cov_re), float(found.scale)
     except np.linalg.LinAlgError:
-        fixed, effects, residual = zero, start, np.nan
-    if not (np.isfinite(fixed).all() and np.isfinite(effects).all() and residual > 0.0):
+        effects, residual = start, np.nan
+    if not (np.isfinite(effects).all() and residual > 0.0):
         level = np.array(start)
         level[2:, 2:] = 0.0
-        return zero, level, float(max(1.0 - np.diag(level)[:2].mean(), 1e-6))
-    return fixed, effects, residual
+        return level, float(max(1.0 - np.diag(level)[:2].mean(), 1e-6))
+    return effects, residual
 
 
 def check_statsmodels() -> None:

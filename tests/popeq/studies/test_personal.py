@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -225,6 +226,26 @@ def test_the_gain_is_what_the_model_says():
         assert low - 0.005 <= 0.0 <= high + 0.005, (name, k)
 
 
+@pytest.mark.parametrize("wrong", [{"bias": 1.0}, {"shift": 1.0}])
+def test_a_runs_error_for_everybody_is_no_worth_of_a_person(wrong):
+    """Nobody differs: a run that is off in each prompt, or everywhere, gains nothing; people who differ gain
+    what the closed form says."""
+    _, run = World(0.0, people=60, prompts=60, each=12, samples=30, **wrong).answers(np.random.default_rng(6))
+    _, targets, cells = studied(run, (2, 10), tuple(METHODS))
+    for (name, k), cell in cells.items():
+        shift = targets.mean(cell.scores - cells[UNCHANGED, 0].scores)
+        assert abs(shift.value) < 0.01, (name, k)
+    world = World(0.7, people=60, prompts=60, each=12, samples=30, exact=True, **wrong)
+    found = []
+    for seed in range(3):
+        _, run = world.answers(np.random.default_rng([seed, 13]))
+        _, targets, cells = studied(run, (10,), ("moved",))
+        found.append(targets.mean(cells["moved", 10].scores - cells[UNCHANGED, 0].scores).value)
+    if world.bias:
+        assert np.mean(found) == pytest.approx(world.gain(10, narrowed=False), rel=0.25)
+    assert np.mean(found) < -0.03
+
+
 def test_strength_is_learnt_where_people_differ_in_it():
     _, run = World(0.3, strength=0.6, people=40, each=12, samples=30).answers(np.random.default_rng(7))
     _, targets, cells = studied(run, (10,), ("moved, narrowed", "mixed, strength"))
@@ -298,7 +319,9 @@ def test_the_table_has_every_population_method_and_number(study, data, answers, 
     worth = [note for note in study.notes if note.startswith("What personalising is worth")]
     best = table.loc["prior"].xs(3, level="own")["shift"].min()
     assert len(worth) == 2
-    assert f"by {-best:.3f} dB" in worth[1]
+    assert best == 0.0  # five people do not show that they differ
+    assert "(moved) does not lower the energy score of" in worth[1]
+    assert "the shift is 0.000 dB" in worth[1]
     assert any("60 answers of 5 people, each with 3 own answers" in note for note in study.notes)
     assert any(
         note.startswith("People: all test answers are by listeners who are also") for note in study.notes
@@ -317,6 +340,19 @@ def test_groups_of_prompts(data):
     assert set(table["category"]) == {"colour"}
     with pytest.raises(UsageError, match="split by"):
         popeq.personal(dataset=data, by="mood")
+
+
+def test_groups_of_listeners_are_data_sets_of_their_own(data, tmp_path):
+    folder = shutil.copytree(data, tmp_path / "data")
+    groups = "".join(f"l{i},{'ab'[i > 4]}\n" for i in range(10))
+    (folder / "listeners.csv").write_text(f"listener_id,group\n{groups}")
+    rows = (folder / "responses.csv").read_text().splitlines()
+    more = [f"{p},l{int(w[1:]) + 5},{x},{y}" for p, w, x, y in (row.split(",") for row in rows[1:])]
+    (folder / "responses.csv").write_text("\n".join([*rows, *more]) + "\n")
+    with pytest.raises(UsageError, match=r"^small: popeq personal splits its table by groups of prompts"):
+        popeq.personal(dataset=folder, own=(1,), by="group")
+    view = popeq.load_dataset(f"{folder}@group-a")
+    assert answers_of(view, view.test_ids).people == tuple(f"l{i}" for i in range(5))
 
 
 def _without_repeats(folder):

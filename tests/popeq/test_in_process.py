@@ -14,7 +14,9 @@ from popeq.runs.folder import kept_to
 from tests.conftest import write_small_dataset
 
 
-@pytest.mark.parametrize("name", ["prior", "static-best", "kernel-ridge"])
+@pytest.mark.parametrize(
+    "name", ["prior", "static-best", pytest.param("kernel-ridge", marks=pytest.mark.models)]
+)
 @pytest.mark.parametrize("folds", [False, True])
 def test_the_samples_of_a_data_set_are_those_of_a_run(tmp_path, name, folds):
     data = popeq.load_dataset(write_small_dataset(tmp_path / "data", folds=folds))
@@ -28,6 +30,7 @@ def test_the_samples_of_a_data_set_are_those_of_a_run(tmp_path, name, folds):
     assert np.array_equal(kept, run.samples(data.test_ids, data.space))
 
 
+@pytest.mark.models
 def test_sentences_and_labelled_prompts_do_as_well(tmp_path):
     data = popeq.load_dataset(write_small_dataset(tmp_path / "data"))
     train = data.labelled(data.stages[0].train)

@@ -33,6 +33,8 @@ from popeq.space import PLANE
 from popeq.sweeping import read_sweep
 from popeq.tuning.record import read_tuning
 from popeq_audio.listening.plan import Plan
+
+pytest.importorskip("torch", reason="language models are not installed")
 from popeq_peft.records import read_record as read_member
 
 

@@ -33,6 +33,7 @@ def test_the_built_in_plugins_bring_what_the_readme_lists():
     assert found.source_of("prior").startswith("popeq ")
 
 
+@pytest.mark.models
 def test_every_factory_that_is_announced_can_be_imported():
     found = registry()
     own = [s for name, s in found.predictors.items() if found.source_of(name).startswith("popeq ")]

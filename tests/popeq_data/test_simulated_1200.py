@@ -94,6 +94,7 @@ def test_a_sentence_that_names_its_concept_has_a_form_of_a_word_of_it(sentences)
     assert np.mean(found) > 0.9
 
 
+@pytest.mark.models
 def test_no_test_sentence_nearly_repeats_another(sentences, embeddings):
     texts = [s.text.casefold() for s in sentences]
     assert len(set(texts)) == 1200
@@ -140,6 +141,7 @@ def test_the_shares_of_variance_add_up_to_one():
     assert (parts[0] > 0.25).all()
 
 
+@pytest.mark.models
 def test_the_card_says_how_much_a_ridge_regression_reads(sentences, embeddings):
     centres = np.array([meant(s).centre for s in sentences])
     split = np.array([s.split for s in sentences])

@@ -54,6 +54,9 @@ def models(convert: str | None) -> None:
 
 def _folder_of(name: str) -> str:
     from popeq.errors import UsageError
+    from popeq.installing import need
+
+    need("torch", "llm")
     from popeq_llm.gguf import converted
     from popeq_llm.loading import pick_dtype
     from popeq_llm.weights import place_of

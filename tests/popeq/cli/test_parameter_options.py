@@ -22,6 +22,7 @@ def parameters_of(folder):
     return json.loads(record.read_text())["predictor"]["parameters"]
 
 
+@pytest.mark.models
 def test_an_option_is_short_for_a_parameter(popeq_inside, small, tmp_path):
     given = ("--dataset", small, "--quiet")
     for name, words in (("long", ("-o", "k=3")), ("short", ("--k", "3"))):

@@ -283,6 +283,7 @@ def test_code_that_changes_between_two_stages_ends_the_run_in_one_line(popeq, pl
     assert sorted(r.record.status for r in find_runs(tmp_path / "runs")[0]) == ["complete", "failed"]
 
 
+@pytest.mark.models
 def test_language_models_are_identified_by_what_they_are(tmp_path, monkeypatch):
     from popeq_llm.parameters import KnnParameters, RetrievalParameters, ZeroParameters
     from popeq_peft.parameters import LoraHeadParameters

@@ -232,6 +232,7 @@ def test_broken_records_and_folders_are_one_line(data, tmp_path):
         popeq.tune(LEARNS, data, output=tmp_path / "file")
 
 
+@pytest.mark.models
 def test_the_command_line(popeq_inside, tmp_path):
     small = write_small_dataset(tmp_path / "small")
     given = (

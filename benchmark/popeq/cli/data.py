@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popeq.activity import doing
-from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins, web_page
+from popeq.cli.options import answers_option, option_for, validated, warn_of_broken_plugins
+from popeq.cli.values import web_page
 from popeq.errors import InvalidInputError, PopeqError, UnknownNameError
 from popeq.output import PlainHelp, say, say_text
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popeq.cli.options import dataset_option, jobs_option, web_page
+from popeq.cli.options import dataset_option, jobs_option
 from popeq.cli.publishing import protocol_option
+from popeq.cli.values import web_page
 from popeq.errors import UsageError
 from popeq.output import say, say_text
 from popeq.plain_text import json_text

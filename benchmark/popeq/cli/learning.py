@@ -9,7 +9,6 @@ import click
 
 from popeq.cli.options import (
     CONTAINMENT,
-    Numbers,
     PredictorCommand,
     format_option,
     given_parameters,
@@ -20,6 +19,7 @@ from popeq.cli.options import (
     warn_of_broken_plugins,
 )
 from popeq.cli.sweeping import SweepTable
+from popeq.cli.values import Numbers
 from popeq.output import say, say_text
 
 if TYPE_CHECKING:

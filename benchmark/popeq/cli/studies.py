@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from popeq.cli.options import (
-    Numbers,
     PredictorCommand,
     answers_option,
     by_option,
@@ -22,6 +21,7 @@ from popeq.cli.options import (
     runs_option,
     seeds_option,
 )
+from popeq.cli.values import Numbers
 from popeq.defaults import DEFAULT_DATASET
 from popeq.errors import UsageError
 from popeq.output import say

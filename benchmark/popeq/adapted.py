@@ -16,7 +16,7 @@ import pandas as pd
 
 from popeq.dataset import Dataset, Stage
 from popeq.dataset_card import LISTENER_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS
-from popeq.dividing import PANELS, divide_anew
+from popeq.dividing import PANELS, divide_again
 from popeq.errors import UsageError
 from popeq.plain_text import same_sentence
 from popeq.seeding import generator
@@ -96,7 +96,7 @@ def sides(target: Dataset, how: Adaptation) -> Sides:
     of_test = target.responses["prompt_id"].isin(test)
     divided = how.on == "all" or _answer_both(target)
     if divided:
-        panel = target.responses["listener_id"].map(divide_anew(target, how.division))
+        panel = target.responses["listener_id"].map(divide_again(target, how.division))
         of_train, of_test = of_train & (panel == PANELS[0]), of_test & (panel == PANELS[1])
     return Sides(target.responses[of_train], target.responses[of_test], divided)
 

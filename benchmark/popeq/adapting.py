@@ -16,13 +16,13 @@ from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
-from popeq.errors import RunError, UsageError
+from popeq.errors import UsageError
 from popeq.lookup import adapted_of, as_dataset
 from popeq.metrics import HEADLINE
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import Plan, checked_seeds, make_plans
 from popeq.runs.reporting import Reporter
-from popeq.runs.runner import draw
+from popeq.runs.runner import draw_complete
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 from popeq.settings import Settings
 from popeq.statistics import LEAST_PROMPTS
@@ -96,15 +96,7 @@ def adapt(
             f"transfer --adapt: no prompt of {target.name} is tested in each of the {len(first)} divisions; "
             "give fewer --divisions, or a data set with more answers a prompt"
         )
-    plans = [plan for each in planned.values() for plan in each]
-    runs = iter(draw(plans, settings, reporter))
-    drawn = {place: [next(runs) for _ in each] for place, each in planned.items()}
-    failed = [run for each in drawn.values() for run in each if run.record.status != "complete"]
-    if failed:
-        raise RunError(
-            f"transfer --adapt: {len(failed)} of {len(plans)} runs are not complete, such as "
-            f"{failed[0].folder}; the same command goes on"
-        )
+    drawn = draw_complete(planned, settings, reporter, "transfer --adapt")
     scorers = {division: Scorer(d, DEFAULT_PROTOCOL, ids) for division, d in first.items()}
     fits: dict[tuple[str, int], Adapted] = {}
     for (number, division), complete in drawn.items():
@@ -199,7 +191,7 @@ def _notes(
     tested = [len(own) for scorer in scorers.values() for own in scorer.listeners]
     where = "other sentences than the tested ones" if curve.on == "others" else "the tested sentences too"
     apart = (
-        "halves drawn anew for each division, so that nobody adapts and is tested"
+        "halves drawn again for each division, so that nobody adapts and is tested"
         if divided
         else "the people of its training prompts and those of its test prompts, who are others anyway"
     )

@@ -69,7 +69,7 @@ def changed_folders(
     if more:  # git would merge with a mixture of all of them
         raise UsageError(
             f"{visible(head, 100)}: has {len(more) + 1} last commits in common with {visible(base, 100)}, so "
-            f"that what it changes is not certain; make the branch anew from {visible(base, 100)}"
+            f"that what it changes is not certain; make the branch again from {visible(base, 100)}"
         )
     folder = posixpath.normpath(folder)
     published, new, old = (_tree(repository, commit, folder) for commit in (ours, theirs, parted))

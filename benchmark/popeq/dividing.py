@@ -24,7 +24,7 @@ def divide(dataset: Dataset, again: int = 0) -> dict[str, str]:
     return _in_turn(asked, sorted(asked, key=lambda who: (-len(asked[who]), order[who], who)))
 
 
-def divide_anew(dataset: Dataset, division: int) -> dict[str, str]:
+def divide_again(dataset: Dataset, division: int) -> dict[str, str]:
     """The panel of each listener in one of many divisions, whose differences show the chance of a division.
 
     As ``divide``, but the hash alone orders the listeners, whatever number of prompts each answered, and

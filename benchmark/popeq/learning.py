@@ -12,12 +12,12 @@ from popeq.board.scoring import Scorer
 from popeq.contract import PredictorSpec
 from popeq.dataset import Dataset
 from popeq.defaults import DEFAULT_DATASET
-from popeq.errors import RunError, UsageError
+from popeq.errors import UsageError
 from popeq.lookup import as_dataset, view_of
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.plan import Plan, checked_seeds, make_plans
 from popeq.runs.reporting import Reporter
-from popeq.runs.runner import draw
+from popeq.runs.runner import draw_complete
 from popeq.runs.settings import DEFAULT_SETTINGS, RunSettings
 from popeq.settings import Settings
 from popeq.studies.learning import Fits, learning_study
@@ -74,15 +74,7 @@ def learn(
     settings = settings.with_changes(**changes)
     loaded = as_dataset(dataset)
     planned = learning_plans(predictors, loaded, curve, seeds, options)
-    plans = [plan for own in planned.values() for plan in own]
-    runs = iter(draw(plans, settings, reporter))
-    drawn = {place: [next(runs) for _ in own] for place, own in planned.items()}
-    failed = [run for own in drawn.values() for run in own if run.record.status != "complete"]
-    if failed:
-        raise RunError(
-            f"learn: {len(failed)} of {len(plans)} runs are not complete, such as {failed[0].folder}; the "
-            "same command goes on"
-        )
+    drawn = draw_complete(planned, settings, reporter, "learn")
     scorer = Scorer(loaded, DEFAULT_PROTOCOL)
     fits: dict[tuple[str, int], Fits] = {}
     for (size, _), complete in drawn.items():

@@ -38,7 +38,7 @@ def viewed(dataset: Dataset, view: str) -> Dataset:
     tested once. ``train-N-S``: N of the training prompts, and as large a share of the validation prompts;
     for one number S smaller subsets are parts of the larger ones, and each has the categories in proportion.
     ``group-G``: the answers of the listeners of group G alone are tested, where a prompt has at least
-    ``LEAST_OF_GROUP`` of them; all answers are trained on, and a predictor that wants it is told the group.
+    ``LEAST_OF_GROUP`` of them; all answers are trained on, and a predictor that wants it is given the group.
     ``only-G``: no answers but those of the listeners of group G, in training and test.
     The view keeps the folder of the data set, and the other prompts are gone from it.
 

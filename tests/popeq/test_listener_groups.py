@@ -1,4 +1,4 @@
-"""Groups of listeners: views by group, what a predictor is told, and tables split by the listeners' group."""
+"""Groups of listeners: views by group, what a predictor is given, tables split by the listeners' group."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from popeq.board.people import seen_answers
 from popeq.contract import load_object
 from popeq.dataset_card import RESPONSE_COLUMNS
 from popeq.dataset_folder import read_dataset, write_dataset
-from popeq.dividing import divide_anew
+from popeq.dividing import divide_again
 from popeq.errors import UsageError
 from popeq.plugins import registry
 from popeq_data.importers.options import CsvOptions, SafeOptions
@@ -127,7 +127,7 @@ def test_anybody_may_be_in_either_panel_of_a_new_division(
     data = dataclasses.replace(folded, responses=folded.responses[asked < 12 - person])
     assert len(set(data.responses.groupby("listener_id").size())) == 5, "everybody has another number"
     assert len({tuple(sorted(divide(data, again=i).items())) for i in range(20)}) == 1
-    found = [divide_anew(data, i) for i in range(40)]
+    found = [divide_again(data, i) for i in range(40)]
     assert len({tuple(sorted(panel_of.items())) for panel_of in found}) > 4
     for who in found[0]:
         assert 8 < sum(panel_of[who] == "a" for panel_of in found) < 32

@@ -1,4 +1,4 @@
-"""``group-prior`` keeps the contract, is told groups in every process, and without groups is the prior."""
+"""``group-prior`` keeps the contract, is given groups in every process, and without groups is the prior."""
 
 from __future__ import annotations
 

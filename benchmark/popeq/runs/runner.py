@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from joblib import Parallel, delayed
 
@@ -23,6 +24,8 @@ from popeq.runs.reporting import Reporter
 from popeq.runs.settings import RunSettings
 from popeq.runs.supervisor import News, Outcome
 from popeq.tag_key import out_of_reach
+
+K = TypeVar("K", bound=Hashable)
 
 #: Stages that are waited for at once; a thread each.
 _MOST_THREADS = 500
@@ -57,6 +60,25 @@ def draw(plans: Sequence[Plan], settings: RunSettings, reporter: Reporter | None
     finally:
         watching.close()
     return runs
+
+
+def draw_complete(
+    planned: Mapping[K, Sequence[Plan]], settings: RunSettings, reporter: Reporter | None, command: str
+) -> dict[K, list[Run]]:
+    """The runs of each group of plans, all drawn side by side as by ``draw``.
+
+    Raises RunError, which begins with ``command``, if one of them is not complete.
+    """
+    plans = [plan for own in planned.values() for plan in own]
+    runs = iter(draw(plans, settings, reporter))
+    drawn = {place: [next(runs) for _ in own] for place, own in planned.items()}
+    failed = [run for own in drawn.values() for run in own if run.record.status != "complete"]
+    if failed:
+        raise RunError(
+            f"{command}: {len(failed)} of {len(plans)} runs are not complete, such as {failed[0].folder}; "
+            "the same command goes on"
+        )
+    return drawn
 
 
 def _draw_open(plans: Sequence[Plan], engine: Engine, settings: RunSettings, reporter: Reporter) -> list[Run]:

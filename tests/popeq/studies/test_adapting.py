@@ -200,7 +200,7 @@ def test_the_command_prints_the_curve(pair, popeq_inside, tmp_path):
     printed = popeq_inside(*words, "group-prior", "--adapt", "1", "--divisions", "2", "--pooled-answers", "0")
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout.startswith("From small (simulated) to there (simulated): score by answers")
-    assert "Adapting and tested listeners are halves drawn anew for each division" in printed.stdout
+    assert "Adapting and tested listeners are halves drawn again for each division" in printed.stdout
     for more, said in (
         (("prior", "--adapt", "9"), "no prompt has more than 3 answers of adapting listeners; give 0 to 3"),
         (("prior", "--adapt", "x"), "must be whole numbers with commas between them, such as 0,1,2,5"),

@@ -232,7 +232,9 @@ def test_what_cannot_be_split_is_one_line_that_says_what_to_do(made, tmp_path):
     from popeq.sealing import seal
 
     sealed = seal(read_dataset(made / "data"), tmp_path / "sealed", answers)
-    with pytest.raises(UsageError, match="test answers are sealed"):
+    with pytest.raises(
+        UsageError, match=r"answers are sealed, so the groups' are not known; give --answers$"
+    ):
         api.load_dataset(f"{sealed.folder}@group-home")
     opened = api.load_dataset(f"{sealed.folder}@group-home", answers=answers)
     assert opened.test_ids == api.load_dataset(f"{made / 'data'}@group-home").test_ids

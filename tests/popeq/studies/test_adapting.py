@@ -19,6 +19,7 @@ from popeq.lookup import adapted_of, installed_dataset
 from popeq.metrics import HEADLINE
 from popeq.protocol import DEFAULT_PROTOCOL
 from popeq.runs.folder import find_runs
+from popeq.sealing import seal
 from popeq.statistics import MeanEstimate
 from popeq.studies.adapting import Adapted, conclusion
 
@@ -236,6 +237,10 @@ def test_what_cannot_be_adapted_is_one_line(pair, tmp_path):
     alone[alone["listener_id"] == "l0"].to_csv(lone / "responses.csv", index=False)
     with pytest.raises(UsageError, match="no tested prompt has 2 answers of tested listeners; give fewer"):
         adapted(here, popeq.load_dataset(lone), Adaptation(0), "x")
+    seal(there, tmp_path / "sealed", tmp_path / "answers.csv")
+    said = r"the test answers of there are sealed; name a data set whose answers are open$"
+    with pytest.raises(UsageError, match=said):
+        adapted(here, popeq.load_dataset(tmp_path / "sealed"), Adaptation(1), "x")
 
 
 def test_a_source_that_holds_answers_of_the_target_is_refused(pair, tmp_path):

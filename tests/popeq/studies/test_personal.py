@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,24 +184,32 @@ def test_where_reml_has_no_solution_the_moments_are_used(monkeypatch):
     assert found.shift == pytest.approx(expected.shift, rel=0.2, abs=0.1)
 
 
-def test_a_score_is_the_energy_score_of_the_changed_population(answers):
+@pytest.mark.parametrize("population", ["the other listeners", "a run that is wrong"])
+def test_a_score_is_the_energy_score_of_the_changed_population(population):
+    """A person's offset is from the other listeners, also where a run that is wrong is changed."""
+    world = World(1.5, people=8, prompts=12, each=12, samples=20, bias=1.0, shift=1.0)
+    answers, run = world.answers(np.random.default_rng(3))
+    answers = replace(answers, points=PLANE.clip(answers.points))
+    others = OtherListeners(answers)
+    changed = others if population == "the other listeners" else replace(run, answers=answers)
     drawn = drawn_answers(answers, np.arange(12), 4, 0, "small")
     groups = groups_of(answers, 0, "small")
-    (cells,) = personal_cells([OtherListeners(answers)], drawn, (0, 4), groups, PLANE, methods=("moved",))
+    (cells,) = personal_cells([changed], drawn, (0, 4), groups, PLANE, methods=("moved",))
     assert set(cells) == {(UNCHANGED, 0), ("moved", 4)}
     place = drawn.targets[11]
-    mine, theirs = answers.points[place], OtherListeners(answers).cloud(place)
+    mine, theirs = answers.points[place], changed.cloud(place)
     before = cdist(theirs, mine[None]).mean() - pdist(theirs).mean() / 2
     assert cells[UNCHANGED, 0].scores[11] == pytest.approx(before)
     # People of the person's own group are no part of what the shift's weight comes from.
     hidden = groups[answers.person] == groups[answers.person[place]]
-    centres = OtherListeners(answers).centres(hidden)
-    spread = spread_of((answers.points - centres)[~hidden], answers.person[~hidden])
+    centres = others.centres(hidden)
+    weight = spread_of((answers.points - centres)[~hidden], answers.person[~hidden]).weight(4)
+    assert (weight > 0.3).all()
     own = drawn.known[11]
-    offset = (answers.points[own] - OtherListeners(answers).centres()[own]).mean(axis=0)
-    after = PLANE.clip(theirs + spread.weight(4) * offset)
+    offset = (answers.points[own] - others.centres()[own]).mean(axis=0)
+    after = PLANE.clip(theirs + weight * offset)
     assert cells["moved", 4].scores[11] == pytest.approx(energy_score(after, mine[None]))
-    outside = ~PLANE.contains(theirs + spread.weight(4) * offset)
+    outside = ~PLANE.contains(theirs + weight * offset)
     assert cells["moved", 4].edge[11] == outside.mean()
 
 

@@ -54,6 +54,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(SLOW)))
 
 
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``model_folders("phi3")`` is the folder of a random Phi-3-shaped model, made once a session."""
+    from tests.popeq_llm.shapes import save_model
+
+    made: dict[str, Path] = {}
+
+    def folder(shape: str) -> Path:
+        if shape not in made:
+            made[shape] = save_model(shape, tmp_path_factory.mktemp("models") / shape)
+        return made[shape]
+
+    return folder
+
+
 def shared_file(*parts: str) -> Path:
     """A file of the shared listening data; the test is skipped where it is absent."""
     path = SHARED.joinpath(*parts)

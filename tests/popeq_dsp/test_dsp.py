@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from fake_server import FakeServer, serving
-from fakes import FakeModel, WordEncoder, training
 from tests.conftest import ROOT
+from tests.popeq_llm.fake_server import FakeServer, serving
+from tests.popeq_llm.fakes import FakeModel, WordEncoder, training
 
 from popeq import load_dataset, load_predictor
 from popeq.contract import Audio, Prompt, load_object

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from real_models import open_smollm2
 from test_served import allows
 from tests.conftest import write_small_dataset
+from tests.popeq_llm.real_models import open_smollm2
 
 from popeq import SearchSettings, load_dataset, load_predictor
 from popeq.errors import UsageError

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from shapes import WINDOW, save_model, tokenizer_of
+from tests.popeq_llm.shapes import WINDOW, save_model, tokenizer_of
 from transformers import AutoConfig, AutoModelForCausalLM, Phi3Config
 
 from popeq.errors import UsageError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from real_models import open_smollm2
-from shapes import SHAPES, tokenizer_of
+from tests.popeq_llm.real_models import open_smollm2
+from tests.popeq_llm.shapes import SHAPES, tokenizer_of
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 

@@ -8,7 +8,7 @@ import socket
 
 import numpy as np
 import pytest
-from fakes import WordEncoder
+from tests.popeq_llm.fakes import WordEncoder
 
 from popeq.caches import cache_folder
 from popeq.errors import UsageError

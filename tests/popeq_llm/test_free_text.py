@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fake_server import Loopback, choices, is_probe, right_answer, serving
+from tests.popeq_llm.fake_server import Loopback, choices, is_probe, right_answer, serving
 
 from popeq.errors import PromptsError
 from popeq_llm.answers import FreeText, whole_lines

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from real_models import open_smollm2
+from tests.popeq_llm.real_models import open_smollm2
 
 from popeq.caches import cache_folder
 from popeq.errors import UsageError

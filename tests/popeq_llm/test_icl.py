@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from fakes import SENTENCES, FakeModel, WordEncoder, training
+from tests.popeq_llm.fakes import SENTENCES, FakeModel, WordEncoder, training
 
 from popeq.contract import Predictor, Prompt, load_object
 from popeq.errors import RunError, UsageError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import WordEncoder, labelled
 from sklearn.kernel_ridge import KernelRidge as ScikitRidge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from tests.popeq_llm.fakes import WordEncoder, labelled
 
 from popeq.contract import Predictor, Prompt
 from popeq.metrics import HEADLINE, DensitySettings, Target

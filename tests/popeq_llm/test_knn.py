@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import WordEncoder, labelled, training
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.popeq_llm.fakes import WordEncoder, labelled, training
 
 from popeq.contract import Predictor, Prompt
 from popeq.errors import UsageError

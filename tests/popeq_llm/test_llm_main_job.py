@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 import pytest
-from real_models import open_smollm2
 from tests.conftest import environment
+from tests.popeq_llm.real_models import open_smollm2
 
 from popeq.runs.packed import PACKED
 from popeq_llm.answers import AnswerFormat, parse_answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from shapes import SHAPES
+from tests.popeq_llm.shapes import SHAPES
 
 from popeq.errors import RunError, UsageError
 from popeq_llm.answers import AnswerFormat, parse_answer

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from fakes import FakeModel, WordEncoder, training
+from tests.popeq_llm.fakes import FakeModel, WordEncoder, training
 
 from popeq.contract import Prompt, load_object
 from popeq.seeding import generator

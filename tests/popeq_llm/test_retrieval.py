@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from fakes import SENTENCES, WordEncoder, labelled, training
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.popeq_llm.fakes import SENTENCES, WordEncoder, labelled, training
 
 from popeq.contract import Prompt
 from popeq.errors import UsageError

@@ -11,7 +11,15 @@ import traceback
 
 import numpy as np
 import pytest
-from fake_server import FAULTS, OPENAI_FIELDS, FakeServer, is_probe, refusal, right_answer, serving
+from tests.popeq_llm.fake_server import (
+    FAULTS,
+    OPENAI_FIELDS,
+    FakeServer,
+    is_probe,
+    refusal,
+    right_answer,
+    serving,
+)
 
 from popeq.errors import PopeqError, PromptsError, RunError, UsageError
 from popeq_llm.answer_numbers import answer_of_json

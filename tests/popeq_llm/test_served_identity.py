@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from fake_server import FakeServer, is_probe, right_answer, serving
+from tests.popeq_llm.fake_server import FakeServer, is_probe, right_answer, serving
 
 from popeq.caches import asking_again
 from popeq.errors import ChangedError

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import ot
 import pytest
-from fake_server import Proxy, is_probe, serving
-from llama_server import llama_server
 from scipy.spatial.distance import cdist
+from tests.popeq_llm.fake_server import Proxy, is_probe, serving
+from tests.popeq_llm.llama_server import llama_server
 
 from popeq_llm.answers import AnswerFormat, parse_answer
 from popeq_llm.served import ServedModel

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from fake_server import FakeServer, is_probe, serving
+from tests.popeq_llm.fake_server import FakeServer, is_probe, serving
 
 from popeq.contract import PredictorSpec
 from popeq.errors import RunError, UsageError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_server import FAULTS, Proxy, is_probe, serving
-from llama_server import is_up
-from served_stand_in import save_stand_in, without_sampling
+from tests.popeq_llm.fake_server import FAULTS, Proxy, is_probe, serving
+from tests.popeq_llm.llama_server import is_up
+from tests.popeq_llm.served_stand_in import save_stand_in, without_sampling
 
 from popeq.errors import PromptsError, RunError
 from popeq_llm.answers import AnswerFormat, parse_answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_server import FakeServer, is_probe, serving
 from tests.conftest import stored_text
+from tests.popeq_llm.fake_server import FakeServer, is_probe, serving
 
 import popeq as package
 from popeq.board.redraw import redraw

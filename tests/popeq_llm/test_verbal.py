@@ -9,12 +9,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from fake_server import Loopback, choices, is_probe, serving
-from fakes import SENTENCES, FakeModel, WordEncoder, training
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, norm
-from shapes import SHAPES
+from tests.popeq_llm.fake_server import Loopback, choices, is_probe, serving
+from tests.popeq_llm.fakes import SENTENCES, FakeModel, WordEncoder, training
+from tests.popeq_llm.shapes import SHAPES
 
 from popeq.contract import Prompt
 from popeq.errors import UsageError

@@ -14,7 +14,7 @@ from popeq.board.scoring import PromptTable, ReferenceLine
 from popeq.metrics import HEADLINE
 from popeq.statistics import MeanEstimate, Panels, holm
 from popeq.studies.learning import LEVEL, with_subsets
-from popeq.studies.study import COLOURS, Study
+from popeq.studies.study import Study, draw_estimates
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -109,17 +109,7 @@ def adapting_study(
         apart = np.linspace(-0.12, 0.12, len(labels)) if len(labels) > 1 else [0.0]
         for i, label in enumerate(labels):
             own = [means[label, number] for number in numbers]
-            reach = np.array([m.interval()[1] - m.value for m in own])
-            axes.errorbar(
-                np.arange(len(numbers)) + apart[i],
-                [m.value for m in own],
-                np.where(np.isfinite(reach), reach, 0.0),
-                fmt="o-" if i < len(COLOURS) else "s--",
-                color=COLOURS[i % len(COLOURS)],
-                capsize=2,
-                markersize=4,
-                label=label,
-            )
+            draw_estimates(axes, i, np.arange(len(numbers)) + apart[i], own, label)
         if perfect is not None:
             axes.axhline(perfect, color="0.5", linewidth=0.8, linestyle=":", label="perfect predictor")
         axes.set_xticks(range(len(numbers)), [str(number) for number in numbers])

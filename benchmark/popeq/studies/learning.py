@@ -14,7 +14,7 @@ from popeq.board.differences import mean_difference, mean_score
 from popeq.board.scoring import PromptTable, Scorer, average
 from popeq.metrics import HEADLINE
 from popeq.statistics import MeanEstimate, holm
-from popeq.studies.study import COLOURS, Study, log_axis, simulated_note
+from popeq.studies.study import Study, draw_estimates, log_axis, simulated_note
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -93,12 +93,8 @@ def learning_study(fits: Mapping[tuple[str, int], Fits], scorer: Scorer, everyth
     def draw(axes: Axes) -> None:
         shift = np.linspace(-0.02, 0.02, len(labels)) if len(labels) > 1 else [0.0]
         for i, label in enumerate(labels):
-            at = np.array(sizes) * np.exp(shift[i])
-            means = [found[label, size].value for size in sizes]
-            reach = [found[label, size].interval()[1] - found[label, size].value for size in sizes]
-            finite = np.where(np.isfinite(reach), reach, 0.0)
-            form, colour = "o-" if i < len(COLOURS) else "s--", COLOURS[i % len(COLOURS)]
-            axes.errorbar(at, means, finite, fmt=form, color=colour, capsize=2, markersize=4, label=label)
+            means = [found[label, size] for size in sizes]
+            draw_estimates(axes, i, np.array(sizes) * np.exp(shift[i]), means, label)
         log_axis(axes, sizes)
         axes.set(xlabel="training prompts", ylabel="mean headline score, dB")
 

@@ -39,7 +39,7 @@ from popeq.studies.personal_scores import (
     personal_cells,
 )
 from popeq.studies.personalisers import METHODS, check_statsmodels
-from popeq.studies.study import COLOURS, Study, log_axis, simulated_note, table_by
+from popeq.studies.study import Study, draw_estimates, log_axis, simulated_note, table_by
 from popeq.typing import Floats
 
 if TYPE_CHECKING:
@@ -209,18 +209,8 @@ class Compared:
         for i, (label, method) in enumerate(lines):
             differences = self.differences(label)
             shifts = [self.targets.mean(differences[method, k]) for k in numbers]
-            reach = np.array([s.interval()[1] - s.value for s in shifts])
             aside = 1.0 + 0.03 * (i - (len(lines) - 1) / 2)
-            axes.errorbar(
-                np.array(numbers) * aside,
-                [s.value for s in shifts],
-                np.where(np.isfinite(reach), reach, 0.0),
-                fmt="o-" if i < len(COLOURS) else "s--",
-                color=COLOURS[i % len(COLOURS)],
-                capsize=2,
-                markersize=4,
-                label=f"{label}: {method}",
-            )
+            draw_estimates(axes, i, np.array(numbers) * aside, shifts, f"{label}: {method}")
         log_axis(axes, numbers)
         axes.set(xlabel="own answers that are known", ylabel="energy score against the population, dB")
 

@@ -17,7 +17,7 @@ from popeq.errors import UsageError
 from popeq.folder_names import without_folders
 from popeq.metrics import HEADLINE
 from popeq.plain_text import size_text
-from popeq.studies.study import COLOURS, Study, log_axis, name_lines, simulated_note, table_by
+from popeq.studies.study import Study, draw_estimates, log_axis, name_lines, simulated_note, table_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,17 +58,7 @@ def size_study(entries: Sequence[Entry], scorer: Scorer, *, by: str | None = Non
         shift = np.linspace(-0.09, 0.09, len(methods)) if len(methods) > 1 else [0.0]
         for i, (name, own) in enumerate(methods.items()):
             means = [mean_score(e.table, HEADLINE, scorer.panels) for e in own]
-            reach = np.array([m.interval()[1] - m.value for m in means])
-            axes.errorbar(
-                np.array([e.model_size for e in own]) * np.exp(shift[i]),
-                [m.value for m in means],
-                np.where(np.isfinite(reach), reach, 0.0),
-                fmt="o-" if i < len(COLOURS) else "s--",
-                color=COLOURS[i % len(COLOURS)],
-                capsize=2,
-                markersize=4,
-                label=name,
-            )
+            draw_estimates(axes, i, np.array([e.model_size for e in own]) * np.exp(shift[i]), means, name)
         log_axis(axes, [entry.model_size for entry in sized], size_text)
         axes.set(xlabel="parameters of the model", ylabel="mean headline score, dB")
         flat = {e.label: e.mean for e in entries if not e.model and e.kind == "baseline"}

@@ -20,9 +20,9 @@ class Overlay:
     env: dict[str, str]
 
     def run(self, command: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """A shell command line, as a person types it with the environment active."""
+        """A command line of bash, as a person types it with the environment active."""
         return subprocess.run(
-            ["sh", "-c", command],
+            ["bash", "-c", command],
             cwd=cwd,
             env=self.env,
             capture_output=True,

@@ -20,7 +20,7 @@ FOLLOWED = {
 #: What no test runs as it is written, and why; all else is run by ``make docs-check``.
 NOT_RUN = {
     r"^make ": "takes minutes to days; its target is there",
-    r"^python -m tests\.(?!bench\.adapting --write)": "takes minutes to days; small forms are run by tests/bench/test_small_forms.py",
+    r"^python -m tests\.(?!bench\.adapting --w)": "takes minutes to days; tests/bench/test_small_forms.py",
     r"SAFEEqualiserUserData|eq_contributions|\bsafe-\w+": "files that may not be passed on; tests/popeq_data",
     r"\b(RUN|NAME|HERE)\b|microsoft/|openai:|\.gguf\b": "a name, a model or a server that the reader has",
     r"challenge|my-blob|verify out$": "the tutorials run these steps with other names",

@@ -48,13 +48,17 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
     Notes
     -----
     Every answer of a test prompt is put in one set with the nearest answers of *other* tested prompts, which
-    have the same roundings and habits. Without sight of the answers, the answer is the place of its
-    set with most samples near it with odds of at most ``ODDS`` to one against each other place, whatever
-    the predictor; so the number of sets in which it is has a Poisson-binomial bound (Rosenbaum's bounds for
+    have the same roundings and habits. Without sight of the answers, the answer is the place of its set with
+    most samples near it with odds of at most ``ODDS`` to one against each other place, whatever the
+    predictor; so the number of sets in which it is has a Poisson-binomial bound (Rosenbaum's bounds for
     matched sets, Observational Studies, 2002, chapter 4). Samples at an edge or on a training answer of the
-    prompt's stage are explained and do not count; answers that are an edge's, or somebody's answer to
-    another prompt too, or near the same listener's answer to another prompt, are not used. The smallest p
-    over ``RADII_DB`` is multiplied by their number.
+    prompt's stage are explained and do not count; answers that are an edge's, or somebody's answer to another
+    prompt too, or near the same listener's answer to another prompt, are not used. The smallest p over
+    ``RADII_DB`` is multiplied by their number.
+
+    An answer that another stage tests is a training answer of this one, so samples on it do not count. For
+    exact copies the other prompts are therefore those of the same stage, or, where a stage tests one prompt
+    alone, samples on training answers count after all; for the larger radii samples on a place count nowhere.
     """
     known = _explanations(scorer)
     kept = []
@@ -69,9 +73,7 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
         for points, sets in zip(kept, _sets(scorer)[i], strict=True):
             if not len(points) or not len(sets.rows):
                 continue
-            near = cKDTree(points).query_ball_point(
-                sets.places, radius, p=np.inf if radius == SAME_DB else 2.0, return_length=True
-            )
+            near = _near(cKDTree(points), sets.places, radius)
             counts = np.where(sets.rows >= 0, near[sets.rows], -1)
             most = counts.max(axis=1)
             tied, size = (counts == most[:, None]).sum(axis=1), (counts >= 0).sum(axis=1)
@@ -80,6 +82,14 @@ def copying_p(samples: Floats, scorer: Scorer) -> float:
             chances.append((ODDS * tied / (ODDS * tied + size - tied))[informative])
         smallest = min(smallest, tail_of_sum(observed, np.concatenate([*chances, np.empty(0)])))
     return min(1.0, len(RADII_DB) * smallest)
+
+
+def _near(samples: cKDTree, places: Floats, radius: float) -> NDArray[np.intp]:
+    """How many samples (k,) lie on places (k, 2), or, for a larger radius, near them and not on them."""
+    exact = samples.query_ball_point(places, SAME_DB, p=np.inf, return_length=True)
+    if radius == SAME_DB:
+        return np.asarray(exact)
+    return np.asarray(samples.query_ball_point(places, radius, return_length=True) - exact)
 
 
 def copied(samples: Floats, scorer: Scorer) -> list[str]:
@@ -165,10 +175,12 @@ def _at_edge(points: Floats, scorer: Scorer) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=4)
 def _explanations(scorer: Scorer) -> list[cKDTree | None]:
-    """Training and validation answers of each prompt's stage, to search in; None where there are none."""
+    """Training and validation answers of each prompt's stage, to search in; None where there are none, and
+    where the stage tests one of the prompts alone."""
     found: dict[str, cKDTree | None] = {}
     for stage in scorer.dataset.stages:
-        ids = [*stage.train, *stage.validation]
+        alone = len(set(stage.test) & set(scorer.prompt_ids)) == 1
+        ids = [] if alone else [*stage.train, *stage.validation]
         tree = cKDTree(scorer.dataset.pooled(ids)) if ids else None
         found |= dict.fromkeys(stage.test, tree)
     return [found[p] for p in scorer.prompt_ids]
@@ -192,16 +204,19 @@ class _Answers(NamedTuple):
     prompt: NDArray[np.intp]  # (k,), positions among the tested prompts
     people: NDArray[np.object_]  # (k,)
     spread: Floats  # (P,), of each prompt's answers, dB
+    stage: NDArray[np.intp]  # (P,), which stage tests each prompt
 
 
 def _answers(scorer: Scorer) -> _Answers:
     tested = scorer.dataset.tested(scorer.prompt_ids)
     spread = [np.sqrt(p.responses.var(axis=0, ddof=int(len(p.responses) > 1)).mean()) for p in tested]
+    stage_of = {p: i for i, stage in enumerate(scorer.dataset.stages) for p in stage.test}
     return _Answers(
         np.concatenate([p.responses for p in tested]),
         np.repeat(np.arange(len(tested)), [len(p.responses) for p in tested]),
         np.concatenate([np.array(p.listeners, dtype=object) for p in tested]),
         np.array(spread),
+        np.array([stage_of[p] for p in scorer.prompt_ids], dtype=np.intp),
     )
 
 
@@ -221,8 +236,13 @@ def _usable(answers: _Answers, scorer: Scorer, radius: float) -> NDArray[np.bool
 
 
 def _matched(answers: _Answers, good: NDArray[np.bool_], p: int, radius: float) -> _Sets:
-    """The sets of one prompt: each usable answer with the nearest usable ones of other prompts."""
-    own, others = (np.flatnonzero(good & (answers.prompt == p)), np.flatnonzero(good & (answers.prompt != p)))
+    """The sets of one prompt: each usable answer with the nearest usable ones of other prompts; for exact
+    copies those of its own stage, if that tests others."""
+    mine = answers.prompt == p
+    others = ~mine & (answers.stage[answers.prompt] == answers.stage[p])
+    if radius != SAME_DB or not others.any():
+        others = ~mine
+    own, others = np.flatnonzero(good & mine), np.flatnonzero(good & others)
     rows = np.full((len(own), 1 + MOST_PLACES), -1, dtype=np.intp)
     farthest = float(answers.spread[p])
     for row, i in zip(rows, own, strict=True):

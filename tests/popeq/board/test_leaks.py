@@ -88,6 +88,22 @@ def test_honest_points_on_a_coarse_grid_are_no_copies(worlds):
         assert copying_p(np.round(world.population[:, :220] / step) * step, world.tested) > 0.01
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_settings_of_the_control_are_no_copies_where_other_folds_train(alone):
+    """Answers of other folds are training answers, samples on which do not count: they show nothing."""
+    data = popeq.load_dataset("simulated-120@folds-30" if alone else "simulated-tracks")
+    whole, rng = Scorer(data, DEFAULT_PROTOCOL), np.random.default_rng(6)
+    keep = np.arange(len(whole.prompt_ids))
+    if alone:
+        keep = np.array([whole.prompt_ids.index(stage.test[0]) for stage in data.stages])
+    scorer = whole.only(keep)
+    base = np.round(rng.uniform(-6.0, 6.0, (len(keep), 440, 2)), 1)
+    assert copying_p(base, scorer) > 0.01
+    for own, target in zip(base, scorer.targets, strict=True):
+        own[:44] = target.responses[np.arange(44) % len(target.responses)]
+    assert copying_p(base, scorer) <= ALPHA
+
+
 def test_the_perfect_predictor_is_not_flagged_and_blurred_copies_are(worlds):
     for world in worlds[:2]:
         rows = {

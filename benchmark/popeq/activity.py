@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from popeq.terminal import ActivityLine
+    from popeq.terminal import ActivityLine, Bar
 
 Item = TypeVar("Item")
 
@@ -27,8 +27,9 @@ class _State:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.what = ""
-        self.held = 0
         self.line: ActivityLine | None = None
+        self.held = 0
+        self.bar: Bar | None = None
 
     def clear(self) -> None:
         """Take the line off the terminal."""
@@ -73,17 +74,34 @@ def _watch(name: str, ended: threading.Event) -> None:
             _state.line.say(text)
 
 
-def hold() -> None:
+def hold(bar: Bar | None = None) -> None:
     """Something else is on the terminal, a bar or a question, until ``release``."""
     with _state.lock:
-        _state.held += 1
         _state.clear()
+        _state.held += 1
+        _state.bar = bar
 
 
 def release() -> None:
     """The terminal is free again."""
     with _state.lock:
         _state.held = max(_state.held - 1, 0)
+        _state.bar = None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """In this block, which prints to the terminal, neither the line nor the bar is on it."""
+    with _state.lock:
+        _state.clear()
+        bar = _state.bar
+        if bar is not None:
+            bar.hide()
+        try:
+            yield
+        finally:
+            if bar is not None:
+                bar.start()
 
 
 @contextmanager

@@ -6,27 +6,43 @@ may hold escape sequences, carriage returns or direction marks. All that popeq p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
 import traceback
 import warnings
 from types import TracebackType
+from typing import TextIO
 
 import click
 
+from popeq import activity
 from popeq.plain_text import visible
 
 
 def say(*lines: str, err: bool = False, nl: bool = True) -> None:
     """Print lines to the output or, with ``err``, to the error stream; a line break inside one becomes a
     blank, so that a name cannot begin a line of its own."""
-    click.echo("\n".join(map(visible, lines)), err=err, nl=nl)
+    _print("\n".join(map(visible, lines)), err, nl)
 
 
 def say_text(text: str, *, err: bool = False) -> None:
     """Print a text of several lines, such as a table, whose cells cannot break a line any more."""
-    click.echo(plain_lines(text), err=err)
+    _print(plain_lines(text), err)
+
+
+def _print(text: str, err: bool, nl: bool = True) -> None:
+    """Print a text; what is drawn on the terminal makes way for it."""
+    with activity.aside() if _is_terminal(sys.stderr if err else sys.stdout) else contextlib.nullcontext():
+        click.echo(text, err=err, nl=nl)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def plain_lines(text: str) -> str:

@@ -25,7 +25,8 @@ from popeq.plain_text import visible
 class Bar(Progress):
     """A bar of ``total`` units on the error stream, and above it what ``above`` gives; begins at once.
 
-    Nothing is shown where the error stream is no terminal, or if ``hidden``.
+    Nothing is shown where the error stream is no terminal, or if ``hidden``. ``estimate`` shows the time that
+    is left, for units that all take the same time.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Bar(Progress):
         done: int = 0,
         *,
         hidden: bool = False,
+        estimate: bool = True,
         above: Callable[[], str] = lambda: "",
     ) -> None:
         console = Console(stderr=True)
@@ -44,7 +46,7 @@ class Bar(Progress):
             MofNCompleteColumn(),
             TextColumn(unit),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *([TimeRemainingColumn()] if estimate else []),
             TextColumn("{task.description}", markup=False),
             console=console,
             disable=hidden or not console.is_terminal,
@@ -52,11 +54,18 @@ class Bar(Progress):
         )
         self._task = self.add_task("", total=total, completed=done)
         self._holds = True
-        activity.hold()
+        activity.hold(self)
         self.start()
 
+    def hide(self) -> None:
+        """Take the bar off the terminal until ``start``."""
+        if not self.disable:
+            self.live.transient = True
+            super().stop()
+            self.live.transient = False
+
     def stop(self) -> None:
-        """Nothing more is shown."""
+        """Nothing more is shown; the bar stays as it is."""
         super().stop()
         if self._holds:
             self._holds = False

@@ -108,6 +108,7 @@ class SweepTable(ProgressBar):
         from popeq.runs.folder import find_runs
         from popeq.runs.plan import changed_parameters
 
+        super().planned(plans)
         for plan in plans:
             words = (
                 plan.predictor.name,

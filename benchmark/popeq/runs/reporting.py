@@ -45,16 +45,22 @@ class ProgressBar(Reporter):
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._alike = True
         self._bar: Bar | None = None
 
     def above(self) -> str:
         """A text that is shown above the bar and kept up to date."""
         return ""
 
+    def planned(self, plans: Sequence[Plan]) -> None:
+        """Prompts of one predictor take about the same time, so that the rest can be told."""
+        self._alike = len({plan.predictor.name for plan in plans}) == 1
+
     def started(self, prompts: int, done: int) -> None:
         from popeq.terminal import Bar
 
-        self._bar = Bar("prompts", prompts, done, hidden=self.quiet, above=self.above)
+        hidden = self.quiet or not (prompts or self.above())
+        self._bar = Bar("prompts", prompts, done, hidden=hidden, estimate=self._alike, above=self.above)
 
     def prompt_done(self, record: RunRecord, prompt_id: str) -> None:
         if self._bar is not None:

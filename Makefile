@@ -98,6 +98,7 @@ bench: install
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	rm -rf build/docs/site
+	@echo 'Building the pages (half a minute)'
 	$(BIN)/python -m sphinx -q -E -W --keep-going -b html -c docs -d build/docs/doctrees . build/docs/site
 	@echo 'Written: build/docs/site/index.html'
 

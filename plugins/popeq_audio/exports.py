@@ -153,7 +153,7 @@ def fir_wav(fit: BandFit, fir: Fir = DEFAULT_FIR) -> bytes:
 
 @dataclass(frozen=True)
 class Format:
-    """One export: how its files end, how they are made, and where they go, for what is printed."""
+    """One export: how its files end, how they are made, and where a file ``{name}`` goes, to be printed."""
 
     suffix: str
     make: Callable[[BandFit], str | bytes]
@@ -161,7 +161,9 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "equalizer-apo": Format(".txt", equalizer_apo, r"EqualizerAPO\config, and 'Include: NAME' in config.txt"),
+    "equalizer-apo": Format(
+        ".txt", equalizer_apo, r"EqualizerAPO\config, and 'Include: {name}' in config.txt"
+    ),
     "camilladsp": Format(".yml", camilladsp, f"beside your 'devices', for CamillaDSP {CAMILLADSP}"),
     "easyeffects": Format(
         ".json",

@@ -83,11 +83,12 @@ def test_sentences_that_are_none_are_refused(text, message):
 
 
 def test_the_command_answers_draws_and_exports(popeq, own_cache, tmp_path):
-    asked = popeq("ask", "for a slow waltz", "--picture", "a.png", "--export", "camilladsp", check=True)
+    asked = popeq("ask", "for a slow waltz", "--picture", "a.png", "--export", "equalizer-apo", check=True)
     assert "recommended (X)" in asked.stdout
     assert "simulated listeners of simulated-120" in asked.stdout
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "popeq.yml").exists()
+    assert (tmp_path / "popeq.txt").exists()
+    assert "'Include: popeq.txt' in config.txt" in asked.stdout
     answer = json.loads(popeq("ask", "for a slow waltz", "--json", check=True).stdout)
     assert len(answer["samples"]) == 220
     assert len(answer["bands"]["bands"]) <= 5

@@ -142,12 +142,12 @@ def signatures(entry: Entry, prior: Entry | None, correlation: float | None) -> 
     covered, shift = mean(entry, "coverage"), mean(entry, "mean_shift")
     words = {
         "spread_ratio": (
-            "Spread, of the listeners' own",
+            "Spread as a share of the listeners'",
             "collapsed towards one place" if spread < 0.7 else "too wide" if spread > 1.3 else "about right",
         ),
         "mean_shift": ("Distance of the means, dB", f"{shift:.1f} dB off on average"),
         "edge_mass_gap": (
-            "Share at the edges, more than the listeners'",
+            "Share at the edges minus the listeners'",
             "avoids the edges" if edge < -0.05 else "prefers the edges" if edge > 0.05 else "about right",
         ),
         "coverage": (

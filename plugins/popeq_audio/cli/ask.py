@@ -173,4 +173,4 @@ def _export(
     if form == "fir.wav":
         how = f"the exact curve, {fir.rate_hz} Hz, {fir.channels} channel{'s' * (fir.channels > 1)}"
     say(f"{form}: {how}: {path}", err=quiet)
-    say(f"it goes to: {MADE[form].place}", err=quiet)
+    say(f"it goes to: {MADE[form].place.format(name=path.name)}", err=quiet)

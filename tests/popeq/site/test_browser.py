@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,16 @@ def test_sorts_filters_and_searches(site, visit):
     here.assert_quiet()
 
 
+def test_rows_are_sorted_by_the_mean_also_where_ranks_are_in_another_order(site, visit, tmp_path):
+    text = (site.folder / "index.html").read_text(encoding="utf-8")
+    ranks = itertools.count(99, -1)
+    other = re.sub(r'"rank": ?\d+', lambda _: f'"rank": {next(ranks)}', text)
+    assert next(ranks) <= 95
+    (tmp_path / "index.html").write_text(other, encoding="utf-8")
+    plain = visit(java_script_enabled=False).open(site.folder / "index.html")
+    assert shown(visit().open(tmp_path / "index.html")) == shown(plain)
+
+
 def test_how_opens_in_view_and_fifteen_methods_fit_on_the_page_of_pairs(site, visit):
     here = visit(viewport={"width": 1280, "height": 900})
     page = here.open(site.folder / "index.html")
@@ -135,7 +147,7 @@ def test_the_keyboard_is_enough(site, visit):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.focus('th[data-sort="mean"] button')
     page.keyboard.press("Enter")
-    assert page.get_attribute('th[data-sort="mean"]', "aria-sort") == "ascending"
+    assert page.get_attribute('th[data-sort="mean"]', "aria-sort") == "descending"
     page.focus("#board tbody th a")
     page.keyboard.press("Enter")
     page.wait_for_url("**/method/*.html")

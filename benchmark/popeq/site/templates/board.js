@@ -1,5 +1,5 @@
 "use strict";
-// Sorts, filters and searches the board's rows. Without this file the table is all there, ranked.
+// Sorts, filters and searches the board's rows. Without this file the table is all there, by the mean.
 (() => {
   const data = JSON.parse(document.getElementById("rows").textContent);
   const table = document.getElementById("board");
@@ -11,7 +11,7 @@
   const search = document.getElementById("search");
   const count = document.getElementById("count");
   const selects = Array.from(controls.querySelectorAll("select"));
-  let sorted = { key: "rank", up: true };
+  let sorted = { key: "mean", up: true };
 
   function compare(a, b) {
     const x = a.values[sorted.key], y = b.values[sorted.key];
@@ -50,7 +50,7 @@
       show();
     });
   }
-  table.tHead.querySelector('th[data-sort="rank"]').setAttribute("aria-sort", "ascending");
+  table.tHead.querySelector('th[data-sort="mean"]').setAttribute("aria-sort", "ascending");
   search.addEventListener("input", show);
   for (const select of selects) select.addEventListener("change", show);
   controls.addEventListener("reset", () => setTimeout(show));

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from popeq.board.comparison import Comparison, compare_entries
 from popeq.board.groupings import split_board, split_comparison
 from popeq.board.leaderboard import Leaderboard, build
-from popeq.board.rendered import with_rendered
 from popeq.board.scoring import PromptTable, Scorer
 from popeq.board.selection import entry_of
 from popeq.contract import PredictorSpec
@@ -26,7 +25,7 @@ from popeq.lookup import (
     pair_of,
     scorer_of,
 )
-from popeq.protocol import DEFAULT_PROTOCOL, SECONDARY_METRIC_VERSIONS, Protocol
+from popeq.protocol import DEFAULT_PROTOCOL, Protocol
 from popeq.runs.folder import Run
 from popeq.runs.plan import checked_seeds, make_plans
 from popeq.runs.reporting import Reporter
@@ -133,7 +132,6 @@ def leaderboard(
     runs_dir: str | Path = DEFAULT_RUNS,
     by: str | None = None,
     against: str | None = None,
-    also: Sequence[str] = (),
     jobs: int = 1,
     keep: bool = True,
 ) -> Leaderboard:
@@ -155,8 +153,6 @@ def leaderboard(
     against
         The row that shifts are against, by its label, or by its predictor if that has one row; by default
         they are against the training responses.
-    also
-        Secondary scores, which rank nothing: ``["rendered_mmd"]`` adds its mean over prompts and a note.
     jobs
         Processes that score side by side.
     keep
@@ -170,17 +166,11 @@ def leaderboard(
     Raises
     ------
     UsageError
-        If there are no runs, the data set has no grouping ``by``, there is not one row ``against``, there is
-        no score of a name ``also`` (or a prompt with one listener, which has no ``rendered_mmd``), all runs
+        If there are no runs, the data set has no grouping ``by``, there is not one row ``against``, all runs
         are of other data set revisions or protocols (if some are, they are left out with a line in
         ``notes``), or a signed folder holds a run that takes what belongs to another or to no one.
     """
-    for name in also:
-        if name not in SECONDARY_METRIC_VERSIONS:
-            known = ", ".join(SECONDARY_METRIC_VERSIONS)
-            raise UsageError(f"there is no secondary score {name!r}; there are: {known}")
     scorer, entries, notes = entries_of(runs, dataset, runs_dir=runs_dir, by=by, jobs=jobs, keep=keep)
-    entries = with_rendered(entries, scorer, jobs=jobs, keep=keep) if also else entries
     board = build(entries, scorer, notes, compared_with=against, jobs=jobs, keep=keep)
     return split_board(board, scorer, by, jobs=jobs, keep=keep) if by else board
 

@@ -65,15 +65,6 @@ def test_nothing_else_on_the_board_changes(finished):
         assert all(other.table.influence[name] is own for name, own in one.table.influence.items())
 
 
-def test_it_is_there_from_python_where_it_is_asked_for(finished):
-    _, also, _ = boards(finished)
-    given = {"dataset": finished.data, "runs_dir": finished.runs_dir}
-    pd.testing.assert_frame_equal(package.leaderboard(also=["rendered_mmd"], **given).table, also.table)
-    assert list(package.leaderboard(**given).table) == list(COLUMNS)
-    with pytest.raises(UsageError, match=r"no secondary score 'rendered'; there are: rendered_mmd$"):
-        package.leaderboard(also=["rendered"], **given)
-
-
 def test_the_column_is_the_mean_over_prompts_with_an_interval(finished):
     _, also, scorer = boards(finished)
     for entry in also.entries:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +60,21 @@ def write_files(files, where, bands: bool) -> None:
                 answers += f"p{i:02d},{listener},{','.join(f'{v:g}' for v in values)}\n"
     (where / name).write_text(answers, encoding="utf-8")
     soundfile.write(where / "song.wav", RNG.normal(0, 0.05, 110_250), 44_100)
+
+
+def test_the_page_can_be_tried_without_a_study(popeq_inside, tmp_path):
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    commands = chapter("Without a study")[1]
+    assert len(commands) == 2
+    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    for command in commands:
+        subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, check=True)
+    sound, rate_hz = soundfile.read(tmp_path / "song.wav")
+    assert (len(sound), rate_hz) == (8 * 48_000, 48_000)
+    first = chapter("A box of two knobs, +-12 dB")[1][0]
+    assert first.startswith("popeq data import csv")
+    assert popeq_inside(*shlex.split(first)[1:], "--simulated").returncode == 0
+    assert read_dataset(tmp_path / "my-study").card.simulated
 
 
 @pytest.mark.parametrize(

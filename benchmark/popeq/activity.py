@@ -90,7 +90,7 @@ def release() -> None:
 
 
 @contextmanager
-def aside() -> Iterator[None]:
+def cleared() -> Iterator[None]:
     """In this block, which prints to the terminal, neither the line nor the bar is on it."""
     with _state.lock:
         _state.clear()

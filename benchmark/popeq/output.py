@@ -34,7 +34,7 @@ def say_text(text: str, *, err: bool = False) -> None:
 
 def _print(text: str, err: bool, nl: bool = True) -> None:
     """Print a text; what is drawn on the terminal makes way for it."""
-    with activity.aside() if _is_terminal(sys.stderr if err else sys.stdout) else contextlib.nullcontext():
+    with activity.cleared() if _is_terminal(sys.stderr if err else sys.stdout) else contextlib.nullcontext():
         click.echo(text, err=err, nl=nl)
 
 

@@ -41,7 +41,20 @@ assert activity._state.line is None
 """
 
 
-def on_a_terminal(*words: str, whole: bool = False) -> str:
+BARS = """
+import sys
+from types import SimpleNamespace as Object
+from popeq.runs.reporting import ProgressBar
+
+prompts, *names = sys.argv[1:]
+bar = ProgressBar()
+bar.planned([Object(predictor=Object(name=name)) for name in names])
+bar.started(int(prompts), 0)
+bar.close()
+"""
+
+
+def on_a_terminal(*words: str, code: str = CODE, whole: bool = False) -> str:
     """What the code writes to a terminal that is its error stream, or both of its streams."""
     ours, theirs = pty.openpty()
     shown = bytearray()
@@ -54,7 +67,7 @@ def on_a_terminal(*words: str, whole: bool = False) -> str:
     reader = threading.Thread(target=read)
     reader.start()
     subprocess.run(
-        [sys.executable, "-c", CODE, *words],
+        [sys.executable, "-c", code, *words],
         check=True,
         stdout=theirs if whole else subprocess.PIPE,
         stderr=theirs,
@@ -103,6 +116,14 @@ def test_what_is_printed_begins_a_line_of_its_own():
     assert not [line for line in found if "popeq x" in line]
     assert sum("prompts" in line for line in found) == 1
     assert "prompts" in found[found.index("a result beside the bar") + 1]
+
+
+def test_the_time_left_is_shown_for_one_predictor_alone_and_no_bar_where_nothing_is_drawn():
+    unknown = "-:--:--"  # what stands there before the first prompt
+    one, two = ("".join(screen(on_a_terminal("3", *n, code=BARS))) for n in (("a", "a"), ("a", "b")))
+    assert ("0/3 prompts" in one, unknown in one) == (True, True)
+    assert ("0/3 prompts" in two, unknown in two) == (True, False)
+    assert "prompts" not in on_a_terminal("0", "a", code=BARS)
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

@@ -53,7 +53,7 @@ class ProgressBar(Reporter):
         return ""
 
     def planned(self, plans: Sequence[Plan]) -> None:
-        """Prompts of one predictor take about the same time, so that the rest can be told."""
+        """Prompts of one predictor take about the same time, so that the time left can be estimated."""
         self._alike = len({plan.predictor.name for plan in plans}) == 1
 
     def started(self, prompts: int, done: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 from tests.bench.leaks import (
@@ -17,7 +18,7 @@ from tests.bench.leaks import (
     signs,
     simulated_worlds,
 )
-from tests.conftest import shared_file
+from tests.conftest import shared_file, write_small_dataset
 
 import popeq
 from popeq.board.leaks import (
@@ -102,6 +103,17 @@ def test_settings_of_the_control_are_no_copies_where_other_folds_train(alone):
     for own, target in zip(base, scorer.targets, strict=True):
         own[:44] = target.responses[np.arange(44) % len(target.responses)]
     assert copying_p(base, scorer) <= ALPHA
+
+
+def test_a_coarse_grid_is_no_copy_where_everybody_answers_on_it_and_other_folds_train(tmp_path):
+    """Near an answer lie no other places of the grid, so that the larger radii see the place itself alone."""
+    folder = write_small_dataset(tmp_path / "data", folds=True, prompts=60)
+    answers = pd.read_csv(folder / "responses.csv")
+    rng = np.random.default_rng(7)
+    answers[["x_db", "y_db"]] = rng.integers(-23, 24, (len(answers), 2)) / 4.0
+    answers.to_csv(folder / "responses.csv", index=False)
+    scorer = Scorer(popeq.load_dataset(folder), DEFAULT_PROTOCOL)
+    assert copying_p(rng.integers(-23, 24, (60, 440, 2)) / 4.0, scorer) > 0.01
 
 
 def test_the_perfect_predictor_is_not_flagged_and_blurred_copies_are(worlds):
